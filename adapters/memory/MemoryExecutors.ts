@@ -1,8 +1,13 @@
 /** Executors in memory: see `ExecutorStorage` for the laws. */
 import { DateTime, Effect } from "effect"
 import type { Incarnation, Standing } from "../../core/domain/Executor.ts"
-import type { Beaten, ExecutorStorage } from "../../core/services/ExecutorStorage.ts"
-import type { Member, MemoryState } from "./MemoryState.ts"
+import {
+  type Beaten,
+  type ExecutorStorage,
+  type Held,
+  held,
+} from "../../core/services/ExecutorStorage.ts"
+import type { Entry, Member, MemoryState } from "./MemoryState.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
 
 /** How a member stands, whether or not a sweep has noticed. */
@@ -11,6 +16,8 @@ export const standingOf = (member: Member | undefined, now: number): Standing | 
   const isHere = member.standing === "live" || member.standing === "draining"
   return isHere && member.beatAt + member.joining.ttlMillis <= now ? "lost" : member.standing
 }
+
+const grantOf = ({ id, state: { fence } }: Entry) => ({ run: id, fence })
 
 const goneMillis = 3_600_000
 
@@ -26,7 +33,7 @@ export const make = (
       if (member !== undefined && (standing === "live" || standing === "draining")) change(member)
     })
 
-  const beat = (incarnation: Incarnation): Beaten => {
+  const beat = (incarnation: Incarnation, known: Held): Beaten => {
     const member = state.members.get(incarnation)
     const standing = standingOf(member, now())
     if (member === undefined || standing === "lost" || standing === "left") return { _tag: "Lost" }
@@ -34,9 +41,11 @@ export const make = (
     const revoked = [...member.held].filter(({ state }) =>
       state._tag === "Running" && state.isCancelling
     )
+    const kept = held([...member.held].map(grantOf))
     return {
       _tag: "Alive",
-      revoked: revoked.map(({ id, state: { fence } }) => ({ run: id, fence })),
+      revoked: revoked.map(grantOf),
+      isAgreed: kept.count === known.count && kept.digest === known.digest,
     }
   }
 
@@ -72,7 +81,7 @@ export const make = (
           member.tasks = definitions.map(({ name }) => name)
         }),
       ),
-    beat: (incarnation) => Effect.sync(() => beat(incarnation)),
+    beat: (incarnation, known) => Effect.sync(() => beat(incarnation, known)),
     drain: (incarnation) =>
       whileHere(incarnation, (member) => {
         member.standing = "draining"

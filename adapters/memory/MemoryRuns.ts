@@ -2,7 +2,9 @@
 import { DateTime, Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
@@ -17,7 +19,6 @@ import type {
   Settled,
   Submitted,
 } from "../../core/services/RunStorage.ts"
-import type { Incarnation } from "../../core/domain/Executor.ts"
 import { standingOf } from "./MemoryExecutors.ts"
 import type { Entry, MemoryState } from "./MemoryState.ts"
 
@@ -167,11 +168,30 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return found.sort((a, b) => order(place(a), place(b))).slice(0, limit)
   }
 
-  const start = (incarnation: Incarnation, run: RunId, fence: Entry["state"]["fence"]): boolean => {
+  const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
     const entry = state.runs.get(run)
     return entry !== undefined && entry.holder?.incarnation === incarnation &&
       entry.state._tag === "Running" && !entry.state.isCancelling &&
       state.move(entry, { _tag: "Start", fence }, now())
+  }
+
+  const reconcile = (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => {
+    const member = state.members.get(incarnation)
+    const isHeld = (run: RunId, fence: Fence) => {
+      const entry = state.runs.get(run)
+      return entry?.state._tag === "Running" && entry.state.fence === fence &&
+        entry.holder?.incarnation === incarnation
+    }
+    const runs = new Set(known.map(({ run }) => run))
+    for (const entry of [...member?.held ?? []]) {
+      if (runs.has(entry.id) || entry.claimedAt! + member!.joining.ttlMillis > now()) continue
+      state.note(entry, "Released", now(), "its holder does not know of it")
+      state.move(entry, { _tag: "Release", fence: entry.state.fence }, now())
+    }
+    return { passed: known.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }
   }
 
   const promote = (limit: number) => {
@@ -355,6 +375,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }),
     start: (incarnation, marks) =>
       Effect.sync(() => marks.map(({ fence, run }) => start(incarnation, run, fence))),
+    reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
     promote: (limit) => Effect.sync(() => promote(limit)),
     cancel: (run) => Effect.sync(() => cancel(run)),
     recover: (limit) => Effect.sync(() => recover(limit)),

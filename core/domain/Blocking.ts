@@ -16,6 +16,15 @@ export const Blocking = Schema.TaggedUnion({
 })
 export type Blocking = typeof Blocking.Type
 
+/** One at a time, in order of submit. */
+export const fifo: Blocking = { _tag: "Fifo" }
+
+/** One at a time; what comes while it is under way ends as discarded. */
+export const discard: Blocking = { _tag: "Discard" }
+
+/** `limit` at a time; the others wait, better levels first. */
+export const concurrent = (limit: number): Blocking => ({ _tag: "Concurrent", limit })
+
 export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024)).pipe(
   Schema.brand("GateKey"),
 )

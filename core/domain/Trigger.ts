@@ -53,6 +53,8 @@ export class TriggerDefinition extends Schema.Class<TriggerDefinition>("TriggerD
   /** JSON text, as every run of this trigger gets it. */
   payload: Schema.String,
   misfire: Misfire,
+  /** Narrows the gate of a task that blocks by key, as `Blocking.gate` says. */
+  blockingKey: Schema.optionalKey(Schema.String),
 }) {}
 
 /** Triggers are spread over this many partitions, the unit of ownership. */

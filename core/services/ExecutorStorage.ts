@@ -8,6 +8,8 @@
  *   they are settled.
  * - **E4 leaving.** An incarnation that left, or was lost, gets no grant; `recover` frees what it
  *   held.
+ * - **E5 agreement.** A beat names how many grants its holder knows of, and their digest; the answer
+ *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining } from "../domain/Executor.ts"
@@ -23,8 +25,31 @@ export interface Revocation {
   readonly fence: Fence
 }
 
+/** The grants an executor knows of, in short. */
+export interface Held {
+  readonly count: number
+  readonly digest: number
+}
+
+export const held = (
+  grants: Iterable<{ readonly run: RunId; readonly fence: Fence }>,
+): Held => {
+  let count = 0
+  let digest = 0
+  for (const { fence, run } of grants) {
+    count++
+    // Small enough that a hundred thousand terms stay an exact integer, here and in SQL.
+    digest += (run % 1_000_003) * (fence % 1_009)
+  }
+  return { count, digest }
+}
+
 export type Beaten =
-  | { readonly _tag: "Alive"; readonly revoked: ReadonlyArray<Revocation> }
+  | {
+    readonly _tag: "Alive"
+    readonly revoked: ReadonlyArray<Revocation>
+    readonly isAgreed: boolean
+  }
   | { readonly _tag: "Lost" }
 
 export interface ExecutorStorage {
@@ -36,7 +61,10 @@ export interface ExecutorStorage {
     definitions: ReadonlyArray<TaskDefinition>,
   ) => Effect.Effect<void, StorageUnavailable>
 
-  readonly beat: (incarnation: Incarnation) => Effect.Effect<Beaten, StorageUnavailable>
+  readonly beat: (
+    incarnation: Incarnation,
+    held: Held,
+  ) => Effect.Effect<Beaten, StorageUnavailable>
 
   /** No more grants; what it holds it still may settle. */
   readonly drain: (incarnation: Incarnation) => Effect.Effect<void, StorageUnavailable>

@@ -23,6 +23,9 @@
  * - **R11 recovery.** `recover` frees every grant of a lost or departed incarnation as
  *   `Run.advance` says; two recoveries at once free each grant once.
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
+ * - **R13 reconciled.** `reconcile` gives back, as a release does, what its holder does not know of
+ *   although it was granted longer ago than the ttl; nothing else changes. It answers which of the
+ *   named grants are no longer current.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -171,6 +174,12 @@ export interface RunStorage {
     incarnation: Incarnation,
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
+
+  /** `known` are all grants that `incarnation` knows of, reported or not. */
+  readonly reconcile: (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<{ readonly passed: ReadonlyArray<RunId> }, StorageUnavailable>
 
   /**
    * Moves due runs to where they wait: at most `limit`. Answers how many, the gates they now wait

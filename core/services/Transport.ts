@@ -10,13 +10,13 @@
  * - **X3 reports.** As R5: they count once, and only with the current fence.
  * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
  *   ready meanwhile is granted soon.
- * - **X5 beats.** As E2 and E3.
+ * - **X5 beats.** As E2, E3 and E5; `reconcile` as R13.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  */
 import { Context, type Effect, Schema } from "effect"
 import { Incarnation, type Joining } from "../domain/Executor.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
-import type { Beaten, Revocation } from "./ExecutorStorage.ts"
+import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { ClaimRequest, Grant, Report, Settled } from "./RunStorage.ts"
@@ -82,7 +82,14 @@ export class Transport extends Context.Service<Transport, {
 
   readonly beat: (
     incarnation: Incarnation,
+    held: Held,
   ) => Effect.Effect<Beaten, TransportUnavailable>
+
+  /** As R13: which of the known grants have passed on. */
+  readonly reconcile: (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<ReadonlyArray<RunId>, TransportUnavailable>
 
   /** Returns the grants to stop as soon as there are any; waits as long as it takes. */
   readonly revocations: (
