@@ -1,5 +1,5 @@
 import { TestClock } from "effect/testing"
-import * as RunStorageContract from "../../core/contract/RunStorageContract.ts"
+import * as StorageContract from "../../core/contract/StorageContract.ts"
 import * as Memory from "./mod.ts"
 
-RunStorageContract.suite("memory", Memory.layer, TestClock.adjust)
+StorageContract.suite("memory", Memory.layer, TestClock.adjust)
