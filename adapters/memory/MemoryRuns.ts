@@ -114,6 +114,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     namespace: entry.spec.namespace,
     task: entry.spec.task,
     attempt: entry.state.attempt,
+    crashes: entry.state.crashes,
     isCareful: entry.state.isCareful,
     payload: entry.spec.payload,
     ...(entry.spec.idempotencyKey !== undefined && { idempotencyKey: entry.spec.idempotencyKey }),

@@ -80,6 +80,8 @@ export const Grant = Schema.Struct({
   namespace: Namespace,
   task: TaskName,
   attempt: Schema.Int,
+  /** Attempts that failed are those that were no crash. */
+  crashes: Schema.Int,
   /** User code may run only after `start` was accepted. */
   isCareful: Schema.Boolean,
   payload: Schema.String,
