@@ -361,6 +361,7 @@ const granted = <R>(it: Tests<Storage | R>): void => {
         namespace,
         task: greet,
         attempt: 1,
+        crashes: 0,
         isCareful: true,
         payload: "[1]",
       })

@@ -171,8 +171,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       for (const grant of answer.grants) {
         const each = known.get(grant.run)!
         assert.isTrue(advance(each, { _tag: "Claim" }), `${each.state._tag} was granted`)
-        const { attempt, fence, isCareful } = each.state
-        assert.deepInclude(grant, { attempt, fence, isCareful })
+        const { attempt, crashes, fence, isCareful } = each.state
+        assert.deepInclude(grant, { attempt, crashes, fence, isCareful })
         each.holder = hand.incarnation
         each.grants.push({ run: grant.run, fence: grant.fence, incarnation: hand.incarnation })
       }
