@@ -4,7 +4,7 @@ import { connect, createServer as createTcpServer, type Socket } from "node:net"
 import type { AddressInfo } from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { ExecutorName, type Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -98,13 +98,20 @@ const client = (port: number, shown = token) =>
     (context) => Context.get(context, Transport),
   )
 
-/** A connection in the middle that can be cut. */
+/** A connection in the middle that can be cut, or go silent. */
+interface Cuttable {
+  readonly port: number
+  readonly cut: () => void
+  readonly silence: () => void
+  readonly end: () => void
+}
 const cuttable = (port: number) =>
   Effect.acquireRelease(
-    Effect.callback<{ readonly port: number; readonly cut: () => void; readonly end: () => void }>(
+    Effect.callback<Cuttable>(
       (resume) => {
         const sockets = new Set<Socket>()
         const cut = () => sockets.forEach((socket) => socket.destroy())
+        const silence = () => sockets.forEach((socket) => socket.unpipe().pause())
         const server = createTcpServer((near) => {
           const far = connect(port, "127.0.0.1")
           for (const [one, other] of [[near, far], [far, near]] as const) {
@@ -122,7 +129,8 @@ const cuttable = (port: number) =>
             cut()
             server.close()
           }
-          resume(Effect.succeed({ port: (server.address() as AddressInfo).port, cut, end }))
+          const { port } = server.address() as AddressInfo
+          resume(Effect.succeed({ port, cut, silence, end }))
         })
       },
     ),
@@ -321,6 +329,18 @@ describe("a connection that breaks", () => {
       assert.strictEqual(done.length, 100)
       const counts = yield* Storage.use(({ runs }) => runs.counts(namespace))
       assert.deepStrictEqual(counts, { Succeeded: 100 }, `back after ${millis}`)
+    })))
+
+  it.live("a connection that goes silent is given up for another", () =>
+    program(Effect.gen(function* () {
+      const proxy = yield* cuttable(yield* serve(0))
+      const transport = yield* client(proxy.port)
+      const incarnation = yield* transport.join(joining)
+      proxy.silence()
+      const [silent] = yield* Effect.timed(
+        transport.beat(incarnation, nothingHeld).pipe(Effect.eventually),
+      )
+      assert.isBelow(Duration.toMillis(silent), 9000)
     })))
 
   it.live("calls made before there is a server wait for it", () =>
