@@ -4,13 +4,17 @@ import { connect, createServer as createTcpServer, type Socket } from "node:net"
 import type { AddressInfo } from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { ExecutorName, type Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../../core/domain/Task.ts"
+import { Executor } from "../../core/engine/Executor.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
 import type { Grant, Report, RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { type Round, Transport } from "../../core/services/Transport.ts"
@@ -306,6 +310,42 @@ describe("a connection that breaks", () => {
       assert.strictEqual(done.length, runs)
       const counts = yield* Storage.use(({ runs }) => runs.counts(namespace))
       assert.deepStrictEqual(counts, { Succeeded: runs })
+    })))
+
+  it.live("an executor behind it carries every run out once", () =>
+    program(Effect.gen(function* () {
+      const proxy = yield* cuttable(yield* serve(0))
+      const transport = yield* client(proxy.port)
+      const begun: Array<number> = []
+      const Greet = Task.make("greet", { payload: { number: Schema.Number } })
+      const GreetLive = Greet.toLayer(({ number }) =>
+        Effect.andThen(Effect.sync(() => begun.push(number)), Effect.sleep("3 millis"))
+      )
+      yield* Layer.build(
+        GreetLive.pipe(
+          Layer.provide(Executor.layerWith({ concurrency: 20 })),
+          Layer.provide(Layer.succeed(Transport, transport)),
+        ),
+      )
+      yield* Effect.forkChild(
+        Effect.sync(proxy.cut).pipe(Effect.delay("170 millis"), Effect.repeat({ times: 8 })),
+      )
+      const scheduler = yield* Layer.build(
+        Scheduler.layer.pipe(Layer.provide(LocalOwnership.layer)),
+      )
+      yield* Effect.forEach(
+        Array.from({ length: 400 }, (_, number) => number),
+        (number) => Effect.delay(Greet.submit({ number }), "3 millis"),
+        { discard: true },
+      ).pipe(Effect.provideContext(scheduler))
+      yield* untilTrue(() => begun.length >= 400)
+      yield* Storage.use(({ runs }) => runs.counts(namespace)).pipe(
+        Effect.delay("20 millis"),
+        Effect.repeat({ until: ({ Succeeded = 0 }) => Succeeded === 400 }),
+        Effect.timeout("10 seconds"),
+      )
+      assert.strictEqual(begun.length, 400)
+      assert.strictEqual(new Set(begun).size, 400)
     })))
 
   it.live("a server that stops and comes back on its port is found again", () =>
