@@ -54,7 +54,11 @@ const tenures = ({ ledger }: Outcome): ReadonlyArray<Tenure> => {
     if (tenure !== undefined) closed.push({ ...tenure, to })
     open.delete(run)
   }
-  for (const entry of ledger.entries) {
+  // Storage wakes a claimer before its own caller has written down what it freed. No grant ends in
+  // the instant it is made, so ends go first.
+  const rank = (kind: string) => kind === "granted" ? 1 : 0
+  const inOrder = ledger.entries.toSorted((a, b) => a.at - b.at || rank(a.kind) - rank(b.kind))
+  for (const entry of inOrder) {
     if (entry.kind === "granted") {
       const { at, fence, incarnation, run } = entry
       // A round that is sent again hands out the same grant.

@@ -37,7 +37,8 @@ export interface Fault {
 /** Things go wrong up to here; then all heals, and everything has to end. */
 export const healsAt = 40_000
 export const triggersUntil = 45_000
-export const endsAt = 110_000
+/** The last moment: everything but a fault in the product has ended long before. */
+export const endsAt = 300_000
 
 export const ttlMillis = 4000
 

@@ -263,7 +263,7 @@ const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Led
         if (!process.isKilled) ledger.write({ kind: "ended", run, fence, how })
       })
     const work = Effect.gen(function* () {
-      yield* Effect.sleep((yield* Random.next) ** 3 * 6000)
+      yield* Effect.sleep((yield* Random.next) ** 3 * 3000)
       if ((yield* Random.next) < 0.1) return yield* Effect.die(new Error("bad luck"))
     })
     yield* work.pipe(Effect.onExit((exit) =>
