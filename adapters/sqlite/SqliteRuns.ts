@@ -12,6 +12,7 @@ import type {
   Claimed,
   ClaimRequest,
   Grant,
+  Known,
   Recovered,
   Report,
   RunSpec,
@@ -384,7 +385,7 @@ const settle = (
 const unapplied = (tx: Transaction, report: Report): Settled => {
   const row = rowOf(tx.db, report.run)
   if (row === undefined) return "fenced"
-  if (row.settled === report.fence) return "duplicate"
+  if (row.settled > 0 && row.settled === report.fence) return "duplicate"
   note(tx, row, "LateReport", `${report._tag} with fence ${report.fence}`)
   return "fenced"
 }
@@ -403,27 +404,23 @@ const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fen
     fence,
   ).changes === 1
 
-const reconcile = (
-  tx: Transaction,
-  incarnation: Incarnation,
-  known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
-) => {
-  const held = tx.db.all<{ run: RunId; fence: Fence; claimed_at: number; ttl_millis: number }>(
-    `SELECT lease.run, lease.fence, lease.claimed_at, executor.ttl_millis
-     FROM lease JOIN executor ON executor.incarnation = lease.incarnation
-     WHERE lease.incarnation = ?`,
+const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }: Known) => {
+  const held = tx.db.all<{ run: RunId; fence: Fence; loop: number; round: number }>(
+    "SELECT run, fence, loop, round FROM lease WHERE incarnation = ?",
     incarnation,
   )
-  const runs = new Set(known.map(({ run }) => run))
-  for (const { claimed_at, fence, run, ttl_millis } of held) {
-    if (runs.has(run) || claimed_at + ttl_millis > tx.now) continue
+  const named = new Map(grants.map(({ fence, run }) => [run, fence]))
+  const answered = new Map(rounds.map(({ loop, round }) => [loop, round]))
+  for (const { fence, loop, round, run } of held) {
+    const isAnswered = round <= (answered.get(loop) ?? -1)
+    if (!isAnswered || named.get(run) === fence) continue
     const row = rowOf(tx.db, run)!
     note(tx, row, "Released", "its holder does not know of it")
     move(tx, row, { _tag: "Release", fence })
   }
   const fences = new Map(held.map(({ fence, run }) => [run, fence]))
   return {
-    passed: known.filter(({ fence, run }) => fences.get(run) !== fence).map(({ run }) => run),
+    passed: grants.filter(({ fence, run }) => fences.get(run) !== fence).map(({ run }) => run),
   }
 }
 
