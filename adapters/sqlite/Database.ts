@@ -326,8 +326,13 @@ export const open = (
       (sqlite) => Effect.sync(() => sqlite.isOpen && sqlite.close()),
     )
     yield* prepared(sqlite, file)
-    const db = new Database(sqlite, () => clock.currentTimeMillisUnsafe(), file !== ":memory:")
-    yield* Effect.addFinalizer(() => Effect.sync(() => db.close()))
+    const db = new Database(sqlite, () =>
+      Math.floor(clock.currentTimeMillisUnsafe()), file !== ":memory:")
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() =>
+        db.close()
+      )
+    )
     yield* Effect.forkScoped(flusher(db))
     return db
   })
