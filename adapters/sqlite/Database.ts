@@ -279,34 +279,31 @@ export class Database {
       this.prepare("COMMIT").run()
     } catch (error) {
       this.rollback()
-      if (most === 1) {
-        this.answered(commands.slice(0, 1), () => failed(commands[0]!.operation, error))
-      } else this.singly = Math.min(answers.length + 1, most)
+      if (most > 1) this.singly = Math.min(answers.length + 1, most)
+      else for (const command of this.take(1)) command.answer(failed(command.operation, error))
       return true
     }
-    this.answered(commands.slice(0, answers.length), (at) => Effect.succeed(answers[at]))
+    // Taken off before anybody is told, since whoever is told may queue the next, or drop others.
+    const done = this.take(answers.length)
     if (tx.topics.size + tx.released.size > 0) {
       for (const listener of this.listeners) listener(tx.topics, tx.released)
     }
+    for (const [at, command] of done.entries()) command.answer(Effect.succeed(answers[at]))
     return true
   }
 
   /** Fails all that is queued. */
   giveUp(cause: unknown): void {
-    const commands = this.pending
-    this.answered(commands, (at) => Effect.fail(unavailable(commands[at]!.operation, cause)))
+    for (const { answer, operation } of this.take(this.pending.length)) {
+      answer(Effect.fail(unavailable(operation, cause)))
+    }
   }
 
-  private answered(
-    commands: ReadonlyArray<Command>,
-    answer: (at: number) => Effect.Effect<unknown, StorageUnavailable>,
-  ): void {
-    const answers = commands.map((_, at) => answer(at))
-    this.pending = this.pending.slice(commands.length)
-    this.singly = Math.max(0, this.singly - commands.length)
-    for (const [at, command] of commands.entries()) {
-      command.answer(answers[at] as Effect.Effect<unknown>)
-    }
+  private take(count: number): ReadonlyArray<Command> {
+    const taken = this.pending.slice(0, count)
+    this.pending = this.pending.slice(count)
+    this.singly = Math.max(0, this.singly - count)
+    return taken
   }
 
   private rollback(): void {
