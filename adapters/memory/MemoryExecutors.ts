@@ -1,0 +1,111 @@
+/** Executors in memory: see `ExecutorStorage` for the laws. */
+import { DateTime, Effect } from "effect"
+import type { Incarnation, Standing } from "../../core/domain/Executor.ts"
+import {
+  type Beaten,
+  type ExecutorStorage,
+  type Held,
+  held,
+} from "../../core/services/ExecutorStorage.ts"
+import type { Entry, Member, MemoryState } from "./MemoryState.ts"
+import type { TaskStorage } from "../../core/services/TaskStorage.ts"
+
+/** How a member stands, whether or not a sweep has noticed. */
+export const standingOf = (member: Member | undefined, now: number): Standing | undefined => {
+  if (member === undefined) return undefined
+  const isHere = member.standing === "live" || member.standing === "draining"
+  return isHere && member.beatAt + member.joining.ttlMillis <= now ? "lost" : member.standing
+}
+
+const grantOf = ({ id, state: { fence } }: Entry) => ({ run: id, fence })
+
+const goneMillis = 3_600_000
+
+export const make = (
+  state: MemoryState,
+  tasks: TaskStorage,
+  now: () => number,
+): ExecutorStorage => {
+  const whileHere = (incarnation: Incarnation, change: (member: Member) => void) =>
+    Effect.sync(() => {
+      const member = state.members.get(incarnation)
+      const standing = standingOf(member, now())
+      if (member !== undefined && (standing === "live" || standing === "draining")) change(member)
+    })
+
+  const beat = (incarnation: Incarnation, known: Held): Beaten => {
+    const member = state.members.get(incarnation)
+    const standing = standingOf(member, now())
+    if (member === undefined || standing === "lost" || standing === "left") return { _tag: "Lost" }
+    member.beatAt = now()
+    const revoked = [...member.held].filter(({ state }) =>
+      state._tag === "Running" && state.isCancelling
+    )
+    const kept = held([...member.held].map(grantOf))
+    return {
+      _tag: "Alive",
+      revoked: revoked.map(grantOf),
+      isAgreed: kept.count === known.count && kept.digest === known.digest,
+    }
+  }
+
+  /** Those gone for an hour that hold nothing are forgotten; their number is not used again. */
+  const forgetGone = () => {
+    for (const member of state.members.values()) {
+      const isGone = standingOf(member, now()) !== "live" && member.held.size === 0 &&
+        member.beatAt + goneMillis < now()
+      if (isGone) state.members.delete(member.incarnation)
+    }
+  }
+
+  return {
+    join: (joining) =>
+      Effect.sync(() => {
+        forgetGone()
+        const incarnation = state.nextIncarnation()
+        state.members.set(incarnation, {
+          incarnation,
+          joining,
+          joinedAt: now(),
+          beatAt: now(),
+          standing: "live",
+          tasks: [],
+          held: new Set(),
+        })
+        return incarnation
+      }),
+    serve: (incarnation, definitions) =>
+      Effect.andThen(
+        tasks.define(definitions),
+        whileHere(incarnation, (member) => {
+          member.tasks = definitions.map(({ name }) => name)
+        }),
+      ),
+    beat: (incarnation, known) => Effect.sync(() => beat(incarnation, known)),
+    drain: (incarnation) =>
+      whileHere(incarnation, (member) => {
+        member.standing = "draining"
+      }),
+    leave: (incarnation) =>
+      whileHere(incarnation, (member) => {
+        member.standing = "left"
+      }),
+    list: (namespace) =>
+      Effect.sync(() =>
+        [...state.members.values()].reverse()
+          .filter((member) => member.joining.namespace === namespace)
+          .map((member) => ({
+            incarnation: member.incarnation,
+            namespace: member.joining.namespace,
+            name: member.joining.name,
+            standing: standingOf(member, now())!,
+            capacity: member.joining.capacity,
+            labels: member.joining.labels,
+            tasks: member.tasks,
+            held: member.held.size,
+            joinedAt: DateTime.makeUnsafe(member.joinedAt),
+            beatAt: DateTime.makeUnsafe(member.beatAt),
+          }))
+      ),
+  }
+}

@@ -1,0 +1,49 @@
+/** Locks in memory: see `Lock` for the laws. They are local to the process, and need no I/O. */
+import { Clock, Duration, Effect, Latch, Layer, Option } from "effect"
+import { Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
+import { LeaseLost, Lock } from "../../core/services/Lock.ts"
+import { within } from "./MemoryState.ts"
+
+export const layer: Layer.Layer<Lock> = Layer.effect(
+  Lock,
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    // Entries are replaced, never removed: the last fence of a key must outlive its lease (L2).
+    const held = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
+    const released = new Map<LockKey, Latch.Latch>()
+    const now = () => clock.currentTimeMillisUnsafe()
+
+    const current = (lease: Lease) => {
+      const entry = held.get(lease.key)
+      return entry?.lease.fence === lease.fence && entry.expiresAt > now() ? entry : undefined
+    }
+
+    return Lock.of({
+      acquire: (key, holder, ttl) =>
+        Effect.sync(() => {
+          const last = held.get(key)
+          if (last !== undefined && last.expiresAt > now()) return Option.none<Lease>()
+          const fence = Fence.make((last?.lease.fence ?? 0) + 1)
+          const lease = new Lease({ key, holder, fence })
+          held.set(key, { lease, expiresAt: now() + Duration.toMillis(ttl) })
+          return Option.some(lease)
+        }),
+      renew: (lease, ttl) =>
+        Effect.suspend(() => {
+          const entry = current(lease)
+          if (entry === undefined) return Effect.fail(new LeaseLost({ lease }))
+          entry.expiresAt = now() + Duration.toMillis(ttl)
+          return Effect.void
+        }),
+      release: (lease) =>
+        Effect.sync(() => {
+          const entry = current(lease)
+          if (entry === undefined) return
+          entry.expiresAt = now()
+          released.get(lease.key)?.openUnsafe()
+          released.delete(lease.key)
+        }),
+      watch: (key) => Effect.suspend(() => within(released, key, () => Latch.makeUnsafe()).await),
+    })
+  }),
+)

@@ -1,0 +1,405 @@
+/** Runs in memory: the shortest code that keeps the laws of `RunStorage`, and their reference. */
+import { DateTime, Effect, Option } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import type {
+  Admission,
+  Claimed,
+  ClaimRequest,
+  Grant,
+  Report,
+  RunSpec,
+  RunStorage,
+  Settled,
+  Submitted,
+} from "../../core/services/RunStorage.ts"
+import { standingOf } from "./MemoryExecutors.ts"
+import type { Entry, MemoryState } from "./MemoryState.ts"
+
+export const make = (state: MemoryState, now: () => number): RunStorage => {
+  const submit = (spec: RunSpec): Submitted => {
+    const key = spec.idempotencyKey === undefined
+      ? undefined
+      : `${spec.namespace} ${spec.idempotencyKey}`
+    const known = key === undefined ? undefined : state.runs.get(state.idempotency.get(key)!)
+    if (known !== undefined) {
+      return known.spec.task === spec.task && known.spec.payload === spec.payload
+        ? { _tag: "Submitted", run: known.id, state: known.state._tag, isNew: false }
+        : { _tag: "Conflict", run: known.id }
+    }
+    const entry = state.add(spec, now())
+    if (key !== undefined) state.idempotency.set(key, entry.id)
+    return { _tag: "Submitted", run: entry.id, state: entry.state._tag, isNew: true }
+  }
+
+  const holders = (gate: GateKey): ReadonlyArray<Entry> => [...state.holders.get(gate) ?? []]
+
+  const admit = (gate: GateKey): ReadonlyArray<Admission> => {
+    const admissions: Array<Admission> = []
+    for (;;) {
+      const entry = state.blocked.get(gate)?.first
+      if (entry === undefined) return admissions
+      const decision = Blocking.decide(entry.spec.gate!, state.holders.get(gate)?.size ?? 0)
+      if (decision === "wait") return admissions
+      if (decision === "discard") {
+        const [holder] = holders(gate)
+        entry.failure = { tag: "Discarded", message: `busy with run ${holder!.id}` }
+      }
+      state.move(entry, { _tag: decision === "admit" ? "Admit" : "Discard" }, now())
+      admissions.push({ run: entry.id, state: decision === "admit" ? "Ready" : "Discarded" })
+    }
+  }
+
+  const settle = (
+    incarnation: Incarnation,
+    report: Report,
+    freed: Set<GateKey>,
+  ): Settled => {
+    const entry = state.runs.get(report.run)
+    if (entry === undefined) return "fenced"
+    const held = { ...entry.state, holder: entry.holder }
+    const isOwn = held._tag === "Running" && held.holder?.incarnation === incarnation
+    const { run: _, ...event } = report
+    if (!isOwn || !state.move(entry, event, now())) {
+      if (entry.settled === report.fence) return "duplicate"
+      state.note(entry, "LateReport", now(), `${report._tag} with fence ${report.fence}`)
+      return "fenced"
+    }
+    entry.settled = report.fence
+    switch (report._tag) {
+      case "Succeed":
+        entry.result = report.result
+        entry.failure = undefined
+        break
+      case "Retry":
+        entry.failure = report.failure
+        state.note(entry, "Retried", now(), report.failure.message)
+        break
+      case "GiveUp":
+      case "TimeOut":
+        entry.failure = report.failure
+        break
+      case "Release":
+        state.note(entry, "Released", now())
+    }
+    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+      reschedule(entry, report.delayMillis)
+    }
+    freePlace(entry, freed)
+    return "applied"
+  }
+
+  /** A retried run stands in the calendar by its new due time. */
+  const reschedule = (entry: Entry, delayMillis: number): void => {
+    state.scheduled.delete(entry)
+    entry.dueAt = now() + delayMillis
+    state.scheduled.add(entry)
+  }
+
+  const freePlace = (entry: Entry, freed: Set<GateKey>): void => {
+    if (entry.spec.gate !== undefined && Run.isFinal(entry.state._tag)) {
+      freed.add(entry.spec.gate.key)
+    }
+  }
+
+  const grant = (entry: Entry): Grant => ({
+    run: entry.id,
+    fence: entry.state.fence,
+    namespace: entry.spec.namespace,
+    task: entry.spec.task,
+    attempt: entry.state.attempt,
+    crashes: entry.state.crashes,
+    isCareful: entry.state.isCareful,
+    payload: entry.spec.payload,
+    ...(entry.spec.idempotencyKey !== undefined && { idempotencyKey: entry.spec.idempotencyKey }),
+    ...(entry.slot !== undefined && { slot: entry.slot }),
+  })
+
+  const claim = (request: ClaimRequest): Claimed | "Lost" => {
+    const member = state.members.get(request.incarnation)
+    const standing = standingOf(member, now())
+    if (member === undefined || standing === "lost" || standing === "left") return "Lost"
+    const freed = new Set<GateKey>()
+    const settled = request.reports.map((report) => settle(request.incarnation, report, freed))
+    const answer = (entries: ReadonlyArray<Entry>): Claimed => ({
+      settled,
+      grants: entries.map(grant),
+      freed: [...freed],
+    })
+    if (request.isAgain) {
+      const round = [...member.held].filter(({ holder }) =>
+        holder?.loop === request.loop && holder.round === request.round
+      )
+      if (round.length > 0) return answer(round)
+    }
+    if (standing === "draining") return answer([])
+    const first = candidates(request.lanes, request.limit)
+    for (const entry of first) {
+      const { incarnation, loop, round } = request
+      entry.holder = { incarnation, loop, round }
+      entry.claimedAt = now()
+      state.move(entry, { _tag: "Claim" }, now())
+    }
+    return answer(first)
+  }
+
+  /** The first `limit` ready runs of these lanes, each level of a lane being in order already. */
+  const candidates = (lanes: ReadonlyArray<Lane.Lane>, limit: number): ReadonlyArray<Entry> => {
+    if (limit === 0) return []
+    const found: Array<Entry> = []
+    for (const lane of lanes) {
+      const ready = state.ready.get(lane)
+      if (ready === undefined) continue
+      for (const level of Lane.levels) {
+        let taken = 0
+        for (const entry of ready.from((entry) => entry.spec.level < level)) {
+          if (entry.spec.level !== level || taken++ === limit) break
+          found.push(entry)
+        }
+      }
+    }
+    const order = Lane.order(now())
+    const place = ({ spec: { level }, rank, id }: Entry) => ({ level, rank, run: id })
+    return found.sort((a, b) => order(place(a), place(b))).slice(0, limit)
+  }
+
+  const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
+    const entry = state.runs.get(run)
+    return entry !== undefined && entry.holder?.incarnation === incarnation &&
+      entry.state._tag === "Running" && !entry.state.isCancelling &&
+      state.move(entry, { _tag: "Start", fence }, now())
+  }
+
+  const reconcile = (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => {
+    const member = state.members.get(incarnation)
+    const isHeld = (run: RunId, fence: Fence) => {
+      const entry = state.runs.get(run)
+      return entry?.state._tag === "Running" && entry.state.fence === fence &&
+        entry.holder?.incarnation === incarnation
+    }
+    const runs = new Set(known.map(({ run }) => run))
+    for (const entry of [...member?.held ?? []]) {
+      if (runs.has(entry.id) || entry.claimedAt! + member!.joining.ttlMillis > now()) continue
+      state.note(entry, "Released", now(), "its holder does not know of it")
+      state.move(entry, { _tag: "Release", fence: entry.state.fence }, now())
+    }
+    return { passed: known.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }
+  }
+
+  const promote = (limit: number) => {
+    const gates = new Set<GateKey>()
+    let promoted = 0
+    for (; promoted < limit; promoted++) {
+      const entry = state.scheduled.first
+      if (entry === undefined || entry.dueAt > now()) break
+      // Its turn at the gate begins now, not when it was submitted.
+      entry.turn = state.nextRunId(now())
+      state.move(entry, { _tag: "Due" }, now())
+      if (entry.state._tag === "Blocked") gates.add(entry.spec.gate!.key)
+    }
+    const next = state.scheduled.first
+    return {
+      promoted,
+      gates: [...gates],
+      nextInMillis: next === undefined ? undefined : Math.max(0, next.dueAt - now()),
+    }
+  }
+
+  const cancel = (run: RunId) => {
+    const entry = state.runs.get(run)
+    if (entry === undefined) return Option.none()
+    const freed = new Set<GateKey>()
+    if (!state.move(entry, { _tag: "Cancel" }, now())) {
+      return Option.some({ answer: "ended" as const, freed: [] })
+    }
+    if (entry.state._tag === "Running") {
+      state.note(entry, "CancelAsked", now())
+      state.hint(`executor ${entry.holder!.incarnation}`)
+      return Option.some({ answer: "requested" as const, freed: [] })
+    }
+    freePlace(entry, freed)
+    return Option.some({ answer: "confirmed" as const, freed: [...freed] })
+  }
+
+  const recover = (limit: number) => {
+    const lost: Array<Incarnation> = []
+    const runs: Array<{ run: RunId; state: Run.StateName }> = []
+    const freed = new Set<GateKey>()
+    for (const member of state.members.values()) {
+      if (member.standing !== "lost" && standingOf(member, now()) === "lost") {
+        member.standing = "lost"
+        lost.push(member.incarnation)
+      }
+      if (member.standing !== "lost" && member.standing !== "left") continue
+      for (const entry of [...member.held]) {
+        if (runs.length === limit) break
+        const { crashesMax, isAtMostOnce } = entry.spec
+        state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
+        state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce }, now())
+        if (Run.isFinal(entry.state._tag) && entry.state._tag !== "Cancelled") {
+          entry.failure = { tag: "ExecutorLost", message: `${member.joining.name} was lost` }
+        }
+        freePlace(entry, freed)
+        runs.push({ run: entry.id, state: entry.state._tag })
+      }
+    }
+    return { lost, runs, freed: [...freed] }
+  }
+
+  const view = (entry: Entry): RunView => {
+    const { spec, state: { _tag, attempt, crashes, fence } } = entry
+    const holder = entry.holder && state.members.get(entry.holder.incarnation)
+    return {
+      id: entry.id,
+      namespace: spec.namespace,
+      task: spec.task,
+      state: _tag,
+      attempt,
+      crashes,
+      fence,
+      lane: spec.lane,
+      level: spec.level,
+      payload: spec.payload,
+      createdAt: DateTime.makeUnsafe(entry.createdAt),
+      dueAt: DateTime.makeUnsafe(entry.dueAt),
+      ...(entry.result !== undefined && { result: entry.result }),
+      ...(entry.failure !== undefined && { failure: entry.failure }),
+      ...(spec.idempotencyKey !== undefined && { idempotencyKey: spec.idempotencyKey }),
+      ...(spec.gate !== undefined && { gate: spec.gate.key }),
+      ...(entry.trigger !== undefined && { trigger: entry.trigger }),
+      ...(entry.slot !== undefined && { slot: DateTime.makeUnsafe(entry.slot) }),
+      ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
+        executor: { incarnation: holder.incarnation, name: holder.joining.name },
+      }),
+      ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
+      ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
+      ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
+    }
+  }
+
+  const find = (run: RunId): Option.Option<RunView> =>
+    Option.map(Option.fromNullishOr(state.runs.get(run)), view)
+
+  const events = (run: RunId): ReadonlyArray<RunHappening> => {
+    const entry = state.runs.get(run)
+    if (entry === undefined) return []
+    const { attempt, fence } = entry.state
+    const happened = [
+      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: 0 },
+      ...entry.journal,
+      ...(entry.claimedAt === undefined || entry.state._tag === "Ready" ||
+          entry.state._tag === "Scheduled"
+        ? []
+        : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
+      ...(entry.finishedAt === undefined ? [] : [{
+        at: entry.finishedAt,
+        kind: entry.state._tag,
+        attempt,
+        fence,
+        ...(entry.failure !== undefined && { detail: entry.failure.message }),
+      }]),
+    ]
+    return happened
+      .sort((a, b) => a.at - b.at)
+      .map((each) => ({ ...each, at: DateTime.makeUnsafe(each.at) }) as RunHappening)
+  }
+
+  const why = (run: RunId): Option.Option<Reason> =>
+    Option.map(Option.fromNullishOr(state.runs.get(run)), reason)
+
+  const reason = (entry: Entry): Reason => {
+    const { spec: { gate, lane, namespace, task } } = entry
+    const failure = entry.failure === undefined ? {} : { failure: entry.failure }
+    switch (entry.state._tag) {
+      case "Scheduled":
+        return { _tag: "DueLater", at: DateTime.makeUnsafe(entry.dueAt), ...failure }
+      case "Blocked": {
+        const holding = holders(gate!.key)
+        if (Blocking.decide(gate!, holding.length) === "admit") {
+          return { _tag: "GateOpen", gate: gate!.key }
+        }
+        const ahead = [...state.blocked.get(gate!.key)!].indexOf(entry)
+        const ids = holding.slice(0, 10).map(({ id }) => id)
+        return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
+      }
+      case "Ready": {
+        const isServed = [...state.members.values()].some((member) =>
+          standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
+          member.tasks.includes(task)
+        )
+        if (!isServed) return { _tag: "NoExecutor", task }
+        const order = Lane.order(now())
+        const place = (each: Entry) => ({ level: each.spec.level, rank: each.rank, run: each.id })
+        const ahead = [...state.ready.get(lane)!]
+          .filter((other) => order(place(other), place(entry)) < 0).length
+        return { _tag: "Waiting", lane, ahead }
+      }
+      case "Running": {
+        const { incarnation, joining: { name } } = state.members.get(entry.holder!.incarnation)!
+        return { _tag: "Held", incarnation, name, isCancelling: entry.state.isCancelling }
+      }
+      default:
+        return { _tag: "Ended", state: entry.state._tag, ...failure }
+    }
+  }
+
+  return {
+    submit: (specs) => Effect.sync(() => specs.map(submit)),
+    admit: (gates) => Effect.sync(() => gates.flatMap(admit)),
+    openGates: (limit) =>
+      Effect.sync(() => {
+        const open: Array<GateKey> = []
+        for (const [key, waiting] of state.blocked) {
+          const held = state.holders.get(key)?.size ?? 0
+          if (open.length === limit) break
+          if (Blocking.decide(waiting.first!.spec.gate!, held) !== "wait") open.push(key)
+        }
+        return open
+      }),
+    claim: (request) => Effect.sync(() => claim(request)),
+    settle: (incarnation, reports) =>
+      Effect.sync(() => {
+        const freed = new Set<GateKey>()
+        return {
+          settled: reports.map((report) => settle(incarnation, report, freed)),
+          freed: [...freed],
+        }
+      }),
+    start: (incarnation, marks) =>
+      Effect.sync(() => marks.map(({ fence, run }) => start(incarnation, run, fence))),
+    reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
+    promote: (limit) => Effect.sync(() => promote(limit)),
+    cancel: (run) => Effect.sync(() => cancel(run)),
+    recover: (limit) => Effect.sync(() => recover(limit)),
+    find: (run) => Effect.sync(() => find(run)),
+    findMany: (runs) => Effect.sync(() => runs.flatMap((run) => Option.toArray(find(run)))),
+    list: ({ before, limit, namespace, states, task }) =>
+      Effect.sync(() =>
+        [...state.runs.values()].reverse().filter((entry) =>
+          entry.spec.namespace === namespace &&
+          (task === undefined || entry.spec.task === task) &&
+          (states === undefined || states.includes(entry.state._tag)) &&
+          (before === undefined || entry.id < before)
+        ).slice(0, limit).map(view)
+      ),
+    counts: (namespace) =>
+      Effect.sync(() => {
+        const counts: Partial<Record<Run.StateName, number>> = {}
+        for (const { spec, state: { _tag } } of state.runs.values()) {
+          if (spec.namespace === namespace) counts[_tag] = (counts[_tag] ?? 0) + 1
+        }
+        return counts
+      }),
+    events: (run) => Effect.sync(() => events(run)),
+    why: (run) => Effect.sync(() => why(run)),
+  }
+}

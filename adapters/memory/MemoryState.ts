@@ -1,0 +1,243 @@
+/**
+ * All that the memory storage keeps, and the one place where a run moves.
+ *
+ * Commands are synchronous functions of this state, so each is atomic. A run's `state` is the truth;
+ * the places it stands in (a lane, a gate, the calendar of due runs) are indexes over it, and `move`
+ * keeps them in step.
+ */
+import { Result } from "effect"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import * as Run from "../../core/domain/Run.ts"
+import * as RunId from "../../core/domain/RunId.ts"
+import type { Failure } from "../../core/domain/RunView.ts"
+import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
+import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
+import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { Topic } from "../../core/services/Wakeups.ts"
+import { Sorted } from "./Sorted.ts"
+
+export interface Entry {
+  readonly id: RunId.RunId
+  readonly spec: RunSpec
+  readonly createdAt: number
+  readonly trigger: TriggerName | undefined
+  readonly slot: number | undefined
+  state: Run.RunState
+  /** When it becomes, or became, due. */
+  dueAt: number
+  /** Set while it is ready. */
+  rank: number
+  /** Its turn among the runs that wait at its gate. */
+  turn: number
+  holder: { incarnation: Incarnation; loop: number; round: number } | undefined
+  claimedAt: number | undefined
+  finishedAt: number | undefined
+  /** The fence of the report that was settled last. */
+  settled: Fence | undefined
+  result: string | undefined
+  failure: Failure | undefined
+  readonly journal: Array<Happened>
+}
+
+export interface Happened {
+  readonly at: number
+  readonly kind: string
+  readonly attempt: number
+  readonly fence: Fence
+  readonly detail?: string
+}
+
+export interface Member {
+  readonly incarnation: Incarnation
+  readonly joining: Joining
+  readonly joinedAt: number
+  beatAt: number
+  standing: Standing
+  tasks: ReadonlyArray<TaskName>
+  readonly held: Set<Entry>
+}
+
+export interface KeptTrigger {
+  view: TriggerView
+  readonly partition: number
+  readonly records: Array<SlotRecord>
+}
+
+/** Finished runs and slot records are kept up to these numbers, the latest ones. */
+export interface Bounds {
+  readonly finished: number
+  readonly records: number
+}
+
+export class MemoryState {
+  readonly runs = new Map<RunId.RunId, Entry>()
+  readonly idempotency = new Map<string, RunId.RunId>()
+  readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
+  readonly scheduled = new Sorted<Entry>((a, b) => a.dueAt - b.dueAt || a.id - b.id)
+  readonly blocked = new Map<GateKey, Sorted<Entry>>()
+  readonly holders = new Map<GateKey, Set<Entry>>()
+  readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
+  readonly triggers = new Map<TriggerId, KeptTrigger>()
+  readonly members = new Map<Incarnation, Member>()
+  readonly listeners = new Map<Topic, Set<() => void>>()
+  private readonly finished: Array<Entry> = []
+  private lastId = 0
+  private lastTriggerId = 0
+  private lastIncarnation = 0
+  readonly bounds: Bounds
+
+  constructor(bounds: Bounds) {
+    this.bounds = bounds
+  }
+
+  nextRunId(now: number): RunId.RunId {
+    const id = RunId.next(this.lastId, now)
+    this.lastId = id
+    return id
+  }
+
+  nextTriggerId(): TriggerId {
+    return ++this.lastTriggerId as TriggerId
+  }
+
+  nextIncarnation(): Incarnation {
+    return ++this.lastIncarnation as Incarnation
+  }
+
+  hint(topic: Topic): void {
+    for (const listener of this.listeners.get(topic) ?? []) listener()
+  }
+
+  /** Keeps a new run and puts it where its first state says. */
+  add(
+    spec: RunSpec,
+    now: number,
+    fired?: { readonly trigger: TriggerName; readonly slot: number },
+  ): Entry {
+    const id = this.nextRunId(now)
+    const entry: Entry = {
+      id,
+      spec,
+      createdAt: now,
+      trigger: fired?.trigger,
+      slot: fired?.slot,
+      state: Run.submitted({
+        isDueLater: spec.delayMillis > 0,
+        isGated: spec.gate !== undefined,
+        isAtMostOnce: spec.isAtMostOnce,
+      }),
+      dueAt: now + spec.delayMillis,
+      rank: 0,
+      turn: id,
+      holder: undefined,
+      claimedAt: undefined,
+      finishedAt: undefined,
+      settled: undefined,
+      result: undefined,
+      failure: undefined,
+      journal: [],
+    }
+    this.runs.set(id, entry)
+    this.enter(entry, now)
+    return entry
+  }
+
+  /** Whether the run took the event. */
+  move(entry: Entry, event: Run.RunEvent, now: number): boolean {
+    const next = Run.advance(entry.state, event)
+    if (Result.isFailure(next)) return false
+    this.quit(entry)
+    entry.state = next.success
+    this.enter(entry, now)
+    return true
+  }
+
+  note(entry: Entry, kind: string, now: number, detail?: string): void {
+    const { attempt, fence } = entry.state
+    entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
+    if (entry.journal.length > 1000) entry.journal.shift()
+  }
+
+  private enter(entry: Entry, now: number): void {
+    const { gate, lane, level } = entry.spec
+    const state = entry.state
+    if (gate !== undefined && Run.holdsPlace(state)) {
+      within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
+    }
+    switch (state._tag) {
+      case "Scheduled":
+        this.scheduled.add(entry)
+        break
+      case "Blocked":
+        within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
+        break
+      case "Ready":
+        entry.rank = Lane.rank(now, level)
+        within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
+        this.hint(`lane ${lane}`)
+        break
+      case "Running":
+        this.members.get(entry.holder!.incarnation)?.held.add(entry)
+        break
+      default:
+        entry.finishedAt = now
+        this.finished.push(entry)
+        if (this.finished.length > this.bounds.finished) this.forget(this.finished.shift()!)
+    }
+  }
+
+  private quit(entry: Entry): void {
+    const { gate, lane } = entry.spec
+    const state = entry.state
+    if (gate !== undefined && Run.holdsPlace(state)) drop(this.holders, gate.key, entry)
+    switch (state._tag) {
+      case "Scheduled":
+        this.scheduled.delete(entry)
+        break
+      case "Blocked":
+        drop(this.blocked, gate!.key, entry)
+        break
+      case "Ready":
+        drop(this.ready, lane, entry)
+        break
+      case "Running":
+        this.members.get(entry.holder!.incarnation)?.held.delete(entry)
+        break
+    }
+  }
+
+  private forget(entry: Entry): void {
+    this.runs.delete(entry.id)
+    const { idempotencyKey, namespace } = entry.spec
+    if (idempotencyKey !== undefined) this.idempotency.delete(`${namespace} ${idempotencyKey}`)
+  }
+}
+
+const byTurn = (a: Entry, b: Entry): number => a.spec.level - b.spec.level || a.turn - b.turn
+
+/** Within a lane; which of several levels goes first depends on the time and is judged at a claim. */
+const byPlace = (a: Entry, b: Entry): number =>
+  a.spec.level - b.spec.level || a.rank - b.rank || a.id - b.id
+
+export const within = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
+  const known = map.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  map.set(key, made)
+  return made
+}
+
+/** Takes `entry` from the collection at `key`, and the collection away when it is empty. */
+const drop = <K>(
+  map: Map<K, { delete(entry: Entry): boolean; readonly size: number }>,
+  key: K,
+  entry: Entry,
+): void => {
+  const collection = map.get(key)
+  collection?.delete(entry)
+  if (collection?.size === 0) map.delete(key)
+}

@@ -1,0 +1,23 @@
+/** The storage in memory: the reference for every law, on Effect's clock, fit for simulation. */
+import { Clock, Effect } from "effect"
+import { Storage } from "../../core/services/Storage.ts"
+import * as MemoryExecutors from "./MemoryExecutors.ts"
+import * as MemoryRuns from "./MemoryRuns.ts"
+import type { MemoryState } from "./MemoryState.ts"
+import * as MemoryTasks from "./MemoryTasks.ts"
+import * as MemoryTriggers from "./MemoryTriggers.ts"
+
+/** The clock is captured here, where the storage is made: callers may have clocks that differ. */
+export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
+  Effect.map(Clock.Clock, (clock) => {
+    const now = () => clock.currentTimeMillisUnsafe()
+    const tasks = MemoryTasks.make(state)
+    return Storage.of({
+      technology: "memory",
+      tasks,
+      triggers: MemoryTriggers.make(state, now),
+      runs: MemoryRuns.make(state, now),
+      executors: MemoryExecutors.make(state, tasks, now),
+      now: Effect.sync(now),
+    })
+  })

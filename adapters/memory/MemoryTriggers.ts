@@ -1,0 +1,150 @@
+/** Triggers and slots in memory: see `TriggerStorage` for the laws. */
+import { Effect, Equal, Option } from "effect"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import * as Trigger from "../../core/domain/Trigger.ts"
+import type {
+  Fired,
+  Firing,
+  SlotRecord,
+  TriggerStorage,
+  TriggerView,
+} from "../../core/services/TriggerStorage.ts"
+import { ofTriggers } from "../../core/services/Wakeups.ts"
+import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
+
+export const make = (state: MemoryState, now: () => number): TriggerStorage => {
+  const named = (namespace: Namespace, name: Trigger.TriggerName): KeptTrigger | undefined =>
+    state.triggers.values().find(({ view: { definition } }) =>
+      definition.namespace === namespace && definition.name === name
+    )
+
+  /** `view` with its cursor at its first slot after now. */
+  const onwards = (view: Omit<TriggerView, "cursor">): TriggerView => {
+    const cursor = Trigger.slotAfter(view.definition.schedule, now())
+    const { definition, id, isPaused, revision } = view
+    return { definition, id, isPaused, revision, ...(cursor !== undefined && { cursor }) }
+  }
+
+  const put = (wanted: Trigger.TriggerDefinition): TriggerView => {
+    const known = named(wanted.namespace, wanted.name)
+    const definition = anchored(wanted, known?.view.definition, now())
+    if (known !== undefined && Equal.equals(known.view.definition, definition)) return known.view
+    const id = known?.view.id ?? state.nextTriggerId()
+    const view = onwards({
+      id,
+      definition,
+      revision: (known?.view.revision ?? 0) + 1,
+      isPaused: known?.view.isPaused ?? false,
+    })
+    state.triggers.set(id, {
+      view,
+      partition: Trigger.partitionOf(definition.namespace, definition.name),
+      records: known?.records ?? [],
+    })
+    state.hint(ofTriggers)
+    return view
+  }
+
+  const fire = (item: Firing): Fired => {
+    const kept = state.triggers.get(item.trigger)
+    if (kept === undefined || kept.view.revision !== item.revision || kept.view.isPaused) {
+      return { _tag: "Stale" }
+    }
+    const last = item.fire?.slot ?? item.passed?.through
+    if (last === undefined) return { _tag: "Recorded" }
+    if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
+    const isRecorded = covers(kept.records, item.passed?.from ?? last, last, state.bounds.records)
+    if (kept.view.cursor === undefined || kept.view.cursor <= last) {
+      const { cursor: _, ...view } = kept.view
+      kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
+    }
+    if (isRecorded) return { _tag: "Already" }
+    const run = item.fire &&
+      state.add(item.fire.spec, now(), {
+        trigger: kept.view.definition.name,
+        slot: item.fire.slot,
+      }).id
+    const record = (slot: number, through: number, outcome: SlotRecord["outcome"]) => {
+      kept.records.push({
+        slot,
+        through,
+        outcome,
+        latenessMillis: now() - through,
+        ...(outcome !== "skipped" && run !== undefined && { run }),
+        ...(outcome === "skipped" && { reason: "misfired" }),
+      })
+      if (kept.records.length > state.bounds.records) kept.records.shift()
+    }
+    if (item.passed) record(item.passed.from, item.passed.through, item.passed.outcome)
+    if (run === undefined) return { _tag: "Recorded" }
+    record(last, last, "fired")
+    return { _tag: "Fired", run, latenessMillis: now() - last }
+  }
+
+  return {
+    put: (definition) => Effect.sync(() => put(definition)),
+    remove: (namespace, name) =>
+      Effect.sync(() => {
+        const kept = named(namespace, name)
+        return kept !== undefined && state.triggers.delete(kept.view.id)
+      }),
+    pause: (namespace, name, isPaused) =>
+      Effect.sync(() => {
+        const kept = named(namespace, name)
+        if (kept === undefined) return Option.none()
+        if (kept.view.isPaused !== isPaused) {
+          kept.view = isPaused ? { ...kept.view, isPaused } : onwards({ ...kept.view, isPaused })
+          state.hint(ofTriggers)
+        }
+        return Option.some(kept.view)
+      }),
+    find: (namespace, name) =>
+      Effect.sync(() => Option.fromNullishOr(named(namespace, name)?.view)),
+    list: (namespace) =>
+      Effect.sync(() =>
+        [...state.triggers.values()].map(({ view }) => view)
+          .filter(({ definition }) => definition.namespace === namespace)
+          .sort((a, b) => a.definition.name < b.definition.name ? -1 : 1)
+      ),
+    due: (partitions, withinMillis, limit) =>
+      Effect.sync(() => ({
+        now: now(),
+        triggers: [...state.triggers.values()]
+          .filter(({ partition, view }) =>
+            partitions.includes(partition) && !view.isPaused &&
+            view.cursor !== undefined && view.cursor < now() + withinMillis
+          )
+          .map(({ view }) => view)
+          .sort((a, b) => a.cursor! - b.cursor! || a.id - b.id)
+          .slice(0, limit),
+      })),
+    fire: (items) => Effect.sync(() => items.map(fire)),
+    records: (trigger, limit) =>
+      Effect.sync(() => state.triggers.get(trigger)?.records.toReversed().slice(0, limit) ?? []),
+  }
+}
+
+/** An interval keeps its anchor while its length stays, and gets one when it is new. */
+const anchored = (
+  wanted: Trigger.TriggerDefinition,
+  known: Trigger.TriggerDefinition | undefined,
+  now: number,
+): Trigger.TriggerDefinition => {
+  const { schedule } = wanted
+  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
+  const before = known?.schedule
+  const anchor = before?._tag === "Every" && before.millis === schedule.millis
+    ? before.anchor ?? now
+    : now
+  return new Trigger.TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
+}
+
+/** Whether a record covers a slot in [`from`, `to`]; what was forgotten counts as covered. */
+const covers = (
+  records: ReadonlyArray<SlotRecord>,
+  from: number,
+  to: number,
+  recordsMax: number,
+): boolean =>
+  (records.length === recordsMax && from < records[0]!.slot) ||
+  records.some(({ slot, through }) => slot <= to && through >= from)

@@ -1,0 +1,29 @@
+/**
+ * Everything in one process, gone when it ends: for tests, simulation, and work that may be lost.
+ */
+import { Context, Effect, Layer } from "effect"
+import type { Lock } from "../../core/services/Lock.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import { Wakeups } from "../../core/services/Wakeups.ts"
+import * as MemoryLock from "./MemoryLock.ts"
+import { type Bounds, MemoryState } from "./MemoryState.ts"
+import * as MemoryStorage from "./MemoryStorage.ts"
+import * as MemoryWakeups from "./MemoryWakeups.ts"
+
+export { MemoryState } from "./MemoryState.ts"
+
+const usual: Bounds = { finished: 100_000, records: 10_000 }
+
+/** Over a state of the caller's, which may look into it. */
+export const layerOver = (state: MemoryState): Layer.Layer<Storage | Wakeups | Lock> =>
+  Layer.merge(
+    Layer.effectContext(
+      Effect.map(MemoryStorage.make(state), (storage) =>
+        Context.make(Storage, storage).pipe(Context.add(Wakeups, MemoryWakeups.make(state)))),
+    ),
+    MemoryLock.layer,
+  )
+
+export const layer: Layer.Layer<Storage | Wakeups | Lock> = Layer.suspend(() =>
+  layerOver(new MemoryState(usual))
+)

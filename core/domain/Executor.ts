@@ -1,0 +1,51 @@
+/**
+ * An executor is a process that joined a namespace to carry tasks out. Each start is a new
+ * incarnation, so that what an earlier one held can be told apart, also under the same name.
+ */
+import { Schema } from "effect"
+import { Namespace } from "./Namespace.ts"
+import { TaskName } from "./Task.ts"
+
+export const ExecutorName = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,126}$/, {
+    message:
+      "an executor name has 1 to 127 characters: letters, digits, '.', '_', ':' or '-', the first a letter or digit",
+  }),
+).pipe(Schema.brand("ExecutorName"))
+export type ExecutorName = typeof ExecutorName.Type
+
+export const Incarnation = Schema.Int.check(Schema.isGreaterThan(0)).pipe(
+  Schema.brand("Incarnation"),
+)
+export type Incarnation = typeof Incarnation.Type
+
+/** What an executor says of itself when it joins. */
+export const Joining = Schema.Struct({
+  namespace: Namespace,
+  name: ExecutorName,
+  /** How many runs it carries out at once. */
+  capacity: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })),
+  labels: Schema.Record(Schema.String, Schema.String),
+  /** It is lost when it has not beaten for this long. */
+  ttlMillis: Schema.Int.check(Schema.isBetween({ minimum: 2000, maximum: 3_600_000 })),
+})
+export type Joining = typeof Joining.Type
+
+export const Standing = Schema.Literals(["live", "draining", "left", "lost"])
+export type Standing = typeof Standing.Type
+
+/** An executor as others see it. */
+export const ExecutorView = Schema.Struct({
+  incarnation: Incarnation,
+  namespace: Namespace,
+  name: ExecutorName,
+  standing: Standing,
+  capacity: Schema.Int,
+  labels: Schema.Record(Schema.String, Schema.String),
+  tasks: Schema.Array(TaskName),
+  /** Runs it holds now. */
+  held: Schema.Int,
+  joinedAt: Schema.DateTimeUtc,
+  beatAt: Schema.DateTimeUtc,
+})
+export type ExecutorView = typeof ExecutorView.Type

@@ -1,0 +1,45 @@
+/**
+ * A lane is where a ready run waits. A run routed to `any` executor waits in the lane of its task,
+ * which every executor that serves the task claims from.
+ *
+ * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
+ * patience of its level, fixed when it becomes ready. A run whose rank has passed goes before runs
+ * of a better level whose rank is later, so a level delays a run, but never for ever.
+ */
+import { Schema } from "effect"
+import type { Namespace } from "./Namespace.ts"
+import type { TaskName } from "./Task.ts"
+
+export const Lane = Schema.NonEmptyString.pipe(Schema.brand("Lane"))
+export type Lane = typeof Lane.Type
+
+export const ofTask = (namespace: Namespace, task: TaskName): Lane => `${namespace}:${task}` as Lane
+
+/** `0` is urgent, `1` is usual, `2` can wait. */
+export const Level = Schema.Literals([0, 1, 2])
+export type Level = typeof Level.Type
+
+export const levels: ReadonlyArray<Level> = [0, 1, 2]
+export const usual: Level = 1
+
+/** How long runs of a level let better levels go first. */
+export const patienceMillis: Readonly<Record<Level, number>> = { 0: 0, 1: 60_000, 2: 600_000 }
+
+/** The instant from which a run that became ready at `readyAt` yields to no level. */
+export const rank = (readyAt: number, level: Level): number => readyAt + patienceMillis[level]
+
+/** What decides between two waiting runs of any lanes. */
+export interface Place {
+  readonly level: Level
+  readonly rank: number
+  readonly run: number
+}
+
+/** Negative when `a` goes before `b`, judged at `now`. */
+export const order = (now: number) => (a: Place, b: Place): number => {
+  const aOverdue = a.rank <= now
+  const bOverdue = b.rank <= now
+  if (aOverdue !== bOverdue) return aOverdue ? -1 : 1
+  if (!aOverdue && a.level !== b.level) return a.level - b.level
+  return a.rank - b.rank || a.run - b.run
+}

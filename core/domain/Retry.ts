@@ -1,0 +1,52 @@
+/**
+ * When a failed attempt is tried again. A retry policy is data: it is stored with the task, shown,
+ * and edited.
+ */
+import { Schema } from "effect"
+
+export const Retry = Schema.Struct({
+  /** How often user code may fail before the run has failed. `1` means: no retry. */
+  attempts: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })),
+  /** Delay before the second attempt. */
+  delayMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
+  /** Factor from one delay to the next. */
+  growth: Schema.Number.check(Schema.isBetween({ minimum: 1, maximum: 10 })),
+  /** No delay is longer. */
+  capMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 7 * 86_400_000 })),
+  /** Up to this share of the delay is added at random, so that a herd spreads. */
+  jitter: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
+})
+export type Retry = typeof Retry.Type
+
+export const none: Retry = { attempts: 1, delayMillis: 0, growth: 1, capMillis: 0, jitter: 0 }
+
+/** Delays that grow: `attempts` in all, the first retry after `delayMillis`. */
+export const exponential = (options: {
+  readonly attempts: number
+  readonly delayMillis?: number
+  readonly growth?: number
+  readonly capMillis?: number
+  readonly jitter?: number
+}): Retry => ({
+  attempts: options.attempts,
+  delayMillis: options.delayMillis ?? 1000,
+  growth: options.growth ?? 2,
+  capMillis: options.capMillis ?? 600_000,
+  jitter: options.jitter ?? 0.2,
+})
+
+/**
+ * The delay after the `failures`-th failure, or `undefined` when it was the last one allowed.
+ * `chance` is from [0, 1). The delay is never shorter than the policy says, and a whole number of
+ * milliseconds, so that every store can keep it.
+ */
+export const delayAfter = (
+  policy: Retry,
+  failures: number,
+  chance: number,
+): number | undefined => {
+  if (failures >= policy.attempts) return undefined
+  const grown = policy.delayMillis * policy.growth ** (failures - 1)
+  const capped = Math.min(grown, Math.max(policy.capMillis, policy.delayMillis))
+  return Math.ceil(capped * (1 + policy.jitter * chance))
+}

@@ -1,0 +1,81 @@
+/** A run as others see it: everything known about it, in the words of the glossary. */
+import { Schema } from "effect"
+import { GateKey } from "./Blocking.ts"
+import { ExecutorName, Incarnation } from "./Executor.ts"
+import { Lane, Level } from "./Lane.ts"
+import { Fence } from "./Lease.ts"
+import { Namespace } from "./Namespace.ts"
+import { StateName } from "./Run.ts"
+import { RunIdFromString } from "./RunId.ts"
+import { TaskName } from "./Task.ts"
+import { TriggerName } from "./Trigger.ts"
+
+/** Why an attempt did not succeed. The texts are cut to bounds before they are stored. */
+export const Failure = Schema.Struct({
+  /** The tag of a declared error, or the name of what was thrown. */
+  tag: Schema.String,
+  message: Schema.String,
+  stack: Schema.optionalKey(Schema.String),
+  /** A declared error, encoded by the task's error schema, as JSON text. */
+  error: Schema.optionalKey(Schema.String),
+})
+export type Failure = typeof Failure.Type
+
+export const RunView = Schema.Struct({
+  id: RunIdFromString,
+  namespace: Namespace,
+  task: TaskName,
+  state: StateName,
+  attempt: Schema.Int,
+  crashes: Schema.Int,
+  fence: Fence,
+  lane: Lane,
+  level: Level,
+  /** JSON text, as submitted. */
+  payload: Schema.String,
+  /** JSON text, as the handler answered. */
+  result: Schema.optionalKey(Schema.String),
+  failure: Schema.optionalKey(Failure),
+  idempotencyKey: Schema.optionalKey(Schema.String),
+  gate: Schema.optionalKey(GateKey),
+  trigger: Schema.optionalKey(TriggerName),
+  slot: Schema.optionalKey(Schema.DateTimeUtc),
+  /** The executor that holds it, or ended it. */
+  executor: Schema.optionalKey(Schema.Struct({ incarnation: Incarnation, name: ExecutorName })),
+  createdAt: Schema.DateTimeUtc,
+  /** When it becomes, or became, due. */
+  dueAt: Schema.DateTimeUtc,
+  claimedAt: Schema.optionalKey(Schema.DateTimeUtc),
+  finishedAt: Schema.optionalKey(Schema.DateTimeUtc),
+  isCancelling: Schema.optionalKey(Schema.Boolean),
+})
+export type RunView = typeof RunView.Type
+
+/** One thing that happened to a run, derived from its rows and the journal. */
+export const RunHappening = Schema.Struct({
+  at: Schema.DateTimeUtc,
+  /** As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, or a final state. */
+  kind: Schema.String,
+  attempt: Schema.Int,
+  fence: Fence,
+  detail: Schema.optionalKey(Schema.String),
+})
+export type RunHappening = typeof RunHappening.Type
+
+/** Why a run is where it is, with a pointer to what it waits for. */
+export const Reason = Schema.TaggedUnion({
+  /** It is not due yet, or waits for its next attempt. */
+  DueLater: { at: Schema.DateTimeUtc, failure: Schema.optionalKey(Failure) },
+  /** Others hold all places of its gate. */
+  GateFull: { gate: GateKey, holders: Schema.Array(RunIdFromString), ahead: Schema.Int },
+  /** It passed its gate's decision by and is admitted with the next one. */
+  GateOpen: { gate: GateKey },
+  /** No live executor serves its task. */
+  NoExecutor: { task: TaskName },
+  /** Executors serve its task, and this many runs of its lane go first. */
+  Waiting: { lane: Lane, ahead: Schema.Int },
+  Held: { incarnation: Incarnation, name: ExecutorName, isCancelling: Schema.Boolean },
+  /** It has ended. */
+  Ended: { state: StateName, failure: Schema.optionalKey(Failure) },
+})
+export type Reason = typeof Reason.Type

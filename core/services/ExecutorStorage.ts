@@ -1,0 +1,79 @@
+/**
+ * Keeps who is here to carry tasks out.
+ *
+ * - **E1 incarnation.** Each join is a new incarnation, with a number that no earlier one had.
+ * - **E2 lease.** An incarnation that has not beaten for its ttl is lost: its beat answers `Lost`,
+ *   for ever, and its claims are refused.
+ * - **E3 revocation.** A beat returns the grants of this incarnation that were asked to stop, until
+ *   they are settled.
+ * - **E4 leaving.** An incarnation that left, or was lost, gets no grant; `recover` frees what it
+ *   held.
+ * - **E5 agreement.** A beat names how many grants its holder knows of, and their digest; the answer
+ *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
+ */
+import type { Effect } from "effect"
+import type { ExecutorView, Incarnation, Joining } from "../domain/Executor.ts"
+import type { Fence } from "../domain/Lease.ts"
+import type { Namespace } from "../domain/Namespace.ts"
+import type { RunId } from "../domain/RunId.ts"
+import type { TaskDefinition } from "../domain/Task.ts"
+import type { StorageUnavailable } from "./StorageUnavailable.ts"
+
+/** A grant that its holder is asked to stop. */
+export interface Revocation {
+  readonly run: RunId
+  readonly fence: Fence
+}
+
+/** The grants an executor knows of, in short. */
+export interface Held {
+  readonly count: number
+  readonly digest: number
+}
+
+export const held = (
+  grants: Iterable<{ readonly run: RunId; readonly fence: Fence }>,
+): Held => {
+  let count = 0
+  let digest = 0
+  for (const { fence, run } of grants) {
+    count++
+    // Small enough that a hundred thousand terms stay an exact integer, here and in SQL.
+    digest += (run % 1_000_003) * (fence % 1_009)
+  }
+  return { count, digest }
+}
+
+export type Beaten =
+  | {
+    readonly _tag: "Alive"
+    readonly revoked: ReadonlyArray<Revocation>
+    readonly isAgreed: boolean
+  }
+  | { readonly _tag: "Lost" }
+
+export interface ExecutorStorage {
+  readonly join: (joining: Joining) => Effect.Effect<Incarnation, StorageUnavailable>
+
+  /** Says which tasks it carries out, all of them; defines those that are new or changed. */
+  readonly serve: (
+    incarnation: Incarnation,
+    definitions: ReadonlyArray<TaskDefinition>,
+  ) => Effect.Effect<void, StorageUnavailable>
+
+  readonly beat: (
+    incarnation: Incarnation,
+    held: Held,
+  ) => Effect.Effect<Beaten, StorageUnavailable>
+
+  /** No more grants; what it holds it still may settle. */
+  readonly drain: (incarnation: Incarnation) => Effect.Effect<void, StorageUnavailable>
+
+  /** It is gone for good. */
+  readonly leave: (incarnation: Incarnation) => Effect.Effect<void, StorageUnavailable>
+
+  /** Those live or draining, and those that left or were lost within the last hour; latest first. */
+  readonly list: (
+    namespace: Namespace,
+  ) => Effect.Effect<ReadonlyArray<ExecutorView>, StorageUnavailable>
+}

@@ -1,0 +1,234 @@
+/**
+ * Keeps runs, from submit to outcome.
+ *
+ * - **R1 no loss.** An acknowledged run is in one state at any time and stays known when final.
+ * - **R2 idempotent submit.** A key names one run of its namespace: submitting it again answers
+ *   with that run and `isNew: false`, or `Conflict` if task or payload differ. Specs of one call do
+ *   not affect each other.
+ * - **R3 single grant.** A run has at most one holder; two claims at once share no run.
+ * - **R4 fence.** Each grant of a run has a higher fence than all before it, also after a release,
+ *   a retry or a loss.
+ * - **R5 fenced reports.** A report with another fence than the current changes nothing and is
+ *   answered `fenced`. One repeated with the fence that settled is answered `duplicate`.
+ * - **R6 order.** Among ready runs of the claimed lanes the first by `Lane.order` are granted.
+ * - **R7 rounds.** A claim with `isAgain` and the round of an earlier claim of the same loop hands
+ *   out that round's runs again, same fences, before anything new: an answer lost on the way costs
+ *   nothing. Its reports are settled as any repeated report.
+ * - **R8 gates.** A gated run is ready only after `admit`, and at no time do more runs hold places
+ *   of a gate than the run admitted last allows. `wait` runs pass in order of level, then of
+ *   submit. Decisions about one gate do not overlap.
+ * - **R9 not early.** A delayed run, or a retry, is not granted before its time.
+ * - **R10 cancel.** Once cancel has answered `confirmed` the run is not granted; after `requested`
+ *   its present grant is its last, however it ends.
+ * - **R11 recovery.** `recover` frees every grant of a lost or departed incarnation as
+ *   `Run.advance` says; two recoveries at once free each grant once.
+ * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
+ * - **R13 reconciled.** `reconcile` gives back, as a release does, what its holder does not know of
+ *   although it was granted longer ago than the ttl; nothing else changes. It answers which of the
+ *   named grants are no longer current.
+ *
+ * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
+ */
+import { type Effect, type Option, Schema } from "effect"
+import { Gate, GateKey } from "../domain/Blocking.ts"
+import { Incarnation } from "../domain/Executor.ts"
+import { Lane, Level } from "../domain/Lane.ts"
+import { Fence } from "../domain/Lease.ts"
+import { Namespace } from "../domain/Namespace.ts"
+import type { StateName } from "../domain/Run.ts"
+import { RunId } from "../domain/RunId.ts"
+import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
+import { TaskName } from "../domain/Task.ts"
+import type { StorageUnavailable } from "./StorageUnavailable.ts"
+
+/** A run to be. */
+export interface RunSpec {
+  readonly namespace: Namespace
+  readonly task: TaskName
+  /** JSON text. */
+  readonly payload: string
+  readonly lane: Lane
+  readonly level: Level
+  /** Due this long after now. `0`: at once. */
+  readonly delayMillis: number
+  readonly gate: Gate | undefined
+  readonly idempotencyKey: string | undefined
+  readonly isAtMostOnce: boolean
+  readonly crashesMax: number
+}
+
+export type Submitted =
+  | {
+    readonly _tag: "Submitted"
+    readonly run: RunId
+    readonly state: StateName
+    readonly isNew: boolean
+  }
+  /** The idempotency key names another run, of another task or payload. */
+  | { readonly _tag: "Conflict"; readonly run: RunId }
+
+/** What became of a run that waited at a gate. */
+export interface Admission {
+  readonly run: RunId
+  readonly state: "Ready" | "Discarded"
+}
+
+/** The right to carry a run out, once. */
+export const Grant = Schema.Struct({
+  run: RunId,
+  fence: Fence,
+  namespace: Namespace,
+  task: TaskName,
+  attempt: Schema.Int,
+  /** Attempts that failed are those that were no crash. */
+  crashes: Schema.Int,
+  /** User code may run only after `start` was accepted. */
+  isCareful: Schema.Boolean,
+  payload: Schema.String,
+  idempotencyKey: Schema.optionalKey(Schema.String),
+  slot: Schema.optionalKey(Schema.Int),
+})
+export type Grant = typeof Grant.Type
+
+/** How a grant ended, as its holder decided by the task's policy. */
+const Held = { run: RunId, fence: Fence }
+export const Report = Schema.TaggedUnion({
+  /** `result` is JSON text. */
+  Succeed: { ...Held, result: Schema.optionalKey(Schema.String) },
+  Retry: { ...Held, delayMillis: Schema.Int, failure: Failure },
+  GiveUp: { ...Held, failure: Failure },
+  TimeOut: { ...Held, failure: Failure },
+  Release: Held,
+  Abort: Held,
+})
+export type Report = typeof Report.Type
+
+export const Settled = Schema.Literals(["applied", "duplicate", "fenced"])
+export type Settled = typeof Settled.Type
+
+export const ClaimRequest = Schema.Struct({
+  incarnation: Incarnation,
+  loop: Schema.Int,
+  /** Rises by one with each claim of this loop that was answered. */
+  round: Schema.Int,
+  /** The claim of this round was sent before, and no answer came. */
+  isAgain: Schema.Boolean,
+  lanes: Schema.Array(Lane),
+  limit: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 })),
+  /** Settled in the same step, before the claim. */
+  reports: Schema.Array(Report),
+})
+export type ClaimRequest = typeof ClaimRequest.Type
+
+export interface Claimed {
+  /** One per report, in order. */
+  readonly settled: ReadonlyArray<Settled>
+  readonly grants: ReadonlyArray<Grant>
+  /** Gates of which a place was given back. */
+  readonly freed: ReadonlyArray<GateKey>
+}
+
+export interface Recovered {
+  /** Incarnations found lost by this call. */
+  readonly lost: ReadonlyArray<Incarnation>
+  /** Runs freed by this call, with the state they are in now. */
+  readonly runs: ReadonlyArray<{ readonly run: RunId; readonly state: StateName }>
+  readonly freed: ReadonlyArray<GateKey>
+}
+
+export interface RunQuery {
+  readonly namespace: Namespace
+  readonly task?: TaskName
+  readonly states?: ReadonlyArray<StateName>
+  /** Only runs with a smaller id. */
+  readonly before?: RunId
+  readonly limit: number
+}
+
+export interface RunStorage {
+  /** One answer per spec, in order. */
+  readonly submit: (
+    specs: ReadonlyArray<RunSpec>,
+  ) => Effect.Effect<ReadonlyArray<Submitted>, StorageUnavailable>
+
+  /** Decides, for each of these gates, about as many waiting runs as it can. */
+  readonly admit: (
+    gates: ReadonlyArray<GateKey>,
+  ) => Effect.Effect<ReadonlyArray<Admission>, StorageUnavailable>
+
+  /** Gates with a waiting run that `admit` would decide about, at most `limit`. */
+  readonly openGates: (
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<GateKey>, StorageUnavailable>
+
+  /** None of the grants of an incarnation that is not live: it must join again. */
+  readonly claim: (
+    request: ClaimRequest,
+  ) => Effect.Effect<Claimed | "Lost", StorageUnavailable>
+
+  readonly settle: (
+    incarnation: Incarnation,
+    reports: ReadonlyArray<Report>,
+  ) => Effect.Effect<Omit<Claimed, "grants">, StorageUnavailable>
+
+  /** Marks the start; one answer per mark: whether user code may run. Marking twice is one mark. */
+  readonly start: (
+    incarnation: Incarnation,
+    marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
+
+  /** `known` are all grants that `incarnation` knows of, reported or not. */
+  readonly reconcile: (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<{ readonly passed: ReadonlyArray<RunId> }, StorageUnavailable>
+
+  /**
+   * Moves due runs to where they wait: at most `limit`. Answers how many, the gates they now wait
+   * at, and how long until the next is due.
+   */
+  readonly promote: (limit: number) => Effect.Effect<
+    {
+      readonly promoted: number
+      readonly gates: ReadonlyArray<GateKey>
+      readonly nextInMillis: number | undefined
+    },
+    StorageUnavailable
+  >
+
+  /** `ended`: it was final already. `None`: there is no such run. */
+  readonly cancel: (run: RunId) => Effect.Effect<
+    Option.Option<
+      {
+        readonly answer: "confirmed" | "requested" | "ended"
+        readonly freed: ReadonlyArray<GateKey>
+      }
+    >,
+    StorageUnavailable
+  >
+
+  /** Finds lost incarnations, and frees at most `limit` grants. */
+  readonly recover: (limit: number) => Effect.Effect<Recovered, StorageUnavailable>
+
+  readonly find: (run: RunId) => Effect.Effect<Option.Option<RunView>, StorageUnavailable>
+
+  /** As `find`, for many, in any order; unknown ones are left out. */
+  readonly findMany: (
+    runs: ReadonlyArray<RunId>,
+  ) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
+
+  /** The latest first. */
+  readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
+
+  /** How many runs there are in each state. Past 10,000 in one state a count may be an estimate. */
+  readonly counts: (
+    namespace: Namespace,
+  ) => Effect.Effect<Readonly<Partial<Record<StateName, number>>>, StorageUnavailable>
+
+  /** The earliest first. */
+  readonly events: (
+    run: RunId,
+  ) => Effect.Effect<ReadonlyArray<RunHappening>, StorageUnavailable>
+
+  readonly why: (run: RunId) => Effect.Effect<Option.Option<Reason>, StorageUnavailable>
+}

@@ -1,0 +1,32 @@
+/**
+ * Keeps everything: tasks, triggers and slots, runs, executors, the journal.
+ *
+ * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
+ * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
+ * applies.
+ *
+ * The laws are numbered in the group they belong to. Those of all groups:
+ *
+ * - **S1 durable.** What was acknowledged is there after the process, or the adapter's server,
+ *   was killed. (Memory lives as long as its process.)
+ * - **S2 own clock.** Due, expiry and every instant kept are judged by the storage's clock alone;
+ *   callers give durations, or instants of slots to compare with it.
+ * - **S3 isolated.** Lists and look-ups by name answer within one namespace only.
+ */
+import { Context, type Effect } from "effect"
+import type { ExecutorStorage } from "./ExecutorStorage.ts"
+import type { RunStorage } from "./RunStorage.ts"
+import type { StorageUnavailable } from "./StorageUnavailable.ts"
+import type { TaskStorage } from "./TaskStorage.ts"
+import type { TriggerStorage } from "./TriggerStorage.ts"
+
+export class Storage extends Context.Service<Storage, {
+  /** As in `memory`, `sqlite`, `postgres`. */
+  readonly technology: string
+  readonly tasks: TaskStorage
+  readonly triggers: TriggerStorage
+  readonly runs: RunStorage
+  readonly executors: ExecutorStorage
+  /** The storage clock, in milliseconds since 1970. */
+  readonly now: Effect.Effect<number, StorageUnavailable>
+}>()("belfry/core/services/Storage") {}

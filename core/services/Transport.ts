@@ -1,0 +1,102 @@
+/**
+ * What an executor knows of the world: it joins, asks for work and reports.
+ *
+ * All calls name the incarnation and may be repeated, so a connection may break and come back, and
+ * messages may be lost, doubled, late or out of order; nothing depends on which end forgot what.
+ *
+ * - **X1 incarnation.** Each join answers a new incarnation. A join whose answer was lost leaves an
+ *   incarnation that is never heard of, and is lost after its ttl.
+ * - **X2 rounds.** As R7: a round sent again hands out the same grants.
+ * - **X3 reports.** As R5: they count once, and only with the current fence.
+ * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
+ *   ready meanwhile is granted soon.
+ * - **X5 beats.** As E2, E3 and E5; `reconcile` as R13.
+ * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
+ */
+import { Context, type Effect, Schema } from "effect"
+import { Incarnation, type Joining } from "../domain/Executor.ts"
+import type { TaskDefinition } from "../domain/Task.ts"
+import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
+import type { Fence } from "../domain/Lease.ts"
+import type { RunId } from "../domain/RunId.ts"
+import type { ClaimRequest, Grant, Report, Settled } from "./RunStorage.ts"
+
+/** No answer came. The call may or may not have been carried out, and may be repeated. */
+export class TransportUnavailable
+  extends Schema.TaggedError<TransportUnavailable>()("TransportUnavailable", {
+    operation: Schema.String,
+    cause: Schema.Defect(),
+  }) {
+  override get message() {
+    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `no answer to ${this.operation}: ${reason}`
+  }
+}
+
+/** The server does not let this executor in. Trying again will not help. */
+export class JoinRefused extends Schema.TaggedError<JoinRefused>()("JoinRefused", {
+  reason: Schema.String,
+  remedy: Schema.String,
+}) {
+  override get message() {
+    return `${this.reason}. ${this.remedy}`
+  }
+}
+
+/** This incarnation was found lost. What it held has passed on; it may join as a new one. */
+export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", {
+  incarnation: Incarnation,
+}) {}
+
+export interface Round extends ClaimRequest {
+  /** Hold the answer back this long while there is nothing to grant. */
+  readonly waitMillis: number
+}
+
+export class Transport extends Context.Service<Transport, {
+  readonly join: (
+    joining: Joining,
+  ) => Effect.Effect<Incarnation, JoinRefused | TransportUnavailable>
+
+  readonly serve: (
+    incarnation: Incarnation,
+    definitions: ReadonlyArray<TaskDefinition>,
+  ) => Effect.Effect<void, SessionLost | TransportUnavailable>
+
+  /** Settles the reports, then claims. */
+  readonly round: (round: Round) => Effect.Effect<
+    { readonly settled: ReadonlyArray<Settled>; readonly grants: ReadonlyArray<Grant> },
+    SessionLost | TransportUnavailable
+  >
+
+  /** Settles reports while no round is due. Also of use to an incarnation that was lost. */
+  readonly settle: (
+    incarnation: Incarnation,
+    reports: ReadonlyArray<Report>,
+  ) => Effect.Effect<ReadonlyArray<Settled>, TransportUnavailable>
+
+  readonly start: (
+    incarnation: Incarnation,
+    marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
+  readonly beat: (
+    incarnation: Incarnation,
+    held: Held,
+  ) => Effect.Effect<Beaten, TransportUnavailable>
+
+  /** As R13: which of the known grants have passed on. */
+  readonly reconcile: (
+    incarnation: Incarnation,
+    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<ReadonlyArray<RunId>, TransportUnavailable>
+
+  /** Returns the grants to stop as soon as there are any; waits as long as it takes. */
+  readonly revocations: (
+    incarnation: Incarnation,
+  ) => Effect.Effect<ReadonlyArray<Revocation>, TransportUnavailable>
+
+  readonly drain: (incarnation: Incarnation) => Effect.Effect<void, TransportUnavailable>
+
+  readonly leave: (incarnation: Incarnation) => Effect.Effect<void, TransportUnavailable>
+}>()("belfry/core/services/Transport") {}
