@@ -4,8 +4,8 @@
  * and `lease` rows that come and go, one `outcome` that ends it. There is no scheduler around it:
  * no beats, no retries, no wake-ups.
  */
-import { PgConnection } from "@effect/sql-pg";
-import { Effect, Redacted } from "effect";
+import { PgConnection } from "@effect/sql-pg"
+import { Effect, Redacted } from "effect"
 import {
   batches,
   type Blocking,
@@ -17,14 +17,14 @@ import {
   payloadOf,
   type Prepared,
   type System,
-} from "../System.ts";
-import type { Witness } from "../Witness.ts";
-import { ownVersion } from "./versions.ts";
+} from "../System.ts"
+import type { Witness } from "../Witness.ts"
+import { ownVersion } from "./versions.ts"
 
 /** Statistics of a queue say "empty"; these leave the planner the one plan that is always right. */
 export const pinnedPlans =
   "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off -c enable_hashjoin=off " +
-  "-c enable_mergejoin=off -c jit=off";
+  "-c enable_mergejoin=off -c jit=off"
 
 export const schema: ReadonlyArray<string> = [
   `CREATE TABLE run (
@@ -47,34 +47,35 @@ export const schema: ReadonlyArray<string> = [
     rank timestamptz NOT NULL, PRIMARY KEY (gate, seq))`,
   `CREATE INDEX ready_gate ON ready (gate) WHERE gate IS NOT NULL`,
   `CREATE INDEX lease_gate ON lease (gate) WHERE gate IS NOT NULL`,
-];
+]
+
+/** The first runs of one lane, in order: one index scan, stopped after as many as are asked for. */
+const firstOf = (lane: string): string =>
+  `(SELECT ctid AS at, level, rank, id FROM ready WHERE lane = ${lane}
+    ORDER BY level, rank, id LIMIT $4 * 2)`
 
 /**
  * The best `$4` ready runs of the lanes `$7…`, locked. One lane is one ordered index scan. Several
- * are merged by one scan each (a MergeAppend stops after as many rows as are wanted); only winners
- * are locked, and twice as many are looked at as are wanted, because another loop may hold the
- * first half.
+ * are merged, each read only as far as it wins (a MergeAppend, for which every arm must carry its
+ * own ORDER BY). Only winners are locked, and twice as many are looked at as are wanted, because
+ * another loop may hold the first half.
  */
-const winners = (lanes: number): string =>
-  lanes === 1
-    ? `SELECT ctid FROM ready WHERE lane = $7 ORDER BY lane, level, rank, id
-       LIMIT $4 FOR UPDATE SKIP LOCKED`
-    : `SELECT r.ctid FROM (
-         SELECT at FROM (${
-      Array.from(
-        { length: lanes },
-        (_, i) =>
-          `SELECT ctid AS at, level, rank, id FROM ready WHERE lane = $${
-            7 + i
-          }`,
-      ).join(" UNION ALL ")
-    }) AS lane ORDER BY level, rank, id LIMIT $4 * 2) AS best
-       JOIN ready r ON r.ctid = best.at LIMIT $4 FOR UPDATE OF r SKIP LOCKED`;
+const winners = (lanes: number): string => {
+  if (lanes === 1) {
+    return `SELECT ctid FROM ready WHERE lane = $7 ORDER BY lane, level, rank, id
+      LIMIT $4 FOR UPDATE SKIP LOCKED`
+  }
+  const arms = Array.from({ length: lanes }, (_, i) => firstOf(`$${7 + i}`))
+    .join(" UNION ALL ")
+  return `SELECT r.ctid FROM (
+      SELECT at FROM (${arms}) AS lane ORDER BY level, rank, id LIMIT $4 * 2) AS best
+    JOIN ready r ON r.ctid = best.at LIMIT $4 FOR UPDATE OF r SKIP LOCKED`
+}
 
 /**
  * Settles `$1` (ids, ascending) if their fences are still `$2`, and claims up to `$4` more.
  * `width_bucket` finds the place of an id in the sorted array by bisection, so a fence costs no
- * join. The answer carries the gates of what was settled beside what was claimed.
+ * join.
  */
 export const claim = (lanes: number): string =>
   `WITH settled AS (
@@ -93,7 +94,7 @@ export const claim = (lanes: number): string =>
    SELECT taken.id, taken.fence, taken.gate, run.payload, run.attempts_max
    FROM taken CROSS JOIN LATERAL (
      SELECT payload, attempts_max FROM run WHERE id = taken.id OFFSET 0) AS run
-   ORDER BY taken.id`;
+   ORDER BY taken.id`
 
 /**
  * Moves blocked runs of the gates `$1` to ready, as many as have a place. Gates are locked in key
@@ -113,50 +114,35 @@ export const admit = `WITH locked AS MATERIALIZED (
    opened AS (
      INSERT INTO ready (lane, level, rank, id, gate, attempt, fence)
      SELECT lane, level, rank, id, gate, 0, 0 FROM admitted)
-   SELECT count(*)::int AS admitted FROM admitted`;
+   SELECT count(*)::int AS admitted FROM admitted`
 
-const fillRuns =
-  `INSERT INTO run (id, task, lane, level, gate, attempts_max, payload, submitted_at)
+const fillRuns = `INSERT INTO run (id, task, lane, level, gate, attempts_max, payload, submitted_at)
   SELECT id, 1, lane, level, nullif(gate, -1), 3, payload::jsonb, now()
   FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::text[])
-    AS job (id, lane, level, gate, payload)`;
+    AS job (id, lane, level, gate, payload)`
 
-const fillReady =
-  `INSERT INTO ready (lane, level, rank, id, gate, attempt, fence)
+const fillReady = `INSERT INTO ready (lane, level, rank, id, gate, attempt, fence)
   SELECT lane, level, submitted_at + id * interval '1 microsecond', id, gate, 0, 0 FROM run
-  WHERE gate IS NULL`;
+  WHERE gate IS NULL`
 
 const fillBlocked = `INSERT INTO blocked (gate, seq, id, lane, level, rank)
-  SELECT gate, id, id, lane, level, submitted_at FROM run WHERE gate IS NOT NULL`;
+  SELECT gate, id, id, lane, level, submitted_at FROM run WHERE gate IS NOT NULL`
 
-const fillGates =
-  `INSERT INTO gate (key, places) SELECT DISTINCT gate, $1::int FROM run
-  WHERE gate IS NOT NULL`;
+const fillGates = `INSERT INTO gate (key, places) SELECT DISTINCT gate, $1::int FROM run
+  WHERE gate IS NOT NULL`
 
 interface Claimed {
-  readonly id: bigint;
-  readonly fence: number;
-  readonly gate: number | null;
-  readonly payload: Payload;
+  readonly id: bigint
+  readonly fence: number
+  readonly gate: number | null
+  readonly payload: Payload
 }
 
-const batchSize = 200;
-const incarnation = 7;
-const loops = 2;
+const batchSize = 200
+const incarnation = 7
+const loops = 2
 
-/** Lets a loop that found nothing wait until another one has made something ready. */
-class Bell {
-  #waiting: Array<() => void> = [];
-  ring(): void {
-    for (const resume of this.#waiting.splice(0)) resume();
-  }
-  readonly next = Effect.callback<void>((resume) => {
-    this.#waiting.push(() => resume(Effect.void));
-  });
-}
-
-const placesOf = (blocking: Blocking): number =>
-  blocking.policy === "fifo" ? 1 : blocking.places;
+const placesOf = (blocking: Blocking): number => blocking.policy === "fifo" ? 1 : blocking.places
 
 /** One claim loop on its own connection. */
 const loop = Effect.fnUntraced(function* (
@@ -164,52 +150,47 @@ const loop = Effect.fnUntraced(function* (
   number: number,
   load: Load,
   witness: Witness,
-  bell: Bell,
 ) {
-  const lanes = Array.from({ length: load.lanes }, (_, lane) => lane);
-  const statement = claim(load.lanes);
-  let held: ReadonlyArray<Claimed> = [];
+  const lanes = Array.from({ length: load.lanes }, (_, lane) => lane)
+  const statement = claim(load.lanes)
+  let held: ReadonlyArray<Claimed> = []
   for (let round = 1;; round++) {
-    const ids = held.map((run) => run.id);
-    const fences = held.map((run) => run.fence);
-    const gates = [...new Set(held.flatMap((run) => run.gate ?? []))];
+    const ids = held.map((run) => run.id)
+    const fences = held.map((run) => run.fence)
+    const gates = [...new Set(held.flatMap((run) => run.gate ?? []))]
     const { rows } = yield* connection.query(
       statement,
       [ids, fences, incarnation, batchSize, number, round, ...lanes],
-    );
-    held = rows as unknown as ReadonlyArray<Claimed>;
-    if (gates.length > 0) {
-      yield* connection.query(admit, [gates]);
-      bell.ring();
-    }
-    if (held.length === 0) {
-      if (load.blocking === undefined) return;
-      if (gates.length === 0) yield* bell.next;
-    }
-    for (const { payload } of held) witness.begin(payload);
+    )
+    held = rows as unknown as ReadonlyArray<Claimed>
+    if (gates.length > 0) yield* connection.query(admit, [gates])
+    // Nothing claimed is no proof of nothing ready: all that was looked at may have been taken by
+    // the other loop since the snapshot. So no loop ends by itself; the harness ends it.
+    else if (held.length === 0) yield* Effect.sleep("2 millis")
+    for (const { payload } of held) witness.begin(payload)
     // Another loop must be able to come in between, or an overlap within a key could not be seen.
-    if (load.blocking !== undefined) yield* Effect.yieldNow;
-    for (const { payload } of held) witness.end(payload);
+    if (load.blocking !== undefined) yield* Effect.yieldNow
+    for (const { payload } of held) witness.end(payload)
   }
-});
+})
 
 const prepare: System["prepare"] = Effect.fnUntraced(
   function* ({ databaseUrl }) {
     const connect = PgConnection.make({
       url: Redacted.make(databaseUrl),
       startupOptions: pinnedPlans,
-    });
-    const control = yield* connect;
+    })
+    const control = yield* connect
     const claimers = yield* Effect.all(
       Array.from({ length: loops }, () => connect),
-    );
+    )
     for (const statement of schema) {
-      yield* control.query(statement);
+      yield* control.query(statement)
     }
-    let filled: Load = { jobs: 0, lanes: 1, levels: 1 };
+    let filled: Load = { jobs: 0, lanes: 1, levels: 1 }
     return {
       fill: Effect.fnUntraced(function* (load) {
-        filled = load;
+        filled = load
         for (const batch of batches(load)) {
           yield* control.query(fillRuns, [
             batch,
@@ -217,25 +198,22 @@ const prepare: System["prepare"] = Effect.fnUntraced(
             batch.map((n) => levelOf(n, load)),
             batch.map((n) => load.blocking === undefined ? -1 : keyOf(n, load)),
             batch.map((n) => JSON.stringify(payloadOf(n, load))),
-          ]);
+          ])
         }
-        yield* control.query(fillReady);
-        if (load.blocking === undefined) return;
-        yield* control.query(fillBlocked);
-        yield* control.query(fillGates, [placesOf(load.blocking)]);
+        yield* control.query(fillReady)
+        if (load.blocking === undefined) return
+        yield* control.query(fillBlocked)
+        yield* control.query(fillGates, [placesOf(load.blocking)])
         yield* control.query(admit, [
           Array.from({ length: load.blocking.keys }, (_, key) => key),
-        ]);
+        ])
       }),
       drain: (witness) =>
-        Effect.suspend(() => {
-          const bell = new Bell();
-          return Effect.forEach(
-            claimers,
-            (connection, i) => loop(connection, i, filled, witness, bell),
-            { concurrency: "unbounded", discard: true },
-          );
-        }),
+        Effect.forEach(
+          claimers,
+          (connection, i) => loop(connection, i, filled, witness),
+          { concurrency: "unbounded", discard: true },
+        ),
       unfinished: Effect.map(
         control.query(
           `SELECT EXISTS (SELECT 1 FROM ready) OR EXISTS (SELECT 1 FROM lease)
@@ -243,9 +221,9 @@ const prepare: System["prepare"] = Effect.fnUntraced(
         ),
         ({ rows }) => rows[0]?.["unfinished"] === true,
       ),
-    } satisfies Prepared;
+    } satisfies Prepared
   },
-);
+)
 
 export const rawSql: ReadonlyArray<System> = [{
   name: "raw SQL",
@@ -256,4 +234,4 @@ export const rawSql: ReadonlyArray<System> = [{
     `fused settle and claim of ${batchSize}, ${loops} loops on ${loops} connections, pinned plans`,
   refuses: () => undefined,
   prepare,
-}];
+}]
