@@ -5,9 +5,9 @@
  * store holds no unfinished job. With several lanes, jobs alternate over lanes and levels, and one
  * process serves them all.
  */
-import type { Load } from "../System.ts";
+import type { Load } from "../System.ts"
 
-export const levels = 3;
+export const levels = 3
 
 export const loads = (
   jobs: number,
@@ -17,4 +17,4 @@ export const loads = (
     jobs,
     lanes: count,
     levels: count === 1 ? 1 : levels,
-  }));
+  }))
