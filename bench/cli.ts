@@ -1,21 +1,21 @@
 /** The command line: one command per question, the table or the document on standard output. */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime";
-import * as NodeServices from "@effect/platform-node/NodeServices";
-import { Console, Effect } from "effect";
-import { Command, Flag } from "effect/cli";
-import * as Blocking from "./questions/blocking.ts";
-import * as Claims from "./questions/claims.ts";
-import * as Report from "./Report.ts";
-import * as Server from "./Server.ts";
-import type { Load } from "./System.ts";
-import { pick } from "./systems/mod.ts";
-import { runAll, subjects as subjectsOf } from "./Trial.ts";
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Console, Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Blocking from "./questions/blocking.ts"
+import * as Claims from "./questions/claims.ts"
+import * as Report from "./Report.ts"
+import * as Server from "./Server.ts"
+import type { Load } from "./System.ts"
+import { pick } from "./systems/mod.ts"
+import { runAll, subjects as subjectsOf } from "./Trial.ts"
 
 const wordsOf = (text: string): ReadonlyArray<string> =>
-  text.split(",").map((word) => word.trim()).filter((word) => word !== "");
+  text.split(",").map((word) => word.trim()).filter((word) => word !== "")
 
 const words = (name: string, fallback: string) =>
-  Flag.String(name).pipe(Flag.withDefault(fallback), Flag.map(wordsOf));
+  Flag.String(name).pipe(Flag.withDefault(fallback), Flag.map(wordsOf))
 
 const counts = (name: string, fallback: string) =>
   Flag.String(name).pipe(
@@ -23,13 +23,13 @@ const counts = (name: string, fallback: string) =>
     Flag.mapTryCatch(
       (text) =>
         wordsOf(text).map((word) => {
-          const count = Number(word);
-          if (!Number.isInteger(count) || count < 1) throw new Error(word);
-          return count;
+          const count = Number(word)
+          if (!Number.isInteger(count) || count < 1) throw new Error(word)
+          return count
         }),
       () => `--${name} takes whole numbers above 0, separated by commas`,
     ),
-  );
+  )
 
 const common = {
   json: Flag.Boolean("json").pipe(
@@ -46,13 +46,13 @@ const common = {
     Flag.withDefault(120),
     Flag.withDescription("Seconds after which a trial is cut short"),
   ),
-};
+}
 
 interface Common {
-  readonly json: boolean;
-  readonly systems: ReadonlyArray<string>;
-  readonly repetitions: number;
-  readonly patience: number;
+  readonly json: boolean
+  readonly systems: ReadonlyArray<string>
+  readonly repetitions: number
+  readonly patience: number
 }
 
 const ask = Effect.fnUntraced(function* (
@@ -64,19 +64,19 @@ const ask = Effect.fnUntraced(function* (
   const picked = yield* Effect.try({
     try: () => pick(systems),
     catch: (error) => error,
-  });
-  const { remarks, subjects } = subjectsOf(picked, loads);
-  const settings = { repetitions, patience };
-  const { facts } = yield* Server.Server;
-  const trials = yield* runAll(subjects, settings);
+  })
+  const { remarks, subjects } = subjectsOf(picked, loads)
+  const settings = { repetitions, patience }
+  const { facts } = yield* Server.Server
+  const trials = yield* runAll(subjects, settings)
   const report = Report.make(question, subjects, trials, settings, facts, [
     ...notes,
     ...remarks,
-  ]);
+  ])
   yield* Console.log(
     json ? JSON.stringify(report, null, 2) : Report.table(report),
-  );
-}, Effect.provide(Server.layer));
+  )
+}, Effect.provide(Server.layer))
 
 const claims = Command.make(
   "claims",
@@ -90,7 +90,7 @@ const claims = Command.make(
   Command.withDescription(
     "Jobs claimed and completed durably per second by one process",
   ),
-);
+)
 
 const blocking = Command.make(
   "blocking",
@@ -111,7 +111,7 @@ const blocking = Command.make(
   Command.withDescription(
     "The same under fifo and concurrent(n), with few and many keys",
   ),
-);
+)
 
 Command.make("bench").pipe(
   Command.withDescription("One question a command, in one run with the peers"),
@@ -119,4 +119,4 @@ Command.make("bench").pipe(
   Command.run({ version: "0.1.0" }),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain,
-);
+)

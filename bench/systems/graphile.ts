@@ -2,15 +2,9 @@
  * graphile-worker: the fastest peer on PostgreSQL. Lanes are task identifiers, levels are
  * priorities, a fifo key is a named queue. It deletes finished jobs, so it keeps no history.
  */
-import { Effect } from "effect";
-import {
-  Logger,
-  run,
-  runMigrations,
-  type RunnerOptions,
-  type TaskList,
-} from "graphile-worker";
-import pg from "pg";
+import { Effect } from "effect"
+import { Logger, run, runMigrations, type RunnerOptions, type TaskList } from "graphile-worker"
+import pg from "pg"
 import {
   batches,
   keyOf,
@@ -21,11 +15,11 @@ import {
   payloadOf,
   type Prepared,
   type System,
-} from "../System.ts";
-import type { Witness } from "../Witness.ts";
-import { peerVersion } from "./versions.ts";
+} from "../System.ts"
+import type { Witness } from "../Witness.ts"
+import { peerVersion } from "./versions.ts"
 
-type Preset = NonNullable<RunnerOptions["preset"]>;
+type Preset = NonNullable<RunnerOptions["preset"]>
 
 /** The settings of its own performance page. */
 const best: Preset = {
@@ -36,7 +30,7 @@ const best: Preset = {
     completeJobBatchDelay: 0,
     failJobBatchDelay: 0,
   },
-};
+}
 
 /**
  * With named queues the local queue is a loss: a fetch returns at most one job of a queue, which
@@ -44,50 +38,48 @@ const best: Preset = {
  */
 const bestForQueues: Preset = {
   worker: { concurrentJobs: 24, maxPoolSize: 25, pollInterval: 5 },
-};
+}
 
-const silent = new Logger(() => () => {});
+const silent = new Logger(() => () => {})
 
-const promise = <A>(run: () => PromiseLike<A>) =>
-  Effect.tryPromise({ try: run, catch: (e) => e });
+const promise = <A>(run: () => PromiseLike<A>) => Effect.tryPromise({ try: run, catch: (e) => e })
 
 /** One handler per lane. It yields once, or an overlap within a key could not be seen. */
 const handlers = (witness: Witness, load: Load): TaskList => {
   const handler = load.blocking === undefined
     ? (payload: unknown) => {
-      witness.begin(payload as Payload);
-      witness.end(payload as Payload);
+      witness.begin(payload as Payload)
+      witness.end(payload as Payload)
     }
     : async (payload: unknown) => {
-      witness.begin(payload as Payload);
-      await null;
-      witness.end(payload as Payload);
-    };
+      witness.begin(payload as Payload)
+      await null
+      witness.end(payload as Payload)
+    }
   return Object.fromEntries(
     Array.from({ length: load.lanes }, (_, lane) => [`lane_${lane}`, handler]),
-  );
-};
+  )
+}
 
 const prepare = (presetFor: (load: Load) => Preset): System["prepare"] =>
   Effect.fnUntraced(function* ({ databaseUrl }) {
     const pool = yield* Effect.acquireRelease(
       Effect.sync(() => {
-        const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 });
+        const pool = new pg.Pool({ connectionString: databaseUrl, max: 2 })
         pool.on(
           "error",
-          (error) =>
-            process.stderr.write(`graphile-worker: ${error.message}\n`),
-        );
-        pool.on("connect", (client) => void client.on("error", () => {}));
-        return pool;
+          (error) => process.stderr.write(`graphile-worker: ${error.message}\n`),
+        )
+        pool.on("connect", (client) => void client.on("error", () => {}))
+        return pool
       }),
       (pool) => Effect.promise(() => pool.end()),
-    );
-    yield* promise(() => runMigrations({ pgPool: pool, logger: silent }));
-    let filled: Load = { jobs: 0, lanes: 1, levels: 1 };
+    )
+    yield* promise(() => runMigrations({ pgPool: pool, logger: silent }))
+    let filled: Load = { jobs: 0, lanes: 1, levels: 1 }
     return {
       fill: (load) => {
-        filled = load;
+        filled = load
         return Effect.forEach(
           batches(load),
           (batch) =>
@@ -99,14 +91,12 @@ const prepare = (presetFor: (load: Load) => Preset): System["prepare"] =>
                   identifier: `lane_${laneOf(n, load)}`,
                   payload: payloadOf(n, load),
                   priority: levelOf(n, load),
-                  queue_name: load.blocking === undefined
-                    ? null
-                    : `key_${keyOf(n, load)}`,
+                  queue_name: load.blocking === undefined ? null : `key_${keyOf(n, load)}`,
                 })))],
               )
             ),
           { discard: true },
-        );
+        )
       },
       drain: (witness) =>
         Effect.asVoid(Effect.acquireRelease(
@@ -130,30 +120,27 @@ const prepare = (presetFor: (load: Load) => Preset): System["prepare"] =>
         ),
         ({ rows }) => rows[0].unfinished,
       ),
-    } satisfies Prepared;
-  });
+    } satisfies Prepared
+  })
 
 const refuses = ({ blocking }: Load) =>
   blocking?.policy === "concurrent"
     ? "graphile-worker has no limit per key; `concurrentJobs` bounds one process"
-    : undefined;
+    : undefined
 
 const common = {
   name: "graphile-worker",
   version: peerVersion("graphile-worker"),
   store: "postgres",
   refuses,
-} as const;
+} as const
 
 export const graphile: ReadonlyArray<System> = [
   {
     ...common,
     settings: "best",
-    note:
-      "deletes finished jobs (no history); fifo = named queues, without the local queue",
-    prepare: prepare((load) =>
-      load.blocking === undefined ? best : bestForQueues
-    ),
+    note: "deletes finished jobs (no history); fifo = named queues, without the local queue",
+    prepare: prepare((load) => load.blocking === undefined ? best : bestForQueues),
   },
   {
     ...common,
@@ -162,4 +149,4 @@ export const graphile: ReadonlyArray<System> = [
     jobsAtMost: 5_000,
     prepare: prepare(() => ({})),
   },
-];
+]
