@@ -1,0 +1,344 @@
+/**
+ * Carries runs out. It knows a `Transport` and nothing else of the world.
+ *
+ * Who does what, all in one scope:
+ *
+ * - The *pool* carries granted runs out and makes the reports.
+ * - Two *round loops* each send the reports that are ready and claim what the pool has use for, in
+ *   one trip; while one waits for its answer the other has the next batch. The first may wait long
+ *   for work when there is none; the second only goes out with reports, or while there is work.
+ * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
+ * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
+ *
+ * 1. User code starts only while the lease is younger than two thirds of its ttl, counted from
+ *    before the beat was sent; when it may have run out all that runs is stopped.
+ * 2. Reports are sent until an answer comes; sent twice they count once (R5).
+ * 3. A claim is repeated under its round until an answer comes; it grants the same again (R7).
+ *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
+ */
+import {
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Fiber,
+  Latch,
+  Layer,
+  Option,
+  Random,
+  Schema,
+  type Scope,
+} from "effect"
+import { type ExecutorName, type Incarnation, Joining } from "../domain/Executor.ts"
+import * as Lane from "../domain/Lane.ts"
+import { Refused } from "../domain/Refused.ts"
+import { TaskDefinition } from "../domain/Task.ts"
+import { held } from "../services/ExecutorStorage.ts"
+import type { Grant, Report } from "../services/RunStorage.ts"
+import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
+import { CurrentNamespace } from "./CurrentNamespace.ts"
+import type { Handler } from "./Handler.ts"
+import * as Pool from "./Pool.ts"
+
+export interface ExecutorOptions {
+  readonly name?: string
+  /** So many runs are carried out at once. */
+  readonly concurrency?: number
+  readonly labels?: Readonly<Record<string, string>>
+  /** The executor is lost when it has not been heard of for this long. */
+  readonly ttl?: Duration.Input
+  /** At the end running work has this long to finish before it is interrupted and given back. */
+  readonly drainTimeout?: Duration.Input
+}
+
+/** What is going on in an executor, for those who look on. */
+export interface ExecutorStatus {
+  readonly incarnation: Incarnation | undefined
+  readonly running: number
+  readonly queued: number
+}
+
+export class Executor extends Context.Service<Executor, {
+  /**
+   * Serves a task as long as the scope lasts. At its end no run of the task starts any more, and
+   * running ones may finish, so that what the handler needs can be closed after it.
+   */
+  readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
+  readonly status: Effect.Effect<ExecutorStatus>
+}>()("belfry/core/engine/Executor") {
+  static readonly layerWith = (
+    options: ExecutorOptions,
+  ): Layer.Layer<Executor, Refused | JoinRefused, Transport> =>
+    Layer.effect(Executor, Effect.suspend(() => make(options)))
+
+  static readonly layer: Layer.Layer<Executor, Refused | JoinRefused, Transport> = Layer.suspend(
+    () => Executor.layerWith({}),
+  )
+}
+
+const grantsMax = 200
+const reportsMax = 1000
+const patientMillis = 20_000
+const loops = [0, 1] as const
+
+const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
+  const transport = yield* Transport
+  const clock = yield* Clock.Clock
+  const joining = yield* joiningOf(options)
+  const { capacity, namespace, ttlMillis } = joining
+  const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
+
+  const changed = loops.map(() => Latch.makeUnsafe())
+  const served = Latch.makeUnsafe()
+  const wake = () => {
+    for (const latch of changed) latch.openUnsafe()
+  }
+
+  let incarnation: Incarnation | undefined
+  let isDraining = false
+  /** Whether the last claim found something. */
+  let hasFound = false
+  /** Grants asked for, and reports sent, that no answer has come to. */
+  let asked = 0
+  const sending = new Set<ReadonlyArray<Report>>()
+  /** The last round of each loop that was answered. */
+  let answered: Array<number> = []
+
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  const pause = Effect.flatMap(Random.next, (chance) => Effect.sleep(100 + 300 * chance))
+
+  const mark = ({ fence, run }: Grant) =>
+    untilAnswered(transport.start(incarnation!, [{ run, fence }])).pipe(
+      Effect.timeoutOption(ttlMillis / 2),
+      Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
+    )
+
+  const pool = yield* Pool.make({ capacity, mark, onChange: wake })
+
+  /** Repeats a call while no answer comes. */
+  const untilAnswered = <A, E extends { readonly _tag: string }>(
+    call: Effect.Effect<A, E>,
+  ): Effect.Effect<A, Exclude<E, { readonly _tag: "TransportUnavailable" }>> =>
+    Effect.catch(
+      call,
+      (error) =>
+        error._tag === "TransportUnavailable"
+          ? Effect.logDebug(error).pipe(Effect.andThen(pause), Effect.andThen(untilAnswered(call)))
+          : Effect.fail(error as Exclude<E, { readonly _tag: "TransportUnavailable" }>),
+    )
+
+  const known = () => [...pool.known(), ...[...sending].flat()]
+
+  const roundLoop = Effect.fnUntraced(function* (self: Incarnation, loop: 0 | 1) {
+    const isPatient = loop === 0
+    for (let round = 1;; round++) {
+      let limit = 0
+      for (;;) {
+        yield* changed[loop]!.close
+        const wanted = isDraining || pool.handlers.size === 0 ? 0 : pool.wanted() - asked
+        limit = isPatient || hasFound ? Math.max(0, Math.min(grantsMax, wanted)) : 0
+        if (pool.hasReports() || isWorthATrip(limit)) break
+        yield* changed[loop]!.await
+        // Let everything that ends in this turn of the event loop go out together.
+        yield* Effect.yieldNow
+      }
+      const reports = pool.takeReports(reportsMax)
+      const isIdle = isPatient && reports.length === 0 && !hasFound
+      yield* exchange(self, loop, round, limit, reports, isIdle ? patientMillis : 0)
+    }
+  })
+
+  /** While many are under way, fetching a few more costs as much as fetching many. */
+  const isWorthATrip = (limit: number) =>
+    limit > 0 &&
+    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, capacity))
+
+  const exchange = Effect.fnUntraced(function* (
+    self: Incarnation,
+    loop: number,
+    round: number,
+    limit: number,
+    reports: ReadonlyArray<Report>,
+    waitMillis: number,
+  ) {
+    const lanes = [...pool.handlers.keys()].map((task) => Lane.ofTask(namespace, task))
+    const request = { incarnation: self, loop, round, lanes, limit, reports, waitMillis }
+    asked += limit
+    sending.add(reports)
+    const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
+      Effect.catchTag(
+        "TransportUnavailable",
+        () => Effect.andThen(pause, untilAnswered(transport.round({ ...request, isAgain: true }))),
+      ),
+      // What has not been freed yet still counts; what has is fenced.
+      Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
+      Effect.ensuring(Effect.sync(() => {
+        asked -= limit
+        sending.delete(reports)
+      })),
+    )
+    answered[loop] = round
+    if (limit > 0) hasFound = answer.grants.length > 0
+    pool.take(answer.grants)
+    if (hasFound) wake()
+  })
+
+  const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
+    let confirmedAt = joinedAt
+    pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
+    for (;;) {
+      yield* Effect.sleep(ttlMillis / 4)
+      const sentAt = monotonic()
+      const answer = yield* transport.beat(self, held(known())).pipe(
+        Effect.timeout(ttlMillis / 4),
+        Effect.option,
+      )
+      if (Option.isNone(answer) && monotonic() < confirmedAt + ttlMillis) continue
+      if (Option.isNone(answer) || answer.value._tag === "Lost") {
+        return yield* new SessionLost({ incarnation: self })
+      }
+      confirmedAt = sentAt
+      pool.keepFresh(sentAt + ttlMillis * 2 / 3)
+      for (const { fence, run } of answer.value.revoked) pool.revoke(run, fence)
+      if (!answer.value.isAgreed) yield* reconcile(self)
+    }
+  })
+
+  const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
+    const mine = known()
+    const grants = mine.map(({ fence, run }) => ({ fence, run }))
+    const rounds = answered.map((round, loop) => ({ loop, round }))
+    const passed = yield* Effect.orElseSucceed(
+      transport.reconcile(self, { grants, rounds }),
+      () => [],
+    )
+    const gone = new Set(passed)
+    for (const { fence, run } of mine) if (gone.has(run)) pool.abandon(run, fence)
+  })
+
+  const watchLoop = (self: Incarnation) =>
+    Effect.gen(function* () {
+      for (const { fence, run } of yield* transport.revocations(self)) pool.revoke(run, fence)
+      // The same order comes again until the run's report has arrived.
+      yield* Effect.sleep(50)
+    }).pipe(Effect.catchTag("TransportUnavailable", () => pause), Effect.forever)
+
+  const serveLoop = Effect.fnUntraced(function* (self: Incarnation) {
+    for (;;) {
+      yield* served.close
+      yield* untilAnswered(transport.serve(self, definitions()))
+      wake()
+      yield* served.await
+    }
+  })
+
+  const definitions = () =>
+    [...pool.handlers.values()].map(({ owner, policy, purpose, task }) =>
+      new TaskDefinition({
+        namespace,
+        name: task,
+        policy,
+        ...(owner !== undefined && { owner }),
+        ...(purpose !== undefined && { purpose }),
+      })
+    )
+
+  /** Joins, and lives as that incarnation until it is lost. */
+  const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
+    incarnation = self
+    answered = []
+    hasFound = true
+    wake()
+    yield* Effect.raceAllFirst([
+      serveLoop(self),
+      beatLoop(self, joinedAt),
+      watchLoop(self),
+      ...loops.map((loop) => roundLoop(self, loop)),
+    ]).pipe(
+      Effect.catchTag(
+        "SessionLost",
+        () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
+      ),
+    )
+    pool.keepFresh(0)
+    pool.abandonAll()
+  })
+
+  const join = Effect.suspend(() => {
+    const sentAt = monotonic()
+    return Effect.map(untilAnswered(transport.join(joining)), (self) => ({ self, sentAt }))
+  })
+
+  // The first join is waited for, so that a refusal is the layer's own error.
+  const first = yield* join
+  const lives = yield* Effect.gen(function* () {
+    for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
+  }).pipe(
+    Effect.tapCause((cause) => Effect.logError("the executor has stopped", cause)),
+    Effect.forkScoped,
+  )
+
+  /** Waits for runs to end and their reports to be sent; then interrupts them and waits a little. */
+  const finish = (isFinished: () => boolean, giveBack: () => void) =>
+    Effect.gen(function* () {
+      const finished = Effect.gen(function* () {
+        while (!isFinished()) yield* Effect.sleep(5)
+      })
+      if (Option.isSome(yield* Effect.timeoutOption(finished, drainTimeout))) return
+      giveBack()
+      yield* Effect.timeoutOption(finished, "2 seconds")
+    }).pipe(Effect.interruptible)
+
+  // Finalizers run in the opposite order of their making, so the loops still live in this one.
+  yield* Effect.addFinalizer(() =>
+    Effect.gen(function* () {
+      isDraining = true
+      const self = incarnation ?? first.self
+      for (const task of [...pool.handlers.keys()]) pool.forsake(task)
+      yield* Effect.ignore(Effect.timeout(transport.drain(self), "1 second"))
+      yield* finish(
+        () => pool.known().length === 0 && sending.values().every(({ length }) => length === 0),
+        () => pool.giveBack(),
+      )
+      yield* Fiber.interrupt(lives)
+      yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
+    }).pipe(Effect.interruptible)
+  )
+
+  return Executor.of({
+    register: (handler) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          pool.serve(handler)
+          served.openUnsafe()
+        }),
+        () =>
+          Effect.andThen(
+            Effect.sync(() => {
+              pool.forsake(handler.task)
+              served.openUnsafe()
+            }),
+            finish(() => pool.running(handler.task) === 0, () => pool.giveBack(handler.task)),
+          ),
+      ),
+    status: Effect.sync(() => ({
+      incarnation,
+      running: pool.running(),
+      queued: pool.queued(),
+    })),
+  })
+})
+
+const joiningOf = (options: ExecutorOptions) =>
+  Effect.flatMap(CurrentNamespace, (namespace) =>
+    Effect.mapError(
+      Schema.decodeUnknownEffect(Schema.toType(Joining))({
+        namespace,
+        name: (options.name ?? "executor") as ExecutorName,
+        capacity: options.concurrency ?? 10,
+        labels: options.labels ?? {},
+        ttlMillis: Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? "10 seconds")),
+      }),
+      (error) =>
+        new Refused({ field: "executor", reason: error.message, remedy: "Mend the named option" }),
+    ))

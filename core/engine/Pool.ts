@@ -1,0 +1,274 @@
+/**
+ * Carries granted runs out, so many at once, and turns each end into one report.
+ *
+ * Grants come in and wait in a queue for a free place; a run that ends at once, as many do, frees
+ * its place within the same turn, without a switch of fibers. Everything here is synchronous: the
+ * loops of the executor put grants in, take reports out, and are told by `onChange` when to look.
+ *
+ * 1. Every grant taken in ends in exactly one report, unless it was abandoned.
+ * 2. User code starts only before `freshUntil`.
+ * 3. Queued grants are few: what the pool will start within `prefetchMillis`.
+ */
+import { Clock, Effect, Exit, Fiber, Option, Random } from "effect"
+import * as Retry from "../domain/Retry.ts"
+import type { RunId } from "../domain/RunId.ts"
+import type { Failure } from "../domain/RunView.ts"
+import type { TaskName } from "../domain/Task.ts"
+import type { Fence } from "../domain/Lease.ts"
+import type { Grant, Report } from "../services/RunStorage.ts"
+import { CurrentRun } from "./CurrentRun.ts"
+import { failureOfCause } from "./failures.ts"
+import type { Handler, Unsuccessful } from "./Handler.ts"
+
+export interface Pool {
+  readonly handlers: ReadonlyMap<TaskName, Handler>
+  readonly serve: (handler: Handler) => void
+  /** Queued runs of the task are given back. */
+  readonly forsake: (task: TaskName) => void
+  /** No user code starts after this instant of the monotonic clock, in milliseconds. */
+  readonly keepFresh: (until: number) => void
+  readonly take: (grants: ReadonlyArray<Grant>) => void
+  /** How many more grants there is use for. */
+  readonly wanted: () => number
+  readonly hasReports: () => boolean
+  readonly takeReports: (max: number) => ReadonlyArray<Report>
+  /** Stops a run that was asked to stop. */
+  readonly revoke: (run: RunId, fence: Fence) => void
+  /** Stops a run that somebody else holds by now, without a report. */
+  readonly abandon: (run: RunId, fence: Fence) => void
+  readonly abandonAll: () => void
+  /** Interrupts runs of `task`, or all, and gives them back. */
+  readonly giveBack: (task?: TaskName) => void
+  /** Every grant taken in whose report was not taken out. */
+  readonly known: () => ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>
+  readonly running: (task?: TaskName) => number
+  readonly queued: () => number
+}
+
+/** Why a run is being interrupted. */
+type Stop = "cancel" | "giveBack" | "abandon"
+
+/** `None`: it took too long. */
+type Carrying = Fiber.Fiber<Option.Option<string | undefined>, Unsuccessful>
+
+interface Carried {
+  readonly grant: Grant
+  readonly handler: Handler
+  readonly startedAt: number
+  fiber: Carrying | undefined
+  stop: Stop | undefined
+}
+
+const prefetchMillis = 100
+const queueMax = 400
+
+export const make = Effect.fnUntraced(function* (options: {
+  readonly capacity: number
+  /** Whether user code may start. */
+  readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  readonly onChange: () => void
+}) {
+  const { capacity, mark, onChange } = options
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const runFork = Effect.runForkWith(yield* Effect.context<never>())
+
+  const handlers = new Map<TaskName, Handler>()
+  const carried = new Map<RunId, Carried>()
+  let queue: Array<Grant> = []
+  let reports: Array<Report> = []
+  let freshUntil = 0
+  /** How long a run takes on average. As long as that is not known, nothing is prefetched. */
+  let averageMillis = prefetchMillis
+
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  const report = (made: Report) => {
+    reports.push(made)
+    onChange()
+  }
+
+  let isPumping = false
+  const pump = () => {
+    if (isPumping) return
+    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
+    isPumping = true
+    let at = 0
+    for (; at < queue.length && carried.size < capacity && monotonic() < freshUntil; at++) {
+      begin(queue[at]!)
+    }
+    if (at > 0) queue = queue.slice(at)
+    isPumping = false
+  }
+
+  const begin = (grant: Grant) => {
+    const handler = handlers.get(grant.task)
+    if (handler === undefined) return release(grant)
+    const entry: Carried = {
+      grant,
+      handler,
+      startedAt: monotonic(),
+      fiber: undefined,
+      stop: undefined,
+    }
+    carried.set(grant.run, entry)
+    entry.fiber = runFork(carryOut(entry))
+    entry.fiber.addObserver((exit) => end(entry, exit))
+  }
+
+  const carryOut = (
+    entry: Carried,
+  ): Effect.Effect<Option.Option<string | undefined>, Unsuccessful> => {
+    const { grant, handler } = entry
+    const { timeoutMillis } = handler.policy
+    const work = Effect.provideService(handler.carryOut(grant.payload), CurrentRun, {
+      id: grant.run,
+      namespace: grant.namespace,
+      task: grant.task,
+      attempt: grant.attempt,
+      fence: grant.fence,
+      slot: grant.slot,
+      idempotencyKey: grant.idempotencyKey,
+    })
+    const timed = timeoutMillis === undefined
+      ? Effect.asSome(work)
+      : Effect.timeoutOption(work, timeoutMillis)
+    return grant.isCareful
+      ? Effect.flatMap(mark(grant), (mayStart) => mayStart ? timed : refuse(entry))
+      : timed
+  }
+
+  /** Its start was not accepted, so it is not ours to report on. */
+  const refuse = (entry: Carried) =>
+    Effect.suspend(() => {
+      entry.stop ??= "abandon"
+      return Effect.interrupt
+    })
+
+  const end = (
+    entry: Carried,
+    exit: Exit.Exit<Option.Option<string | undefined>, Unsuccessful>,
+  ) => {
+    const { grant, startedAt, stop } = entry
+    const { fence, run } = grant
+    carried.delete(run)
+    averageMillis += (monotonic() - startedAt - averageMillis) * 0.1
+    if (stop === "abandon") onChange()
+    else if (Exit.isSuccess(exit) && Option.isSome(exit.value)) {
+      const result = exit.value.value
+      report({ _tag: "Succeed", run, fence, ...(result !== undefined && { result }) })
+    } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
+    else if (stop === "giveBack") release(grant)
+    else reportUnsuccessful(entry, exit)
+    pump()
+  }
+
+  const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
+
+  const reportUnsuccessful = (
+    { grant, handler }: Carried,
+    exit: Exit.Exit<Option.Option<string | undefined>, Unsuccessful>,
+  ) => {
+    const { attempt, crashes, fence, run } = grant
+    const { retry, timeoutMillis } = handler.policy
+    const isTimeOut = Exit.isSuccess(exit)
+    const { failure, isAnswer } = isTimeOut
+      ? { failure: tookTooLong(timeoutMillis!), isAnswer: false }
+      : unsuccessfulOf(exit)
+    const delayMillis = isAnswer
+      ? undefined
+      : Retry.delayAfter(retry, attempt - crashes, random.nextDoubleUnsafe())
+    report(
+      delayMillis === undefined
+        ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure }
+        : { _tag: "Retry", run, fence, delayMillis, failure },
+    )
+  }
+
+  const stop = (entry: Carried, why: Stop) => {
+    entry.stop ??= why
+    entry.fiber?.interruptUnsafe()
+  }
+
+  /** Whether the grant was waiting in the queue. */
+  const unqueue = (run: RunId, fence: Fence): boolean => {
+    const at = queue.findIndex((grant) => grant.run === run && grant.fence === fence)
+    if (at >= 0) queue = queue.toSpliced(at, 1)
+    return at >= 0
+  }
+
+  const current = (run: RunId, fence: Fence): Carried | undefined => {
+    const entry = carried.get(run)
+    return entry?.grant.fence === fence ? entry : undefined
+  }
+
+  const pool: Pool = {
+    handlers,
+    serve: (handler) => {
+      handlers.set(handler.task, handler)
+    },
+    forsake: (task) => {
+      handlers.delete(task)
+      const left = queue.filter((grant) => grant.task === task)
+      queue = queue.filter((grant) => grant.task !== task)
+      left.forEach(release)
+    },
+    keepFresh: (until) => {
+      freshUntil = until
+      pump()
+    },
+    take: (grants) => {
+      queue.push(...grants)
+      pump()
+    },
+    wanted: () => {
+      const startable = Math.floor(capacity * prefetchMillis / Math.max(averageMillis, 0.01))
+      const prefetch = Math.min(queueMax, Math.max(0, startable - capacity))
+      return capacity + prefetch - carried.size - queue.length
+    },
+    hasReports: () => reports.length > 0,
+    takeReports: (max) => {
+      const taken = reports.slice(0, max)
+      reports = reports.length > max ? reports.slice(max) : []
+      return taken
+    },
+    revoke: (run, fence) => {
+      const entry = current(run, fence)
+      if (entry !== undefined) stop(entry, "cancel")
+      if (unqueue(run, fence)) report({ _tag: "Abort", run, fence })
+    },
+    abandon: (run, fence) => {
+      const entry = current(run, fence)
+      if (entry !== undefined) stop(entry, "abandon")
+      unqueue(run, fence)
+    },
+    abandonAll: () => {
+      queue = []
+      for (const entry of carried.values()) stop(entry, "abandon")
+    },
+    giveBack: (task) => {
+      for (const entry of carried.values()) {
+        if (task === undefined || entry.grant.task === task) stop(entry, "giveBack")
+      }
+    },
+    known: () => [...carried.values().map(({ grant }) => grant), ...queue, ...reports],
+    running: (task) =>
+      task === undefined
+        ? carried.size
+        : carried.values().filter(({ grant }) => grant.task === task).toArray().length,
+    queued: () => queue.length,
+  }
+  return pool
+})
+
+const tookTooLong = (timeoutMillis: number): Failure => ({
+  tag: "TimedOut",
+  message: `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
+})
+
+const unsuccessfulOf = (exit: Exit.Failure<unknown, Unsuccessful>): Unsuccessful => {
+  const declared = Exit.findErrorOption(exit)
+  return Option.isSome(declared)
+    ? declared.value
+    : { failure: failureOfCause(exit.cause), isAnswer: false }
+}

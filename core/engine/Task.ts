@@ -1,0 +1,309 @@
+/**
+ * A task as a value: a name, the schemas of its payload, success and error, and its policies. Who
+ * submits and who carries it out share this value, so they cannot disagree.
+ *
+ * ```ts
+ * import { Effect, Schema } from "effect"
+ * import { Task } from "belfry"
+ *
+ * const Hello = Task.make("hello/world", {
+ *   payload: { name: Schema.String },
+ *   success: Schema.String,
+ * })
+ *
+ * // The handler is a layer; it needs an executor, and whatever its code needs.
+ * export const HelloLive = Hello.toLayer(({ name }) => Effect.succeed(`Hello, ${name}!`))
+ *
+ * export const program = Hello.execute({ name: "Ada" })
+ * ```
+ */
+import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
+import * as Lane from "../domain/Lane.ts"
+import { Refused } from "../domain/Refused.ts"
+import type { Retry } from "../domain/Retry.ts"
+import type { RunId } from "../domain/RunId.ts"
+import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
+import type { Misfire, Schedule } from "../domain/Trigger.ts"
+import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import { CurrentNamespace } from "./CurrentNamespace.ts"
+import type { CurrentRun } from "./CurrentRun.ts"
+import { Executor } from "./Executor.ts"
+import { failureOf, failureOfCause } from "./failures.ts"
+import type { Unsuccessful } from "./Handler.ts"
+import { RunFailed, Scheduler, type SubmitOptions, type SubmitRefused } from "./Scheduler.ts"
+import { Triggers } from "./Triggers.ts"
+
+/** A schema whose values can be kept as JSON and that needs no services to do so. */
+type Kept = Schema.Codec<any, any>
+type Fields = { readonly [key: string]: Kept }
+
+export interface PolicyOptions<Payload> {
+  readonly retry?: Retry
+  readonly timeout?: Duration.Input
+  readonly blocking?: Blocking.Blocking
+  /** Runs with different keys do not block each other. */
+  readonly blockingKey?: (payload: Payload) => string
+  readonly delivery?: Policy["delivery"]
+  readonly crashesMax?: number
+  readonly level?: Lane.Level
+}
+
+export interface Options<
+  P extends Fields | Kept,
+  S extends Kept,
+  E extends Kept,
+> {
+  readonly payload?: P
+  readonly success?: S
+  /** What the handler may answer instead of a success. It is final: it is never retried. */
+  readonly error?: E
+  readonly policy?: PolicyOptions<PayloadOf<P>>
+  readonly owner?: string
+  readonly purpose?: string
+}
+
+export type PayloadSchema<P> = P extends Kept ? P
+  : P extends Fields ? Schema.Codec<Schema.Struct<P>["Type"], Schema.Struct<P>["Encoded"]>
+  : never
+export type PayloadOf<P> = PayloadSchema<P>["Type"]
+
+export interface Task<
+  P extends Kept = Kept,
+  S extends Kept = Kept,
+  E extends Kept = Kept,
+> {
+  readonly name: TaskName
+  readonly payload: P
+  readonly success: S
+  readonly error: E
+  readonly policy: Policy
+
+  /** Carries runs of this task out, in the executor of the program. */
+  readonly toLayer: <R = never>(
+    handler: (payload: P["Type"]) => Effect.Effect<S["Type"], E["Type"], R>,
+  ) => Layer.Layer<never, never, Executor | Exclude<R, CurrentRun>>
+
+  /** The id of the new run, or of the one that the idempotency key names already. */
+  readonly submit: (
+    payload: P["Type"],
+    options?: SubmitOptions,
+  ) => Effect.Effect<RunId, SubmitRefused | StorageUnavailable, Scheduler>
+
+  /** Submits, and waits for the answer of the handler. */
+  readonly execute: (
+    payload: P["Type"],
+    options?: SubmitOptions,
+  ) => Effect.Effect<
+    S["Type"],
+    E["Type"] | RunFailed | SubmitRefused | StorageUnavailable,
+    Scheduler
+  >
+
+  /** Waits for the answer of a run of this task. */
+  readonly result: (
+    run: RunId,
+  ) => Effect.Effect<S["Type"], E["Type"] | RunFailed | StorageUnavailable, Scheduler>
+
+  /** Keeps a trigger of this name that fires the task with this payload. */
+  readonly schedule: (
+    name: string,
+    schedule: Schedule,
+    payload: P["Type"],
+    options?: { readonly misfire?: Misfire },
+  ) => Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+}
+
+export const make = <
+  const P extends Fields | Kept = {},
+  S extends Kept = typeof Schema.Void,
+  E extends Kept = typeof Schema.Never,
+>(
+  name: string,
+  options: Options<P, S, E> = {},
+): Task<PayloadSchema<P>, S, E> => {
+  const payload = schemaOf(options.payload ?? {}) as unknown as PayloadSchema<P>
+  const success = (options.success ?? Schema.Void) as unknown as S
+  const error = (options.error ?? Schema.Never) as unknown as E
+  const blockingKey = options.policy?.blockingKey
+  const policy = policyOf(options.policy ?? {})
+  const json = {
+    payload: jsonCodec(payload),
+    success: jsonCodec(success),
+    error: jsonCodec(error),
+  }
+  const isVoid = options.success === undefined
+
+  const encode = (value: PayloadOf<P>) =>
+    Effect.fromResult(Result.mapError(json.payload.encode(value), (reason) =>
+      new Refused({
+        field: "payload",
+        reason: `it does not fit the task "${name}": ${reason}`,
+        remedy: "Submit what the task's payload schema describes",
+      })))
+
+  const toLayer: Task<PayloadSchema<P>, S, E>["toLayer"] = (handler) =>
+    Layer.effectDiscard(Effect.gen(function* () {
+      const executor = yield* Executor
+      const context = yield* Effect.context<never>()
+      yield* executor.register({
+        task: TaskName.make(name),
+        policy,
+        owner: options.owner,
+        purpose: options.purpose,
+        carryOut: (text) => {
+          const decoded = json.payload.decode(text)
+          if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
+          return Effect.matchCauseEffect(
+            Effect.provideContext(
+              handler(decoded.success) as Effect.Effect<S["Type"], E["Type"], CurrentRun>,
+              context,
+            ),
+            {
+              onFailure: (cause) => unsuccessful(cause),
+              onSuccess: (value) => isVoid ? Effect.undefined : answer(value),
+            },
+          )
+        },
+      })
+    })) as never
+
+  const answer = (value: S["Type"]) =>
+    Effect.fromResult(Result.mapError(json.success.encode(value), (reason): Unsuccessful => ({
+      failure: {
+        tag: "ResultRefused",
+        message: `the handler's result does not fit the task's success schema: ${reason}`,
+      },
+      isAnswer: true,
+    })))
+
+  const unsuccessful = (cause: Cause.Cause<E["Type"]>): Effect.Effect<never, Unsuccessful> => {
+    // An interruption from outside has its own report, which the executor makes.
+    if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+    const declared = Cause.findErrorOption(cause)
+    if (Option.isSome(declared)) {
+      const encoded = json.error.encode(declared.value)
+      if (Result.isSuccess(encoded)) {
+        return Effect.fail({
+          failure: { ...failureOf(declared.value), error: encoded.success },
+          isAnswer: true,
+        })
+      }
+    }
+    return Effect.fail({ failure: failureOfCause(cause), isAnswer: false })
+  }
+
+  const submit: Task<PayloadSchema<P>, S, E>["submit"] = Effect.fnUntraced(
+    function* (value: PayloadOf<P>, submitOptions: SubmitOptions = {}) {
+      const scheduler = yield* Scheduler
+      const text = yield* encode(value)
+      const submitted = yield* scheduler.submit({
+        task: TaskName.make(name),
+        payload: text,
+        policy,
+        blockingKey: blockingKey?.(value),
+      }, submitOptions)
+      return submitted.run
+    },
+  )
+
+  const result: Task<PayloadSchema<P>, S, E>["result"] = Effect.fnUntraced(function* (run: RunId) {
+    const scheduler = yield* Scheduler
+    const view = yield* scheduler.ended(run)
+    if (view.state === "Succeeded") {
+      const decoded = isVoid
+        ? Result.succeed(undefined)
+        : json.success.decode(view.result ?? "null")
+      return Result.isSuccess(decoded) ? decoded.success : yield* Effect.die(
+        new Error(`the result of run ${run} does not fit the task "${name}": ${decoded.failure}`),
+      )
+    }
+    const declared = view.failure?.error
+    if (declared !== undefined) {
+      const decoded = json.error.decode(declared)
+      if (Result.isSuccess(decoded)) return yield* Effect.fail(decoded.success)
+    }
+    return yield* new RunFailed({
+      run,
+      state: view.state,
+      ...(view.failure !== undefined && { failure: view.failure }),
+    })
+  })
+
+  const schedule: Task<PayloadSchema<P>, S, E>["schedule"] = (trigger, when, value, more = {}) =>
+    Layer.effectDiscard(Effect.gen(function* () {
+      const triggers = yield* Triggers
+      const text = yield* encode(value)
+      yield* triggers.put({
+        namespace: yield* CurrentNamespace,
+        name: trigger,
+        task: name,
+        schedule: when,
+        payload: text,
+        misfire: more.misfire,
+        blockingKey: blockingKey?.(value),
+      })
+    }))
+
+  return {
+    name: TaskName.make(name),
+    payload,
+    success,
+    error,
+    policy,
+    toLayer,
+    submit,
+    execute: (value, submitOptions) => Effect.flatMap(submit(value, submitOptions), result),
+    result,
+    schedule,
+  }
+}
+
+const schemaOf = (payload: Fields | Kept): Kept =>
+  Schema.isSchema(payload) ? payload as Kept : Schema.Struct(payload) as unknown as Kept
+
+const policyOf = (options: PolicyOptions<never>): Policy => ({
+  ...usualPolicy,
+  ...(options.retry !== undefined && { retry: options.retry }),
+  ...(options.timeout !== undefined && {
+    timeoutMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(options.timeout))),
+  }),
+  ...(options.blocking !== undefined && { blocking: options.blocking }),
+  ...(options.delivery !== undefined && { delivery: options.delivery }),
+  ...(options.crashesMax !== undefined && { crashesMax: options.crashesMax }),
+  ...(options.level !== undefined && { level: options.level }),
+})
+
+/** Between a value and its JSON text, compiled once. */
+const jsonCodec = <A extends Kept>(schema: A) => {
+  const codec = Schema.toCodecJson(schema)
+  const decodeExit = Schema.decodeUnknownExit(codec)
+  const encodeExit = Schema.encodeUnknownExit(codec)
+  return {
+    decode: (text: string): Result.Result<A["Type"], string> => {
+      let value: unknown
+      try {
+        value = JSON.parse(text)
+      } catch (cause) {
+        return Result.fail(`not JSON: ${cause instanceof Error ? cause.message : cause}`)
+      }
+      return toResult(decodeExit(value))
+    },
+    encode: (value: A["Type"]): Result.Result<string, string> =>
+      Result.map(toResult(encodeExit(value)), (encoded) => JSON.stringify(encoded)),
+  }
+}
+
+const toResult = <A>(exit: Exit.Exit<A, unknown>): Result.Result<A, string> =>
+  Exit.isSuccess(exit)
+    ? Result.succeed(exit.value)
+    : Result.fail(failureOfCause(exit.cause).message)
+
+/** A stored payload that this version of the task cannot read may be readable elsewhere. */
+const unreadable = (reason: string): Unsuccessful => ({
+  failure: {
+    tag: "PayloadUnreadable",
+    message: `the stored payload does not fit the task's payload schema: ${reason}`,
+  },
+  isAnswer: false,
+})

@@ -1,0 +1,267 @@
+/**
+ * Keeps triggers and fires them.
+ *
+ * The planner reads the triggers of the partitions this process holds a little ahead, sleeps until
+ * the earliest slot and fires all that are due then in one step. It aims by the storage clock: it
+ * knows the difference between that and its own monotonic one from each read, to within the time
+ * the read took, and storage refuses what comes early and says how long remains.
+ *
+ * Nothing here guards anything. Two planners of one partition, or one that slept through its
+ * loss, meet at the unique slot (T1), and the slower one reads again.
+ */
+import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
+import * as Lane from "../domain/Lane.ts"
+import type { Namespace } from "../domain/Namespace.ts"
+import { Refused } from "../domain/Refused.ts"
+import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
+import * as Trigger from "../domain/Trigger.ts"
+import { Ownership } from "../services/Ownership.ts"
+import type { RunSpec } from "../services/RunStorage.ts"
+import { Storage } from "../services/Storage.ts"
+import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import type { Firing, SlotRecord, TriggerView } from "../services/TriggerStorage.ts"
+import * as Wakeups from "../services/Wakeups.ts"
+
+export interface TriggerInput {
+  readonly namespace: Namespace
+  readonly name: string
+  readonly task: string
+  readonly schedule: Trigger.Schedule
+  /** JSON text. */
+  readonly payload: string
+  readonly misfire?: Trigger.Misfire | undefined
+  readonly blockingKey?: string | undefined
+}
+
+export class TriggerUnknown extends Schema.TaggedError<TriggerUnknown>()("TriggerUnknown", {
+  name: Schema.String,
+}) {
+  override get message() {
+    return `there is no trigger "${this.name}"`
+  }
+}
+
+export class Triggers extends Context.Service<Triggers, {
+  /** Keeps a trigger; equal to the kept one, it changes nothing. */
+  readonly put: (input: TriggerInput) => Effect.Effect<TriggerView, Refused | StorageUnavailable>
+  readonly remove: (
+    namespace: Namespace,
+    name: string,
+  ) => Effect.Effect<void, TriggerUnknown | StorageUnavailable>
+  readonly pause: (
+    namespace: Namespace,
+    name: string,
+  ) => Effect.Effect<TriggerView, TriggerUnknown | StorageUnavailable>
+  readonly resume: (
+    namespace: Namespace,
+    name: string,
+  ) => Effect.Effect<TriggerView, TriggerUnknown | StorageUnavailable>
+  readonly list: (
+    namespace: Namespace,
+  ) => Effect.Effect<ReadonlyArray<TriggerView>, StorageUnavailable>
+  /** How its latest slots ended, the latest first. */
+  readonly records: (
+    namespace: Namespace,
+    name: string,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<SlotRecord>, TriggerUnknown | StorageUnavailable>
+}>()("belfry/core/engine/Triggers") {
+  /** Keeps triggers, and leaves the firing to others. */
+  static readonly layerClient: Layer.Layer<Triggers, never, Storage> = Layer.effect(
+    Triggers,
+    Effect.suspend(() => makeClient),
+  )
+
+  static readonly layer: Layer.Layer<Triggers, never, Storage | Wakeups.Wakeups | Ownership> = Layer
+    .suspend(() => Layer.merge(Triggers.layerClient, Layer.effectDiscard(plan)))
+}
+
+const makeClient = Effect.gen(function* () {
+  const { now, triggers } = yield* Storage
+
+  const known = <A>(name: string, answer: Option.Option<A>) =>
+    Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new TriggerUnknown({ name }))
+
+  // A name that breaks the rules names no trigger, so it need not be refused apart.
+  const pause = (namespace: Namespace, name: string, isPaused: boolean) =>
+    Effect.flatMap(
+      triggers.pause(namespace, name as Trigger.TriggerName, isPaused),
+      (view) => known(name, view),
+    )
+
+  return Triggers.of({
+    put: Effect.fnUntraced(function* (input) {
+      const definition = yield* defined(input)
+      yield* Effect.fromResult(Trigger.check(definition.schedule, yield* now))
+      return yield* triggers.put(definition)
+    }),
+    remove: Effect.fnUntraced(function* (namespace, name) {
+      const isGone = yield* triggers.remove(namespace, name as Trigger.TriggerName)
+      if (!isGone) return yield* new TriggerUnknown({ name })
+    }),
+    pause: (namespace, name) => pause(namespace, name, true),
+    resume: (namespace, name) => pause(namespace, name, false),
+    list: triggers.list,
+    records: Effect.fnUntraced(function* (namespace, name, limit) {
+      const found = yield* triggers.find(namespace, name as Trigger.TriggerName)
+      const { id } = yield* known(name, found)
+      return yield* triggers.records(id, limit)
+    }),
+  })
+})
+
+const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
+
+const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
+  const { blockingKey, misfire, ...rest } = input
+  return Effect.suspend(() =>
+    Effect.try({
+      try: () =>
+        new Trigger.TriggerDefinition({
+          ...rest,
+          name: rest.name as Trigger.TriggerName,
+          task: TaskName.make(rest.task),
+          misfire: misfire ?? { _tag: "Once" },
+          ...(blockingKey !== undefined && { blockingKey }),
+        }),
+      catch: (cause) => cause,
+    })
+  ).pipe(
+    Effect.flatMap((made) => decodeDefinition(made)),
+    Effect.mapError((cause) =>
+      new Refused({
+        field: "trigger",
+        reason: cause instanceof Error ? cause.message : String(cause),
+        remedy: "Mend the named field",
+      })
+    ),
+  )
+}
+
+/** So far ahead triggers are read; so often at least they are read again. */
+const horizonMillis = 2000
+const batch = 1000
+
+const plan = Effect.gen(function* () {
+  const storage = yield* Storage
+  const ownership = yield* Ownership
+  const wakeups = yield* Wakeups.Wakeups
+  const clock = yield* Clock.Clock
+  const held = new Set<number>()
+  const changed = yield* wakeups.subscribe([Wakeups.ofTriggers])
+
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  for (let partition = 0; partition < Trigger.partitions; partition++) {
+    const hold = Effect.acquireUseRelease(
+      Effect.sync(() => held.add(partition)),
+      () => Effect.never,
+      () => Effect.sync(() => held.delete(partition)),
+    )
+    yield* ownership.whileHeld(`triggers/${partition}`, hold).pipe(Effect.forkScoped)
+  }
+
+  /** Policies of tasks, read once per pass. */
+  const policyOf = Effect.fnUntraced(function* (
+    policies: Map<string, Policy>,
+    { namespace, task }: Trigger.TriggerDefinition,
+  ) {
+    const key = `${namespace} ${task}`
+    const known = policies.get(key)
+    if (known !== undefined) return known
+    const found = yield* storage.tasks.find(namespace, task)
+    const policy = Option.isSome(found) ? found.value.definition.policy : usualPolicy
+    policies.set(key, policy)
+    return policy
+  })
+
+  const firing = (view: TriggerView, policy: Policy, now: number): Firing => {
+    const { schedule, misfire } = view.definition
+    const { next, passed, slot } = Trigger.step(schedule, misfire, view.cursor!, now)
+    return {
+      trigger: view.id,
+      revision: view.revision,
+      passed,
+      fire: slot === undefined ? undefined : { slot, spec: specOf(view.definition, policy) },
+      next,
+    }
+  }
+
+  const pass = Effect.gen(function* () {
+    yield* changed.arm
+    const sent = monotonic()
+    const { now, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
+    const answered = monotonic()
+    // The storage read its clock somewhere in between: by at most this much a wake-up is early.
+    const error = answered - sent
+    const storageNow = () => now + (monotonic() - answered)
+
+    const policies = new Map<string, Policy>()
+    let waiting = triggers
+    const until = now + horizonMillis
+    while (waiting.length > 0) {
+      const earliest = Math.min(...waiting.map(({ cursor }) => cursor!))
+      if (earliest >= until) break
+      const pause = earliest + error - storageNow()
+      if (pause > 0) {
+        const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
+        if (isChanged) return
+      }
+      const due = waiting.filter(({ cursor }) => cursor! <= earliest)
+      const items = yield* Effect.forEach(
+        due,
+        (view) =>
+          Effect.map(
+            policyOf(policies, view.definition),
+            (policy) => firing(view, policy, storageNow()),
+          ),
+      )
+      const answers = yield* storage.triggers.fire(items)
+      const gates = new Set(
+        items.flatMap(({ fire }, at) =>
+          answers[at]?._tag === "Fired" && fire?.spec.gate !== undefined ? [fire.spec.gate.key] : []
+        ),
+      )
+      if (gates.size > 0) yield* Effect.ignore(storage.runs.admit([...gates]))
+      const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)
+      for (const [at, answer] of answers.entries()) {
+        const moved = { ...due[at]!, cursor: items[at]!.next }
+        if (answer._tag === "Fired" || answer._tag === "Recorded") {
+          if (moved.cursor !== undefined) next.push(moved as TriggerView)
+        } else if (answer._tag === "NotDue") {
+          yield* Effect.sleep(Math.ceil(answer.remainingMillis))
+          next.push(due[at]!)
+        }
+        // `Already` and `Stale`: what was read is no longer so; the next pass reads anew.
+      }
+      waiting = next
+    }
+    if (triggers.length === batch) return
+    yield* changed.wait(Duration.millis(Math.max(1, until - storageNow() - horizonMillis / 2)))
+  })
+
+  yield* pass.pipe(
+    Effect.catchCause((cause) =>
+      Effect.andThen(Effect.logWarning("could not fire triggers", cause), Effect.sleep("1 second"))
+    ),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+})
+
+const specOf = (
+  { blockingKey, namespace, payload, task }: Trigger.TriggerDefinition,
+  policy: Policy,
+): RunSpec => ({
+  namespace,
+  task,
+  payload,
+  lane: Lane.ofTask(namespace, task),
+  level: policy.level,
+  delayMillis: 0,
+  gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
+  idempotencyKey: undefined,
+  isAtMostOnce: policy.delivery === "at-most-once",
+  crashesMax: policy.crashesMax,
+})
