@@ -136,8 +136,12 @@ export const make = Effect.fn("Pg.make")(
 /** About a second in all: who called has a patience of its own. */
 const patience = Schedule.exponential("20 millis", 2.5).pipe(Schedule.jittered)
 
-export const unavailable = (operation: string) => (cause: unknown): StorageUnavailable =>
-  new StorageUnavailable({ storage: "postgres", operation, cause })
+/** `cause` says what PostgreSQL said, which the driver keeps two causes deep. */
+export const unavailable = (operation: string) => (error: unknown): StorageUnavailable => {
+  const said = SqlError.isSqlError(error) ? error.reason.cause : undefined
+  const cause = said instanceof Error ? new Error(said.message, { cause: error }) : error
+  return new StorageUnavailable({ storage: "postgres", operation, cause })
+}
 
 const codeOf = (error: SqlError.SqlError): string | undefined =>
   (error.reason.cause as { readonly code?: string } | undefined)?.code
@@ -147,14 +151,16 @@ const isRefusedForNow = (error: SqlError.SqlError): boolean =>
   ["40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"].includes(codeOf(error) ?? "")
 
 /** PostgreSQL said that the statement cannot be carried out with these parameters. */
-export const isRefusedForGood = ({ cause }: StorageUnavailable): boolean =>
-  SqlError.isSqlError(cause) && ["22", "23"].includes(codeOf(cause)?.slice(0, 2) ?? "")
+export const isRefusedForGood = ({ cause }: StorageUnavailable): boolean => {
+  const error = cause instanceof Error ? cause.cause : undefined
+  return SqlError.isSqlError(error) && ["22", "23"].includes(codeOf(error)?.slice(0, 2) ?? "")
+}
 
 /** Numbers as an array parameter of any integer type; a statement casts it. */
 export const numbers = (values: ReadonlyArray<number>): string => `{${values.join(",")}}`
 
 export const numbersOrNull = (values: ReadonlyArray<number | undefined>): string =>
-  `{${values.map((value) => value ?? "NULL").join(",")}}`
+  `{${values.map((value) => value === undefined ? "NULL" : Math.trunc(value)).join(",")}}`
 
 export const booleans = (values: ReadonlyArray<boolean>): string =>
   `{${values.map((value) => value ? "t" : "f").join(",")}}`

@@ -38,6 +38,7 @@ interface GrantRow extends Row {
   readonly run: number
   readonly fence: number
   readonly attempt: number
+  readonly crashes: number
   readonly is_careful: boolean
   readonly rank: number
   readonly level: Lane.Level
@@ -111,6 +112,7 @@ export const make = (
         namespace,
         task,
         attempt: row.attempt,
+        crashes: row.crashes,
         isCareful: row.is_careful,
         payload: row.payload!,
         ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
@@ -315,13 +317,14 @@ const claimText = (laneArray: string, heads: string): string => `
       crashes, is_careful, is_start_marked, is_cancelling, gate)
     SELECT run_id, ${nowOfGuard}, lane, $1, $3::int, fence + 1, $2::smallint, level, attempt + 1, crashes,
       is_careful, false, false, gate FROM d)
-  SELECT d.run_id::float8 AS run, d.fence + 1 AS fence, d.attempt + 1 AS attempt, d.is_careful,
+  SELECT d.run_id::float8 AS run, d.fence + 1 AS fence, d.attempt + 1 AS attempt,
+    d.crashes::int AS crashes, d.is_careful,
     d.rank::float8 AS rank, d.level::int AS level, j.task, j.payload, j.idempotency_key,
     j.slot::float8 AS slot
   FROM d CROSS JOIN LATERAL (
     SELECT task, payload, idempotency_key, slot FROM run WHERE id = d.run_id OFFSET 0) j
   UNION ALL
-  SELECT -1, 0, (SELECT count(*)::int FROM x), false, ms::float8, standing, 0,
+  SELECT -1, 0, (SELECT count(*)::int FROM x), 0, false, ms::float8, standing, 0,
     (SELECT json_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id))::text FROM x
       WHERE gate IS NOT NULL),
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
@@ -333,7 +336,7 @@ const selectHere = `
   SELECT 1 FROM executor WHERE incarnation = $1 AND standing < 2 AND beat_at + ttl > clock()`
 
 const selectRound = `
-  SELECT l.run_id::float8 AS run, l.fence, l.attempt::int, l.is_careful, l.claimed_at::float8 AS rank,
+  SELECT l.run_id::float8 AS run, l.fence, l.attempt::int, l.crashes::int, l.is_careful, l.claimed_at::float8 AS rank,
     l.level::int, j.task, j.payload, j.idempotency_key, j.slot::float8 AS slot
   FROM lease l CROSS JOIN LATERAL (
     SELECT task, payload, idempotency_key, slot FROM run WHERE id = l.run_id OFFSET 0) j

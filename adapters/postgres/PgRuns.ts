@@ -74,20 +74,24 @@ export const make = Effect.fnUntraced(function* (
     return marks.map(({ fence, run }) => started.has(`${run} ${fence}`))
   })
 
-  const reconcile: RunStorage["reconcile"] = Effect.fnUntraced(function* (incarnation, known) {
-    const rows = yield* pg.query<{ passed: RunId.RunId | null; lane: number | null }>(
-      "writes",
-      "reconcile",
-      reconcileHeld,
-      [
-        incarnation,
-        numbers(known.map(({ run }) => run)),
-        numbers(known.map(({ fence }) => fence)),
-      ],
-    )
-    hintLanes(rows.map(({ lane }) => lane))
-    return { passed: rows.flatMap(({ passed }) => passed === null ? [] : [passed]) }
-  })
+  const reconcile: RunStorage["reconcile"] = Effect.fnUntraced(
+    function* (incarnation, { grants, rounds }) {
+      const rows = yield* pg.query<{ passed: RunId.RunId | null; lane: number | null }>(
+        "writes",
+        "reconcile",
+        reconcileHeld,
+        [
+          incarnation,
+          numbers(grants.map(({ run }) => run)),
+          numbers(grants.map(({ fence }) => fence)),
+          numbers(rounds.map(({ loop }) => loop)),
+          numbers(rounds.map(({ round }) => round)),
+        ],
+      )
+      hintLanes(rows.map(({ lane }) => lane))
+      return { passed: rows.flatMap(({ passed }) => passed === null ? [] : [passed]) }
+    },
+  )
 
   const promote: RunStorage["promote"] = Effect.fnUntraced(function* (limit) {
     const [row] = yield* pg.query<{
@@ -283,12 +287,14 @@ const startMarked = `
     AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
   RETURNING run_id::float8 AS run, fence`
 
-/** As Running + Release, for what was granted longer ago than the ttl. */
+/** As Running + Release, for what its holder was told of and does not know. */
 const reconcileHeld = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
-    DELETE FROM lease WHERE incarnation = $1 AND NOT run_id = ANY ($2::bigint[])
-      AND claimed_at + (SELECT ttl FROM executor WHERE incarnation = $1) <= (SELECT ms FROM now)
+    DELETE FROM lease l WHERE incarnation = $1
+      AND round <= ($5::int[])[array_position($4::int[], loop::int)]
+      AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
+        WHERE k.run_id = l.run_id AND k.fence = l.fence)
     RETURNING *),
   o AS (
     INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,

@@ -287,7 +287,7 @@ const statements = [
        DELETE FROM scheduled WHERE run_id = of_run RETURNING attempt, crashes, fence INTO numbers;
        IF NOT FOUND THEN
          DELETE FROM blocked WHERE run_id = of_run
-           RETURNING 0 AS attempt, 0 AS crashes, 0 AS fence INTO numbers;
+           RETURNING 0::smallint AS attempt, 0::smallint AS crashes, 0 AS fence INTO numbers;
        END IF;
        IF NOT FOUND THEN
          DELETE FROM ready WHERE lane = it.lane AND level = it.level
