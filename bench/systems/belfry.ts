@@ -46,7 +46,9 @@ const taskOf = (lane: number, load: Load) => {
     : Task.make(name, { payload, policy: { blocking, blockingKey: ({ key }) => `${key}` } })
 }
 
-const specOf = (n: number, load: Load, tasks: ReadonlyArray<Task.Task>): RunSpec => {
+type Named = Pick<Task.Task, "name" | "policy">
+
+const specOf = (n: number, load: Load, tasks: ReadonlyArray<Named>): RunSpec => {
   const { name, policy } = tasks[laneOf(n, load)]!
   return {
     namespace: standard,
