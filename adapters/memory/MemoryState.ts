@@ -73,6 +73,8 @@ export interface Bounds {
   readonly records: number
 }
 
+const removedMax = 1000
+
 export class MemoryState {
   readonly runs = new Map<RunId.RunId, Entry>()
   readonly idempotency = new Map<string, RunId.RunId>()
@@ -82,9 +84,13 @@ export class MemoryState {
   readonly holders = new Map<GateKey, Set<Entry>>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
+  /** The slot records of triggers that were removed. */
+  readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   private readonly finished: Array<Entry> = []
+  /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
+  private forgotten = 0
   private lastId = 0
   private lastTriggerId = 0
   private lastIncarnation = 0
@@ -102,6 +108,13 @@ export class MemoryState {
 
   nextTriggerId(): TriggerId {
     return ++this.lastTriggerId as TriggerId
+  }
+
+  /** Takes the trigger away, its records stay; of those removed before, the first go. */
+  remove(trigger: KeptTrigger): void {
+    this.triggers.delete(trigger.view.id)
+    this.removed.set(trigger.view.id, trigger.records)
+    if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
   nextIncarnation(): Incarnation {
@@ -186,7 +199,7 @@ export class MemoryState {
       default:
         entry.finishedAt = now
         this.finished.push(entry)
-        if (this.finished.length > this.bounds.finished) this.forget(this.finished.shift()!)
+        if (this.finished.length - this.forgotten > this.bounds.finished) this.forgetFirst()
     }
   }
 
@@ -210,7 +223,12 @@ export class MemoryState {
     }
   }
 
-  private forget(entry: Entry): void {
+  private forgetFirst(): void {
+    const entry = this.finished[this.forgotten++]!
+    if (this.forgotten > 1024 && this.forgotten * 2 > this.finished.length) {
+      this.finished.splice(0, this.forgotten)
+      this.forgotten = 0
+    }
     this.runs.delete(entry.id)
     const { idempotencyKey, namespace } = entry.spec
     if (idempotencyKey !== undefined) this.idempotency.delete(`${namespace} ${idempotencyKey}`)
