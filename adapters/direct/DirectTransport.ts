@@ -82,7 +82,8 @@ const make = Effect.gen(function* () {
     const loop = yield* sessions.loop(session, request.loop)
     const isHeard = request.round < loop.round || request.round === loop.round && !request.isAgain
     if (isHeard) return yield* loop.turn.withPermit(claim({ ...request, isAgain: true, limit: 0 }))
-    return yield* loop.turn.withPermit(inTurn(request, loop, loop.supersede(request.round)))
+    const superseded = yield* loop.supersede(request.round)
+    return yield* loop.turn.withPermit(inTurn(request, loop, superseded))
   })
 
   const inTurn = Effect.fnUntraced(function* (request: Round, loop: Loop, superseded: Latch.Latch) {
@@ -116,7 +117,7 @@ const make = Effect.gen(function* () {
     const session = yield* sessionOf(incarnation)
     const beaten = yield* answering("beat", executors.beat(incarnation, held))
     if (beaten._tag === "Lost") yield* sessions.forget(incarnation)
-    else if (beaten.revoked.length > 0) session.revoked.openUnsafe()
+    else if (beaten.revoked.length > 0) yield* session.revoked.open
     return beaten
   })
 

@@ -34,10 +34,12 @@ export class Loop {
   listening: Listening | undefined
 
   /** Ends the waits of earlier calls; returns the latch that ends that of the caller. */
-  supersede(round: number): Latch.Latch {
+  supersede(round: number): Effect.Effect<Latch.Latch> {
+    const before = this.superseded
+    const after = Latch.makeUnsafe()
     this.round = round
-    this.superseded.openUnsafe()
-    return this.superseded = Latch.makeUnsafe()
+    this.superseded = after
+    return Effect.as(before.open, after)
   }
 }
 
