@@ -85,6 +85,8 @@ export class MemoryState {
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   private readonly finished: Array<Entry> = []
+  /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
+  private forgotten = 0
   private lastId = 0
   private lastTriggerId = 0
   private lastIncarnation = 0
@@ -186,7 +188,7 @@ export class MemoryState {
       default:
         entry.finishedAt = now
         this.finished.push(entry)
-        if (this.finished.length > this.bounds.finished) this.forget(this.finished.shift()!)
+        if (this.finished.length - this.forgotten > this.bounds.finished) this.forgetFirst()
     }
   }
 
@@ -210,7 +212,12 @@ export class MemoryState {
     }
   }
 
-  private forget(entry: Entry): void {
+  private forgetFirst(): void {
+    const entry = this.finished[this.forgotten++]!
+    if (this.forgotten > 1024 && this.forgotten * 2 > this.finished.length) {
+      this.finished.splice(0, this.forgotten)
+      this.forgotten = 0
+    }
     this.runs.delete(entry.id)
     const { idempotencyKey, namespace } = entry.spec
     if (idempotencyKey !== undefined) this.idempotency.delete(`${namespace} ${idempotencyKey}`)

@@ -8,7 +8,10 @@ export const make = (state: MemoryState) =>
     subscribe: (topics) =>
       Effect.gen(function* () {
         const hinted = Latch.makeUnsafe()
-        const listener = () => void hinted.openUnsafe()
+        const { currentDispatcher } = yield* Effect.fiber
+        // Opened at once, the waiter would go on within the command that hints, half-way through it.
+        const open = () => void hinted.openUnsafe()
+        const listener = () => currentDispatcher.scheduleTask(open, 0)
         yield* Effect.acquireRelease(
           Effect.sync(() => {
             for (const topic of topics) {

@@ -1,0 +1,195 @@
+/**
+ * The transport of an executor that lives in the same process as its storage's adapter, and the
+ * one behind every server: all other transports end here.
+ *
+ * It keeps nothing that matters. Safety is the storage's: rounds (R7), fences (R5), leases (E2).
+ * What it adds is patience, and admission right after a settle freed places.
+ *
+ * Three things that are easy to get wrong:
+ *
+ * - *A round that nobody waits for.* When an executor sends a round again, an earlier call of it
+ *   may still be waiting here, and would be granted runs that nobody hears of. So rounds of one
+ *   loop take turns, and the newest ends the wait of those before it; being `isAgain`, it is handed
+ *   what they were granted. A round heard of before that is not `isAgain` is a copy of a message:
+ *   it gets what the first one got, and nothing new.
+ * - *The lease of the dead.* Beats are sent by the executor, never in its name to poll for
+ *   revocations: a server that holds the call of an executor that is gone would keep it alive. A
+ *   hint is followed by one beat; a lost hint costs the time to the executor's own next beat.
+ * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
+ */
+import { Clock, Duration, Effect, type Latch, Layer, Random } from "effect"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { TaskDefinition } from "../../core/domain/Task.ts"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
+import type { ClaimRequest, Report } from "../../core/services/RunStorage.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import {
+  type Round,
+  SessionLost,
+  Transport,
+  TransportUnavailable,
+} from "../../core/services/Transport.ts"
+import { ofExecutor, type Subscription, Wakeups } from "../../core/services/Wakeups.ts"
+import { type Loop, type Session, Sessions } from "./Sessions.ts"
+
+/** A waiting round looks by itself about this often, should a hint be lost. */
+const lookMillis = 1000
+/** A revocation that was answered before is answered again after this long. */
+const repeatMillis = 1000
+const longMillis = 3_600_000
+
+/** What is held is not ours to say: these beats ask for other things. */
+const unknown = held([])
+
+const make = Effect.gen(function* () {
+  const { executors, runs } = yield* Storage
+  const wakeups = yield* Wakeups
+  const sessions = new Sessions(wakeups, yield* Effect.scope)
+
+  const sessionOf = Effect.fnUntraced(function* (incarnation: Incarnation) {
+    const now = yield* elapsed
+    yield* sessions.sweep(now)
+    return sessions.of(incarnation, now)
+  })
+
+  const lost = (incarnation: Incarnation) =>
+    Effect.andThen(sessions.forget(incarnation), Effect.fail(new SessionLost({ incarnation })))
+
+  const admit = (freed: ReadonlyArray<GateKey>): Effect.Effect<void> =>
+    freed.length === 0
+      ? Effect.void
+      : runs.admit(freed).pipe(Effect.tapError(Effect.logDebug), Effect.ignore)
+
+  const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
+    const claimed = yield* answering("round", runs.claim(request))
+    if (claimed === "Lost") return yield* lost(request.incarnation)
+    yield* admit(claimed.freed)
+    return claimed
+  })
+
+  const settle = Effect.fnUntraced(
+    function* (incarnation: Incarnation, reports: ReadonlyArray<Report>) {
+      const { freed, settled } = yield* answering("settle", runs.settle(incarnation, reports))
+      yield* admit(freed)
+      return settled
+    },
+  )
+
+  const round = Effect.fnUntraced(function* (request: Round) {
+    const session = yield* sessionOf(request.incarnation)
+    const loop = yield* sessions.loop(session, request.loop)
+    const isHeard = request.round < loop.round || request.round === loop.round && !request.isAgain
+    if (isHeard) return yield* loop.turn.withPermit(claim({ ...request, isAgain: true, limit: 0 }))
+    const superseded = yield* loop.supersede(request.round)
+    return yield* loop.turn.withPermit(inTurn(request, loop, superseded))
+  })
+
+  const inTurn = Effect.fnUntraced(function* (request: Round, loop: Loop, superseded: Latch.Latch) {
+    const claimed = yield* claim(request)
+    if (claimed.grants.length > 0 || request.waitMillis <= 0) return claimed
+    const grants = yield* waitForGrants({ ...request, reports: [] }, loop, superseded)
+    return { settled: claimed.settled, grants }
+  })
+
+  const waitForGrants = Effect.fnUntraced(
+    function* (request: Round, loop: Loop, superseded: Latch.Latch) {
+      const until = (yield* elapsed) + request.waitMillis
+      const subscription = yield* sessions.listen(loop, request.lanes)
+      for (;;) {
+        yield* subscription.arm
+        const { grants } = yield* claim(request)
+        const left = until - (yield* elapsed)
+        if (grants.length > 0 || left <= 0) return grants
+        yield* unless(superseded, subscription, Math.min(left, yield* aLook))
+        if (superseded.isOpen()) {
+          return yield* new TransportUnavailable({
+            operation: "round",
+            cause: new Error("a later call of the same loop took its place"),
+          })
+        }
+      }
+    },
+  )
+
+  const beat = Effect.fnUntraced(function* (incarnation: Incarnation, held: Held) {
+    const session = yield* sessionOf(incarnation)
+    const beaten = yield* answering("beat", executors.beat(incarnation, held))
+    if (beaten._tag === "Lost") yield* sessions.forget(incarnation)
+    else if (beaten.revoked.length > 0) yield* session.revoked.open
+    return beaten
+  })
+
+  const serve = Effect.fnUntraced(
+    function* (incarnation: Incarnation, definitions: ReadonlyArray<TaskDefinition>) {
+      const beaten = yield* answering("serve", executors.beat(incarnation, unknown))
+      if (beaten._tag === "Lost") return yield* lost(incarnation)
+      yield* answering("serve", executors.serve(incarnation, definitions))
+    },
+  )
+
+  const revocations = Effect.fnUntraced(function* (incarnation: Incarnation) {
+    const session = yield* sessionOf(incarnation)
+    const subscription = yield* wakeups.subscribe([ofExecutor(incarnation)])
+    for (;;) {
+      yield* subscription.arm
+      session.revoked.closeUnsafe()
+      const beaten = yield* answering("revocations", executors.beat(incarnation, unknown))
+      // The executor learns it by its own beat, whose answer has a place for it.
+      if (beaten._tag === "Lost") return yield* Effect.never
+      const { revoked } = beaten
+      if (revoked.length > 0) {
+        // They stay revoked until they are settled, so a caller that asks at once must not spin.
+        if (!isNews(session, revoked)) yield* unless(session.revoked, subscription, repeatMillis)
+        session.told = revoked
+        return revoked
+      }
+      while (!(yield* unless(session.revoked, subscription, longMillis)));
+    }
+  }, Effect.scoped)
+
+  return Transport.of({
+    join: (joining) => answering("join", executors.join(joining)),
+    serve,
+    round,
+    settle,
+    start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
+    beat,
+    reconcile: (incarnation, known) =>
+      Effect.map(
+        answering("reconcile", runs.reconcile(incarnation, known)),
+        ({ passed }) => passed,
+      ),
+    revocations,
+    drain: (incarnation) => answering("drain", executors.drain(incarnation)),
+    leave: (incarnation) =>
+      Effect.andThen(
+        answering("leave", executors.leave(incarnation)),
+        sessions.forget(incarnation),
+      ),
+  })
+})
+
+export const layer: Layer.Layer<Transport, never, Storage | Wakeups> = Layer.effect(Transport, make)
+
+const answering = <A>(
+  operation: string,
+  command: Effect.Effect<A, StorageUnavailable>,
+): Effect.Effect<A, TransportUnavailable> =>
+  Effect.mapError(command, (cause) => new TransportUnavailable({ operation, cause }))
+
+/** Milliseconds of a clock that is not set, to measure waits by. */
+const elapsed = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
+
+const aLook = Random.nextIntBetween(lookMillis * 0.75, lookMillis * 1.25)
+
+/** Whether a hint came, or `latch` opened, before the time was up. */
+const unless = (latch: Latch.Latch, subscription: Subscription, atMostMillis: number) =>
+  Effect.raceFirst(
+    subscription.wait(Duration.millis(atMostMillis)),
+    Effect.as(latch.await, true),
+  )
+
+const isNews = ({ told }: Session, revoked: ReadonlyArray<Revocation>): boolean =>
+  !revoked.every(({ fence, run }) => told.some((t) => t.run === run && t.fence === fence))

@@ -1,0 +1,175 @@
+/**
+ * The transport of an executor that reaches its server over WebSocket: one outgoing connection and
+ * a token, and no password of any database.
+ *
+ * The connection is made again for ever. What was under way when it broke fails at once as
+ * `TransportUnavailable`, as does what is asked while it is down; nothing is sent again from here,
+ * because only the executor knows what is still worth sending. Before the first connection calls
+ * wait for it, within their time.
+ */
+import { Array, Cause, Duration, Effect, Layer, Option, Random, Redacted, Schedule } from "effect"
+import { Headers } from "effect/http"
+import { RpcClient, RpcMiddleware } from "effect/rpc"
+import type { Socket } from "effect/socket"
+import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import {
+  JoinRefused,
+  SessionLost,
+  Transport,
+  TransportUnavailable,
+} from "../../core/services/Transport.ts"
+import { inBatches } from "./batches.ts"
+import {
+  batchMax,
+  ExecutorAuth,
+  ExecutorRpcs,
+  layerSerialization,
+  type TokenRefused,
+  waitMillisMax,
+} from "./ExecutorRpcs.ts"
+
+export interface Options {
+  /** As in `wss://belfry.example.org/rpc`. */
+  readonly url: string
+  readonly token: Redacted.Redacted<string>
+}
+
+export const layer = (options: Options): Layer.Layer<Transport> =>
+  Layer.effect(Transport, make(options)).pipe(
+    Layer.provide(RpcClient.layerProtocolSocket({
+      retryTransientErrors: true,
+      retryPolicy: reconnects,
+      pingInterval: "5 seconds",
+      // A server that is busy for a while is not gone.
+      pingTimeout: "10 seconds",
+    })),
+    Layer.provide(NodeSocket.layerWebSocket(options.url, { openTimeout: "5 seconds" })),
+    Layer.provide(authorized(options.token)),
+    Layer.provide(layerSerialization),
+  )
+
+/** How long an answer may take, besides the time it is asked to be held back. */
+const patienceMillis = 10_000
+
+const make = Effect.fnUntraced(function* ({ url }: Options) {
+  const client = yield* RpcClient.make(ExecutorRpcs, { disableTracing: true })
+
+  /** Its answer when it gave one, `TransportUnavailable` whatever else became of it. */
+  const answer = <A, E>(
+    operation: string,
+    // A payload that the schema refuses throws right where the call is made.
+    call: () => Effect.Effect<A, E>,
+    heldMillis = 0,
+  ): Effect.Effect<A, TransportUnavailable | Extract<E, JoinRefused | SessionLost>> =>
+    Effect.suspend(call).pipe(
+      Effect.timeoutOrElse({
+        duration: heldMillis + patienceMillis,
+        orElse: () => Effect.fail(new TransportUnavailable({ operation, cause: silence })),
+      }),
+      Effect.catchCause((cause) => {
+        const failed = Option.getOrUndefined(Cause.findErrorOption(cause))
+        return Effect.fail(
+          isAnswer(failed)
+            ? failed as Extract<E, JoinRefused | SessionLost> | TransportUnavailable
+            // A defect of the server, or its end, is no answer either.
+            : new TransportUnavailable({ operation, cause: failed ?? Cause.squash(cause) }),
+        )
+      }),
+    )
+
+  const settle: Transport["Service"]["settle"] = (incarnation, reports) =>
+    Effect.map(
+      Effect.forEach(
+        inBatches(reports),
+        (reports) => answer("settle", () => client.settle({ incarnation, reports })),
+      ),
+      (settled) => settled.flat(),
+    )
+
+  const revocations: Transport["Service"]["revocations"] = (incarnation) => {
+    const call = () => client.revocations({ incarnation, waitMillis: waitMillisMax })
+    return answer("revocations", call, waitMillisMax).pipe(
+      Effect.repeat({ until: (revoked) => revoked.length > 0 }),
+    )
+  }
+
+  return Transport.of({
+    join: (joining) =>
+      answer(
+        "join",
+        () =>
+          Effect.catchTag(
+            client.join(joining),
+            "TokenRefused",
+            (refused) => Effect.fail(refusal(url, refused)),
+          ),
+      ),
+    serve: (incarnation, definitions) =>
+      answer("serve", () => client.serve({ incarnation, definitions })),
+    round: Effect.fnUntraced(function* (round) {
+      const batches = inBatches(round.reports)
+      const reports = batches[batches.length - 1] ?? []
+      const before = batches.length > 1
+        ? yield* settle(round.incarnation, round.reports.slice(0, -reports.length))
+        : []
+      const waitMillis = Math.min(round.waitMillis, waitMillisMax)
+      const call = () => client.round({ ...round, reports, waitMillis })
+      const answered = yield* answer("round", call, waitMillis)
+      return before.length === 0
+        ? answered
+        : { ...answered, settled: [...before, ...answered.settled] }
+    }),
+    settle,
+    start: (incarnation, marks) =>
+      Effect.map(
+        Effect.forEach(
+          Array.chunksOf(marks, batchMax),
+          (marks) => answer("start", () => client.start({ incarnation, marks })),
+        ),
+        (accepted) => accepted.flat(),
+      ),
+    beat: (incarnation, held) => answer("beat", () => client.beat({ incarnation, held })),
+    reconcile: (incarnation, known) =>
+      answer("reconcile", () => client.reconcile({ incarnation, known })),
+    revocations,
+    drain: (incarnation) => answer("drain", () => client.drain({ incarnation })),
+    leave: (incarnation) => answer("leave", () => client.leave({ incarnation })),
+  })
+})
+
+const silence = new Error("no answer in time")
+
+const isAnswer = (failed: unknown) =>
+  failed instanceof TransportUnavailable || failed instanceof SessionLost ||
+  failed instanceof JoinRefused
+
+const refusal = (url: string, refused: TokenRefused) =>
+  new JoinRefused({
+    reason: `${url} refused the token: ${refused.message}`,
+    remedy: "Give the executor one of the tokens that the server was started with",
+  })
+
+const authorized = (token: Redacted.Redacted<string>) => {
+  const authorization = `Bearer ${Redacted.value(token)}`
+  return RpcMiddleware.layerClient(
+    ExecutorAuth,
+    ({ next, request }) =>
+      next({ ...request, headers: Headers.set(request.headers, "authorization", authorization) }),
+  )
+}
+
+/**
+ * For ever, within a second. All executors of a server that stops come back at once, so each waits
+ * a random time: a short one after a drop, a longer one when nobody answered.
+ */
+const reconnects = Schedule.forever.pipe(
+  Schedule.setInputType<Socket.SocketError>(),
+  Schedule.modifyDelay(({ input }) =>
+    Effect.map(
+      input.reason._tag === "SocketOpenError"
+        ? Random.nextBetween(250, 1000)
+        : Random.nextBetween(10, 250),
+      Duration.millis,
+    )
+  ),
+)
