@@ -92,7 +92,13 @@ export class ExecutorRpcs extends RpcGroup.make(
     error: TransportUnavailable,
   }),
   Rpc.make("reconcile", {
-    payload: { ...ofIncarnation, known: atMost(HeldGrant, 200_000) },
+    payload: {
+      ...ofIncarnation,
+      known: Schema.Struct({
+        grants: atMost(HeldGrant, 200_000),
+        rounds: atMost(Schema.Struct({ loop: Schema.Int, round: Schema.Int }), 64),
+      }),
+    },
     success: Schema.Array(RunId),
     error: TransportUnavailable,
   }),
