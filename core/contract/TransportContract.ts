@@ -317,19 +317,22 @@ export const laws = <R>(
     Effect.gen(function* () {
       const transport = yield* Transport
       const namespace = freshNamespace()
-      const { incarnation, round } = yield* session(namespace, 60_000)
+      const { incarnation, round } = yield* session(namespace)
       yield* submitAll(times(2).map(() => specOf(namespace)))
       const { grants: [known, forgotten] } = yield* round()
-      for (const _ of times(2)) {
-        yield* elapse(Duration.seconds(40))
-        yield* transport.beat(incarnation, nothingHeld)
-      }
-      const old = { run: known!.run, fence: Fence.make(known!.fence + 1) }
+      const rounds = [{ loop: 0, round: 1 }]
       const knowing = { run: known!.run, fence: known!.fence }
-      assert.deepEqual(yield* transport.reconcile(incarnation, [knowing]), [])
+      assert.deepEqual(
+        yield* transport.reconcile(incarnation, { grants: [knowing], rounds }),
+        [],
+      )
       yield* assertState(forgotten!.run, "Ready")
       yield* assertState(known!.run, "Running")
-      assert.deepEqual(yield* transport.reconcile(incarnation, [old]), [old.run])
+      const grants = [{ run: forgotten!.run, fence: forgotten!.fence }, knowing]
+      assert.deepEqual(
+        yield* transport.reconcile(incarnation, { grants, rounds }),
+        [forgotten!.run],
+      )
     }))
 
   it.effect("X6 lost is final: who left, or was lost, is told so", () =>
@@ -523,6 +526,7 @@ const live = (
   Effect.gen(function* () {
     const known = new Map<RunId, Grant>()
     const stopping = new Set<string>()
+    const answered = new Map<number, number>()
     let finished: Array<Report> = []
 
     const carryOut = (grant: Grant) =>
@@ -560,6 +564,7 @@ const live = (
             })
           )
           assert.strictEqual(settled.length, reports.length)
+          answered.set(number, round)
           for (const { run, fence } of reports) {
             if (known.get(run)?.fence === fence) known.delete(run)
           }
@@ -581,9 +586,12 @@ const live = (
         if (beaten._tag === "Lost") return
         for (const { fence, run } of beaten.revoked) stopping.add(`${run}/${fence}`)
         if (beaten.isAgreed) continue
-        const mine = [...known.values()].map(({ fence, run }) => ({ run, fence }))
-        const passed = yield* untilAnswered(() => transport.reconcile(incarnation, mine))
-        for (const { fence, run } of mine) {
+        const grants = [...known.values()].map(({ fence, run }) => ({ run, fence }))
+        const rounds = [...answered].map(([loop, round]) => ({ loop, round }))
+        const passed = yield* untilAnswered(() =>
+          transport.reconcile(incarnation, { grants, rounds })
+        )
+        for (const { fence, run } of grants) {
           if (passed.includes(run) && known.get(run)?.fence === fence) known.delete(run)
         }
       }
