@@ -13,6 +13,7 @@ import type {
   Claimed,
   ClaimRequest,
   Grant,
+  Known,
   Report,
   RunSpec,
   RunStorage,
@@ -176,23 +177,22 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       state.move(entry, { _tag: "Start", fence }, now())
   }
 
-  const reconcile = (
-    incarnation: Incarnation,
-    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
-  ) => {
-    const member = state.members.get(incarnation)
+  const reconcile = (incarnation: Incarnation, { grants, rounds }: Known) => {
     const isHeld = (run: RunId, fence: Fence) => {
       const entry = state.runs.get(run)
       return entry?.state._tag === "Running" && entry.state.fence === fence &&
         entry.holder?.incarnation === incarnation
     }
-    const runs = new Set(known.map(({ run }) => run))
-    for (const entry of [...member?.held ?? []]) {
-      if (runs.has(entry.id) || entry.claimedAt! + member!.joining.ttlMillis > now()) continue
+    const named = new Map(grants.map(({ fence, run }) => [run, fence]))
+    const answered = new Map(rounds.map(({ loop, round }) => [loop, round]))
+    for (const entry of [...state.members.get(incarnation)?.held ?? []]) {
+      const { loop, round } = entry.holder!
+      const isAnswered = round <= (answered.get(loop) ?? -1)
+      if (!isAnswered || named.get(entry.id) === entry.state.fence) continue
       state.note(entry, "Released", now(), "its holder does not know of it")
       state.move(entry, { _tag: "Release", fence: entry.state.fence }, now())
     }
-    return { passed: known.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }
+    return { passed: grants.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }
   }
 
   const promote = (limit: number) => {

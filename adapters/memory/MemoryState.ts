@@ -73,6 +73,8 @@ export interface Bounds {
   readonly records: number
 }
 
+const removedMax = 1000
+
 export class MemoryState {
   readonly runs = new Map<RunId.RunId, Entry>()
   readonly idempotency = new Map<string, RunId.RunId>()
@@ -82,6 +84,8 @@ export class MemoryState {
   readonly holders = new Map<GateKey, Set<Entry>>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
+  /** The slot records of triggers that were removed. */
+  readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   private readonly finished: Array<Entry> = []
@@ -104,6 +108,13 @@ export class MemoryState {
 
   nextTriggerId(): TriggerId {
     return ++this.lastTriggerId as TriggerId
+  }
+
+  /** Takes the trigger away, its records stay; of those removed before, the first go. */
+  remove(trigger: KeptTrigger): void {
+    this.triggers.delete(trigger.view.id)
+    this.removed.set(trigger.view.id, trigger.records)
+    if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
   nextIncarnation(): Incarnation {

@@ -86,7 +86,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     remove: (namespace, name) =>
       Effect.sync(() => {
         const kept = named(namespace, name)
-        return kept !== undefined && state.triggers.delete(kept.view.id)
+        if (kept !== undefined) state.remove(kept)
+        return kept !== undefined
       }),
     pause: (namespace, name, isPaused) =>
       Effect.sync(() => {
@@ -120,7 +121,10 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       })),
     fire: (items) => Effect.sync(() => items.map(fire)),
     records: (trigger, limit) =>
-      Effect.sync(() => state.triggers.get(trigger)?.records.toReversed().slice(0, limit) ?? []),
+      Effect.sync(() => {
+        const records = state.triggers.get(trigger)?.records ?? state.removed.get(trigger) ?? []
+        return records.toReversed().slice(0, limit)
+      }),
   }
 }
 

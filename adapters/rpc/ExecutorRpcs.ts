@@ -11,7 +11,7 @@ import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
-import { ClaimRequest, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
+import { ClaimRequest, Grant, Known, Report, Settled } from "../../core/services/RunStorage.ts"
 import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */
@@ -92,7 +92,13 @@ export class ExecutorRpcs extends RpcGroup.make(
     error: TransportUnavailable,
   }),
   Rpc.make("reconcile", {
-    payload: { ...ofIncarnation, known: atMost(HeldGrant, 200_000) },
+    payload: {
+      ...ofIncarnation,
+      known: Schema.Struct({
+        grants: atMost(HeldGrant, 200_000),
+        rounds: atMost(Schema.Struct({ loop: Schema.Int, round: Schema.Int }), 64),
+      }),
+    },
     success: Schema.Array(RunId),
     error: TransportUnavailable,
   }),

@@ -195,7 +195,10 @@ describe("over a real connection", () => {
       assert(beaten._tag === "Alive")
       assert.isFalse(beaten.isAgreed)
       assert.strictEqual(beaten.revoked.length, 1)
-      assert.deepStrictEqual(yield* transport.reconcile(incarnation, [first, third]), [first.run])
+      assert.deepStrictEqual(
+        yield* transport.reconcile(incarnation, { grants: [first, third], rounds: [] }),
+        [first.run],
+      )
       yield* transport.drain(incarnation)
       yield* transport.leave(incarnation)
       const lost = yield* Effect.flip(transport.round(roundOf(incarnation, { round: 2 })))

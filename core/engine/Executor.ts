@@ -101,6 +101,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** Grants asked for, and reports sent, that no answer has come to. */
   let asked = 0
   const sending = new Set<ReadonlyArray<Report>>()
+  /** The last round of each loop that was answered. */
+  let answered: Array<number> = []
 
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const pause = Effect.flatMap(Random.next, (chance) => Effect.sleep(100 + 300 * chance))
@@ -175,6 +177,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         sending.delete(reports)
       })),
     )
+    answered[loop] = round
     if (limit > 0) hasFound = answer.grants.length > 0
     pool.take(answer.grants)
     if (hasFound) wake()
@@ -203,7 +206,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
     const mine = known()
-    const passed = yield* Effect.orElseSucceed(transport.reconcile(self, mine), () => [])
+    const grants = mine.map(({ fence, run }) => ({ fence, run }))
+    const rounds = answered.map((round, loop) => ({ loop, round }))
+    const passed = yield* Effect.orElseSucceed(
+      transport.reconcile(self, { grants, rounds }),
+      () => [],
+    )
     const gone = new Set(passed)
     for (const { fence, run } of mine) if (gone.has(run)) pool.abandon(run, fence)
   })
@@ -238,6 +246,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** Joins, and lives as that incarnation until it is lost. */
   const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     incarnation = self
+    answered = []
     hasFound = true
     wake()
     yield* Effect.raceAllFirst([

@@ -23,9 +23,9 @@
  * - **R11 recovery.** `recover` frees every grant of a lost or departed incarnation as
  *   `Run.advance` says; two recoveries at once free each grant once.
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
- * - **R13 reconciled.** `reconcile` gives back, as a release does, what its holder does not know of
- *   although it was granted longer ago than the ttl; nothing else changes. It answers which of the
- *   named grants are no longer current.
+ * - **R13 reconciled.** `reconcile` gives back, as a release does, what was granted under a round
+ *   that its holder has had the answer of, and does not know of; nothing else changes, also when the
+ *   call comes late or twice. It answers which of the named grants are no longer current.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -128,6 +128,15 @@ export interface Claimed {
   readonly freed: ReadonlyArray<GateKey>
 }
 
+/** What an incarnation knows it holds. */
+export const Known = Schema.Struct({
+  /** All grants, unless the answer to their report has come. */
+  grants: Schema.Array(Schema.Struct({ run: RunId, fence: Fence })),
+  /** The last round of each loop whose answer has come. */
+  rounds: Schema.Array(Schema.Struct({ loop: Schema.Int, round: Schema.Int })),
+})
+export type Known = typeof Known.Type
+
 export interface Recovered {
   /** Incarnations found lost by this call. */
   readonly lost: ReadonlyArray<Incarnation>
@@ -177,10 +186,9 @@ export interface RunStorage {
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
 
-  /** `known` are all grants that `incarnation` knows of, reported or not. */
   readonly reconcile: (
     incarnation: Incarnation,
-    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+    known: Known,
   ) => Effect.Effect<{ readonly passed: ReadonlyArray<RunId> }, StorageUnavailable>
 
   /**

@@ -19,7 +19,7 @@ import type { TaskDefinition } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { ClaimRequest, Grant, Report, Settled } from "./RunStorage.ts"
+import type { ClaimRequest, Grant, Known, Report, Settled } from "./RunStorage.ts"
 
 /** No answer came. The call may or may not have been carried out, and may be repeated. */
 export class TransportUnavailable
@@ -88,7 +88,7 @@ export class Transport extends Context.Service<Transport, {
   /** As R13: which of the known grants have passed on. */
   readonly reconcile: (
     incarnation: Incarnation,
-    known: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+    known: Known,
   ) => Effect.Effect<ReadonlyArray<RunId>, TransportUnavailable>
 
   /** Returns the grants to stop as soon as there are any; waits as long as it takes. */

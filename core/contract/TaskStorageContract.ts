@@ -1,0 +1,115 @@
+/** The laws of `TaskStorage`, as tests. */
+import { assert } from "@effect/vitest"
+import { Effect, type Layer, Option } from "effect"
+import { TaskDefinition, TaskName } from "../domain/Task.ts"
+import { Storage } from "../services/Storage.ts"
+import {
+  block,
+  definitionOf,
+  freshNamespace,
+  greet,
+  type Options,
+  type Tests,
+  times,
+  together,
+} from "./world.ts"
+
+export const suite = <R, E>(
+  adapter: string,
+  layer: Layer.Layer<Storage | R, E>,
+  options: Options = {},
+): void => block(`TaskStorage, ${adapter}`, layer, options, (it) => laws(it))
+
+const rich = (namespace: ReturnType<typeof freshNamespace>): TaskDefinition =>
+  new TaskDefinition({
+    namespace,
+    name: greet,
+    policy: {
+      retry: { attempts: 7, delayMillis: 250, growth: 1.5, capMillis: 60_000, jitter: 0.25 },
+      timeoutMillis: 30_000,
+      blocking: { _tag: "Concurrent", limit: 12 },
+      delivery: "at-most-once",
+      crashesMax: 0,
+      level: 0,
+    },
+    owner: "Ада & söhne",
+    purpose: "greets 🎩 '\\u0000'",
+  })
+
+export const laws = <R>(it: Tests<Storage | R>): void => {
+  it.effect("D1 latest: what was defined last is found and listed, whole", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      yield* tasks.define([definitionOf(namespace), definitionOf(namespace, "b")])
+      yield* tasks.define([rich(namespace)])
+      const kept = Option.getOrThrow(yield* tasks.find(namespace, greet))
+      assert.deepEqual(kept, { definition: rich(namespace), revision: 2 })
+      assert.deepEqual(yield* tasks.list(namespace), [
+        { definition: definitionOf(namespace, "b"), revision: 1 },
+        kept,
+      ])
+    }))
+
+  it.effect("D1 latest: what was never defined is not found", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      yield* tasks.define([])
+      assert.isTrue(Option.isNone(yield* tasks.find(namespace, TaskName.make("none"))))
+      assert.deepEqual(yield* tasks.list(namespace), [])
+    }))
+
+  it.effect("D1 latest: of one name twice in a call the last counts", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      yield* tasks.define([
+        definitionOf(namespace, greet, "a"),
+        definitionOf(namespace, greet, "b"),
+      ])
+      const { definition } = Option.getOrThrow(yield* tasks.find(namespace, greet))
+      assert.strictEqual(definition.purpose, "b")
+    }))
+
+  it.effect("D2 revision: rises by one with a different definition only", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      const revision = (definition: TaskDefinition) =>
+        Effect.gen(function* () {
+          yield* tasks.define([definition])
+          return Option.getOrThrow(yield* tasks.find(namespace, greet)).revision
+        })
+      const first = definitionOf(namespace)
+      assert.strictEqual(yield* revision(first), 1)
+      assert.strictEqual(yield* revision(definitionOf(namespace)), 1)
+      assert.strictEqual(yield* revision(rich(namespace)), 2)
+      assert.strictEqual(yield* revision(rich(namespace)), 2)
+      const { policy } = first
+      const others = [
+        definitionOf(namespace, greet, "for a purpose"),
+        new TaskDefinition({ ...first, policy: { ...policy, level: 2 } }),
+        new TaskDefinition({ ...first, policy: { ...policy, timeoutMillis: 1 } }),
+        first,
+      ]
+      for (const [at, other] of others.entries()) {
+        assert.strictEqual(yield* revision(other), 3 + at)
+      }
+    }))
+
+  it.effect("D2 revision: equal definitions at once are one", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      yield* together(
+        times(8).map((n) =>
+          // In any order, as executors that start together do.
+          tasks.define(
+            (n % 2 ? ["a", "b"] : ["b", "a"]).map((name) => definitionOf(namespace, name)),
+          )
+        ),
+      )
+      assert.deepEqual((yield* tasks.list(namespace)).map(({ revision }) => revision), [1, 1])
+    }))
+}

@@ -1,0 +1,357 @@
+/**
+ * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
+ * every command both must show the same state, attempt, crashes and fence of every run.
+ *
+ * The clock of the model ticks in whole minutes and every run is due at half a minute, so a clock
+ * that runs on while the test does makes no difference.
+ */
+import { assert } from "@effect/vitest"
+import { Duration, Effect, Random, Result } from "effect"
+import type { Gate } from "../domain/Blocking.ts"
+import * as Blocking from "../domain/Blocking.ts"
+import type { Incarnation } from "../domain/Executor.ts"
+import type { Fence } from "../domain/Lease.ts"
+import { type Level, levels } from "../domain/Lane.ts"
+import * as Run from "../domain/Run.ts"
+import type { RunId } from "../domain/RunId.ts"
+import type { Report, RunSpec } from "../services/RunStorage.ts"
+import { Storage } from "../services/Storage.ts"
+import {
+  abort,
+  admitAll,
+  cancelled,
+  type Elapse,
+  freshNamespace,
+  gateOf,
+  giveUp,
+  type Hand,
+  type Held,
+  joined,
+  oneOf,
+  type Options,
+  promoteAll,
+  recoverAll,
+  release,
+  retry,
+  specOf,
+  submitAll,
+  succeed,
+  type Tests,
+  timeOut,
+  times,
+  ttl,
+} from "./world.ts"
+
+const commandsPerSequence = 60
+const minute = 60_000
+
+export const laws = <R>(
+  it: Tests<Storage | R>,
+  elapse: Elapse<R>,
+  options: Options & { readonly sequences?: number; readonly seed?: number },
+): void => {
+  const first = options.seed ?? 1
+  for (const seed of times(options.sequences ?? 12).map((n) => first + n)) {
+    it.effect(`R12 agreement: every change is one of Run.advance, SEED=${seed}`, () =>
+      sequence(elapse).pipe(Random.withSeed(seed)))
+  }
+}
+
+interface Modelled {
+  readonly run: RunId
+  readonly spec: RunSpec
+  state: Run.RunState
+  /** In the model's minutes. */
+  dueAt: number
+  holder: Incarnation | undefined
+  /** The fence of the report that was settled last. */
+  settled: Fence | undefined
+  /** What reports may still come, rightly or wrongly. */
+  readonly grants: Array<Held & { readonly incarnation: Incarnation }>
+}
+
+const sequence = <R>(elapse: Elapse<R>) =>
+  Effect.gen(function* () {
+    const world = yield* makeWorld(elapse)
+    const trail: Array<string> = []
+    for (const _ of times(commandsPerSequence)) {
+      const command = yield* oneOf(world.commands)
+      trail.push(command.name)
+      yield* command.run.pipe(
+        Effect.andThen(world.compare),
+        Effect.catchCause((cause) =>
+          Effect.andThen(
+            Effect.logError(`after ${trail.join(", ")}`),
+            Effect.failCause(cause),
+          )
+        ),
+      )
+    }
+  })
+
+const makeWorld = <R>(elapse: Elapse<R>) =>
+  Effect.gen(function* () {
+    const { runs } = yield* Storage
+    const namespace = freshNamespace()
+    const known = new Map<RunId, Modelled>()
+    const hands: Array<Hand> = yield* Effect.all(times(3).map(() => joined(namespace)))
+    const gates: ReadonlyArray<Gate> = [
+      gateOf(namespace, 1),
+      gateOf(namespace, 2),
+      gateOf(namespace, 1, "discard"),
+    ]
+    let now = 0
+
+    const advance = (each: Modelled, event: Run.RunEvent): boolean => {
+      const next = Run.advance(each.state, event)
+      if (Result.isSuccess(next)) each.state = next.success
+      return Result.isSuccess(next)
+    }
+    const inState = (...names: ReadonlyArray<Run.StateName>): ReadonlyArray<Modelled> =>
+      [...known.values()].filter(({ state }) => names.includes(state._tag))
+    const holdersOf = (gate: Gate): number =>
+      [...known.values()].filter(({ spec, state }) =>
+        spec.gate?.key === gate.key && Run.holdsPlace(state)
+      ).length
+    const chance = (share: number) => Effect.map(Random.next, (drawn) => drawn < share)
+
+    const submit = Effect.gen(function* () {
+      const specs: Array<RunSpec> = []
+      for (const _ of times(yield* oneOf([1, 1, 2, 3]))) {
+        const isLater = yield* chance(0.3)
+        specs.push(specOf(namespace, {
+          level: yield* oneOf<Level>(levels),
+          gate: (yield* chance(0.5)) ? yield* oneOf(gates) : undefined,
+          delayMillis: isLater ? minute / 2 + minute * (yield* oneOf([0, 1, 2])) : 0,
+          isAtMostOnce: yield* chance(0.3),
+          crashesMax: yield* oneOf([0, 1, 3]),
+        }))
+      }
+      for (const [at, run] of (yield* submitAll(specs)).entries()) {
+        const spec = specs[at]!
+        const state = Run.submitted({
+          isDueLater: spec.delayMillis > 0,
+          isGated: spec.gate !== undefined,
+          isAtMostOnce: spec.isAtMostOnce,
+        })
+        known.set(run, {
+          run,
+          spec,
+          state,
+          dueAt: now + spec.delayMillis,
+          holder: undefined,
+          settled: undefined,
+          grants: [],
+        })
+      }
+    })
+
+    const admit = Effect.gen(function* () {
+      const gate = yield* oneOf(gates)
+      for (const { run, state } of yield* admitAll(gate.key)) {
+        const each = known.get(run)!
+        const decision = Blocking.decide(gate, holdersOf(gate))
+        assert.strictEqual(state, decision === "admit" ? "Ready" : "Discarded")
+        assert.notStrictEqual(decision, "wait")
+        assert.isTrue(advance(each, { _tag: decision === "admit" ? "Admit" : "Discard" }))
+      }
+      const isWaiting = inState("Blocked").some(({ spec }) => spec.gate?.key === gate.key)
+      if (isWaiting) assert.strictEqual(Blocking.decide(gate, holdersOf(gate)), "wait")
+    })
+
+    const claim = Effect.gen(function* () {
+      const hand = yield* oneOf(hands)
+      const limit = yield* oneOf([1, 2, 5])
+      const reports = (yield* chance(0.5)) ? yield* someReports(hand) : []
+      const expected = reports.map((report) => settled(hand, report))
+      const wanted = Math.min(limit, inState("Ready").length)
+      const answer = yield* hand.claim(limit, { reports })
+      assertSettled(answer.settled, expected)
+      assert.strictEqual(answer.grants.length, wanted, "as many as are ready and wanted")
+      for (const grant of answer.grants) {
+        const each = known.get(grant.run)!
+        assert.isTrue(advance(each, { _tag: "Claim" }), `${each.state._tag} was granted`)
+        const { attempt, crashes, fence, isCareful } = each.state
+        assert.deepInclude(grant, { attempt, crashes, fence, isCareful })
+        each.holder = hand.incarnation
+        each.grants.push({ run: grant.run, fence: grant.fence, incarnation: hand.incarnation })
+      }
+    })
+
+    /** Grants of now or before, mostly with the right fence and of the right holder. */
+    const someGrant = Effect.gen(function* () {
+      const running = inState("Running")
+      const from = running.length > 0 && (yield* chance(0.8)) ? running : [...known.values()]
+      const grants = from.flatMap(({ grants }) => grants)
+      return grants.length === 0 ? undefined : yield* oneOf(grants)
+    })
+
+    const someReport = Effect.gen(function* () {
+      const grant = yield* someGrant
+      if (grant === undefined) return undefined
+      const kind = yield* oneOf([
+        succeed,
+        retry,
+        retry,
+        retryLater,
+        giveUp,
+        timeOut,
+        release,
+        abort,
+      ])
+      const isWrong = yield* chance(0.1)
+      return {
+        incarnation: grant.incarnation,
+        report: kind(isWrong ? { ...grant, fence: (grant.fence + 1) as Fence } : grant),
+      }
+    })
+
+    const someReports = (hand: Hand) =>
+      Effect.map(
+        Effect.all(times(3).map(() => someReport)),
+        (drawn) =>
+          drawn.flatMap((each) => each?.incarnation === hand.incarnation ? [each.report] : []),
+      )
+
+    /** What the answer to a report may be, once the model has taken it. */
+    const settled = (hand: { readonly incarnation: Incarnation }, report: Report) => {
+      const each = known.get(report.run)!
+      const { run: _, ...event } = report
+      if (
+        each.state._tag === "Running" && each.holder === hand.incarnation && advance(each, event)
+      ) {
+        each.settled = report.fence
+        if (report._tag === "Retry") each.dueAt = now + report.delayMillis
+        return ["applied"]
+      }
+      if (each.settled !== report.fence) {
+        // An older one that settled is a duplicate as well, but not every store remembers.
+        return each.grants.some(({ fence }) => fence === report.fence) &&
+            report.fence < each.state.fence
+          ? ["fenced", "duplicate"]
+          : ["fenced"]
+      }
+      return each.state.fence === report.fence ? ["duplicate"] : ["fenced", "duplicate"]
+    }
+
+    const assertSettled = (
+      answers: ReadonlyArray<string>,
+      expected: ReadonlyArray<ReadonlyArray<string>>,
+    ) => {
+      assert.strictEqual(answers.length, expected.length)
+      for (const [at, answer] of answers.entries()) {
+        assert.include(expected[at], answer as never, `of report ${at}`)
+      }
+    }
+
+    const settle = Effect.gen(function* () {
+      const drawn = yield* someReport
+      if (drawn === undefined) return
+      const { incarnation, report } = drawn
+      const answer = yield* runs.settle(incarnation, [report])
+      assertSettled(answer.settled, [settled({ incarnation }, report)])
+    })
+
+    const start = Effect.gen(function* () {
+      const grant = yield* someGrant
+      if (grant === undefined) return
+      const each = known.get(grant.run)!
+      const mayRun = each.state._tag === "Running" && !each.state.isCancelling &&
+        each.holder === grant.incarnation && advance(each, { _tag: "Start", fence: grant.fence })
+      const { fence, incarnation, run } = grant
+      assert.deepEqual(yield* runs.start(incarnation, [{ run, fence }]), [mayRun])
+    })
+
+    const cancel = Effect.gen(function* () {
+      if (known.size === 0) return
+      const each = yield* oneOf([...known.values()])
+      const isTaken = advance(each, { _tag: "Cancel" })
+      const { answer } = yield* cancelled(each.run)
+      const wanted = !isTaken ? "ended" : each.state._tag === "Running" ? "requested" : "confirmed"
+      assert.strictEqual(answer, wanted)
+    })
+
+    /** Any sweep may move what is due, so it is moved before both are compared. */
+    const promote = Effect.gen(function* () {
+      yield* promoteAll
+      for (const each of inState("Scheduled")) {
+        if (each.dueAt <= now) advance(each, { _tag: "Due" })
+      }
+    })
+
+    const later = Effect.gen(function* () {
+      yield* elapse(Duration.millis(minute))
+      now += minute
+      for (const hand of hands) yield* hand.beat
+    })
+
+    const lose = (gone: Hand) =>
+      Effect.gen(function* () {
+        const { states } = yield* recoverAll
+        for (const each of inState("Running")) {
+          if (each.holder !== gone.incarnation) continue
+          const { crashesMax, isAtMostOnce } = each.spec
+          assert.isTrue(advance(each, { _tag: "Lose", crashesMax, isAtMostOnce }))
+          const freedAs = states.get(each.run)
+          if (freedAs !== undefined) assert.strictEqual(freedAs, each.state._tag)
+        }
+        hands.splice(hands.indexOf(gone), 1, yield* joined(namespace))
+      })
+
+    const leave = Effect.gen(function* () {
+      const gone = yield* oneOf(hands)
+      yield* gone.leave
+      yield* lose(gone)
+    })
+
+    /** One falls silent, the others beat. */
+    const silence = Effect.gen(function* () {
+      const gone = yield* oneOf(hands)
+      for (const _ of times(2)) {
+        yield* elapse(Duration.times(ttl, 2 / 3))
+        now += Duration.toMillis(ttl) * 2 / 3
+        for (const hand of hands) if (hand !== gone) yield* hand.beat
+      }
+      yield* lose(gone)
+    })
+
+    const compare = Effect.gen(function* () {
+      yield* promote
+      const views = yield* runs.findMany([...known.keys()])
+      assert.strictEqual(views.length, known.size, "every run is known")
+      for (const view of views) {
+        const { attempt, crashes, fence, id, state } = view
+        const modelled = known.get(id)!.state
+        assert.deepStrictEqual(
+          { id, state, attempt, crashes, fence },
+          {
+            id,
+            state: modelled._tag,
+            attempt: modelled.attempt,
+            crashes: modelled.crashes,
+            fence: modelled.fence,
+          },
+        )
+        const { holder } = known.get(id)!
+        if (state === "Running") assert.strictEqual(view.executor?.incarnation, holder)
+      }
+    })
+
+    const often = <A>(count: number, command: A) => times(count).map(() => command)
+    return {
+      compare,
+      commands: [
+        ...often(4, { name: "submit", run: submit }),
+        ...often(4, { name: "admit", run: admit }),
+        ...often(6, { name: "claim", run: claim }),
+        ...often(8, { name: "settle", run: settle }),
+        ...often(3, { name: "start", run: start }),
+        ...often(2, { name: "cancel", run: cancel }),
+        ...often(3, { name: "later", run: later }),
+        { name: "leave", run: leave },
+        { name: "silence", run: silence },
+      ],
+    }
+  })
+
+const retryLater = (held: Held): Report => retry(held, minute / 2)

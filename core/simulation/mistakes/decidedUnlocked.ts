@@ -1,0 +1,30 @@
+/** Planted: what a gate does is decided first, and the gate is locked after. */
+import { Effect } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
+import type { Admission } from "../../services/RunStorage.ts"
+import type { Mistake } from "../World.ts"
+
+export const decidedUnlocked: Mistake = (storage, state) => ({
+  ...storage,
+  runs: {
+    ...storage.runs,
+    admit: Effect.fnUntraced(function* (gates) {
+      const decided = gates.flatMap((gate) => {
+        const entry = state.blocked.get(gate)?.first
+        if (entry === undefined) return []
+        const held = state.holders.get(gate)?.size ?? 0
+        return [{ entry, decision: Blocking.decide(entry.spec.gate!, held) }]
+      })
+      // The moment that waiting for the lock takes.
+      yield* Effect.sleep(20)
+      const now = yield* storage.now
+      const admissions: Array<Admission> = []
+      for (const { decision, entry } of decided) {
+        if (decision === "wait" || entry.state._tag !== "Blocked") continue
+        state.move(entry, { _tag: decision === "admit" ? "Admit" : "Discard" }, now)
+        admissions.push({ run: entry.id, state: decision === "admit" ? "Ready" : "Discarded" })
+      }
+      return admissions
+    }),
+  },
+})
