@@ -43,7 +43,11 @@ export const layer = (options: Options): Layer.Layer<Transport> =>
       // A server that is busy for a while is not gone.
       pingTimeout: "10 seconds",
     })),
-    Layer.provide(NodeSocket.layerWebSocket(options.url, { openTimeout: "5 seconds" })),
+    Layer.provide(NodeSocket.layerWebSocket(options.url, {
+      openTimeout: "5 seconds",
+      // The server asks before it opens the connection, and again with every call.
+      headers: { authorization: `Bearer ${Redacted.value(options.token)}` },
+    })),
     Layer.provide(authorized(options.token)),
     Layer.provide(layerSerialization),
   )
