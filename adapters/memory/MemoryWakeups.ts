@@ -10,8 +10,16 @@ export const make = (state: MemoryState) =>
         const hinted = Latch.makeUnsafe()
         const { currentDispatcher } = yield* Effect.fiber
         // Opened at once, the waiter would go on within the command that hints, half-way through it.
-        const open = () => void hinted.openUnsafe()
-        const listener = () => currentDispatcher.scheduleTask(open, 0)
+        let isOnItsWay = false
+        const open = () => {
+          isOnItsWay = false
+          hinted.openUnsafe()
+        }
+        const listener = () => {
+          if (isOnItsWay) return
+          isOnItsWay = true
+          currentDispatcher.scheduleTask(open, 0)
+        }
         yield* Effect.acquireRelease(
           Effect.sync(() => {
             for (const topic of topics) {

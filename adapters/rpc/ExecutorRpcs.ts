@@ -11,7 +11,7 @@ import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
-import { ClaimRequest, Grant, Known, Report, Settled } from "../../core/services/RunStorage.ts"
+import { ClaimRequest, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
 import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */

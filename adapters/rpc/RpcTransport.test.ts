@@ -4,13 +4,17 @@ import { connect, createServer as createTcpServer, type Socket } from "node:net"
 import type { AddressInfo } from "node:net"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { assert, describe, it } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Redacted, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import { ExecutorName, type Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../../core/domain/Task.ts"
+import { Executor } from "../../core/engine/Executor.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
 import type { Grant, Report, RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { type Round, Transport } from "../../core/services/Transport.ts"
@@ -98,13 +102,20 @@ const client = (port: number, shown = token) =>
     (context) => Context.get(context, Transport),
   )
 
-/** A connection in the middle that can be cut. */
+/** A connection in the middle that can be cut, or go silent. */
+interface Cuttable {
+  readonly port: number
+  readonly cut: () => void
+  readonly silence: () => void
+  readonly end: () => void
+}
 const cuttable = (port: number) =>
   Effect.acquireRelease(
-    Effect.callback<{ readonly port: number; readonly cut: () => void; readonly end: () => void }>(
+    Effect.callback<Cuttable>(
       (resume) => {
         const sockets = new Set<Socket>()
         const cut = () => sockets.forEach((socket) => socket.destroy())
+        const silence = () => sockets.forEach((socket) => socket.unpipe().pause())
         const server = createTcpServer((near) => {
           const far = connect(port, "127.0.0.1")
           for (const [one, other] of [[near, far], [far, near]] as const) {
@@ -122,7 +133,8 @@ const cuttable = (port: number) =>
             cut()
             server.close()
           }
-          resume(Effect.succeed({ port: (server.address() as AddressInfo).port, cut, end }))
+          const { port } = server.address() as AddressInfo
+          resume(Effect.succeed({ port, cut, silence, end }))
         })
       },
     ),
@@ -253,6 +265,25 @@ describe("over a real connection", () => {
       assert.strictEqual(other._tag, "TransportUnavailable")
     })))
 
+  it.live("one connection has a bounded number of calls under way", () =>
+    program(Effect.gen(function* () {
+      const transport = yield* client(yield* serve(0))
+      const incarnation = yield* transport.join(joining)
+      const calls = yield* Effect.forEach(
+        Array.from({ length: 256 }),
+        () => Effect.forkChild(transport.revocations(incarnation), { startImmediately: true }),
+      )
+      yield* Effect.sleep("200 millis")
+      const busy = yield* Effect.flip(transport.beat(incarnation, nothingHeld))
+      assert.include(busy.message, "256 calls under way")
+      yield* Fiber.interruptAll(calls)
+      const beaten = yield* transport.beat(incarnation, nothingHeld).pipe(
+        Effect.eventually,
+        Effect.timeout("1 second"),
+      )
+      assert.strictEqual(beaten._tag, "Alive")
+    })))
+
   it.live("large payloads and results are cut into messages that fit", () =>
     program(Effect.gen(function* () {
       const transport = yield* client(yield* serve(0))
@@ -266,7 +297,7 @@ describe("over a real connection", () => {
       for (let round = 1; done < 30; round++) {
         const call = transport.round(roundOf(incarnation, { round, reports }))
         const { grants } = yield* call
-        assert.isAbove(grants.length, 0)
+        assert.isTrue(grants.length > 0 && grants.length <= 4, "four of a mebibyte fit")
         done += grants.length
         reports = grants.map((grant) => ({ ...succeed(grant), result: large }))
       }
@@ -300,6 +331,42 @@ describe("a connection that breaks", () => {
       assert.deepStrictEqual(counts, { Succeeded: runs })
     })))
 
+  it.live("an executor behind it carries every run out once", () =>
+    program(Effect.gen(function* () {
+      const proxy = yield* cuttable(yield* serve(0))
+      const transport = yield* client(proxy.port)
+      const begun: Array<number> = []
+      const Greet = Task.make("greet", { payload: { number: Schema.Number } })
+      const GreetLive = Greet.toLayer(({ number }) =>
+        Effect.andThen(Effect.sync(() => begun.push(number)), Effect.sleep("3 millis"))
+      )
+      yield* Layer.build(
+        GreetLive.pipe(
+          Layer.provide(Executor.layerWith({ concurrency: 20 })),
+          Layer.provide(Layer.succeed(Transport, transport)),
+        ),
+      )
+      yield* Effect.forkChild(
+        Effect.sync(proxy.cut).pipe(Effect.delay("170 millis"), Effect.repeat({ times: 8 })),
+      )
+      const scheduler = yield* Layer.build(
+        Scheduler.layer.pipe(Layer.provide(LocalOwnership.layer)),
+      )
+      yield* Effect.forEach(
+        Array.from({ length: 400 }, (_, number) => number),
+        (number) => Effect.delay(Greet.submit({ number }), "3 millis"),
+        { discard: true },
+      ).pipe(Effect.provideContext(scheduler))
+      yield* untilTrue(() => begun.length >= 400)
+      yield* Storage.use(({ runs }) => runs.counts(namespace)).pipe(
+        Effect.delay("20 millis"),
+        Effect.repeat({ until: ({ Succeeded = 0 }) => Succeeded === 400 }),
+        Effect.timeout("10 seconds"),
+      )
+      assert.strictEqual(begun.length, 400)
+      assert.strictEqual(new Set(begun).size, 400)
+    })))
+
   it.live("a server that stops and comes back on its port is found again", () =>
     program(Effect.gen(function* () {
       const outer = yield* Effect.scope
@@ -324,6 +391,18 @@ describe("a connection that breaks", () => {
       assert.strictEqual(done.length, 100)
       const counts = yield* Storage.use(({ runs }) => runs.counts(namespace))
       assert.deepStrictEqual(counts, { Succeeded: 100 }, `back after ${millis}`)
+    })))
+
+  it.live("a connection that goes silent is given up for another", () =>
+    program(Effect.gen(function* () {
+      const proxy = yield* cuttable(yield* serve(0))
+      const transport = yield* client(proxy.port)
+      const incarnation = yield* transport.join(joining)
+      proxy.silence()
+      const [silent] = yield* Effect.timed(
+        transport.beat(incarnation, nothingHeld).pipe(Effect.eventually),
+      )
+      assert.isBelow(Duration.toMillis(silent), 9000)
     })))
 
   it.live("calls made before there is a server wait for it", () =>

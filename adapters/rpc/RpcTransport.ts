@@ -39,9 +39,10 @@ export const layer = (options: Options): Layer.Layer<Transport> =>
     Layer.provide(RpcClient.layerProtocolSocket({
       retryTransientErrors: true,
       retryPolicy: reconnects,
-      pingInterval: "5 seconds",
-      // A server that is busy for a while is not gone.
-      pingTimeout: "10 seconds",
+      // A connection that is silent is given up within 8 seconds, so that the executor is back on
+      // another before its lease (10 seconds, if not told otherwise) has run out.
+      pingInterval: "2 seconds",
+      pingTimeout: "4 seconds",
     })),
     Layer.provide(NodeSocket.layerWebSocket(options.url, {
       openTimeout: "5 seconds",

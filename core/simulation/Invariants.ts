@@ -6,7 +6,7 @@ import * as Run from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { slots } from "../domain/Trigger.ts"
 import type { Outcome } from "./World.ts"
-import { triggersUntil } from "./Plan.ts"
+import { startsAt, triggersUntil } from "./Plan.ts"
 
 export interface Violation {
   readonly invariant: string
@@ -142,8 +142,9 @@ const I9: Checker = ({ activated, ledger, plan, state }) => {
     const due = takeUntil(
       slots(schedule._tag === "Every" ? anchored : schedule, first - 1),
       // Those of the last moments may be left to the planner that comes next.
-      triggersUntil - 3000,
+      startsAt + triggersUntil - 3000,
     )
+    if (due.length === 0) wrong.push(`${name} had no slot at all`)
     for (const slot of due) {
       const records = kept.records.filter((each) => each.slot <= slot && slot <= each.through)
       if (records.length !== 1) wrong.push(`${name} has ${records.length} records of slot ${slot}`)

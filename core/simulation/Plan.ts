@@ -34,9 +34,12 @@ export interface Fault {
   readonly millis: number
 }
 
+/** When the world begins: years in, so that an instant is not mistaken for a small number. */
+export const startsAt = Date.UTC(2026, 0, 1)
+
 /** Things go wrong up to here; then all heals, and everything has to end. */
 export const healsAt = 40_000
-export const triggersUntil = 45_000
+export const triggersUntil = 60_000
 /** The last moment: everything but a fault in the product has ended long before. */
 export const endsAt = 300_000
 

@@ -24,8 +24,7 @@ export type MistakeName = keyof typeof mistakes
 
 export const simulate = (seed: number, mistake?: MistakeName): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
-    // The years before, in which nothing happened.
-    yield* TestClock.setTime(Date.UTC(2026, 0, 1))
+    yield* TestClock.setTime(Plan.startsAt)
     const plan = yield* Plan.draw
     const plant: World.Mistake = mistake === undefined ? (storage) => storage : mistakes[mistake]
     const outcome = yield* World.run(plan, plant)

@@ -44,10 +44,12 @@ export const watched = (
       reconcile: (incarnation, known) =>
         Effect.suspend(() => {
           const before = [...state.members.get(incarnation)?.held ?? []]
+            .map((entry) => ({ entry, fence: entry.state.fence }))
           return Effect.tap(runs.reconcile(incarnation, known), () =>
             Effect.sync(() => {
-              for (const { id, state } of before) {
-                if (state._tag !== "Running") ledger.write({ kind: "freed", run: id })
+              for (const { entry: { id, state }, fence } of before) {
+                const isHeld = state._tag === "Running" && state.fence === fence
+                if (!isHeld) ledger.write({ kind: "freed", run: id })
               }
             }))
         }),

@@ -1,4 +1,4 @@
-/** Planted: what a gate does is decided first, and the gate is locked after. */
+/** Planted: whether a gate is free is read first, for each waiting run, and it is locked after. */
 import { Effect } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import type { Admission } from "../../services/RunStorage.ts"
@@ -10,10 +10,11 @@ export const decidedUnlocked: Mistake = (storage, state) => ({
     ...storage.runs,
     admit: Effect.fnUntraced(function* (gates) {
       const decided = gates.flatMap((gate) => {
-        const entry = state.blocked.get(gate)?.first
-        if (entry === undefined) return []
         const held = state.holders.get(gate)?.size ?? 0
-        return [{ entry, decision: Blocking.decide(entry.spec.gate!, held) }]
+        return [...state.blocked.get(gate) ?? []].map((entry) => ({
+          entry,
+          decision: Blocking.decide(entry.spec.gate!, held),
+        }))
       })
       // The moment that waiting for the lock takes.
       yield* Effect.sleep(20)

@@ -1,0 +1,624 @@
+/**
+ * The laws of `Transport`, as tests. `layer` provides the transport and the storage behind it, so
+ * that the tests can look; `elapse` ages that storage, and time in between goes by as the runner
+ * has it.
+ *
+ * The last part is a small executor, written as the comment of the port allows, that works over the
+ * transport and over a `LossyTransport`; in the end every run must have ended once.
+ */
+import { assert } from "@effect/vitest"
+import { Cause, Duration, Effect, Fiber, type Layer, Option, Random } from "effect"
+import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
+import * as Lane from "../domain/Lane.ts"
+import { Fence } from "../domain/Lease.ts"
+import type { Namespace } from "../domain/Namespace.ts"
+import { isFinal } from "../domain/Run.ts"
+import type { RunId } from "../domain/RunId.ts"
+import { held as heldOf } from "../services/ExecutorStorage.ts"
+import type { Grant, Report } from "../services/RunStorage.ts"
+import { Storage } from "../services/Storage.ts"
+import { type Round, type SessionLost, Transport } from "../services/Transport.ts"
+import type { TransportUnavailable } from "../services/Transport.ts"
+import * as LossyTransport from "./LossyTransport.ts"
+import {
+  abort,
+  assertState,
+  block,
+  cancelled,
+  definitionOf,
+  type Elapse,
+  failure,
+  found,
+  fresh,
+  freshNamespace,
+  gateOf,
+  greet,
+  ids,
+  nothingHeld,
+  type Options,
+  pass,
+  release,
+  retry,
+  sorted,
+  specOf,
+  submitAll,
+  submitOne,
+  succeed,
+  type Tests,
+  times,
+} from "./world.ts"
+
+export interface TransportOptions extends Options {
+  /** How many seeds of the lossy world are tried. */
+  readonly seeds?: number
+  readonly faults?: LossyTransport.Faults
+}
+
+export const suite = <R, E>(
+  adapter: string,
+  layer: Layer.Layer<Transport | Storage | R, E>,
+  elapse: Elapse<R>,
+  options: TransportOptions = {},
+): void => block(`Transport, ${adapter}`, layer, options, (it) => laws(it, elapse, options))
+
+const joiningOf = (namespace: Namespace, ttlMillis = 600_000) => ({
+  namespace,
+  name: ExecutorName.make(fresh("executor")),
+  capacity: 10,
+  labels: { zone: "größe" },
+  ttlMillis,
+})
+
+export const laws = <R>(
+  it: Tests<Transport | Storage | R>,
+  elapse: Elapse<R>,
+  options: TransportOptions = {},
+): void => {
+  const passOf = pass(options)
+
+  const session = Effect.fnUntraced(function* (namespace: Namespace, ttlMillis = 600_000) {
+    const transport = yield* Transport
+    const incarnation = yield* transport.join(joiningOf(namespace, ttlMillis))
+    yield* transport.serve(incarnation, [definitionOf(namespace)])
+    let round = 0
+    return {
+      incarnation,
+      round: (differently: Partial<Round> = {}) =>
+        transport.round({
+          incarnation,
+          loop: 0,
+          round: differently.isAgain ? round : ++round,
+          isAgain: false,
+          lanes: [Lane.ofTask(namespace, greet)],
+          limit: 5,
+          reports: [],
+          waitMillis: 0,
+          ...differently,
+        }),
+    }
+  })
+
+  it.effect("X1 incarnation: each join is a new one, and storage knows it", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const joining = joiningOf(namespace)
+      const first = yield* transport.join(joining)
+      const second = yield* transport.join(joining)
+      assert.notStrictEqual(first, second)
+      yield* transport.serve(second, [definitionOf(namespace)])
+      const views = yield* executors.list(namespace)
+      assert.deepStrictEqual(sorted(views.map((view) => view.incarnation)), sorted([first, second]))
+      const view = views.find(({ incarnation }) => incarnation === second)!
+      assert.deepEqual(view.tasks, [greet])
+      assert.deepEqual(view.labels, joining.labels)
+      assert.strictEqual(view.capacity, joining.capacity)
+    }))
+
+  it.effect("X2 rounds: a round sent again hands out the same grants", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const text = '{"n":1e400,"s":"\\u0000é🎩"}'
+      yield* submitAll(times(8).map(() => specOf(namespace, { payload: text })))
+      const { grants } = yield* round()
+      assert.strictEqual(grants.length, 5)
+      assert.strictEqual(grants[0]!.payload, text)
+      const again = yield* round({ isAgain: true })
+      assert.deepEqual(
+        again.grants.toSorted((a, b) => a.run - b.run),
+        grants.toSorted((a, b) => a.run - b.run),
+      )
+      const next = yield* round()
+      assert.strictEqual(next.grants.length, 3)
+      assert.deepStrictEqual(ids(next.grants).filter((run) => ids(grants).includes(run)), [])
+    }))
+
+  it.effect("X2 rounds: what a round was granted while its caller was gone is not lost", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const gone = yield* Effect.forkChild(round({ waitMillis: 60_000 }), {
+        startImmediately: true,
+      })
+      yield* passOf("100 millis")
+      yield* Fiber.interrupt(gone)
+      const run = yield* submitOne(specOf(namespace))
+      const { grants } = yield* round({ isAgain: true })
+      assert.deepStrictEqual(ids(grants), [run])
+    }))
+
+  it.effect("X3 reports: count once, and only with the current fence", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitAll(times(4).map(() => specOf(namespace)))
+      const { grants: [a, b, c, d] } = yield* round()
+      const wrong = { run: b!.run, fence: Fence.make(b!.fence + 1) }
+      const reports = [succeed(a!, "1e400"), succeed(wrong), retry(b!, 60_000)]
+      assert.deepEqual(
+        (yield* round({ reports })).settled,
+        ["applied", "fenced", "applied"],
+      )
+      assert.deepEqual(
+        (yield* round({ reports, isAgain: true })).settled,
+        ["duplicate", "fenced", "duplicate"],
+      )
+      assert.deepEqual(
+        yield* transport.settle(incarnation, [
+          succeed(a!),
+          { _tag: "GiveUp", run: c!.run, fence: c!.fence, failure: { ...failure, stack: "at\n" } },
+          release(d!),
+        ]),
+        ["duplicate", "applied", "applied"],
+      )
+      assert.deepEqual(yield* transport.settle(incarnation, []), [])
+      assert.deepInclude(yield* found(a!.run), { state: "Succeeded", result: "1e400" })
+      assert.deepInclude(yield* found(b!.run), { state: "Scheduled", failure })
+      assert.strictEqual((yield* found(c!.run)).failure?.stack, "at\n")
+      yield* assertState(d!.run, "Ready")
+    }))
+
+  it.effect("X3 reports: a start is marked once, and refused with an old fence", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitAll(times(2).map(() => specOf(namespace, { isAtMostOnce: true })))
+      const { grants: [a, b] } = yield* round()
+      assert.isTrue(a!.isCareful)
+      const marks = [a!, { run: b!.run, fence: Fence.make(b!.fence + 1) }, b!]
+        .map(({ fence, run }) => ({ run, fence }))
+      for (const _ of times(2)) {
+        assert.deepEqual(yield* transport.start(incarnation, marks), [true, false, true])
+      }
+    }))
+
+  it.effect("X4 patient: an answer without grants comes only after the wait", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const waiting = yield* Effect.forkChild(round({ waitMillis: 600 }), {
+        startImmediately: true,
+      })
+      yield* passOf("400 millis")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* passOf("800 millis")
+      assert.isDefined(waiting.pollUnsafe())
+      assert.deepEqual((yield* Fiber.join(waiting)).grants, [])
+    }))
+
+  it.effect("X4 patient: a run that becomes ready meanwhile is granted soon", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      for (const _ of times(3)) {
+        const waiting = yield* Effect.forkChild(round({ waitMillis: 9000 }), {
+          startImmediately: true,
+        })
+        yield* passOf("150 millis")
+        assert.isUndefined(waiting.pollUnsafe())
+        const run = yield* submitOne(specOf(namespace))
+        yield* passOf("10 millis")
+        if (waiting.pollUnsafe() === undefined) yield* passOf("2500 millis")
+        assert.isDefined(waiting.pollUnsafe())
+        assert.deepStrictEqual(ids((yield* Fiber.join(waiting)).grants), [run])
+      }
+    }))
+
+  it.effect("X4 patient: reports are settled before the wait, and others may call meanwhile", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      const gate = gateOf(namespace, 1)
+      const [first] = yield* submitAll([specOf(namespace)])
+      const { grants } = yield* round()
+      const waiting = yield* Effect.forkChild(
+        round({ waitMillis: 9000, reports: [succeed(grants[0]!)] }),
+        { startImmediately: true },
+      )
+      yield* passOf("150 millis")
+      yield* assertState(first!, "Succeeded")
+      assert.strictEqual((yield* transport.beat(incarnation, nothingHeld))._tag, "Alive")
+      const run = yield* submitOne(specOf(namespace, { gate }))
+      yield* Storage.use(({ runs }) => runs.admit([gate.key]))
+      yield* passOf("2500 millis")
+      const answer = yield* Fiber.join(waiting)
+      assert.deepEqual(answer.settled, ["applied"])
+      assert.deepEqual(ids(answer.grants), [run])
+    }))
+
+  it.effect("X4 patient: a place that a report gave back goes to the next run", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const gate = gateOf(namespace, 1)
+      const made = yield* submitAll(times(3).map(() => specOf(namespace, { gate })))
+      yield* Storage.use(({ runs }) => runs.admit([gate.key]))
+      let reports: ReadonlyArray<Report> = []
+      for (const run of made) {
+        const waiting = yield* Effect.forkChild(round({ waitMillis: 9000, reports }), {
+          startImmediately: true,
+        })
+        yield* passOf("2500 millis")
+        const { grants } = yield* Fiber.join(waiting)
+        assert.deepEqual(ids(grants), [run])
+        reports = grants.map((grant) => succeed(grant))
+      }
+    }))
+
+  it.effect("X5 beats: keep alive, return what to stop, and say whether both agree", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace, 60_000)
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants } = yield* round()
+      yield* elapse(Duration.seconds(50))
+      assert.deepEqual(yield* transport.beat(incarnation, heldOf(grants)), {
+        _tag: "Alive",
+        revoked: [],
+        isAgreed: true,
+      })
+      yield* elapse(Duration.seconds(50))
+      const [a] = grants
+      yield* cancelled(a!.run)
+      assert.deepEqual(yield* transport.beat(incarnation, nothingHeld), {
+        _tag: "Alive",
+        revoked: [{ run: a!.run, fence: a!.fence }],
+        isAgreed: false,
+      })
+      yield* elapse(Duration.seconds(61))
+      assert.deepEqual(yield* transport.beat(incarnation, heldOf(grants)), { _tag: "Lost" })
+    }))
+
+  it.effect("X5 beats: revocations come as soon as there are any", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitOne(specOf(namespace))
+      const { grants: [grant] } = yield* round()
+      const waiting = yield* Effect.forkChild(transport.revocations(incarnation), {
+        startImmediately: true,
+      })
+      yield* passOf("150 millis")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* cancelled(grant!.run)
+      yield* passOf("500 millis")
+      assert.isDefined(waiting.pollUnsafe())
+      assert.deepEqual(yield* Fiber.join(waiting), [{ run: grant!.run, fence: grant!.fence }])
+    }))
+
+  it.effect("X5 beats: reconcile gives back what was never heard of", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace, 60_000)
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants: [known, forgotten] } = yield* round()
+      for (const _ of times(2)) {
+        yield* elapse(Duration.seconds(40))
+        yield* transport.beat(incarnation, nothingHeld)
+      }
+      const old = { run: known!.run, fence: Fence.make(known!.fence + 1) }
+      const knowing = { run: known!.run, fence: known!.fence }
+      assert.deepEqual(yield* transport.reconcile(incarnation, [knowing]), [])
+      yield* assertState(forgotten!.run, "Ready")
+      yield* assertState(known!.run, "Running")
+      assert.deepEqual(yield* transport.reconcile(incarnation, [old]), [old.run])
+    }))
+
+  it.effect("X6 lost is final: who left, or was lost, is told so", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const left = yield* session(namespace)
+      const silent = yield* session(namespace, 60_000)
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants } = yield* silent.round()
+      yield* transport.leave(left.incarnation)
+      yield* elapse(Duration.seconds(61))
+      for (const { incarnation, round } of [left, silent]) {
+        for (const _ of times(2)) {
+          const lost = yield* Effect.flip(round())
+          assert.deepInclude({ ...lost }, { _tag: "SessionLost", incarnation })
+        }
+        const served = yield* Effect.flip(transport.serve(incarnation, [definitionOf(namespace)]))
+        assert.strictEqual(served._tag, "SessionLost")
+        assert.deepEqual(yield* transport.beat(incarnation, nothingHeld), { _tag: "Lost" })
+      }
+      // What it held and nobody has freed yet, it may still settle.
+      const settled = yield* transport.settle(silent.incarnation, grants.map((g) => succeed(g)))
+      assert.isTrue(settled.every((answer) => answer === "applied" || answer === "fenced"))
+    }))
+
+  it.effect("X6 lost is final: who drains gets nothing new, and settles what it has", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitOne(specOf(namespace))
+      const { grants } = yield* round()
+      yield* transport.drain(incarnation)
+      yield* submitOne(specOf(namespace))
+      const { grants: none, settled } = yield* round({ reports: [succeed(grants[0]!)] })
+      assert.deepEqual({ none, settled }, { none: [], settled: ["applied"] })
+    }))
+
+  it.effect("a world in which nothing fails: every run ends once, and is begun once", () =>
+    Effect.gen(function* () {
+      const { begun, made } = yield* world(yield* Transport, passOf)
+      const again = [...begun.values()].filter((count) => count > 1)
+      assert.deepEqual(again, [])
+      assert.strictEqual(begun.size, made.reduce((sum, { attempts }) => sum + attempts, 0))
+    }).pipe(Random.withSeed(0)))
+
+  for (const seed of times(options.seeds ?? 6).map((n) => n + 1)) {
+    it.effect(`a lossy world, SEED=${seed}: every run ends once`, () =>
+      Effect.gen(function* () {
+        const { tally, transport } = yield* LossyTransport.make(yield* Transport, options.faults)
+        const { begun } = yield* world(transport, passOf)
+        assert.deepEqual([...begun].filter(([, count]) => count > 1), [], "X2: begun once a grant")
+        for (const [what, count] of Object.entries(tally)) {
+          assert.isAbove(count, 0, `the world was too easy: no ${what}`)
+        }
+      }).pipe(Random.withSeed(seed)), 60_000)
+  }
+}
+
+const runsOfWorld = 80
+
+/**
+ * Two executors carry runs out that succeed, are retried, given back, gated, careful and cancelled,
+ * while a scheduler sweeps. Returns how often each grant was begun.
+ */
+const world = (
+  transport: Transport["Service"],
+  passOf: (duration: Duration.Input) => Effect.Effect<void>,
+) =>
+  Effect.gen(function* () {
+    const { runs } = yield* Storage
+    const random = yield* Random.Random
+    const namespace = freshNamespace()
+    const gate = gateOf(namespace, 2)
+    const begun = new Map<string, number>()
+    const wrong: Array<Cause.Cause<unknown>> = []
+    const chance = (share: number) => random.nextDoubleUnsafe() < share
+
+    const working = yield* Effect.forEach(
+      times(2),
+      () =>
+        Effect.forkChild(
+          executor({
+            transport,
+            namespace,
+            begin: ({ fence, run }) => {
+              const key = `${run}/${fence}`
+              begun.set(key, (begun.get(key) ?? 0) + 1)
+            },
+            end: (grant) =>
+              Effect.gen(function* () {
+                yield* Effect.sleep(Duration.millis(1 + random.nextDoubleUnsafe() * 40))
+                if (grant.attempt < 3 && chance(0.2)) return retry(grant)
+                return succeed(grant, `${grant.fence}`)
+              }),
+          }).pipe(
+            // Nobody joins it before its end, so what went wrong in it is told here.
+            Effect.tapCause((cause) =>
+              Effect.sync(() => {
+                if (!Cause.hasInterruptsOnly(cause)) wrong.push(cause)
+              })
+            ),
+          ),
+        ),
+    )
+    const sweeping = yield* Effect.forkChild(
+      Effect.gen(function* () {
+        yield* runs.promote(100)
+        yield* runs.recover(100)
+        yield* runs.admit([gate.key])
+        yield* Effect.sleep("50 millis")
+      }).pipe(Effect.forever),
+    )
+
+    const all: Array<RunId> = []
+    const asked = new Set<RunId>()
+    const isOver = Effect.gen(function* () {
+      const views = yield* runs.findMany(all)
+      return views.every(({ state }) => isFinal(state))
+    })
+    for (const n of times(runsOfWorld)) {
+      all.push(
+        yield* submitOne(specOf(namespace, {
+          gate: n % 4 === 0 ? gate : undefined,
+          isAtMostOnce: n % 5 === 0,
+          level: chance(0.2) ? 0 : 1,
+          crashesMax: 100,
+        })),
+      )
+      if (n % 10 === 9) {
+        const run = all[n - 3]!
+        asked.add(run)
+        yield* cancelled(run)
+      }
+      if (n % 2 === 0) yield* passOf("40 millis")
+    }
+    for (let waited = 0; waited < 400 && !(yield* isOver); waited++) yield* passOf("50 millis")
+    // Late copies of what was sent long ago still arrive, and must change nothing.
+    const before = yield* runs.findMany(all)
+    yield* passOf("300 millis")
+    const after = yield* runs.findMany(all)
+    assert.deepEqual(
+      after.toSorted((a, b) => a.id - b.id),
+      before.toSorted((a, b) => a.id - b.id),
+    )
+    yield* Fiber.interruptAll([...working, sweeping])
+
+    assert.deepEqual(wrong.map(Cause.pretty), [], "the executors found nothing wrong")
+    const stuck = after.filter(({ state }) => !isFinal(state))
+    const reasons = yield* Effect.forEach(stuck, ({ id }) =>
+      Effect.map(runs.why(id), Option.getOrUndefined))
+    assert.deepEqual(reasons, [], "every run ends")
+    for (const view of after) {
+      if (view.state === "Cancelled") {
+        assert.isTrue(asked.has(view.id))
+      } else {
+        assert.strictEqual(view.state, "Succeeded")
+        // It ended with the last grant, and that one was begun.
+        assert.strictEqual(view.result, `${view.fence}`)
+        assert.isTrue(begun.has(`${view.id}/${view.fence}`))
+      }
+    }
+    return { begun, made: after.map(({ attempt }) => ({ attempts: attempt })) }
+  })
+
+const ttlMillis = 4000
+
+interface Carrying {
+  readonly transport: Transport["Service"]
+  readonly namespace: Namespace
+  readonly begin: (grant: Grant) => void
+  readonly end: (grant: Grant) => Effect.Effect<Report>
+}
+
+/** Joins, works until it is lost, and joins anew. */
+const executor = ({ begin, end, namespace, transport }: Carrying) =>
+  Effect.gen(function* () {
+    const incarnation = yield* untilAnswered(() => transport.join(joiningOf(namespace, ttlMillis)))
+    yield* untilAnswered(() => transport.serve(incarnation, [definitionOf(namespace)]))
+    yield* live({ begin, end, namespace, transport }, incarnation)
+  }).pipe(
+    Effect.catchTag("SessionLost", () => Effect.void),
+    Effect.forever,
+  )
+
+const live = (
+  { begin, end, namespace, transport }: Carrying,
+  incarnation: Incarnation,
+): Effect.Effect<never, SessionLost> =>
+  Effect.gen(function* () {
+    const known = new Map<RunId, Grant>()
+    const stopping = new Set<string>()
+    let finished: Array<Report> = []
+
+    const carryOut = (grant: Grant) =>
+      Effect.gen(function* () {
+        const key = `${grant.run}/${grant.fence}`
+        if (grant.isCareful) {
+          const [mayRun] = yield* untilAnswered(() =>
+            transport.start(incarnation, [{ run: grant.run, fence: grant.fence }])
+          )
+          if (!mayRun) {
+            finished.push(abort(grant))
+            return
+          }
+        }
+        begin(grant)
+        const report = yield* end(grant)
+        finished.push(stopping.has(key) ? abort(grant) : report)
+      })
+
+    const loop = (number: number) =>
+      Effect.gen(function* () {
+        for (let round = 1;; round++) {
+          const reports = finished
+          finished = []
+          const { grants, settled } = yield* untilAnswered((isAgain) =>
+            transport.round({
+              incarnation,
+              loop: number,
+              round,
+              isAgain,
+              lanes: [Lane.ofTask(namespace, greet)],
+              limit: 3,
+              reports,
+              waitMillis: number === 0 && reports.length === 0 ? 100 : 0,
+            })
+          )
+          assert.strictEqual(settled.length, reports.length)
+          for (const { run, fence } of reports) {
+            if (known.get(run)?.fence === fence) known.delete(run)
+          }
+          for (const grant of grants) {
+            assert.notStrictEqual(known.get(grant.run)?.fence, grant.fence, "granted twice")
+            known.set(grant.run, grant)
+            yield* Effect.forkChild(Effect.orDie(carryOut(grant)))
+          }
+          yield* Effect.sleep("10 millis")
+        }
+      })
+
+    const beats = Effect.gen(function* () {
+      for (;;) {
+        yield* Effect.sleep(Duration.millis(ttlMillis / 10))
+        const beaten = yield* untilAnswered(() =>
+          transport.beat(incarnation, heldOf(known.values()))
+        )
+        if (beaten._tag === "Lost") return
+        for (const { fence, run } of beaten.revoked) stopping.add(`${run}/${fence}`)
+        if (beaten.isAgreed) continue
+        const mine = [...known.values()].map(({ fence, run }) => ({ run, fence }))
+        const passed = yield* untilAnswered(() => transport.reconcile(incarnation, mine))
+        for (const { fence, run } of mine) {
+          if (passed.includes(run) && known.get(run)?.fence === fence) known.delete(run)
+        }
+      }
+    })
+
+    const revocations = Effect.gen(function* () {
+      for (;;) {
+        for (
+          const { fence, run } of yield* untilAnswered(() => transport.revocations(incarnation))
+        ) {
+          stopping.add(`${run}/${fence}`)
+        }
+        yield* Effect.sleep("50 millis")
+      }
+    })
+
+    return yield* Effect.raceAllFirst([
+      loop(0),
+      loop(1),
+      Effect.andThen(beats, Effect.never),
+      revocations,
+    ])
+  })
+
+/** Repeats a call while no answer comes. */
+const untilAnswered = <A, E extends { readonly _tag: string }>(
+  call: (isAgain: boolean) => Effect.Effect<A, E>,
+  isAgain = false,
+): Effect.Effect<A, Exclude<E, TransportUnavailable | { readonly _tag: "JoinRefused" }>> =>
+  Effect.catch(
+    call(isAgain),
+    (error) =>
+      error._tag === "TransportUnavailable"
+        ? Effect.andThen(Effect.sleep("15 millis"), untilAnswered(call, true))
+        : error._tag === "JoinRefused"
+        ? Effect.die(error)
+        : Effect.fail(error as Exclude<E, TransportUnavailable | { readonly _tag: "JoinRefused" }>),
+  )

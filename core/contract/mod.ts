@@ -1,0 +1,15 @@
+/**
+ * One suite of tests per port, for whoever writes an adapter: each numbered law has its tests. They
+ * bring the test runner along, so nothing that ships may import them.
+ */
+export * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
+export * as LockContract from "./LockContract.ts"
+export * as LossyTransport from "./LossyTransport.ts"
+export * as OwnershipContract from "./OwnershipContract.ts"
+export * as RunStorageContract from "./RunStorageContract.ts"
+export * as StorageContract from "./StorageContract.ts"
+export * as TaskStorageContract from "./TaskStorageContract.ts"
+export * as TransportContract from "./TransportContract.ts"
+export * as TriggerStorageContract from "./TriggerStorageContract.ts"
+export * as WakeupsContract from "./WakeupsContract.ts"
+export type { Elapse, Options } from "./world.ts"

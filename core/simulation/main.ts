@@ -1,0 +1,124 @@
+/**
+ * `npm run simulate -- --seeds 2000 [--from 0] [--mistake NAME] [--workers 2] [--json]`
+ *
+ * Runs that many seeds, and exits with 1 when an invariant was violated. Every seed that failed
+ * prints the line that runs it again. With `--mistake` a planted mistake is looked for instead, and
+ * it is a failure not to find it.
+ */
+import { availableParallelism } from "node:os"
+import { parseArgs } from "node:util"
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { Effect } from "effect"
+import { mistakes } from "./mistakes/mod.ts"
+import { type MistakeName, simulate, type Verdict } from "./Simulation.ts"
+
+interface Task {
+  readonly from: number
+  readonly step: number
+  readonly until: number
+  readonly mistake: MistakeName | undefined
+}
+
+const work = async ({ from, mistake, step, until }: Task) => {
+  for (let seed = from; seed < until; seed += step) {
+    parentPort!.postMessage(await Effect.runPromise(simulate(seed, mistake)))
+    // A verdict nobody waits for any more is not worth the next one.
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  parentPort!.close()
+}
+
+const options = () => {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "200" },
+      from: { type: "string", default: "0" },
+      workers: { type: "string", default: String(Math.min(8, availableParallelism())) },
+      mistake: { type: "string" },
+      json: { type: "boolean", default: false },
+    },
+  })
+  const number = (name: "seeds" | "from" | "workers") => {
+    const value = Number(values[name])
+    if (Number.isSafeInteger(value) && value >= 0) return value
+    throw new Error(`--${name} "${values[name]}" is not a number. Write, say, --${name} 100`)
+  }
+  const { mistake } = values
+  if (mistake !== undefined && !(mistake in mistakes)) {
+    const names = Object.keys(mistakes).join(", ")
+    throw new Error(`--mistake "${mistake}" is not known. Known are: ${names}`)
+  }
+  return {
+    seeds: number("seeds"),
+    from: number("from"),
+    workers: Math.max(1, number("workers")),
+    mistake: mistake as MistakeName | undefined,
+    isJson: values.json,
+  }
+}
+
+const main = async () => {
+  const { from, isJson, mistake, seeds, workers } = options()
+  const startedAt = performance.now()
+  const verdicts: Array<Verdict> = []
+  const crew: Array<Worker> = []
+  const stop = () => crew.forEach((worker) => void worker.terminate())
+
+  const hear = (verdict: Verdict) => {
+    verdicts.push(verdict)
+    if (verdict.violations.length > 0 && !isJson) {
+      const { invariant, what } = verdict.violations[0]!
+      const planted = mistake === undefined ? "" : ` --mistake ${mistake}`
+      console.log(
+        `${invariant}: ${what}\n  again: npm run simulate -- --seeds 1 --from ${verdict.seed}${planted}`,
+      )
+    }
+    if (mistake !== undefined && verdict.violations.length > 0) stop()
+    if (process.stderr.isTTY) process.stderr.write(`\r${verdicts.length} of ${seeds} seeds`)
+  }
+
+  await Promise.all(Array.from({ length: workers }, (_, index) => {
+    const workerData: Task = { from: from + index, step: workers, until: from + seeds, mistake }
+    const worker = new Worker(new URL(import.meta.url), { workerData })
+    crew.push(worker)
+    worker.on("message", hear)
+    return new Promise<void>((resolve, reject) => {
+      worker.on("error", reject)
+      worker.on("exit", () => resolve())
+    })
+  }))
+  if (process.stderr.isTTY) process.stderr.write("\r")
+
+  const failed = verdicts.filter(({ violations }) => violations.length > 0)
+  const sum = (of: (verdict: Verdict) => number) =>
+    verdicts.reduce((total, verdict) => total + of(verdict), 0)
+  const summary = {
+    seeds: verdicts.length,
+    from,
+    ...(mistake !== undefined && { mistake }),
+    violations: sum(({ violations }) => violations.length),
+    failedSeeds: failed.map(({ seed }) => seed),
+    runs: sum(({ runs }) => runs),
+    faults: sum(({ faults }) => faults),
+    seconds: Math.round((performance.now() - startedAt) / 100) / 10,
+  }
+  const isGood = mistake === undefined ? failed.length === 0 : failed.length > 0
+  if (isJson) console.log(JSON.stringify({ ...summary, verdicts }))
+  else {
+    console.log(
+      `${summary.seeds} seeds, ${summary.runs} runs, ${summary.faults} faults: ` +
+        `${summary.violations} violations in ${failed.length} seeds (${summary.seconds} s)`,
+    )
+    if (mistake !== undefined && !isGood) {
+      console.log(`the planted mistake ${mistake} was not found`)
+    }
+  }
+  process.exitCode = isGood ? 0 : 1
+}
+
+if (isMainThread) {
+  main().catch((cause) => {
+    console.error(cause instanceof Error ? cause.message : cause)
+    process.exitCode = 2
+  })
+} else await work(workerData as Task)
