@@ -79,7 +79,7 @@ export const laws = <R>(
   cancelling(it)
   recovering(it, elapse)
   Agreement.laws(it, elapse, options)
-  reconciling(it, elapse)
+  reconciling(it)
   told(it, elapse)
 }
 
@@ -1356,31 +1356,59 @@ const recovering = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     }))
 }
 
-const reconciling = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  it.effect("R13 reconciled: what its holder never heard of is given back after the ttl", () =>
+const reconciling = <R>(it: Tests<Storage | R>): void => {
+  it.effect("R13 reconciled: what came with an answer and is not known is given back", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
-      const hand = yield* joined(namespace, Duration.minutes(2))
-      yield* submitAll(times(3).map(() => specOf(namespace)))
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(5).map(() => specOf(namespace)))
       const { grants: [known, forgotten] } = yield* hand.claim(2)
-      yield* elapse(Duration.seconds(100))
-      yield* hand.beat
-      const { grants: [young] } = yield* hand.claim(1)
-      const knowing = [{ run: known!.run, fence: known!.fence }]
-      assert.deepEqual(yield* runs.reconcile(hand.incarnation, knowing), { passed: [] })
+      const rounds = hand.answered()
+      // The answer of the next round is still under way.
+      const { grants: [young, other] } = yield* hand.claim(2)
+      const grants = [known!].map(({ fence, run }) => ({ run, fence }))
+      const reconcile = (of: typeof rounds) =>
+        Effect.map(runs.reconcile(hand.incarnation, { grants, rounds: of }), ({ passed }) => passed)
+      assert.deepEqual(yield* reconcile([]), [])
       yield* assertState(forgotten!.run, "Running")
-      yield* elapse(Duration.seconds(30))
-      yield* hand.beat
-      assert.deepEqual(yield* runs.reconcile(hand.incarnation, knowing), { passed: [] })
+      assert.deepEqual(yield* reconcile(rounds), [])
       assert.deepInclude(yield* found(forgotten!.run), {
         state: "Ready",
         attempt: 0,
         fence: Fence.make(1),
       })
-      yield* assertState(known!.run, "Running")
-      yield* assertState(young!.run, "Running")
+      for (const { run } of [known!, young!, other!]) yield* assertState(run, "Running")
+      // It is granted anew, and then the same call comes late, a second time.
+      const next = yield* hand.claim(5)
+      assert.include(ids(next.grants), forgotten!.run)
+      assert.deepEqual(yield* reconcile(rounds), [])
+      yield* assertState(forgotten!.run, "Running")
       assert.deepEqual((yield* hand.settle(succeed(known!))).settled, ["applied"])
+    }))
+
+  it.effect("R13 reconciled: what was asked to stop and is not known has ended", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* hand.one
+      yield* cancelled(run)
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      yield* assertState(run, "Cancelled")
+    }))
+
+  it.effect("R13 reconciled: what another holds is not given back", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [hand, other] = [yield* joined(namespace), yield* joined(namespace)]
+      const run = yield* submitOne(specOf(namespace))
+      yield* other.one
+      yield* hand.claim(1)
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      yield* assertState(run, "Running")
     }))
 
   it.effect("R13 reconciled: names the grants that have passed on", () =>
@@ -1394,10 +1422,11 @@ const reconciling = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const theirs = yield* other.one
       yield* hand.settle(succeed(settled!), release(released!))
       const unknown = { run: RunId.make(Number.MAX_SAFE_INTEGER - 11), fence: held!.fence }
-      const { passed } = yield* runs.reconcile(
-        hand.incarnation,
-        [settled!, released!, held!, theirs, unknown].map(({ fence, run }) => ({ run, fence })),
-      )
+      const { passed } = yield* runs.reconcile(hand.incarnation, {
+        grants: [settled!, released!, held!, theirs, unknown]
+          .map(({ fence, run }) => ({ run, fence })),
+        rounds: hand.answered(),
+      })
       assert.deepStrictEqual(
         sorted(passed),
         sorted(ids([settled!, released!, theirs, unknown])),

@@ -13,7 +13,7 @@
  * - Nothing stands within a second of an instant that decides, for adapters whose clock runs.
  */
 import { assert, layer as withLayer, type Vitest } from "@effect/vitest"
-import { Clock, Duration, Effect, type Layer, Option, Random } from "effect"
+import { Clock, Duration, Effect, Layer, Option, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
@@ -24,7 +24,7 @@ import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure, RunView } from "../domain/RunView.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../domain/Task.ts"
-import type { Claimed, Grant, Report, RunSpec } from "../services/RunStorage.ts"
+import type { Claimed, Grant, Known, Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 
 /** Lets time go by as the adapter sees it. */
@@ -182,6 +182,8 @@ export interface Hand {
   ) => Effect.Effect<Omit<Claimed, "grants">, unknown, Storage>
   readonly start: (grant: Held) => Effect.Effect<boolean, unknown, Storage>
   readonly beat: Effect.Effect<unknown, unknown, Storage>
+  /** The rounds answered so far, as `reconcile` wants them. */
+  readonly answered: () => Known["rounds"]
   readonly leave: Effect.Effect<void, unknown, Storage>
 }
 
@@ -236,6 +238,7 @@ export const joined = (
       start: ({ fence, run }) =>
         Effect.map(runs.start(incarnation, [{ run, fence }]), ([mayRun]) => mayRun!),
       beat: executors.beat(incarnation, nothingHeld),
+      answered: () => [{ loop: 1, round }],
       leave: executors.leave(incarnation),
     }
   })
@@ -288,12 +291,36 @@ export const oneOf = <A>(values: ReadonlyArray<A>): Effect.Effect<A> =>
 
 /** Runs `effect` with a clock that is `millis` off, as a caller with a wrong clock would. */
 export const withClockOff = (millis: number) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.flatMap(Clock.Clock, (clock) => {
-    const off: Clock.Clock = Object.create(clock, {
-      currentTimeMillisUnsafe: { value: () => clock.currentTimeMillisUnsafe() + millis },
-      currentTimeMillis: {
-        value: Effect.map(clock.currentTimeMillis, (now) => now + millis),
-      },
-    })
-    return Effect.provideService(effect, Clock.Clock, off)
+  Effect.flatMap(
+    Clock.Clock,
+    (clock) => Effect.provideService(effect, Clock.Clock, offBy(clock, () => millis)),
+  )
+
+/**
+ * A clock that runs on its own and can be put forward: for a store on the Effect clock in tests
+ * that wait for real I/O. `layer` goes below the store, `elapse` to the suite.
+ */
+export const movableClock = (): {
+  readonly layer: Layer.Layer<never>
+  readonly elapse: Elapse<never>
+} => {
+  let ahead = 0
+  return {
+    layer: Layer.effect(
+      Clock.Clock,
+      Effect.map(Clock.Clock, (clock) => offBy(clock, () => ahead)),
+    ),
+    elapse: (duration) =>
+      Effect.sync(() => {
+        ahead += Duration.toMillis(duration)
+      }),
+  }
+}
+
+const offBy = (clock: Clock.Clock, millis: () => number): Clock.Clock =>
+  Object.create(clock, {
+    currentTimeMillisUnsafe: { value: () => clock.currentTimeMillisUnsafe() + millis() },
+    currentTimeMillis: {
+      value: Effect.map(clock.currentTimeMillis, (now) => now + millis()),
+    },
   })
