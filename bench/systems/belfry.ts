@@ -3,8 +3,10 @@
  * schema, fences, attempts and history kept. Lanes are tasks.
  */
 import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { Context, Effect, Layer, Redacted, Schema } from "effect"
 import * as Direct from "../../adapters/direct/mod.ts"
+import * as Sqlite from "../../adapters/sqlite/mod.ts"
 import * as Postgres from "../../adapters/postgres/mod.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -121,6 +123,8 @@ const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): 
     } satisfies Prepared
   })
 
+const inSqlite = ({ folder }: Place): Stored => Sqlite.layer({ file: join(folder, "bench.sqlite") })
+
 const inPostgres = ({ databaseUrl }: Place): Stored =>
   Postgres.layerMigrated({ url: Redacted.make(databaseUrl) })
 
@@ -139,4 +143,11 @@ export const belfry: ReadonlyArray<System> = [
     prepare: prepare(inPostgres, { concurrency: 100 }),
   },
   { ...common, settings: "defaults", store: "postgres", prepare: prepare(inPostgres, {}) },
+  {
+    ...common,
+    settings: "sqlite",
+    store: "sqlite",
+    note: "one file, full fsync, concurrency 100",
+    prepare: prepare(inSqlite, { concurrency: 100 }),
+  },
 ]

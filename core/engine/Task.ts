@@ -35,6 +35,7 @@ import { RunFailed, Scheduler, type SubmitOptions, type SubmitRefused } from "./
 import { Triggers } from "./Triggers.ts"
 
 /** A schema whose values can be kept as JSON and that needs no services to do so. */
+// deno-lint-ignore no-explicit-any -- `unknown` would refuse every schema: codecs are invariant
 type Kept = Schema.Codec<any, any>
 type Fields = { readonly [key: string]: Kept }
 
@@ -115,7 +116,7 @@ export interface Task<
 }
 
 export const make = <
-  const P extends Fields | Kept = {},
+  const P extends Fields | Kept = Record<never, never>,
   S extends Kept = typeof Schema.Void,
   E extends Kept = typeof Schema.Never,
 >(
