@@ -682,6 +682,18 @@ const rounds = <R>(it: Tests<Storage | R>): void => {
       assert.strictEqual(next.grants.length, 4)
     }))
 
+  it.effect("R7 rounds: only the named round is given again", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(4).map(() => specOf(namespace)))
+      const heard = yield* hand.claim(2)
+      const lost = yield* hand.claim(2)
+      const again = yield* hand.claim(4, { isAgain: true })
+      assert.deepStrictEqual(sorted(ids(again.grants)), sorted(ids(lost.grants)))
+      assert.deepStrictEqual(ids(again.grants).filter((run) => ids(heard.grants).includes(run)), [])
+    }))
+
   it.effect("R7 rounds: a request that was lost is simply carried out", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
