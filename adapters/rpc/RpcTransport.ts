@@ -44,7 +44,11 @@ export const layer = (options: Options): Layer.Layer<Transport> =>
       pingInterval: "2 seconds",
       pingTimeout: "4 seconds",
     })),
-    Layer.provide(NodeSocket.layerWebSocket(options.url, { openTimeout: "5 seconds" })),
+    Layer.provide(NodeSocket.layerWebSocket(options.url, {
+      openTimeout: "5 seconds",
+      // The server asks before it opens the connection, and again with every call.
+      headers: { authorization: `Bearer ${Redacted.value(options.token)}` },
+    })),
     Layer.provide(authorized(options.token)),
     Layer.provide(layerSerialization),
   )

@@ -1,0 +1,173 @@
+/**
+ * The connections to PostgreSQL, and the border at which its errors become ours.
+ *
+ * There are four pools, so that nothing that is slow keeps waiting what must be quick: claims have
+ * connections with pinned plans, beats one that nothing else uses, and reads cannot starve either.
+ *
+ * Every command is one statement, hence one transaction and one round trip, and what needs several
+ * statements is a function in the database. So nothing is ever left open in a transaction, and a
+ * statement that fails has done nothing, unless its answer was lost.
+ */
+import { PgPool, PgTypes } from "@effect/sql-pg"
+import { Duration, Effect, type Redacted, Schedule, Schema, type Scope } from "effect"
+import { SqlError } from "effect/sql"
+import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+
+export interface Config {
+  readonly url: Redacted.Redacted
+  /** Where the tables are. `belfry` unless given. */
+  readonly schema?: string
+  /** At most this many connections claim and settle. A claim loop keeps one busy. */
+  readonly claimConnections?: number
+  /** At most this many connections submit, fire, admit and recover. */
+  readonly writeConnections?: number
+  /** At most this many connections serve lists and look-ups. */
+  readonly readConnections?: number
+  /** Whether this process vacuums the hot tables itself while runs are claimed. It does unless told. */
+  readonly isVacuuming?: boolean
+}
+
+export type Pool = "claims" | "writes" | "beats" | "reads"
+
+export type Row = Readonly<Record<string, unknown>>
+
+export interface Pg {
+  readonly config: Config
+  readonly schema: string
+  /**
+   * Carries out one statement. What PostgreSQL refused for a passing reason is tried again, and so is
+   * a lost answer if `isRepeatable`.
+   */
+  readonly query: <R extends Row>(
+    pool: Pool,
+    operation: string,
+    text: string,
+    params?: ReadonlyArray<unknown>,
+    isRepeatable?: boolean,
+  ) => Effect.Effect<ReadonlyArray<R>, StorageUnavailable>
+}
+
+/** The database cannot serve as a storage as it is. Nothing was started. */
+export class DatabaseUnfit extends Schema.TaggedError<DatabaseUnfit>()("DatabaseUnfit", {
+  reason: Schema.String,
+  remedy: Schema.String,
+}) {
+  override get message() {
+    return `${this.reason}. ${this.remedy}`
+  }
+}
+
+const schemaPattern = /^[a-z_][a-z0-9_]{0,39}$/
+
+export const schemaOf = (config: Config): Effect.Effect<string, DatabaseUnfit> => {
+  const schema = config.schema ?? "belfry"
+  return schemaPattern.test(schema) ? Effect.succeed(schema) : Effect.fail(
+    new DatabaseUnfit({
+      reason: `"${schema}" is not the name of a schema`,
+      remedy: "Use 1 to 40 characters: lower-case letters, digits or '_', the first not a digit",
+    }),
+  )
+}
+
+/** What every connection is opened with. */
+export const connection = (config: Config, schema: string, role: string) => ({
+  url: config.url,
+  applicationName: `belfry ${role}`,
+  connectTimeout: Duration.seconds(5),
+  keepAlive: Duration.seconds(15),
+  startupParameters: { search_path: schema, timezone: "UTC", statement_timeout: "30s" },
+})
+
+/**
+ * A queue is empty most of the time, and its statistics say so; a plan made for an empty table costs
+ * up to a hundred times as much once there is a backlog. So claims may only use their indexes.
+ */
+const pinned = [
+  "enable_seqscan",
+  "enable_bitmapscan",
+  "enable_sort",
+  "enable_hashjoin",
+  "enable_mergejoin",
+  "jit",
+].map((setting) => `-c ${setting}=off`).join(" ") + " -c plan_cache_mode=force_generic_plan"
+
+export const make = Effect.fn("Pg.make")(
+  function* (
+    config: Config,
+  ): Effect.fn.Return<Pg, DatabaseUnfit | StorageUnavailable, Scope.Scope> {
+    const schema = yield* schemaOf(config)
+    const open = (role: Pool, maxConnections: number, startupOptions?: string) =>
+      PgPool.make({
+        ...connection(config, schema, role),
+        maxConnections,
+        minConnections: 0,
+        idleTimeout: Duration.minutes(1),
+        ...(startupOptions !== undefined && { startupOptions }),
+      }).pipe(Effect.mapError(unavailable("open")))
+    const pools: Readonly<Record<Pool, PgPool.PgPool>> = {
+      claims: yield* open("claims", config.claimConnections ?? 4, pinned),
+      writes: yield* open("writes", config.writeConnections ?? 4),
+      beats: yield* open("beats", 1),
+      reads: yield* open("reads", config.readConnections ?? 3),
+    }
+
+    const query: Pg["query"] = <R extends Row>(
+      pool: Pool,
+      operation: string,
+      text: string,
+      params?: ReadonlyArray<unknown>,
+      isRepeatable = true,
+    ) =>
+      pools[pool].use((connection) => connection.query(text, params)).pipe(
+        Effect.retry({
+          while: (error) => isRefusedForNow(error) || (isRepeatable && error.isRetryable),
+          schedule: patience,
+          times: 5,
+        }),
+        Effect.mapBoth({
+          onFailure: unavailable(operation),
+          onSuccess: ({ rows }) => rows as ReadonlyArray<R>,
+        }),
+      )
+    return { config, schema, query }
+  },
+)
+
+/** About a second in all: who called has a patience of its own. */
+const patience = Schedule.exponential("20 millis", 2.5).pipe(Schedule.jittered)
+
+/** `cause` says what PostgreSQL said, which the driver keeps two causes deep. */
+export const unavailable = (operation: string) => (error: unknown): StorageUnavailable => {
+  const said = SqlError.isSqlError(error) ? error.reason.cause : undefined
+  const cause = said instanceof Error ? new Error(said.message, { cause: error }) : error
+  return new StorageUnavailable({ storage: "postgres", operation, cause })
+}
+
+const codeOf = (error: SqlError.SqlError): string | undefined =>
+  (error.reason.cause as { readonly code?: string } | undefined)?.code
+
+/** PostgreSQL said that it did not carry the statement out, and may do so the next time. */
+const isRefusedForNow = (error: SqlError.SqlError): boolean =>
+  ["40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"].includes(codeOf(error) ?? "")
+
+/** PostgreSQL said that the statement cannot be carried out with these parameters. */
+export const isRefusedForGood = ({ cause }: StorageUnavailable): boolean => {
+  const error = cause instanceof Error ? cause.cause : undefined
+  return SqlError.isSqlError(error) && ["22", "23"].includes(codeOf(error)?.slice(0, 2) ?? "")
+}
+
+/** Numbers as an array parameter of any integer type; a statement casts it. */
+export const numbers = (values: ReadonlyArray<number>): string => `{${values.join(",")}}`
+
+export const numbersOrNull = (values: ReadonlyArray<number | undefined>): string =>
+  `{${values.map((value) => value === undefined ? "NULL" : Math.trunc(value)).join(",")}}`
+
+export const booleans = (values: ReadonlyArray<boolean>): string =>
+  `{${values.map((value) => value ? "t" : "f").join(",")}}`
+
+/** Texts as an array parameter, whatever they contain, also when all are absent. */
+export const texts = (values: ReadonlyArray<string | undefined>): PgTypes.Parameter => ({
+  [PgTypes.ParameterTypeId]: PgTypes.ParameterTypeId,
+  oid: PgTypes.OID.textArray,
+  value: values.map((value) => value ?? null),
+})

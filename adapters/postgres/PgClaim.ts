@@ -1,0 +1,413 @@
+/**
+ * Settles and claims, the path that every run takes.
+ *
+ * One statement settles the reports of the last round, all of them successes, and claims the next.
+ * It is written so that each of its accesses has one sensible plan, an index scan, and runs on
+ * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`, the
+ * payload comes through a fenced LATERAL; nothing is joined with an array, nor plainly with `run`.
+ *
+ * Which runs are next is found without locks, by merging the heads of the lanes' levels in the order
+ * of `Lane.order`; a merge reads as many rows as it returns, whatever the number of lanes. It only
+ * tells how many to take from each level of each lane. Then that many are locked there, skipping
+ * what others have locked, so claims at the same time take the next ones rather than none.
+ */
+import { Effect } from "effect"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type {
+  Claimed,
+  ClaimRequest,
+  Grant,
+  Report,
+  RunStorage,
+  Settled,
+} from "../../core/services/RunStorage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import { numbers, type Pg, type Row, texts } from "./Pg.ts"
+import type { PgHints } from "./PgHints.ts"
+import type { PgNames } from "./PgNames.ts"
+import { encodeFailure, patience } from "./rows.ts"
+
+type Settlement = Omit<Claimed, "grants">
+
+interface GrantRow extends Row {
+  /** The run, or -1 in the row that tells of the statement itself. */
+  readonly run: number
+  readonly fence: number
+  readonly attempt: number
+  readonly crashes: number
+  readonly is_careful: boolean
+  readonly rank: number
+  readonly level: Lane.Level
+  readonly task: number
+  readonly payload: string | null
+  readonly idempotency_key: string | null
+  readonly slot: number | null
+}
+
+export const make = (
+  pg: Pg,
+  names: PgNames,
+  hints: PgHints,
+  onClaimed: () => void,
+): Pick<RunStorage, "claim" | "settle"> => {
+  /** Settles, then says of reports that changed nothing what became of them. */
+  const settle = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
+    reports: ReadonlyArray<Report>,
+  ): Effect.fn.Return<Settlement, StorageUnavailable> {
+    const freed = new Set<GateKey>()
+    const settled = new Map<number, Settled>()
+    // A run may be named twice, with different fences; each part names it once.
+    for (const part of distinct(reports)) {
+      const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
+      const of = sorted.map((index) => reports[index]!)
+      const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
+        "claims",
+        "settle",
+        settleAny,
+        [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
+      )
+      for (const { gate } of rows) if (gate !== null) freed.add(gate)
+      hints.give(new Set(rows.flatMap(({ lane }) => lane === null ? [] : [`l${lane}` as const])))
+      const applied = new Set(rows.map(({ run }) => run))
+      for (const index of part) {
+        if (applied.has(reports[index]!.run)) settled.set(index, "applied")
+      }
+    }
+    const others = reports.flatMap((_, index) => settled.has(index) ? [] : [index])
+    if (others.length > 0) {
+      const answers = yield* judgeLate(incarnation, others.map((index) => reports[index]!))
+      for (const [nth, index] of others.entries()) settled.set(index, answers[nth]!)
+    }
+    return { settled: reports.map((_, index) => settled.get(index)!), freed: [...freed] }
+  })
+
+  /** What was settled before with the same fence is a duplicate; any other report is noted. */
+  const judgeLate = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
+    reports: ReadonlyArray<Report>,
+  ) {
+    const rows = yield* pg.query<{ nth: number }>("writes", "settle", judgeSettled, [
+      numbers(reports.map(({ run }) => run)),
+      numbers(reports.map(({ fence }) => fence)),
+      texts(reports.map(({ _tag, fence }) => `${_tag} with fence ${fence}`)),
+      incarnation,
+    ])
+    const duplicates = new Set(rows.map(({ nth }) => nth))
+    return reports.map((_, index): Settled => duplicates.has(index) ? "duplicate" : "fenced")
+  })
+
+  const grantsOf = Effect.fnUntraced(function* (rows: ReadonlyArray<GrantRow>, now: number) {
+    const order = Lane.order(now)
+    const taskOf = yield* names.tasksOf(rows.map(({ task }) => task))
+    return rows.toSorted((a, b) => order(a, b)).map((row): Grant => {
+      const { namespace, task } = taskOf(row.task)
+      return {
+        run: row.run as RunId,
+        fence: row.fence as Fence,
+        namespace,
+        task,
+        attempt: row.attempt,
+        crashes: row.crashes,
+        isCareful: row.is_careful,
+        payload: row.payload!,
+        ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
+        ...(row.slot !== null && { slot: row.slot }),
+      }
+    })
+  })
+
+  const claimNext = Effect.fnUntraced(function* (
+    { incarnation, limit, loop, round }: ClaimRequest,
+    lanes: ReadonlyArray<number>,
+    reports: ReadonlyArray<Report>,
+  ): Effect.fn.Return<Claimed | "Lost", StorageUnavailable> {
+    const sorted = reports.toSorted((a, b) => a.run - b.run)
+    const rows = yield* pg.query<GrantRow>(
+      "claims",
+      "claim",
+      claimStatement(lanes.length),
+      [
+        incarnation,
+        loop,
+        round,
+        lanes.length === 0 ? 0 : limit,
+        numbers(sorted.map(({ run }) => run)),
+        numbers(sorted.map(({ fence }) => fence)),
+        results(sorted),
+        ...(lanes.length > mergedMax ? [numbers(lanes)] : padded(lanes)),
+      ],
+      // Carried out twice it would claim twice; who asked repeats it as `isAgain`.
+      false,
+    )
+    const header = rows.find(({ run }) => run === -1)
+    if (header === undefined || header.level > 1) return "Lost"
+    if (rows.length > 1 || reports.length > 0) onClaimed()
+    const grants = rows.length === 1 ? [] : yield* grantsOf(
+      rows.filter((row) => row !== header),
+      header.rank,
+    )
+    const freed = header.payload === null ? [] : JSON.parse(header.payload) as Array<GateKey>
+    if (header.attempt === reports.length) {
+      return { settled: reports.map(() => "applied" as const), grants, freed }
+    }
+    const applied = new Set(
+      (header.idempotency_key ?? "").split(",").filter((id) => id !== "").map(Number),
+    )
+    const late = reports.filter(({ run }) => !applied.has(run))
+    const answers = (yield* judgeLate(incarnation, late)).values()
+    const settled = reports.map(({ run }): Settled =>
+      applied.has(run) ? "applied" : answers.next().value!
+    )
+    return { settled, grants, freed }
+  })
+
+  const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
+    const lanes = yield* names.laneNumbers([...new Set(request.lanes)])
+    const { incarnation, isAgain, loop, reports, round } = request
+    if (!isAgain && reports.every(isSuccess) && distinct(reports).length <= 1) {
+      return yield* claimNext(request, lanes, reports)
+    }
+    const standing = yield* pg.query("claims", "claim", selectHere, [incarnation])
+    if (standing.length === 0) return "Lost" as const
+    const settlement = reports.length === 0
+      ? { settled: [], freed: [] }
+      : yield* settle(incarnation, reports)
+    if (isAgain) {
+      const again = yield* pg.query<GrantRow>("claims", "claim", selectRound, [
+        incarnation,
+        loop,
+        round,
+      ])
+      if (again.length > 0) return { ...settlement, grants: yield* grantsOf(again, 0) }
+    }
+    const claimed = yield* claimNext(request, lanes, [])
+    return claimed === "Lost" ? claimed : { ...settlement, grants: claimed.grants }
+  })
+
+  return { claim, settle }
+}
+
+const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
+
+/** The indexes of the reports, in parts that name no run twice. Mostly one part. */
+const distinct = (reports: ReadonlyArray<Report>): ReadonlyArray<ReadonlyArray<number>> => {
+  const parts: Array<Array<number>> = []
+  const seen = new Map<RunId, number>()
+  for (const [index, { run }] of reports.entries()) {
+    const part = seen.get(run) ?? 0
+    seen.set(run, part + 1)
+    ;(parts[part] ??= []).push(index)
+  }
+  return parts
+}
+
+const results = (reports: ReadonlyArray<Report>) =>
+  reports.some((report) => report._tag === "Succeed" && report.result !== undefined)
+    ? texts(reports.map((report) => report._tag === "Succeed" ? report.result : undefined))
+    : texts([])
+
+const kinds = ["Succeed", "Retry", "GiveUp", "TimeOut", "Release", "Abort"] as const
+
+const settleParams = (reports: ReadonlyArray<Report>) => [
+  numbers(reports.map(({ fence }) => fence)),
+  numbers(reports.map(({ _tag }) => kinds.indexOf(_tag))),
+  results(reports),
+  texts(reports.map((report) => "failure" in report ? encodeFailure(report.failure) : undefined)),
+  numbers(reports.map((report) => report._tag === "Retry" ? Math.ceil(report.delayMillis) : 0)),
+]
+
+/** Statements exist for few numbers of lanes, and lane 0 is always empty. */
+const padded = (lanes: ReadonlyArray<number>): ReadonlyArray<number> => [
+  ...lanes,
+  ...Array.from({ length: roundUp(lanes.length) - lanes.length }, () => 0),
+]
+
+/** Beyond, heads are read lane by lane and sorted, which reads more rows but is planned in no time. */
+const mergedMax = 64
+
+const roundUp = (count: number): number => {
+  let size = 1
+  while (size < count) size *= 2
+  return size
+}
+
+const statements = new Map<number, string>()
+
+export const claimStatement = (lanes: number): string => {
+  const size = lanes > mergedMax ? Infinity : roundUp(lanes)
+  const known = statements.get(size)
+  if (known !== undefined) return known
+  const made = size === Infinity ? claimText("$8::int[]", sortedHeads) : claimText(
+    `ARRAY[${Array.from({ length: size }, (_, nth) => laneParam(nth)).join(", ")}]`,
+    mergedHeads(size),
+  )
+  statements.set(size, made)
+  return made
+}
+
+const laneParam = (nth: number) => `$${nth + 8}::int`
+const nowOfGuard = "(SELECT ms FROM guard)"
+
+/**
+ * The level and lane, as one number, of each of the first runs: those overdue by rank, then level by
+ * level. Each branch is in the order of its index, so the merges read no more than they return. Runs
+ * of the first level are overdue as soon as they are ready; should the clock have been set back, the
+ * others still come in the right place, after those overdue and before those of the next level.
+ */
+const mergedHeads = (lanes: number): string => {
+  const [first, ...others] = Lane.levels
+  const heads = (level: Lane.Level, condition: string) =>
+    Array.from(
+      { length: lanes },
+      (_, nth) =>
+        `(SELECT ${nth * Lane.levels.length + level} AS pair, rank, run_id FROM ready
+          WHERE lane = ${laneParam(nth)} AND level = ${level}::smallint ${condition}
+          ORDER BY rank, run_id)`,
+    )
+  const merged = (branches: ReadonlyArray<string>) =>
+    `(SELECT pair FROM (${branches.join(" UNION ALL ")}) heads ORDER BY rank, run_id LIMIT $4)`
+  return [
+    merged([
+      ...heads(first!, ""),
+      ...others.flatMap((level) => heads(level, `AND rank <= ${nowOfGuard}`)),
+    ]),
+    ...others.map((level) => merged(heads(level, `AND rank > ${nowOfGuard}`))),
+  ].join(" UNION ALL ")
+}
+
+const sortedHeads = `
+  SELECT pair FROM (
+    SELECT ((u.nth - 1) * ${Lane.levels.length} + v.level)::int AS pair, v.level, h.rank, h.run_id
+    FROM unnest($8::int[]) WITH ORDINALITY AS u(lane, nth)
+    CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
+    CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level
+      ORDER BY rank, run_id LIMIT $4) h) heads
+  ORDER BY rank > ${nowOfGuard}, CASE WHEN rank > ${nowOfGuard} THEN level END, rank, run_id`
+
+/** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, then the lanes. */
+const claimText = (laneArray: string, heads: string): string => `
+  WITH guard AS MATERIALIZED (
+    SELECT clock() AS ms, CASE WHEN beat_at + ttl <= clock() THEN 3 ELSE standing END AS standing
+    FROM executor WHERE incarnation = $1),
+  x AS (
+    DELETE FROM lease
+    WHERE run_id = ANY ($5::bigint[]) AND incarnation = $1
+      AND fence = ($6::int[])[width_bucket(run_id, $5::bigint[])]
+      AND (SELECT standing FROM guard) < 2
+    RETURNING run_id, claimed_at, fence, attempt, crashes, gate),
+  f AS (
+    INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
+      is_reported, result)
+    SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
+      ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+  top AS MATERIALIZED (
+    SELECT pair FROM (${heads}) ordered
+    LIMIT CASE WHEN (SELECT standing FROM guard) = 0 THEN $4 ELSE 0 END),
+  d AS (
+    DELETE FROM ready WHERE ctid = ANY (ARRAY(
+      SELECT c.ctid FROM (SELECT pair, count(*) AS quota FROM top GROUP BY pair) p
+      CROSS JOIN LATERAL (
+        SELECT r.ctid FROM ready r
+        WHERE r.lane = (${laneArray})[p.pair / ${Lane.levels.length} + 1]
+          AND r.level = (p.pair % ${Lane.levels.length})::smallint
+        ORDER BY r.rank, r.run_id LIMIT p.quota FOR UPDATE SKIP LOCKED) c))
+    RETURNING run_id, rank, lane, level, attempt, crashes, fence, is_careful, gate),
+  l AS (
+    INSERT INTO lease (run_id, claimed_at, lane, incarnation, round, fence, loop, level, attempt,
+      crashes, is_careful, is_start_marked, is_cancelling, gate)
+    SELECT run_id, ${nowOfGuard}, lane, $1, $3::int, fence + 1, $2::smallint, level, attempt + 1, crashes,
+      is_careful, false, false, gate FROM d)
+  SELECT d.run_id::float8 AS run, d.fence + 1 AS fence, d.attempt + 1 AS attempt,
+    d.crashes::int AS crashes, d.is_careful,
+    d.rank::float8 AS rank, d.level::int AS level, j.task, j.payload, j.idempotency_key,
+    j.slot::float8 AS slot
+  FROM d CROSS JOIN LATERAL (
+    SELECT task, payload, idempotency_key, slot FROM run WHERE id = d.run_id OFFSET 0) j
+  UNION ALL
+  SELECT -1, 0, (SELECT count(*)::int FROM x), 0, false, ms::float8, standing, 0,
+    (SELECT json_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id))::text FROM x
+      WHERE gate IS NOT NULL),
+    CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
+      THEN (SELECT string_agg(run_id::text, ',') FROM x) END,
+    NULL
+  FROM guard`
+
+const selectHere = `
+  SELECT 1 FROM executor WHERE incarnation = $1 AND standing < 2 AND beat_at + ttl > clock()`
+
+const selectRound = `
+  SELECT l.run_id::float8 AS run, l.fence, l.attempt::int, l.crashes::int, l.is_careful, l.claimed_at::float8 AS rank,
+    l.level::int, j.task, j.payload, j.idempotency_key, j.slot::float8 AS slot
+  FROM lease l CROSS JOIN LATERAL (
+    SELECT task, payload, idempotency_key, slot FROM run WHERE id = l.run_id OFFSET 0) j
+  WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`
+
+/**
+ * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
+ * Failed, + TimeOut → TimedOut, + Release → Ready; in all other cases → Cancelled.
+ */
+const settleAny = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  x AS (
+    DELETE FROM lease
+    WHERE run_id = ANY ($2::bigint[]) AND incarnation = $1
+      AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
+    RETURNING *),
+  y AS MATERIALIZED (
+    SELECT x.*, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
+      ($7::bigint[])[nth] AS delay, said,
+      CASE WHEN is_cancelling AND said <> 0 THEN 5 ELSE said END AS kind
+    FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
+      CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
+  o AS (
+    INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
+      is_reported, result, failure)
+    SELECT run_id, ms, claimed_at, $1, fence,
+      CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
+      attempt, crashes, true, result, failure
+    FROM y WHERE kind IN (0, 2, 3, 5)),
+  s AS (
+    INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
+    SELECT ms + delay, run_id, lane, fence, level, attempt, crashes, is_careful, gate
+    FROM y WHERE kind = 1),
+  q AS (
+    INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
+    SELECT lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
+      is_careful, gate
+    FROM y WHERE kind = 4),
+  j AS (
+    INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
+    SELECT run_id, ms, claimed_at, fence, attempt,
+      CASE kind WHEN 1 THEN 'Retried' ELSE 'Released' END, failure
+    FROM y WHERE kind IN (1, 4))
+  SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4)
+      THEN (SELECT gate FROM run WHERE id = run_id) END AS gate
+  FROM y`
+
+/** Late reports beyond are not noted, lest a mad holder fill the disk. */
+const journalMax = 1000
+
+const judgeSettled = `
+  WITH u AS MATERIALIZED (
+    SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[]) WITH ORDINALITY
+      AS u(run_id, fence, said, nth)),
+  known AS MATERIALIZED (
+    SELECT nth FROM u WHERE EXISTS (
+      SELECT FROM outcome o WHERE o.run_id = u.run_id AND o.fence = u.fence AND o.is_reported
+        AND o.incarnation = $4
+    ) OR EXISTS (
+      SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
+        AND j.kind IN ('Retried', 'Released') AND j.detail IS NULL)),
+  noted AS (
+    INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
+    SELECT u.run_id, clock(), u.fence, 0, 'LateReport', u.said FROM u
+    WHERE NOT EXISTS (SELECT FROM known k WHERE k.nth = u.nth)
+      AND EXISTS (SELECT FROM run WHERE id = u.run_id)
+      AND (SELECT count(*) FROM journal j WHERE j.run_id = u.run_id) < ${journalMax})
+  SELECT nth::int - 1 AS nth FROM known`

@@ -1,0 +1,108 @@
+/** Executors in PostgreSQL: see `ExecutorStorage` for the laws. */
+import { Effect } from "effect"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { ExecutorStorage } from "../../core/services/ExecutorStorage.ts"
+import type { TaskStorage } from "../../core/services/TaskStorage.ts"
+import { type Pg, texts } from "./Pg.ts"
+import type { PgNames } from "./PgNames.ts"
+import { type ExecutorRow, executorView } from "./rows.ts"
+
+const goneMillis = 3_600_000
+
+const isHere = "standing < 2 AND beat_at + ttl > clock()"
+
+export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorage => {
+  const stand = (incarnation: Incarnation, operation: string, standing: number) =>
+    Effect.asVoid(
+      pg.query(
+        "beats",
+        operation,
+        `UPDATE executor SET standing = $2 WHERE incarnation = $1 AND ${isHere}`,
+        [incarnation, standing],
+      ),
+    )
+
+  return {
+    join: Effect.fnUntraced(function* ({ capacity, labels, name, namespace, ttlMillis }) {
+      const of = yield* names.namespace(namespace)
+      const [row] = yield* pg.query<{ incarnation: Incarnation }>(
+        "beats",
+        "join",
+        `INSERT INTO executor (namespace, name, capacity, labels, ttl, joined_at, beat_at)
+         SELECT $1, $2, $3, $4, $5, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
+         RETURNING incarnation`,
+        [of, name, capacity, JSON.stringify(labels), ttlMillis],
+      )
+      return row!.incarnation
+    }),
+
+    serve: (incarnation, definitions) =>
+      Effect.andThen(
+        tasks.define(definitions),
+        Effect.asVoid(
+          pg.query(
+            "beats",
+            "serve",
+            `UPDATE executor SET tasks = $2::text[] WHERE incarnation = $1 AND ${isHere}`,
+            [incarnation, texts(definitions.map(({ name }) => name))],
+          ),
+        ),
+      ),
+
+    // Late is lost for ever, also when no sweep has noticed: the beat itself says so.
+    beat: Effect.fnUntraced(function* (incarnation, known) {
+      const [row] = yield* pg.query<{
+        count: number
+        digest: number
+        runs: ReadonlyArray<RunId>
+        fences: ReadonlyArray<Fence>
+      }>(
+        "beats",
+        "beat",
+        `WITH beaten AS (
+           UPDATE executor SET
+             beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
+             standing = CASE WHEN ${isHere} THEN standing ELSE 3 END
+           WHERE incarnation = $1 AND standing < 2 RETURNING standing)
+         SELECT (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
+           (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
+             FROM lease WHERE incarnation = $1) AS digest,
+           ARRAY(SELECT run_id::float8 FROM lease
+             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS runs,
+           ARRAY(SELECT fence FROM lease
+             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS fences
+         FROM beaten WHERE standing < 2`,
+        [incarnation],
+      )
+      if (row === undefined) return { _tag: "Lost" }
+      return {
+        _tag: "Alive",
+        revoked: row.runs.map((run, index) => ({ run, fence: row.fences[index]! })),
+        isAgreed: row.count === known.count && row.digest === known.digest,
+      }
+    }),
+
+    drain: (incarnation) => stand(incarnation, "drain", 1),
+
+    leave: (incarnation) => stand(incarnation, "leave", 2),
+
+    list: (namespace) =>
+      Effect.map(
+        pg.query<ExecutorRow>(
+          "reads",
+          "executors",
+          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.tasks,
+             CASE WHEN ${isHere} OR standing > 1 THEN standing ELSE 3 END AS standing,
+             (SELECT count(*)::int FROM lease l WHERE l.incarnation = e.incarnation) AS held,
+             e.joined_at::float8 AS joined_at, e.beat_at::float8 AS beat_at
+           FROM executor e JOIN namespace n ON n.id = e.namespace
+           WHERE n.name = $1 AND (${isHere} OR beat_at > clock() - $2)
+           ORDER BY e.incarnation DESC`,
+          [namespace, goneMillis],
+        ),
+        (rows) => rows.map((row) => executorView(namespace, row)),
+      ),
+  }
+}

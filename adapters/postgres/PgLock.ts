@@ -1,0 +1,73 @@
+/** Locks in PostgreSQL: see `Lock` for the laws. */
+import { Duration, Effect, Latch, Option } from "effect"
+import { createHash } from "node:crypto"
+import { type Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
+import { LeaseLost, Lock } from "../../core/services/Lock.ts"
+import type { Pg } from "./Pg.ts"
+import type { PgHints, Topic } from "./PgHints.ts"
+
+/** A watcher looks again this often, in case the hint was lost. */
+const pause = Duration.seconds(5)
+
+export const make = (pg: Pg, hints: PgHints): Lock["Service"] =>
+  Lock.of({
+    // The row is replaced, never removed: the last fence of a key must outlive its lease (L2).
+    // Whether it has expired is judged when its lock is held, for `clock()` is read then.
+    acquire: (key, holder, ttl) =>
+      Effect.map(
+        pg.query<{ fence: number }>(
+          "beats",
+          "acquire",
+          `INSERT INTO lock (key, holder, fence, expires_at) VALUES ($1, $2, 1, clock() + $3)
+           ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lock.fence + 1,
+             expires_at = clock() + $3 WHERE lock.expires_at <= clock()
+           RETURNING fence::float8 AS fence`,
+          [key, holder, Math.ceil(Duration.toMillis(ttl))],
+          // An answer that was lost may have been a grant; its lease then expires unused.
+          false,
+        ),
+        ([row]) =>
+          Option.map(
+            Option.fromNullishOr(row),
+            ({ fence }) => new Lease({ key, holder, fence: fence as Fence }),
+          ),
+      ),
+    renew: (lease, ttl) =>
+      Effect.flatMap(
+        pg.query(
+          "beats",
+          "renew",
+          `UPDATE lock SET expires_at = clock() + $3
+           WHERE key = $1 AND fence = $2::bigint AND expires_at > clock() RETURNING 1`,
+          [lease.key, `${lease.fence}`, Math.ceil(Duration.toMillis(ttl))],
+        ),
+        (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost({ lease })),
+      ),
+    release: (lease) =>
+      Effect.map(
+        pg.query(
+          "beats",
+          "release",
+          `UPDATE lock SET expires_at = clock()
+           WHERE key = $1 AND fence = $2::bigint AND expires_at > clock() RETURNING 1`,
+          [lease.key, `${lease.fence}`],
+        ),
+        (rows) => {
+          if (rows.length > 0) hints.give([topicOf(lease.key)])
+        },
+      ),
+    watch: (key) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const released = Latch.makeUnsafe()
+          hints.add(topicOf(key), released)
+          return released
+        }),
+        (released) =>
+          Effect.andThen(hints.arm([topicOf(key)]), Effect.timeoutOption(released.await, pause)),
+        (released) => Effect.sync(() => hints.delete(topicOf(key), released)),
+      ).pipe(Effect.asVoid),
+  })
+
+const topicOf = (key: LockKey): Topic =>
+  `k${createHash("sha256").update(key).digest("base64url").slice(0, 22)}`

@@ -1,0 +1,440 @@
+/** Runs in PostgreSQL: see `RunStorage` for the laws, `PgSubmit` and `PgClaim` for the hot path. */
+import { Effect, Option, type Scope } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
+import * as RunId from "../../core/domain/RunId.ts"
+import type { Reason } from "../../core/domain/RunView.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import type { Admission, RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
+import { numbers, type Pg, texts } from "./Pg.ts"
+import * as PgClaim from "./PgClaim.ts"
+import type { PgHints, Topic } from "./PgHints.ts"
+import type { PgNames } from "./PgNames.ts"
+import * as PgSubmit from "./PgSubmit.ts"
+import {
+  decodeFailure,
+  happenings,
+  type JournalRow,
+  patience,
+  type RunRow,
+  runView,
+  runViews,
+  stateOf,
+} from "./rows.ts"
+
+/** A decision is cheap, and yet a gate with a hundred thousand places is not opened in one step. */
+const admissionsMax = 1000
+const countMax = 10_000
+const patienceArray = `'${patience}'::bigint[]`
+
+export const make = Effect.fnUntraced(function* (
+  pg: Pg,
+  names: PgNames,
+  hints: PgHints,
+  onClaimed: () => void,
+): Effect.fn.Return<RunStorage, never, Scope.Scope> {
+  const submit = yield* PgSubmit.make(pg, names, hints)
+
+  const hintLanes = (lanes: ReadonlyArray<number | null>) =>
+    hints.give(new Set(lanes.flatMap((lane): Array<Topic> => lane === null ? [] : [`l${lane}`])))
+
+  const admit: RunStorage["admit"] = Effect.fnUntraced(function* (gates) {
+    if (gates.length === 0) return []
+    const rows = yield* pg.query<{ run: RunId.RunId; lane: number; is_admitted: boolean }>(
+      "writes",
+      "admit",
+      `SELECT run::float8 AS run, lane_id AS lane, is_admitted FROM admit(
+         ARRAY(SELECT gate_id(key) FROM unnest($1::text[]) key), $2, ${patienceArray})`,
+      [texts(gates), admissionsMax],
+    )
+    hintLanes(rows.map(({ is_admitted, lane }) => is_admitted ? lane : null))
+    return rows.map(({ is_admitted, run }): Admission => ({
+      run,
+      state: is_admitted ? "Ready" : "Discarded",
+    }))
+  })
+
+  const openGates: RunStorage["openGates"] = (limit) =>
+    Effect.map(
+      pg.query<{ gate: GateKey }>("writes", "openGates", selectOpenGates, [limit]),
+      (rows) => rows.map(({ gate }) => gate),
+    )
+
+  const start: RunStorage["start"] = Effect.fnUntraced(function* (incarnation, marks) {
+    if (marks.length === 0) return []
+    const sorted = marks.toSorted((a, b) => a.run - b.run)
+    const rows = yield* pg.query<{ run: number; fence: number }>("claims", "start", startMarked, [
+      incarnation,
+      numbers(sorted.map(({ run }) => run)),
+      numbers(sorted.map(({ fence }) => fence)),
+    ])
+    const started = new Set(rows.map(({ fence, run }) => `${run} ${fence}`))
+    return marks.map(({ fence, run }) => started.has(`${run} ${fence}`))
+  })
+
+  const reconcile: RunStorage["reconcile"] = Effect.fnUntraced(
+    function* (incarnation, { grants, rounds }) {
+      const rows = yield* pg.query<{ passed: RunId.RunId | null; lane: number | null }>(
+        "writes",
+        "reconcile",
+        reconcileHeld,
+        [
+          incarnation,
+          numbers(grants.map(({ run }) => run)),
+          numbers(grants.map(({ fence }) => fence)),
+          numbers(rounds.map(({ loop }) => loop)),
+          numbers(rounds.map(({ round }) => round)),
+        ],
+      )
+      hintLanes(rows.map(({ lane }) => lane))
+      return { passed: rows.flatMap(({ passed }) => passed === null ? [] : [passed]) }
+    },
+  )
+
+  const promote: RunStorage["promote"] = Effect.fnUntraced(function* (limit) {
+    const [row] = yield* pg.query<{
+      promoted: number
+      gates: ReadonlyArray<GateKey> | null
+      lanes: ReadonlyArray<number> | null
+      next_in: number | null
+    }>("writes", "promote", promoteDue, [limit])
+    const { gates, lanes, next_in, promoted } = row!
+    hintLanes(lanes ?? [])
+    return {
+      promoted,
+      gates: gates ?? [],
+      nextInMillis: promoted === limit && limit > 0 ? 0 : next_in ?? undefined,
+    }
+  })
+
+  const cancel: RunStorage["cancel"] = Effect.fnUntraced(function* (run) {
+    const [row] = yield* pg.query<{
+      answer: "confirmed" | "requested" | "ended" | null
+      holder: Incarnation | null
+      gate: GateKey | null
+    }>(
+      "writes",
+      "cancel",
+      `SELECT c.answer, c.holder, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
+       FROM cancel($1::bigint, ${patienceArray}) c`,
+      [`${run}`],
+    )
+    if (row === undefined || row.answer === null) return Option.none()
+    const { answer, gate, holder } = row
+    if (holder !== null) hints.give([`e${holder}`])
+    return Option.some({ answer, freed: answer === "confirmed" && gate !== null ? [gate] : [] })
+  })
+
+  const recover: RunStorage["recover"] = Effect.fnUntraced(function* (limit) {
+    const rows = yield* pg.query<{
+      kind: number
+      id: number
+      state: number | null
+      lane: number | null
+      gate: GateKey | null
+    }>(
+      "writes",
+      "recover",
+      `SELECT kind, id::float8 AS id, state, lane_id AS lane, gate_key AS gate
+       FROM recover($1, ${patienceArray})`,
+      [limit],
+    )
+    yield* pg.query("writes", "recover", "SELECT advance_run_ids($1::bigint, $2::bigint)::text", [
+      `${RunId.floor(0)}`,
+      `${RunId.floor(1) - RunId.floor(0)}`,
+    ])
+    yield* pg.query("writes", "recover", "DELETE FROM waiter WHERE expires_at < clock()")
+    const runs = rows.filter(({ kind }) => kind === 1)
+    hintLanes(runs.map(({ lane, state }) => state === null ? lane : null))
+    return {
+      lost: rows.flatMap(({ id, kind }) => kind === 0 ? [id as Incarnation] : []),
+      runs: runs.map(({ id, state }) => ({
+        run: id as RunId.RunId,
+        state: state === null ? "Ready" as const : stateOf(state),
+      })),
+      freed: [...new Set(runs.flatMap(({ gate }) => gate === null ? [] : [gate]))],
+    }
+  })
+
+  const findMany: RunStorage["findMany"] = (runs) =>
+    runs.length === 0 ? Effect.succeed([]) : Effect.map(
+      pg.query<RunRow>("reads", "find", viewsOfIds, [numbers([...new Set(runs)])]),
+      (rows) => rows.map(runView),
+    )
+
+  const rowOf = (run: RunId.RunId): Effect.Effect<RunRow | undefined, StorageUnavailable> =>
+    Effect.map(
+      pg.query<RunRow>("reads", "find", viewsOfIds, [numbers([run])]),
+      ([row]) => row,
+    )
+
+  const list: RunStorage["list"] = (query) =>
+    Effect.map(
+      pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
+        query.namespace,
+        query.limit,
+        `${query.before ?? Number.MAX_SAFE_INTEGER}`,
+        ...(query.task === undefined ? [] : [query.task]),
+      ]),
+      (rows) => rows.map(runView),
+    )
+
+  const counts: RunStorage["counts"] = (namespace) =>
+    Effect.map(
+      pg.query<{ state: StateName; count: number }>("reads", "counts", countStates, [namespace]),
+      (rows) =>
+        Object.fromEntries(
+          rows.filter(({ count }) => count > 0).map(({ count, state }) => [state, count]),
+        ),
+    )
+
+  const events: RunStorage["events"] = Effect.fnUntraced(function* (run) {
+    const journal = yield* pg.query<JournalRow>("reads", "events", selectJournal, [`${run}`])
+    const row = yield* rowOf(run)
+    return row === undefined ? [] : happenings(row, journal)
+  })
+
+  const why: RunStorage["why"] = Effect.fnUntraced(function* (run) {
+    const row = yield* rowOf(run)
+    if (row === undefined) return Option.none()
+    const view = runView(row)
+    const failure = row.failure === null ? {} : { failure: decodeFailure(row.failure) }
+    if (isFinal(view.state)) {
+      return Option.some<Reason>({ _tag: "Ended", state: view.state, ...failure })
+    }
+    switch (view.state) {
+      case "Scheduled":
+        return Option.some<Reason>({ _tag: "DueLater", at: view.dueAt, ...failure })
+      case "Running": {
+        const { incarnation, name } = view.executor!
+        const isCancelling = view.isCancelling === true
+        return Option.some<Reason>({ _tag: "Held", incarnation, name, isCancelling })
+      }
+      case "Blocked":
+        return Option.some(yield* whyBlocked(run, view.gate!))
+      default:
+        return Option.some(yield* whyReady(row))
+    }
+  })
+
+  const whyBlocked = Effect.fnUntraced(function* (run: RunId.RunId, gate: GateKey) {
+    const [row] = yield* pg.query<{
+      holders: ReadonlyArray<number>
+      held: number
+      places: number
+      is_discarding: boolean
+      ahead: number
+    }>("reads", "why", selectGate, [gate, `${run}`])
+    // It has moved on since it was looked at.
+    if (row === undefined) return { _tag: "GateOpen", gate } satisfies Reason as Reason
+    const { ahead, held, holders, is_discarding, places } = row
+    const whenFull = is_discarding ? "discard" : "wait"
+    if (Blocking.decide({ key: gate, places, whenFull }, held) === "admit") {
+      return { _tag: "GateOpen", gate } satisfies Reason as Reason
+    }
+    return { _tag: "GateFull", gate, holders: holders as Array<RunId.RunId>, ahead } as Reason
+  })
+
+  const whyReady = Effect.fnUntraced(function* (run: RunRow) {
+    const [row] = yield* pg.query<{ is_served: boolean; ahead: number }>(
+      "reads",
+      "why",
+      selectAhead,
+      [`${run.id}`, run.namespace, run.task],
+    )
+    const reason: Reason = row!.is_served
+      ? { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
+      : { _tag: "NoExecutor", task: run.task }
+    return reason
+  })
+
+  return {
+    submit,
+    admit,
+    openGates,
+    ...PgClaim.make(pg, names, hints, onClaimed),
+    start,
+    reconcile,
+    promote,
+    cancel,
+    recover,
+    find: (run) => Effect.map(findMany([run]), ([view]) => Option.fromNullishOr(view)),
+    findMany,
+    list,
+    counts,
+    events,
+    why,
+  }
+})
+
+/** The gates with waiting runs one after the other, by their index, until enough are found open. */
+const selectOpenGates = `
+  WITH RECURSIVE waiting AS (
+    (SELECT gate, run_id, places, is_discarding FROM blocked ORDER BY gate, level, turn LIMIT 1)
+    UNION ALL
+    SELECT n.* FROM waiting w CROSS JOIN LATERAL (
+      SELECT gate, run_id, places, is_discarding FROM blocked
+      WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n)
+  SELECT (SELECT gate FROM run WHERE id = w.run_id) AS gate FROM waiting w
+  WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1`
+
+/** Running + Start → Running, marked; not when it is asked to stop. */
+const startMarked = `
+  UPDATE lease SET is_start_marked = true
+  WHERE run_id = ANY ($2::bigint[]) AND incarnation = $1 AND NOT is_cancelling
+    AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
+  RETURNING run_id::float8 AS run, fence`
+
+/** As Running + Release, for what its holder was told of and does not know. */
+const reconcileHeld = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  x AS (
+    DELETE FROM lease l WHERE incarnation = $1
+      AND round <= ($5::int[])[array_position($4::int[], loop::int)]
+      AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
+        WHERE k.run_id = l.run_id AND k.fence = l.fence)
+    RETURNING *),
+  o AS (
+    INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
+      is_reported)
+    SELECT run_id, ms, claimed_at, incarnation, fence, ${finals.indexOf("Cancelled")}, attempt,
+      crashes, false FROM x, now WHERE is_cancelling),
+  q AS (
+    INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
+    SELECT lane, level, ms + (${patienceArray})[level + 1], run_id, attempt - 1, crashes, fence,
+      is_careful, gate FROM x, now WHERE NOT is_cancelling),
+  j AS (
+    INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, detail)
+    SELECT run_id, ms, claimed_at, fence, attempt, 'Released', 'its holder does not know of it'
+    FROM x, now)
+  SELECT NULL::float8 AS passed, lane FROM x WHERE NOT is_cancelling
+  UNION ALL
+  SELECT k.run_id::float8, NULL FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
+  WHERE NOT EXISTS (SELECT FROM lease l
+    WHERE l.run_id = k.run_id AND l.fence = k.fence AND l.incarnation = $1)`
+
+/** Scheduled + Due → Blocked when it is gated and was never granted, else Ready. */
+const promoteDue = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  x AS (
+    DELETE FROM scheduled WHERE ctid = ANY (ARRAY(
+      SELECT ctid FROM scheduled WHERE due_at <= (SELECT ms FROM now)
+      ORDER BY due_at, run_id LIMIT $1 FOR UPDATE SKIP LOCKED))
+    RETURNING *),
+  q AS (
+    INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
+    SELECT lane, level, due_at + (${patienceArray})[level + 1], run_id, attempt, crashes, fence,
+      is_careful, gate FROM x WHERE gate IS NULL OR fence > 0),
+  b AS (
+    -- Its turn at the gate begins now, not when it was submitted.
+    INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
+    SELECT x.gate, nextval('run_id'), run_id, x.lane, r.gate_places, x.level, is_careful,
+      r.is_gate_discarding
+    FROM (SELECT * FROM x WHERE gate IS NOT NULL AND fence = 0 ORDER BY due_at, run_id) x
+    CROSS JOIN LATERAL (SELECT * FROM run WHERE id = x.run_id OFFSET 0) r)
+  SELECT (SELECT count(*)::int FROM x) AS promoted,
+    (SELECT array_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id)) FROM x
+      WHERE gate IS NOT NULL AND fence = 0) AS gates,
+    (SELECT array_agg(DISTINCT lane) FROM x WHERE gate IS NULL OR fence > 0) AS lanes,
+    ((SELECT due_at FROM scheduled WHERE due_at > (SELECT ms FROM now) ORDER BY due_at LIMIT 1)
+      - (SELECT ms FROM now))::float8 AS next_in`
+
+const viewsOfIds = runViews("SELECT unnest($1::bigint[]) AS id")
+
+const selectJournal = `
+  SELECT at::float8 AS at, claimed_at::float8 AS claimed_at, kind, attempt, fence, detail, failure
+  FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
+
+/**
+ * The ids of a list, each state from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
+ * before, `$4` task.
+ */
+const selectionOf = ({ states, task }: RunQuery): string => {
+  const tasks = `SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace
+    WHERE n.name = $1${task === undefined ? "" : " AND t.name = $4"}`
+  // Task by task from an index, so that a small namespace is as quick as a large one.
+  const latest = (condition: string) =>
+    `SELECT h.id FROM (${tasks}) k CROSS JOIN LATERAL (
+       SELECT id FROM run WHERE run.task = k.id AND id < $3::bigint ${condition}
+       ORDER BY id DESC LIMIT $2) h`
+  const standing = (table: string, condition = "true") =>
+    `SELECT h.run_id AS id FROM ${table} h JOIN run ON run.id = h.run_id
+     WHERE run.task IN (${tasks}) AND h.run_id < $3::bigint AND ${condition}
+     ORDER BY h.run_id DESC LIMIT $2`
+  const from = (state: StateName): string => {
+    switch (state) {
+      case "Scheduled":
+        return standing("scheduled")
+      case "Blocked":
+        return standing("blocked")
+      case "Ready":
+        return standing("ready")
+      case "Running":
+        return standing("lease")
+      case "Succeeded":
+        return latest("AND EXISTS (SELECT FROM outcome o WHERE o.run_id = run.id AND o.state = 0)")
+      default:
+        return standing("outcome", `h.state = ${finals.indexOf(state)} AND h.state <> 0`)
+    }
+  }
+  const parts = states === undefined ? [latest("")] : [...new Set(states)].map(from)
+  if (parts.length === 0) return "SELECT NULL::bigint AS id WHERE $1 IS NULL AND $2 = 0 AND $3 = ''"
+  return `SELECT id FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) u
+    ORDER BY id DESC LIMIT $2`
+}
+
+const countOf = (state: StateName, table: string, condition = "true") => `
+  SELECT '${state}' AS state, (SELECT count(*)::int FROM (
+    SELECT FROM ${table} h JOIN run ON run.id = h.run_id
+    WHERE run.task = ANY (ARRAY(SELECT id FROM tasks)) AND ${condition}
+    LIMIT ${countMax + 1}) counted) AS count`
+
+/** Up to a bound they are counted; beyond, the successes are estimated from all outcomes. */
+const countStates = `
+  WITH tasks AS MATERIALIZED (
+    SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1)
+  ${
+  [
+    countOf("Scheduled", "scheduled"),
+    countOf("Blocked", "blocked"),
+    countOf("Ready", "ready"),
+    countOf("Running", "lease"),
+    ...finals.map((state, code) => countOf(state, "outcome", `h.state = ${code}`)),
+  ].join(" UNION ALL ")
+}`
+
+const selectGate = `
+  WITH it AS (SELECT * FROM blocked WHERE run_id = $2::bigint),
+  holding AS MATERIALIZED (
+    SELECT run_id FROM ready WHERE gate = gate_id($1) UNION ALL
+    SELECT run_id FROM lease WHERE gate = gate_id($1) UNION ALL
+    SELECT run_id FROM scheduled WHERE gate = gate_id($1) AND fence > 0)
+  SELECT places, is_discarding, (SELECT count(*)::int FROM holding) AS held,
+    ARRAY(SELECT run_id::float8 FROM holding ORDER BY run_id LIMIT 10) AS holders,
+    (SELECT count(*)::int FROM blocked b
+      WHERE b.gate = it.gate AND (b.level, b.turn) < (it.level, it.turn)) AS ahead
+  FROM it`
+
+/** How many go first, by `Lane.order`, counted to a bound. */
+const selectAhead = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  it AS (
+    SELECT q.lane, q.level, q.rank, q.run_id FROM run r JOIN LATERAL (
+      SELECT * FROM ready WHERE lane = r.lane AND level = r.level
+        AND rank = r.due_at + (${patienceArray})[r.level + 1] AND run_id = r.id
+      UNION ALL
+      SELECT * FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
+      LIMIT 1) q ON true
+    WHERE r.id = $1::bigint)
+  SELECT EXISTS (
+      SELECT FROM executor e JOIN namespace n ON n.id = e.namespace
+      WHERE n.name = $2 AND e.standing = 0 AND e.beat_at + e.ttl > ms AND $3 = ANY (e.tasks)
+    ) AS is_served,
+    (SELECT count(*)::int FROM (
+      SELECT FROM it JOIN ready o ON o.lane = it.lane
+      WHERE (o.rank > ms, CASE WHEN o.rank > ms THEN o.level ELSE 0 END, o.rank, o.run_id)
+          < (it.rank > ms, CASE WHEN it.rank > ms THEN it.level ELSE 0 END, it.rank, it.run_id)
+      LIMIT ${countMax + 1}) counted) AS ahead
+  FROM now`

@@ -1,0 +1,268 @@
+/** Triggers and slots in PostgreSQL: see `TriggerStorage` for the laws. */
+import { Effect, Equal, Option } from "effect"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import * as Trigger from "../../core/domain/Trigger.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import type { Fired, Firing, TriggerStorage } from "../../core/services/TriggerStorage.ts"
+import { numbers, numbersOrNull, type Pg } from "./Pg.ts"
+import type { PgHints } from "./PgHints.ts"
+import type { PgNames } from "./PgNames.ts"
+import {
+  encodeTrigger,
+  outcomeCodeOf,
+  patience,
+  slotRecord,
+  type SlotRow,
+  triggerColumns,
+  type TriggerRow,
+  triggerView,
+} from "./rows.ts"
+import { columns, isPlain } from "./specs.ts"
+
+interface FiredRow {
+  readonly [column: string]: unknown
+  readonly item: number
+  readonly verdict: 0 | 1 | 2 | 3 | 4
+  readonly run: RunId | null
+  readonly millis: number | null
+}
+
+/** Lists, and the cursor that `due` sorts by, are bounded by what a planner takes in one go. */
+const fireMax = 1000
+
+export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => {
+  /** The trigger of this name, removed or not, and the clock. */
+  const look = Effect.fnUntraced(function* (namespace: number, name: Trigger.TriggerName) {
+    const [row] = yield* pg.query<
+      Partial<TriggerRow> & { readonly now: number; readonly is_removed: boolean | null }
+    >(
+      "writes",
+      "trigger",
+      `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed
+       FROM (VALUES (1)) one LEFT JOIN trigger ON namespace = $1 AND name = $2`,
+      [namespace, name],
+    )
+    const known = row!.id === null ? undefined : row as TriggerRow
+    return { now: row!.now, known, isRemoved: row!.is_removed === true }
+  })
+
+  const put: (
+    definition: Trigger.TriggerDefinition,
+  ) => Effect.Effect<ReturnType<typeof triggerView>, StorageUnavailable> = Effect.fnUntraced(
+    function* (wanted) {
+      const namespace = yield* names.namespace(wanted.namespace)
+      const { isRemoved, known, now } = yield* look(namespace, wanted.name)
+      const before = known === undefined ? undefined : triggerView(known)
+      const definition = anchored(wanted, isRemoved ? undefined : before?.definition, now)
+      if (before !== undefined && !isRemoved && Equal.equals(before.definition, definition)) {
+        return before
+      }
+      const cursor = Trigger.slotAfter(definition.schedule, now)
+      const rows = yield* pg.query<TriggerRow>(
+        "writes",
+        "put",
+        `INSERT INTO trigger (namespace, name, cursor, revision, partition, definition)
+         VALUES ($1, $2, $3::bigint, 1, $4, $5)
+         ON CONFLICT ON CONSTRAINT one_id_per_trigger DO UPDATE SET cursor = excluded.cursor,
+           revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
+           is_paused = trigger.is_paused AND NOT trigger.is_removed
+         WHERE trigger.revision = $6 AND trigger.is_removed = $7
+         RETURNING ${triggerColumns}`,
+        [
+          namespace,
+          wanted.name,
+          cursor === undefined ? null : `${cursor}`,
+          Trigger.partitionOf(wanted.namespace, wanted.name),
+          encodeTrigger(definition),
+          before?.revision ?? 0,
+          isRemoved,
+        ],
+      )
+      // Someone else has put it meanwhile.
+      if (rows[0] === undefined) return yield* put(wanted)
+      hints.give(["t"])
+      return triggerView(rows[0])
+    },
+  )
+
+  const pause: TriggerStorage["pause"] = Effect.fnUntraced(function* (namespace, name, isPaused) {
+    const of = yield* names.namespace(namespace)
+    const { isRemoved, known, now } = yield* look(of, name)
+    if (known === undefined || isRemoved) return Option.none()
+    if (known.is_paused === isPaused) return Option.some(triggerView(known))
+    const { definition, revision } = triggerView(known)
+    const cursor = Trigger.slotAfter(definition.schedule, now)
+    const rows = yield* pg.query<TriggerRow>(
+      "writes",
+      "pause",
+      `UPDATE trigger SET is_paused = $2, cursor = CASE WHEN $2 THEN cursor ELSE $3::bigint END
+       WHERE id = $1 AND revision = $4 AND is_paused <> $2 AND NOT is_removed
+       RETURNING ${triggerColumns}`,
+      [known.id, isPaused, cursor === undefined ? null : `${cursor}`, revision],
+    )
+    if (rows[0] === undefined) return yield* pause(namespace, name, isPaused)
+    hints.give(["t"])
+    return Option.some(triggerView(rows[0]))
+  })
+
+  const fireOnce = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+    const specs = items.map(({ fire }) => fire?.spec)
+    const { lanes, plain, special } = yield* columns(names, specs)
+    const rows = yield* pg.query<FiredRow>("writes", "fire", fireAll, [
+      numbers(items.map(({ trigger }) => trigger)),
+      numbers(items.map(({ revision }) => revision)),
+      numbersOrNull(items.map(({ passed }) => passed?.from)),
+      numbersOrNull(items.map(({ passed }) => passed?.through)),
+      numbersOrNull(items.map(({ passed }) => passed && outcomeCodeOf(passed.outcome))),
+      numbersOrNull(items.map(({ fire }) => fire?.slot)),
+      numbersOrNull(items.map(({ next }) => next)),
+      ...plain,
+      ...special,
+    ])
+    hints.give(
+      new Set(rows.flatMap(({ item, run }) => {
+        const spec = specs[item]
+        return run !== null && spec !== undefined && isPlain(spec)
+          ? [`l${lanes[item]!}` as const]
+          : []
+      })),
+    )
+    return new Map(rows.map((row) => [row.item, answer(row, items[row.item]!)]))
+  })
+
+  return {
+    put,
+    remove: Effect.fnUntraced(function* (namespace, name) {
+      const of = yield* names.namespace(namespace)
+      const rows = yield* pg.query(
+        "writes",
+        "remove",
+        `UPDATE trigger SET is_removed = true, cursor = NULL
+         WHERE namespace = $1 AND name = $2 AND NOT is_removed RETURNING id`,
+        [of, name],
+      )
+      return rows.length > 0
+    }),
+    pause,
+    find: (namespace, name) =>
+      Effect.map(
+        pg.query<TriggerRow>(
+          "reads",
+          "find",
+          `SELECT ${triggerColumns} FROM trigger WHERE NOT is_removed AND name = $2
+             AND namespace = (SELECT id FROM namespace WHERE name = $1)`,
+          [namespace, name],
+        ),
+        ([row]) => Option.map(Option.fromNullishOr(row), triggerView),
+      ),
+    list: (namespace: Namespace) =>
+      Effect.map(
+        pg.query<TriggerRow>(
+          "reads",
+          "list",
+          `SELECT ${triggerColumns} FROM trigger WHERE NOT is_removed
+             AND namespace = (SELECT id FROM namespace WHERE name = $1) ORDER BY name COLLATE "C"`,
+          [namespace],
+        ),
+        (rows) => rows.map(triggerView),
+      ),
+    due: Effect.fnUntraced(function* (partitions, withinMillis, limit) {
+      const rows = yield* pg.query<TriggerRow & { readonly now: number }>(
+        "writes",
+        "due",
+        selectDue,
+        [
+          numbers(partitions),
+          withinMillis,
+          limit,
+        ],
+      )
+      return {
+        now: rows[0]!.now,
+        triggers: rows.filter(({ id }) => id !== null).map(triggerView),
+      }
+    }),
+    fire: Effect.fnUntraced(function* (items) {
+      const answers = new Map<number, Fired>()
+      for (const part of parts(items)) {
+        const fired = yield* fireOnce(part.map((index) => items[index]!))
+        for (const [nth, index] of part.entries()) answers.set(index, fired.get(nth)!)
+      }
+      return items.map((_, index) => answers.get(index)!)
+    }),
+    records: (trigger, limit) =>
+      Effect.map(
+        pg.query<SlotRow>(
+          "reads",
+          "records",
+          `SELECT slot::float8 AS slot, through::float8 AS through, outcome, run_id::float8 AS run,
+             reason, lateness::float8 AS lateness
+           FROM slot WHERE trigger = $1 ORDER BY slot.slot DESC LIMIT $2`,
+          [trigger, limit],
+        ),
+        (rows) => rows.map(slotRecord),
+      ),
+  }
+}
+
+const answer = ({ millis, run, verdict }: FiredRow, item: Firing): Fired => {
+  switch (verdict) {
+    case 0:
+      if (item.fire === undefined) return { _tag: "Recorded" }
+      return run === null ? { _tag: "Already" } : { _tag: "Fired", run, latenessMillis: millis! }
+    case 1:
+      return { _tag: "Recorded" }
+    case 2:
+      return { _tag: "NotDue", remainingMillis: millis! }
+    case 3:
+      return { _tag: "Already" }
+    case 4:
+      return { _tag: "Stale" }
+  }
+}
+
+/** The indexes of the items, in parts that name no trigger twice and are not too large. */
+const parts = (items: ReadonlyArray<Firing>): ReadonlyArray<ReadonlyArray<number>> => {
+  const made: Array<Array<number>> = []
+  const next = new Map<Trigger.TriggerId, number>()
+  for (const [index, { trigger }] of items.entries()) {
+    let part = next.get(trigger) ?? 0
+    while ((made[part] ??= []).length === fireMax) part++
+    made[part]!.push(index)
+    next.set(trigger, part + 1)
+  }
+  return made
+}
+
+/** An interval keeps its anchor while its length stays, and gets one when it is new. */
+const anchored = (
+  wanted: Trigger.TriggerDefinition,
+  known: Trigger.TriggerDefinition | undefined,
+  now: number,
+): Trigger.TriggerDefinition => {
+  const { schedule } = wanted
+  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
+  const before = known?.schedule
+  const anchor = before?._tag === "Every" && before.millis === schedule.millis
+    ? before.anchor ?? now
+    : now
+  return new Trigger.TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
+}
+
+/** A row with the clock, also when nothing is due. */
+const selectDue = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  due AS (
+    SELECT d.* FROM unnest($1::smallint[]) AS p(partition) CROSS JOIN LATERAL (
+      SELECT * FROM trigger t WHERE t.partition = p.partition AND NOT is_paused AND NOT is_removed
+        AND cursor < (SELECT ms FROM now) + $2 ORDER BY cursor LIMIT $3) d
+    ORDER BY d.cursor, d.id LIMIT $3)
+  SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor
+  FROM now LEFT JOIN due ON true ORDER BY due.cursor, id`
+
+const fireAll = `
+  SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM fire(
+    $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
+    $8::int[], $9::int[], $10::smallint[], $11::text[], $12::boolean[], $13::smallint[],
+    $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[])`

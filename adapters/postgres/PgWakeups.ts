@@ -1,0 +1,52 @@
+/** Wake-ups through LISTEN and NOTIFY: see `Wakeups` for the laws, and `PgHints` for why they hold. */
+import { Effect, Latch, Option } from "effect"
+import { type Topic, Wakeups } from "../../core/services/Wakeups.ts"
+import type { Lane } from "../../core/domain/Lane.ts"
+import type { PgHints, Topic as Hint } from "./PgHints.ts"
+import type { PgNames } from "./PgNames.ts"
+
+export const make = (hints: PgHints, names: PgNames): Wakeups["Service"] =>
+  Wakeups.of({
+    subscribe: (topics) =>
+      Effect.gen(function* () {
+        const hinted = Latch.makeUnsafe()
+        const known = new Set<Hint>()
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            for (const topic of known) hints.delete(topic, hinted)
+          })
+        )
+        /** While a lane has no number yet, its topic cannot be waited for, and polling must do. */
+        const resolve = Effect.suspend(() =>
+          known.size === new Set(topics).size
+            ? Effect.void
+            : Effect.forEach(topics, (topic) =>
+              Effect.map(hintOf(names, topic), (hint) => {
+                known.add(hint)
+                hints.add(hint, hinted)
+              })).pipe(Effect.ignore)
+        )
+        yield* resolve
+        return {
+          arm: hinted.close.pipe(
+            Effect.andThen(resolve),
+            Effect.andThen(Effect.suspend(() => hints.arm([...known]))),
+          ),
+          wait: (atMost) => Effect.map(Effect.timeoutOption(hinted.await, atMost), Option.isSome),
+        }
+      }),
+  })
+
+const lanePrefix = "lane "
+const executorPrefix = "executor "
+
+const hintOf = (names: PgNames, topic: Topic) => {
+  if (topic.startsWith(lanePrefix)) {
+    const lane = topic.slice(lanePrefix.length) as Lane
+    return Effect.map(names.laneNumber(lane), (id): Hint => `l${id}`)
+  }
+  if (topic.startsWith(executorPrefix)) {
+    return Effect.succeed<Hint>(`e${Number(topic.slice(executorPrefix.length))}`)
+  }
+  return Effect.succeed<Hint>("t")
+}

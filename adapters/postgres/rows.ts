@@ -1,0 +1,262 @@
+/** Where columns meet the fields of the domain, and nowhere else. */
+import { DateTime, Schema } from "effect"
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type {
+  ExecutorName,
+  ExecutorView,
+  Incarnation,
+  Standing,
+} from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import { type Final, finals, type StateName } from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import { Failure, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
+import type { TaskName } from "../../core/domain/Task.ts"
+import { TriggerDefinition, type TriggerId, type TriggerName } from "../../core/domain/Trigger.ts"
+import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import { numbers } from "./Pg.ts"
+
+/** As a parameter: how long each level lets better ones go first. */
+export const patience = numbers(Lane.levels.map((level) => Lane.patienceMillis[level]))
+
+/** The column `outcome.state` numbers the final states in this order. */
+export const stateOf = (code: number): Final => finals[code]!
+export const codeOf = (state: Final): number => finals.indexOf(state)
+
+const standings: ReadonlyArray<Standing> = ["live", "draining", "left", "lost"]
+export const standingOf = (code: number): Standing => standings[code]!
+
+const outcomes: ReadonlyArray<SlotRecord["outcome"]> = ["fired", "skipped", "coalesced"]
+export const outcomeCodeOf = (outcome: SlotRecord["outcome"]): number => outcomes.indexOf(outcome)
+
+const FailureJson = Schema.fromJsonString(Failure)
+export const encodeFailure = Schema.encodeSync(FailureJson)
+export const decodeFailure = Schema.decodeSync(FailureJson)
+
+const DefinitionJson = Schema.fromJsonString(TriggerDefinition)
+export const encodeTrigger = Schema.encodeSync(DefinitionJson)
+const decodeTrigger = Schema.decodeSync(DefinitionJson)
+
+const at = (millis: number): DateTime.Utc => DateTime.makeUnsafe(millis)
+
+/** One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. */
+export const runViews = (which: string): string => `
+  SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane, r.level, r.payload,
+    r.idempotency_key, r.gate, g.name AS trigger, r.slot::float8 AS slot,
+    r.created_at::float8 AS created_at, coalesce(s.due_at, r.due_at)::float8 AS due_at,
+    coalesce(o.attempt, x.attempt, s.attempt, q.attempt, 0) AS attempt,
+    coalesce(o.crashes, x.crashes, s.crashes, q.crashes, 0) AS crashes,
+    coalesce(o.fence, x.fence, s.fence, q.fence, 0) AS fence,
+    o.state AS outcome, x.run_id IS NOT NULL AS is_running, s.run_id IS NOT NULL AS is_scheduled,
+    b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, o.result,
+    CASE WHEN o.run_id IS NOT NULL THEN o.failure
+      WHEN coalesce(x.fence, s.fence, q.fence) > 0 THEN (SELECT j.failure FROM journal j
+        WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
+    coalesce(o.claimed_at, x.claimed_at)::float8 AS claimed_at,
+    o.finished_at::float8 AS finished_at, e.incarnation, e.name AS executor
+  FROM (${which}) w
+  JOIN run r ON r.id = w.id
+  JOIN task t ON t.id = r.task
+  JOIN namespace n ON n.id = t.namespace
+  JOIN lane l ON l.id = r.lane
+  LEFT JOIN outcome o ON o.run_id = r.id
+  LEFT JOIN lease x ON x.incarnation = ANY ((SELECT holding())::int[]) AND x.run_id = r.id
+  LEFT JOIN scheduled s ON s.run_id = r.id
+  LEFT JOIN blocked b ON b.run_id = r.id
+  LEFT JOIN LATERAL (
+    SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
+      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
+    UNION ALL
+    SELECT attempt, crashes, fence FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
+    LIMIT 1) q ON true
+  LEFT JOIN trigger g ON g.id = r.trigger
+  LEFT JOIN executor e ON e.incarnation = coalesce(o.incarnation, x.incarnation)`
+
+export interface RunRow {
+  readonly [column: string]: unknown
+  readonly id: number
+  readonly namespace: Namespace
+  readonly task: TaskName
+  readonly lane: Lane.Lane
+  readonly level: Lane.Level
+  readonly payload: string
+  readonly idempotency_key: string | null
+  readonly gate: GateKey | null
+  readonly trigger: TriggerName | null
+  readonly slot: number | null
+  readonly created_at: number
+  readonly due_at: number
+  readonly attempt: number
+  readonly crashes: number
+  readonly fence: number
+  readonly outcome: number | null
+  readonly is_running: boolean
+  readonly is_scheduled: boolean
+  readonly is_blocked: boolean
+  readonly is_cancelling: boolean | null
+  readonly result: string | null
+  readonly failure: string | null
+  readonly claimed_at: number | null
+  readonly finished_at: number | null
+  readonly incarnation: Incarnation | null
+  readonly executor: ExecutorName | null
+}
+
+export const stateOfRow = (row: RunRow): StateName =>
+  row.outcome !== null
+    ? stateOf(row.outcome)
+    : row.is_running
+    ? "Running"
+    : row.is_scheduled
+    ? "Scheduled"
+    : row.is_blocked
+    ? "Blocked"
+    : "Ready"
+
+export const runView = (row: RunRow): RunView => ({
+  id: row.id as RunId,
+  namespace: row.namespace,
+  task: row.task,
+  state: stateOfRow(row),
+  attempt: row.attempt,
+  crashes: row.crashes,
+  fence: row.fence as Fence,
+  lane: row.lane,
+  level: row.level,
+  payload: row.payload,
+  createdAt: at(row.created_at),
+  dueAt: at(row.due_at),
+  ...(row.result !== null && { result: row.result }),
+  ...(row.failure !== null && { failure: decodeFailure(row.failure) }),
+  ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
+  ...(row.gate !== null && { gate: row.gate }),
+  ...(row.trigger !== null && { trigger: row.trigger }),
+  ...(row.slot !== null && { slot: at(row.slot) }),
+  ...(row.incarnation !== null && row.executor !== null && {
+    executor: { incarnation: row.incarnation, name: row.executor },
+  }),
+  ...(row.claimed_at !== null && { claimedAt: at(row.claimed_at) }),
+  ...(row.finished_at !== null && { finishedAt: at(row.finished_at) }),
+  ...(row.is_cancelling === true && { isCancelling: true }),
+})
+
+export interface JournalRow {
+  readonly [column: string]: unknown
+  readonly at: number
+  readonly claimed_at: number | null
+  readonly kind: string
+  readonly attempt: number
+  readonly fence: number
+  readonly detail: string | null
+  readonly failure: string | null
+}
+
+const messageOf = (failure: string | null) =>
+  failure === null ? undefined : decodeFailure(failure).message
+
+/** What happened to a run: its submit, its journal, its grants, its end. */
+export const happenings = (
+  run: RunRow,
+  journal: ReadonlyArray<JournalRow>,
+): ReadonlyArray<RunHappening> => {
+  const happening = (
+    millis: number,
+    kind: string,
+    attempt: number,
+    fence: number,
+    detail?: string | null,
+  ) => ({ millis, kind, attempt, fence, detail })
+  const claimed = (millis: number | null, attempt: number, fence: number) =>
+    millis === null ? [] : [happening(millis, "Claimed", attempt, fence)]
+  return [
+    happening(run.created_at, "Submitted", 0, 0),
+    ...journal.flatMap((each) => [
+      ...claimed(each.claimed_at, each.attempt, each.fence),
+      happening(
+        each.at,
+        each.kind,
+        each.attempt,
+        each.fence,
+        each.detail ?? messageOf(each.failure),
+      ),
+    ]),
+    ...claimed(run.claimed_at, run.attempt, run.fence),
+    ...(run.finished_at === null ? [] : [
+      happening(run.finished_at, stateOfRow(run), run.attempt, run.fence, messageOf(run.failure)),
+    ]),
+  ]
+    .sort((a, b) => a.millis - b.millis)
+    .map(({ attempt, detail, fence, kind, millis }) => ({
+      at: at(millis),
+      kind,
+      attempt,
+      fence: fence as Fence,
+      ...(detail !== undefined && detail !== null && { detail }),
+    }))
+}
+
+export interface ExecutorRow {
+  readonly [column: string]: unknown
+  readonly incarnation: Incarnation
+  readonly name: ExecutorName
+  readonly standing: number
+  readonly capacity: number
+  readonly labels: string
+  readonly tasks: ReadonlyArray<TaskName>
+  readonly held: number
+  readonly joined_at: number
+  readonly beat_at: number
+}
+
+export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorView => ({
+  incarnation: row.incarnation,
+  namespace,
+  name: row.name,
+  standing: standingOf(row.standing),
+  capacity: row.capacity,
+  labels: JSON.parse(row.labels) as Readonly<Record<string, string>>,
+  tasks: row.tasks,
+  held: row.held,
+  joinedAt: at(row.joined_at),
+  beatAt: at(row.beat_at),
+})
+
+export interface TriggerRow {
+  readonly [column: string]: unknown
+  readonly id: TriggerId
+  readonly definition: string
+  readonly revision: number
+  readonly is_paused: boolean
+  readonly cursor: number | null
+}
+
+export const triggerColumns = "id, definition, revision, is_paused, cursor::float8 AS cursor"
+
+export const triggerView = (row: TriggerRow): TriggerView => ({
+  id: row.id,
+  definition: decodeTrigger(row.definition),
+  revision: row.revision,
+  isPaused: row.is_paused,
+  ...(row.cursor !== null && { cursor: row.cursor }),
+})
+
+export interface SlotRow {
+  readonly [column: string]: unknown
+  readonly slot: number
+  readonly through: number
+  readonly outcome: number
+  readonly run: RunId | null
+  readonly reason: string | null
+  readonly lateness: number
+}
+
+export const slotRecord = (row: SlotRow): SlotRecord => ({
+  slot: row.slot,
+  through: row.through,
+  outcome: outcomes[row.outcome]!,
+  latenessMillis: row.lateness,
+  ...(row.run !== null && { run: row.run }),
+  ...(row.reason !== null && { reason: row.reason }),
+})
