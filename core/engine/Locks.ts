@@ -71,8 +71,9 @@ const make = Effect.gen(function* () {
       inTime(lock.acquire(key, options.holder ?? self, ttl)),
       Option.match({
         onNone: () => Effect.void,
-        // Finalizers are uninterruptible by default, which would let a silent store hold us here.
-        onSome: (lease) => lock.release(lease).pipe(inTime, Effect.interruptible, Effect.ignore),
+        // Bounded, or a silent store would hold us here. (Made interruptible, it would not be done
+        // at all by a fiber that is being interrupted, which is when it matters.)
+        onSome: (lease) => lock.release(lease).pipe(inTime, Effect.ignore),
       }),
       { interruptible: true },
     )

@@ -91,13 +91,11 @@ export const make = Effect.fnUntraced(function* (options: {
   let isPumping = false
   const pump = () => {
     if (isPumping) return
-    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
-    isPumping = true
-    let at = 0
-    for (; at < queue.length && carried.size < capacity && monotonic() < freshUntil; at++) {
-      begin(queue[at]!)
+    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next. User
+    // code runs inside `begin`, and may come back by any other way: a grant has left the queue then.
+    while (queue.length > 0 && carried.size < capacity && monotonic() < freshUntil) {
+      begin(queue.shift()!)
     }
-    if (at > 0) queue = queue.slice(at)
     isPumping = false
   }
 
