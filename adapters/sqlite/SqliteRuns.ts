@@ -27,6 +27,8 @@ import * as SqliteRunViews from "./SqliteRunViews.ts"
 
 /** So many runs are written by one step, so that a big submit does not hold up everybody else. */
 const submitBatch = 500
+/** Runs that move one by one, each as `Run.advance` says, do so in steps of so many. */
+const moveBatch = 250
 /** `openGates` looks at so many gates, and at the next ones when it is called again. */
 const gatesBatch = 1000
 
@@ -42,7 +44,16 @@ export const make = (db: Database): RunStorage => {
         ),
         (answers) => answers.flat(),
       ),
-    admit: (gates) => db.write("admit", (tx) => gates.flatMap((gate) => admit(tx, gate))),
+    admit: (gates) =>
+      Effect.map(
+        Effect.forEach(new Set(gates), (gate) =>
+          inSteps(
+            Number.MAX_SAFE_INTEGER,
+            (most) => db.write("admit", (tx) => admit(tx, gate, most)),
+            (admissions) => admissions.length,
+          ), { concurrency: "unbounded" }),
+        (steps) => steps.flat(2),
+      ),
     openGates: (limit) =>
       db.read("openGates", () => {
         const { next, open } = openGates(db, nextGate, limit)
@@ -56,9 +67,33 @@ export const make = (db: Database): RunStorage => {
       db.write("start", (tx) => marks.map(({ fence, run }) => start(tx, incarnation, run, fence))),
     reconcile: (incarnation, known) =>
       db.write("reconcile", (tx) => reconcile(tx, incarnation, known)),
-    promote: (limit) => db.write("promote", (tx) => promote(tx, limit)),
+    promote: (limit) =>
+      Effect.map(
+        inSteps(
+          limit,
+          (most) => db.write("promote", (tx) => promote(tx, most)),
+          ({ promoted }) => promoted,
+        ),
+        (steps) => ({
+          promoted: steps.reduce((sum, { promoted }) => sum + promoted, 0),
+          gates: distinct(steps.flatMap(({ gates }) => gates)),
+          nextInMillis: steps.at(-1)!.nextInMillis,
+        }),
+      ),
     cancel: (run) => db.write("cancel", (tx) => cancel(tx, run)),
-    recover: (limit) => db.write("recover", (tx) => recover(tx, limit)),
+    recover: (limit) =>
+      Effect.map(
+        inSteps(
+          limit,
+          (most) => db.write("recover", (tx) => recover(tx, most)),
+          ({ runs }) => runs.length,
+        ),
+        (steps) => ({
+          lost: steps.flatMap(({ lost }) => lost),
+          runs: steps.flatMap(({ runs }) => runs),
+          freed: distinct(steps.flatMap(({ freed }) => freed)),
+        }),
+      ),
     ...SqliteRunViews.make(db),
   }
 }
@@ -68,6 +103,28 @@ const batches = <A>(all: ReadonlyArray<A>, size: number): ReadonlyArray<Readonly
     ? [all]
     : Array.from({ length: Math.ceil(all.length / size) }, (_, at) =>
       all.slice(at * size, (at + 1) * size))
+
+const distinct = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => [...new Set(values)]
+
+/**
+ * The answers of as many steps as it takes until one had not enough to do, or `limit` is reached:
+ * each is a transaction of its own, so that others come to their turn in between.
+ */
+const inSteps = <A, E>(
+  limit: number,
+  step: (most: number) => Effect.Effect<A, E>,
+  done: (answer: A) => number,
+): Effect.Effect<ReadonlyArray<A>, E> =>
+  Effect.gen(function* () {
+    const answers: Array<A> = []
+    for (let left = limit;;) {
+      const most = Math.min(left, moveBatch)
+      const answer = yield* step(most)
+      answers.push(answer)
+      left -= done(answer)
+      if (left <= 0 || done(answer) < most) return answers
+    }
+  })
 
 const submit = (tx: Transaction, spec: RunSpec): Submitted => {
   if (spec.idempotencyKey === undefined) return { _tag: "Submitted", ...add(tx, spec), isNew: true }
@@ -113,14 +170,11 @@ export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.
   whenFull: gate_when_full!,
 })
 
-/** One step decides about at most so many runs of a gate; the sweep finds it still open. */
-const admissionsMax = 500
-
-const admit = (tx: Transaction, gate: GateKey): ReadonlyArray<Admission> => {
+const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admission> => {
   const { db } = tx
   const admissions: Array<Admission> = []
   let holders: Array<RunId> | undefined
-  while (admissions.length < admissionsMax) {
+  while (admissions.length < most) {
     const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
     if (waiting === undefined) break
     const row = rowOf(db, waiting.run)!
