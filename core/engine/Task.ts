@@ -169,20 +169,26 @@ export const make = <
     })) as never
 
   const answer = (value: S["Type"]) =>
-    Effect.fromResult(Result.mapError(json.success.encode(value), (reason): Unsuccessful => ({
-      failure: {
-        tag: "ResultRefused",
-        message: `the handler's result does not fit the task's success schema: ${reason}`,
-      },
-      isAnswer: true,
-    })))
+    Effect.fromResult(Result.mapError(
+      Result.flatMap(
+        Result.mapError(
+          json.success.encode(value),
+          (reason) => `it does not fit the task's success schema: ${reason}`,
+        ),
+        bounded,
+      ),
+      (reason): Unsuccessful => ({
+        failure: { tag: "ResultRefused", message: `the handler's result was refused: ${reason}` },
+        isAnswer: true,
+      }),
+    ))
 
   const unsuccessful = (cause: Cause.Cause<E["Type"]>): Effect.Effect<never, Unsuccessful> => {
     // An interruption from outside has its own report, which the executor makes.
     if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     const declared = Cause.findErrorOption(cause)
     if (Option.isSome(declared)) {
-      const encoded = json.error.encode(declared.value)
+      const encoded = Result.flatMap(json.error.encode(declared.value), bounded)
       if (Result.isSuccess(encoded)) {
         return Effect.fail({
           failure: { ...failureOf(declared.value), error: encoded.success },
@@ -293,6 +299,15 @@ const jsonCodec = <A extends Kept>(schema: A) => {
       Result.map(toResult(encodeExit(value)), (encoded) => JSON.stringify(encoded)),
   }
 }
+
+const resultLengthMax = 1024 * 1024
+
+/** A result travels with others in one message, and is kept: it has a bound as a payload has. */
+const bounded = (text: string): Result.Result<string, string> =>
+  text.length <= resultLengthMax ? Result.succeed(text) : Result.fail(
+    `its JSON has ${text.length} characters, more than ${resultLengthMax}; keep it elsewhere ` +
+      "and answer where it is",
+  )
 
 const toResult = <A>(exit: Exit.Exit<A, unknown>): Result.Result<A, string> =>
   Exit.isSuccess(exit)

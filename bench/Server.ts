@@ -1,0 +1,98 @@
+/**
+ * The PostgreSQL that every system is measured on, and an empty database of it for each trial, so
+ * that no trial inherits another one's bloat. `BELFRY_BENCH_DATABASE_URL` names an existing server.
+ */
+import { PgConnection } from "@effect/sql-pg"
+import { Config, Context, Effect, Layer, Redacted, type Scope } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { Place } from "./System.ts"
+
+export interface Facts {
+  readonly version: string
+  readonly settings: Readonly<Record<string, string>>
+}
+
+export class Server extends Context.Service<Server, {
+  readonly facts: Facts
+  /** An empty database and an empty folder, gone when the scope ends. */
+  readonly place: Effect.Effect<Place, unknown, Scope.Scope>
+  /** Puts a filled database in order, so that no trial pays for its own filling. */
+  readonly settle: (place: Place) => Effect.Effect<void, unknown>
+  /** Bytes of write-ahead log ever written. */
+  readonly walBytes: Effect.Effect<number, unknown>
+}>()("belfry/bench/Server") {}
+
+const named = [
+  "shared_buffers",
+  "fsync",
+  "synchronous_commit",
+  "full_page_writes",
+  "data_checksums",
+  "wal_level",
+  "max_wal_size",
+  "autovacuum",
+  "max_connections",
+  "jit",
+]
+
+const makeServer = Effect.fnUntraced(function* (url: string) {
+  const admin = yield* PgConnection.make({ url: Redacted.make(url) })
+  const { rows: facts } = yield* admin.query(
+    "SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY ($1::text[])",
+    [[...named, "server_version"]],
+  )
+  const settings = Object.fromEntries(
+    facts.map((row) => [String(row["name"]), String(row["value"])]),
+  )
+  const { server_version: version = "unknown", ...others } = settings
+  if (others["fsync"] !== "on" || others["synchronous_commit"] !== "on") {
+    return yield* Effect.fail(
+      new Error("a server with fsync or synchronous_commit off proves little"),
+    )
+  }
+  let count = 0
+  return Server.of({
+    facts: { version, settings: others },
+    place: Effect.gen(function* () {
+      const name = `belfry_bench_${process.pid}_${count++}`
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-bench-"))),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
+      )
+      yield* Effect.acquireRelease(
+        admin.query(`CREATE DATABASE ${name}`),
+        // The plain statement waits for sessions that are just closing; force is for stuck ones.
+        () =>
+          admin.query(`DROP DATABASE ${name}`).pipe(
+            Effect.catch(() => admin.query(`DROP DATABASE ${name} WITH (FORCE)`)),
+            Effect.ignore,
+          ),
+      )
+      const databaseUrl = new URL(url)
+      databaseUrl.pathname = `/${name}`
+      return { databaseUrl: databaseUrl.href, folder }
+    }),
+    settle: ({ databaseUrl }) =>
+      Effect.scoped(Effect.gen(function* () {
+        const connection = yield* PgConnection.make({
+          url: Redacted.make(databaseUrl),
+        })
+        yield* connection.query("VACUUM (ANALYZE)")
+        yield* connection.query("CHECKPOINT")
+      })),
+    walBytes: Effect.map(
+      admin.query("SELECT (pg_current_wal_lsn() - '0/0')::float8 AS bytes"),
+      ({ rows }) => Number(rows[0]?.["bytes"]),
+    ),
+  })
+})
+
+const configured = Config.String("BELFRY_BENCH_DATABASE_URL").pipe(
+  Effect.mapError(() =>
+    new Error("set BELFRY_BENCH_DATABASE_URL to a PostgreSQL server where databases may be created")
+  ),
+)
+
+export const layer = Layer.effect(Server, Effect.flatMap(configured, makeServer))

@@ -1,0 +1,122 @@
+/** The command line: one command per question, the table or the document on standard output. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Console, Effect } from "effect"
+import { Command, Flag } from "effect/cli"
+import * as Blocking from "./questions/blocking.ts"
+import * as Claims from "./questions/claims.ts"
+import * as Report from "./Report.ts"
+import * as Server from "./Server.ts"
+import type { Load } from "./System.ts"
+import { pick } from "./systems/mod.ts"
+import { runAll, subjects as subjectsOf } from "./Trial.ts"
+
+const wordsOf = (text: string): ReadonlyArray<string> =>
+  text.split(",").map((word) => word.trim()).filter((word) => word !== "")
+
+const words = (name: string, fallback: string) =>
+  Flag.String(name).pipe(Flag.withDefault(fallback), Flag.map(wordsOf))
+
+const counts = (name: string, fallback: string) =>
+  Flag.String(name).pipe(
+    Flag.withDefault(fallback),
+    Flag.mapTryCatch(
+      (text) =>
+        wordsOf(text).map((word) => {
+          const count = Number(word)
+          if (!Number.isInteger(count) || count < 1) throw new Error(word)
+          return count
+        }),
+      () => `--${name} takes whole numbers above 0, separated by commas`,
+    ),
+  )
+
+const common = {
+  json: Flag.Boolean("json").pipe(
+    Flag.withDefault(false),
+    Flag.withDescription("Print one JSON document instead of the table"),
+  ),
+  systems: words("systems", "").pipe(
+    Flag.withDescription(
+      "Only these, as in graphile-worker,raw-sql:limit; all when empty",
+    ),
+  ),
+  repetitions: Flag.Int("repetitions").pipe(Flag.withDefault(3)),
+  patience: Flag.Int("patience").pipe(
+    Flag.withDefault(120),
+    Flag.withDescription("Seconds after which a trial is cut short"),
+  ),
+}
+
+interface Common {
+  readonly json: boolean
+  readonly systems: ReadonlyArray<string>
+  readonly repetitions: number
+  readonly patience: number
+}
+
+const ask = Effect.fnUntraced(function* (
+  question: string,
+  { json, patience, repetitions, systems }: Common,
+  loads: ReadonlyArray<Load>,
+  notes: ReadonlyArray<string>,
+) {
+  const picked = yield* Effect.try({
+    try: () => pick(systems),
+    catch: (error) => error,
+  })
+  const { remarks, subjects } = subjectsOf(picked, loads)
+  const settings = { repetitions, patience }
+  const { facts } = yield* Server.Server
+  const trials = yield* runAll(subjects, settings)
+  const report = Report.make(question, subjects, trials, settings, facts, [
+    ...notes,
+    ...remarks,
+  ])
+  yield* Console.log(
+    json ? JSON.stringify(report, null, 2) : Report.table(report),
+  )
+}, Effect.provide(Server.layer))
+
+const claims = Command.make(
+  "claims",
+  {
+    ...common,
+    jobs: Flag.Int("jobs").pipe(Flag.withDefault(100_000)),
+    lanes: counts("lanes", "1,16"),
+  },
+  (flags) => ask("claims", flags, Claims.loads(flags.jobs, flags.lanes), []),
+).pipe(
+  Command.withDescription(
+    "Jobs claimed and completed durably per second by one process",
+  ),
+)
+
+const blocking = Command.make(
+  "blocking",
+  {
+    ...common,
+    jobs: Flag.Int("jobs").pipe(Flag.withDefault(20_000)),
+    keys: counts("keys", "1,100,10000"),
+    places: Flag.Int("places").pipe(Flag.withDefault(4)),
+  },
+  (flags) =>
+    ask(
+      "blocking",
+      flags,
+      Blocking.loads(flags.jobs, flags.keys, flags.places),
+      Blocking.remarks,
+    ),
+).pipe(
+  Command.withDescription(
+    "The same under fifo and concurrent(n), with few and many keys",
+  ),
+)
+
+Command.make("bench").pipe(
+  Command.withDescription("One question a command, in one run with the peers"),
+  Command.withSubcommands([claims, blocking]),
+  Command.run({ version: "0.1.0" }),
+  Effect.provide(NodeServices.layer),
+  NodeRuntime.runMain,
+)

@@ -1,0 +1,66 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Blocking from "./Blocking.ts"
+import { Namespace } from "./Namespace.ts"
+import { TaskName } from "./Task.ts"
+
+const namespace = Namespace.make("shop")
+const task = TaskName.make("charge")
+const gate = (blocking: Blocking.Blocking, key?: string) =>
+  Blocking.gate(namespace, task, blocking, key)
+
+describe("Blocking.gate", () => {
+  it("has as many places as the policy says", () => {
+    assert.deepInclude(gate(Blocking.fifo), { places: 1, whenFull: "wait" })
+    assert.deepInclude(gate(Blocking.discard), { places: 1, whenFull: "discard" })
+    assert.deepInclude(gate(Blocking.concurrent(7)), { places: 7, whenFull: "wait" })
+  })
+  it("is one per task, or per task and key", () => {
+    const keys = [
+      gate(Blocking.fifo).key,
+      gate(Blocking.fifo, "a").key,
+      gate(Blocking.fifo, "b").key,
+      gate(Blocking.fifo, "").key,
+      gate(Blocking.fifo, "a:b").key,
+      Blocking.gate(namespace, TaskName.make("other"), Blocking.fifo, undefined).key,
+      Blocking.gate(Namespace.make("other"), task, Blocking.fifo, undefined).key,
+    ]
+    assert.strictEqual(new Set(keys).size, keys.length)
+    assert.strictEqual(gate(Blocking.concurrent(3), "a").key, gate(Blocking.fifo, "a").key)
+  })
+})
+
+describe("Blocking.decide", () => {
+  it("admits while there is a place", () => {
+    for (const blocking of [Blocking.fifo, Blocking.discard, Blocking.concurrent(3)]) {
+      const { places } = gate(blocking)
+      for (let holders = 0; holders < places; holders++) {
+        assert.strictEqual(Blocking.decide(gate(blocking), holders), "admit")
+      }
+    }
+  })
+  it("waits or discards when there is none, also when there are more holders than places", () => {
+    for (const more of [0, 1, 5]) {
+      assert.strictEqual(Blocking.decide(gate(Blocking.fifo), 1 + more), "wait")
+      assert.strictEqual(Blocking.decide(gate(Blocking.discard), 1 + more), "discard")
+      assert.strictEqual(Blocking.decide(gate(Blocking.concurrent(3)), 3 + more), "wait")
+    }
+  })
+})
+
+describe("Blocking", () => {
+  it("is data: it survives being stored", () => {
+    for (const blocking of [Blocking.fifo, Blocking.discard, Blocking.concurrent(3)]) {
+      const stored = JSON.stringify(Schema.encodeSync(Blocking.Blocking)(blocking))
+      const read = Schema.decodeUnknownSync(Blocking.Blocking)(JSON.parse(stored))
+      assert.deepStrictEqual(read, blocking)
+    }
+  })
+  it("has a bounded limit", () => {
+    for (const limit of [0, -1, 1.5, 100_001, Number.POSITIVE_INFINITY]) {
+      assert.throws(() =>
+        Schema.decodeUnknownSync(Blocking.Blocking)({ _tag: "Concurrent", limit })
+      )
+    }
+  })
+})

@@ -1,0 +1,77 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Lane from "./Lane.ts"
+import { Namespace } from "./Namespace.ts"
+import { TaskName } from "./Task.ts"
+
+const place = (level: Lane.Level, rank: number, run = 1): Lane.Place => ({ level, rank, run })
+const now = 1_000_000
+
+describe("Lane.order", () => {
+  const order = Lane.order(now)
+  const isBefore = (a: Lane.Place, b: Lane.Place) => {
+    assert.isBelow(order(a, b), 0)
+    assert.isAbove(order(b, a), 0)
+  }
+
+  it("puts the better level first, while nobody is overdue", () => {
+    isBefore(place(0, now + 900), place(1, now + 10))
+    isBefore(place(1, now + 900), place(2, now + 10))
+  })
+  it("puts the earlier rank first within a level, then the earlier run", () => {
+    isBefore(place(1, now + 10, 2), place(1, now + 11, 1))
+    isBefore(place(1, now + 10, 1), place(1, now + 10, 2))
+  })
+  it("puts what is overdue before what is not, and among those the earlier rank", () => {
+    isBefore(place(2, now), place(0, now + 1))
+    isBefore(place(2, now - 5), place(0, now - 4))
+    isBefore(place(0, now - 5, 1), place(2, now - 5, 2))
+  })
+  it("is an order: total and transitive", () => {
+    const places: Array<Lane.Place> = []
+    for (const level of Lane.levels) {
+      for (const rank of [now - 2, now - 1, now, now + 1, now + 2]) {
+        places.push(place(level, rank, places.length), place(level, rank, places.length + 1))
+      }
+    }
+    const sign = (a: Lane.Place, b: Lane.Place) => Math.sign(order(a, b))
+    for (const a of places) {
+      assert.strictEqual(order(a, a), 0)
+      for (const b of places) {
+        assert.strictEqual(sign(a, b), -sign(b, a) + 0)
+        if (a.run !== b.run) assert.notStrictEqual(order(a, b), 0)
+        for (const c of places) {
+          if (order(a, b) < 0 && order(b, c) < 0) assert.isBelow(order(a, c), 0)
+        }
+      }
+    }
+  })
+  it("lets an urgent run never wait for one that became ready later", () => {
+    for (const level of Lane.levels) {
+      for (const later of [0, 1, 1000]) {
+        const urgent = place(0, Lane.rank(now, 0), 1)
+        const other = place(level, Lane.rank(now + later, level), 2)
+        for (const at of [now, now + 60_000, now + 3_600_000]) {
+          assert.isBelow(Lane.order(at)(urgent, other), 0)
+        }
+      }
+    }
+  })
+  it("lets nobody wait for ever: a low run goes before those ready after its patience", () => {
+    const low = place(2, Lane.rank(now, 2), 1)
+    const after = now + Lane.patienceMillis[2]
+    for (const level of Lane.levels) {
+      const other = place(level, Lane.rank(after + 1, level), 2)
+      assert.isBelow(Lane.order(after + 2)(low, other), 0)
+    }
+  })
+})
+
+describe("Lane.ofTask", () => {
+  it("is different for each namespace and task", () => {
+    const names = [["a", "b"], ["a", "b2"], ["a.b", "c"], ["a", "b.c"]] as const
+    const lanes = names.map(([namespace, task]) =>
+      Lane.ofTask(Namespace.make(namespace), TaskName.make(task))
+    )
+    assert.strictEqual(new Set(lanes).size, names.length)
+  })
+})

@@ -1,0 +1,56 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Schema } from "effect"
+import * as Retry from "./Retry.ts"
+
+const chances = [0, 0.25, 0.5, 0.999999]
+
+describe("Retry.delayAfter", () => {
+  it("grows from the first delay up to the cap", () => {
+    const policy = { attempts: 8, delayMillis: 1000, growth: 2, capMillis: 10_000, jitter: 0 }
+    const delays = [1, 2, 3, 4, 5, 6, 7].map((failures) => Retry.delayAfter(policy, failures, 0.5))
+    assert.deepStrictEqual(delays, [1000, 2000, 4000, 8000, 10_000, 10_000, 10_000])
+  })
+  it("is none after the last attempt allowed", () => {
+    assert.isUndefined(Retry.delayAfter(Retry.none, 1, 0))
+    const policy = Retry.exponential({ attempts: 3 })
+    assert.isDefined(Retry.delayAfter(policy, 2, 0))
+    assert.isUndefined(Retry.delayAfter(policy, 3, 0))
+    assert.isUndefined(Retry.delayAfter(policy, 4, 0))
+  })
+  it("is never shorter than the policy says, and longer by its jitter at most", () => {
+    const policy = { attempts: 9, delayMillis: 333, growth: 1.7, capMillis: 5000, jitter: 0.3 }
+    for (let failures = 1; failures < 9; failures++) {
+      const plain = Math.min(333 * 1.7 ** (failures - 1), 5000)
+      for (const chance of chances) {
+        const delay = Retry.delayAfter(policy, failures, chance)!
+        assert.isAtLeast(delay, plain)
+        assert.isAtMost(delay, Math.ceil(plain * 1.3))
+        assert.isTrue(Number.isInteger(delay))
+      }
+    }
+  })
+  it("is the first delay at least, also under a smaller cap", () => {
+    const policy = { attempts: 3, delayMillis: 5000, growth: 2, capMillis: 100, jitter: 0 }
+    assert.strictEqual(Retry.delayAfter(policy, 1, 0), 5000)
+    assert.strictEqual(Retry.delayAfter(policy, 2, 0), 5000)
+  })
+  it("is none at all for a policy without delay", () => {
+    const policy = { attempts: 3, delayMillis: 0, growth: 1, capMillis: 0, jitter: 1 }
+    for (const chance of chances) assert.strictEqual(Retry.delayAfter(policy, 1, chance), 0)
+  })
+  it("stays a number that can be stored, at the bounds of every field", () => {
+    const policy = {
+      attempts: 1000,
+      delayMillis: 86_400_000,
+      growth: 10,
+      capMillis: 7 * 86_400_000,
+      jitter: 1,
+    }
+    assert.deepStrictEqual(Schema.decodeUnknownSync(Retry.Retry)(policy), policy)
+    for (const failures of [1, 2, 400, 999]) {
+      const delay = Retry.delayAfter(policy, failures, 0.999999)!
+      assert.isTrue(Number.isSafeInteger(delay), `${failures}: ${delay}`)
+      assert.isAtMost(delay, 14 * 86_400_000)
+    }
+  })
+})
