@@ -278,7 +278,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     Effect.forkScoped,
   )
 
-  /** Waits for runs to end and their reports to be sent; then interrupts them and waits a little. */
+  /**
+   * Waits for runs to end and their reports to be sent; then interrupts them and waits a little.
+   *
+   * It is bounded, and so may be part of a finalizer as it is. An interruptible finalizer would not
+   * run at all when the program was interrupted, as by Control-C.
+   */
   const finish = (isFinished: () => boolean, giveBack: () => void) =>
     Effect.gen(function* () {
       const finished = Effect.gen(function* () {
@@ -287,7 +292,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       if (Option.isSome(yield* Effect.timeoutOption(finished, drainTimeout))) return
       giveBack()
       yield* Effect.timeoutOption(finished, "2 seconds")
-    }).pipe(Effect.interruptible)
+    })
 
   // Finalizers run in the opposite order of their making, so the loops still live in this one.
   yield* Effect.addFinalizer(() =>
@@ -302,7 +307,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       )
       yield* Fiber.interrupt(lives)
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
-    }).pipe(Effect.interruptible)
+    })
   )
 
   return Executor.of({
