@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ["{core,adapters,cluster,cli,bench}/**/*.test.ts", "*.test.ts"],
     exclude: ["**/node_modules/**"],
+    globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

@@ -72,7 +72,9 @@ export const start: (
   "LocalServer.start",
 )(
   function* (options: Options = {}) {
-    const place = yield* options.folder === undefined ? temporary : persistent(options.folder)
+    const place = yield* options.folder === undefined
+      ? temporary
+      : persistent(options.folder, options.settings)
     yield* untilFree(place)
     return yield* launch(place, options)
   },
@@ -90,8 +92,10 @@ interface Place {
 
 const temporary = Effect.gen(function* () {
   const binaries = yield* Files.binaries
-  const parent = Files.temporaryFolder()
-  const account = Files.accountFor(parent)
+  const { parent, account } = yield* Files.attempt("find the temporary folder", () => {
+    const parent = Files.temporaryFolder()
+    return { parent, account: Files.accountFor(parent) }
+  })
   const folder = yield* Effect.acquireRelease(
     Files.attempt("make a temporary folder", () => {
       removeLeftovers(parent)
@@ -119,11 +123,11 @@ const removeLeftovers = (parent: string) => {
   }
 }
 
-const persistent = Effect.fnUntraced(function* (given: string) {
+const persistent = Effect.fnUntraced(function* (given: string, settings: Settings = {}) {
   const folder = resolve(given)
   const data = join(folder, "data")
   const binaries = yield* Files.binaries
-  const account = Files.accountFor(folder)
+  const account = yield* Files.attempt(`look at ${folder}`, () => Files.accountFor(folder))
   yield* mayEnter(dirname(folder), account)
 
   if (!fs.existsSync(data)) {
@@ -133,11 +137,13 @@ const persistent = Effect.fnUntraced(function* (given: string) {
       Files.give(making, account)
     }).pipe(
       Effect.andThen(fill(making, binaries, account)),
-      Effect.andThen(Files.run(
-        binaries.initdb,
-        ["--sync-only", `--pgdata=${join(making, "data")}`],
-        { account },
-      )),
+      Effect.andThen(
+        settings["fsync"] === "off" ? Effect.void : Files.run(
+          binaries.initdb,
+          ["--sync-only", `--pgdata=${join(making, "data")}`],
+          { account },
+        ),
+      ),
       Effect.andThen(Files.attempt(`make ${folder}`, () => {
         try {
           fs.renameSync(making, folder)

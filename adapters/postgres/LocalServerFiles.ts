@@ -217,8 +217,8 @@ const findPackage = Effect.suspend(() => {
 /** The folder for what is made once; nobody else may have had a hand in it, since we run it. */
 const cacheFolder = Effect.suspend(() => {
   const uid = process.getuid?.()
-  const folder = join(temporaryFolder(), `belfry-postgres-${uid}`)
   return attempt("make a folder for PostgreSQL", () => {
+    const folder = join(temporaryFolder(), `belfry-postgres-${uid}`)
     fs.mkdirSync(folder, { recursive: true, mode: 0o755 })
     const { uid: owner, mode } = fs.lstatSync(folder)
     if (owner !== uid || (mode & 0o022) !== 0 || !fs.lstatSync(folder).isDirectory()) {

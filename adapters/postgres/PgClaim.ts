@@ -238,7 +238,7 @@ const roundUp = (count: number): number => {
 
 const statements = new Map<number, string>()
 
-const claimStatement = (lanes: number): string => {
+export const claimStatement = (lanes: number): string => {
   const size = lanes > mergedMax ? Infinity : roundUp(lanes)
   const known = statements.get(size)
   if (known !== undefined) return known
@@ -255,24 +255,29 @@ const nowOfGuard = "(SELECT ms FROM guard)"
 
 /**
  * The level and lane, as one number, of each of the first runs: those overdue by rank, then level by
- * level. Each branch is in order as its index is, so the merges read no more than they return.
+ * level. Each branch is in the order of its index, so the merges read no more than they return. Runs
+ * of the first level are overdue as soon as they are ready; should the clock have been set back, the
+ * others still come in the right place, after those overdue and before those of the next level.
  */
 const mergedHeads = (lanes: number): string => {
-  const heads = (level: Lane.Level, when: string) =>
+  const [first, ...others] = Lane.levels
+  const heads = (level: Lane.Level, condition: string) =>
     Array.from(
       { length: lanes },
       (_, nth) =>
-        `SELECT ${nth * Lane.levels.length + level} AS pair, rank, run_id FROM ready
-       WHERE lane = ${
-          laneParam(nth)
-        } AND level = ${level}::smallint AND rank ${when} ${nowOfGuard}`,
+        `(SELECT ${nth * Lane.levels.length + level} AS pair, rank, run_id FROM ready
+          WHERE lane = ${laneParam(nth)} AND level = ${level}::smallint ${condition}
+          ORDER BY rank, run_id)`,
     )
   const merged = (branches: ReadonlyArray<string>) =>
-    `(SELECT pair FROM (${branches.join("\n UNION ALL ")}) heads ORDER BY rank, run_id LIMIT $4)`
+    `(SELECT pair FROM (${branches.join(" UNION ALL ")}) heads ORDER BY rank, run_id LIMIT $4)`
   return [
-    merged(Lane.levels.flatMap((level) => heads(level, "<="))),
-    ...Lane.levels.map((level) => merged(heads(level, ">"))),
-  ].join("\n UNION ALL ")
+    merged([
+      ...heads(first!, ""),
+      ...others.flatMap((level) => heads(level, `AND rank <= ${nowOfGuard}`)),
+    ]),
+    ...others.map((level) => merged(heads(level, `AND rank > ${nowOfGuard}`))),
+  ].join(" UNION ALL ")
 }
 
 const sortedHeads = `

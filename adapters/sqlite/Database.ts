@@ -124,6 +124,7 @@ export class Database {
   >()
   readonly wanted = Latch.makeUnsafe()
   private readonly statements = new Map<string, StatementSync>()
+  private readonly tupled = new Map<string, StatementSync>()
   private readonly kinds = new Map<string, number>()
   private readonly lanes = new Map<string, number>()
   private pending: Array<Command> = []
@@ -156,6 +157,17 @@ export class Database {
 
   all<A = Row>(sql: string, ...values: ReadonlyArray<Value>): Array<A> {
     return this.prepare(sql).all(...values) as Array<A>
+  }
+
+  /** Rows as arrays of their columns, which for many rows costs half of what objects do. */
+  tuples<A extends ReadonlyArray<unknown>>(sql: string, ...values: ReadonlyArray<Value>): Array<A> {
+    let statement = this.tupled.get(sql)
+    if (statement === undefined) {
+      statement = this.sqlite.prepare(sql)
+      statement.setReturnArrays(true)
+      this.tupled.set(sql, statement)
+    }
+    return statement.all(...values) as unknown as Array<A>
   }
 
   /** The number of a task, made if there is none; only within a transaction. */
@@ -309,6 +321,7 @@ export class Database {
     this.isClosed = true
     this.giveUp(closed)
     this.statements.clear()
+    this.tupled.clear()
     this.sqlite.close()
   }
 }

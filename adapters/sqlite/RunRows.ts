@@ -200,7 +200,7 @@ const quit = ({ db }: Transaction, row: RunRow): void => {
   }
 }
 
-export const insertOutcome = `
+const insertOutcome = `
   INSERT INTO outcome (run, kind, state, attempt, crashes, fence, settled, is_careful, incarnation,
     claimed_at, due_at, finished_at, result, failure)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`

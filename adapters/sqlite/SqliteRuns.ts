@@ -21,7 +21,7 @@ import type {
   Submitted,
 } from "../../core/services/RunStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, insertOutcome, move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
 import * as SqliteRunViews from "./SqliteRunViews.ts"
 
@@ -166,50 +166,50 @@ const openGates = (
   return { next: last, open }
 }
 
-// ── claim and settle: the hot path ──
-
 const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" => {
   const { incarnation, isAgain, lanes, limit, loop, reports, round } = request
   const standing = standingOf(tx, incarnation)
   if (standing !== "live" && standing !== "draining") return "Lost"
   const { freed, settled } = settleAll(tx, incarnation, reports)
   if (isAgain) {
-    const again = tx.db.all<GrantRow>(grantsOfRound, incarnation, loop, round)
+    const again = tx.db.tuples<GrantRow>(grantsOfRound, incarnation, loop, round)
     if (again.length > 0) return { settled, grants: again.map(grantOf), freed }
   }
   const grants = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
   return { settled, grants, freed }
 }
 
-interface GrantRow {
-  readonly run: RunId
-  readonly kind: number
-  readonly fence: Fence
-  readonly namespace: string
-  readonly task: string
-  readonly attempt: number
-  readonly crashes: number
-  readonly is_careful: number
-  readonly payload: string
-  readonly idempotency_key: string | null
-  readonly slot: number | null
-}
+type GrantRow = readonly [
+  run: RunId,
+  fence: Fence,
+  kind: number,
+  namespace: string,
+  task: string,
+  attempt: number,
+  crashes: number,
+  isCareful: number,
+  payload: string,
+  idempotencyKey: string | null,
+  slot: number | null,
+]
 
 const grantsOfRound = `
-  SELECT lease.run, lease.kind, lease.fence, kind.namespace, kind.task, lease.attempt,
+  SELECT lease.run, lease.fence, lease.kind, kind.namespace, kind.task, lease.attempt,
     lease.crashes, lease.is_careful, run.payload, run.idempotency_key, run.slot
   FROM lease JOIN run ON run.id = lease.run JOIN kind ON kind.id = lease.kind
   WHERE lease.incarnation = ? AND lease.loop = ? AND lease.round = ?
   ORDER BY lease.run`
 
-const candidates = `
-  SELECT rank, run FROM ready WHERE lane = ? AND level = ? ORDER BY rank, run LIMIT ?`
+const placesOf =
+  "SELECT rank, run FROM ready WHERE lane = ? AND level = ? ORDER BY rank, run LIMIT ?"
 
-/** Running + Ready's cell Claim: the attempt and the fence rise by one. Those up to a place. */
+const placeAt = `
+  SELECT rank, run FROM ready WHERE lane = ? AND level = ? ORDER BY rank, run LIMIT 1 OFFSET ?`
+
+/** The cell Claim of Ready: attempt and fence rise by one. Of a level of a lane, up to a place. */
 const grantsUpTo = `
-  SELECT ready.run, ready.kind, ready.fence + 1 AS fence, kind.namespace, kind.task,
-    ready.attempt + 1 AS attempt, ready.crashes, ready.is_careful, run.payload,
-    run.idempotency_key, run.slot
+  SELECT ready.run, ready.fence + 1, ready.kind, kind.namespace, kind.task, ready.attempt + 1,
+    ready.crashes, ready.is_careful, run.payload, run.idempotency_key, run.slot
   FROM ready CROSS JOIN run ON run.id = ready.run CROSS JOIN kind ON kind.id = ready.kind
   WHERE ready.lane = ? AND ready.level = ? AND (ready.rank, ready.run) <= (?, ?)
   ORDER BY ready.rank, ready.run`
@@ -223,15 +223,18 @@ const leaseUpTo = `
 
 const deleteUpTo = "DELETE FROM ready WHERE lane = ? AND level = ? AND (rank, run) <= (?, ?)"
 
+/** A level of a lane in which runs wait. */
 interface Queue {
   readonly lane: number
   readonly level: Lane.Level
-  readonly places: ReadonlyArray<Lane.Place>
-  /** How many of its places win. */
-  wins: number
 }
 
-/** The first of each level of each lane are merged; from each the winners are a front. */
+/** A front of a queue: all up to a place. */
+interface Front extends Queue {
+  readonly rank: number
+  readonly run: number
+}
+
 const grant = (
   tx: Transaction,
   { incarnation, loop, round }: ClaimRequest,
@@ -239,63 +242,90 @@ const grant = (
   limit: number,
 ): ReadonlyArray<Grant> => {
   const { db, now } = tx
+  const queues = queuesOf(db, lanes)
+  const { fronts, order } = queues.length === 1
+    ? { fronts: [frontOf(db, queues[0]!, limit)], order: undefined }
+    : merged(db, queues, limit, now)
+  const granted: Array<GrantRow> = []
+  for (const { lane, level, rank, run } of fronts) {
+    const rows = db.tuples<GrantRow>(grantsUpTo, lane, level, rank, run)
+    db.run(leaseUpTo, incarnation, loop, round, now, lane, level, rank, run)
+    db.run(deleteUpTo, lane, level, rank, run)
+    for (const row of rows) {
+      tx.tally(row[2], "Ready", -1)
+      tx.tally(row[2], "Running", 1)
+      granted.push(row)
+    }
+  }
+  if (order !== undefined) granted.sort(([a], [b]) => order.get(a)! - order.get(b)!)
+  return granted.map(grantOf)
+}
+
+const queuesOf = (db: Database, lanes: ReadonlyArray<Lane.Lane>): ReadonlyArray<Queue> => {
   const queues: Array<Queue> = []
   for (const name of new Set(lanes)) {
     const lane = db.laneOf(name)
     for (const level of Lane.levels) {
-      const first = db.all<{ rank: number; run: number }>(candidates, lane, level, limit)
-      if (first.length === 0) continue
-      const places = first.map(({ rank, run }) => ({ level, rank, run }))
-      queues.push({ lane, level, places, wins: places.length })
+      if (db.get(placeAt, lane, level, 0) !== undefined) queues.push({ lane, level })
     }
   }
-  const winners = queues.length > 1 ? merge(queues, limit, now) : undefined
-  const granted: Array<GrantRow> = []
-  for (const { lane, level, places, wins } of queues) {
-    if (wins === 0) continue
-    const { rank, run } = places[wins - 1]!
-    const rows = db.all<GrantRow>(grantsUpTo, lane, level, rank, run)
-    db.run(leaseUpTo, incarnation, loop, round, now, lane, level, rank, run)
-    db.run(deleteUpTo, lane, level, rank, run)
-    for (const { kind } of rows) {
-      tx.tally(kind, "Ready", -1)
-      tx.tally(kind, "Running", 1)
-    }
-    granted.push(...rows)
-  }
-  if (winners !== undefined) {
-    granted.sort((a, b) => winners.get(a.run)! - winners.get(b.run)!)
-  }
-  return granted.map(grantOf)
+  return queues
 }
 
-/** Sets how many of each queue win; the place of each winner in the order of all. */
-const merge = (
+const frontOf = (db: Database, { lane, level }: Queue, limit: number): Front => {
+  const last = db.get<{ rank: number; run: number }>(placeAt, lane, level, limit - 1) ??
+    { rank: Number.MAX_SAFE_INTEGER, run: Number.MAX_SAFE_INTEGER }
+  return { lane, level, ...last }
+}
+
+/** Of each queue the first are taken to the merge; the winners of each are a front of it. */
+const merged = (
+  db: Database,
   queues: ReadonlyArray<Queue>,
   limit: number,
   now: number,
-): ReadonlyMap<number, number> => {
+): { readonly fronts: ReadonlyArray<Front>; readonly order: ReadonlyMap<number, number> } => {
   const order = Lane.order(now)
-  const all = queues.flatMap((queue) => queue.places.map((place) => ({ queue, place })))
-    .sort((a, b) => order(a.place, b.place))
-    .slice(0, limit)
-  for (const queue of queues) queue.wins = 0
-  for (const { queue } of all) queue.wins++
-  return new Map(all.map(({ place }, at) => [place.run, at]))
+  const winners = queues.flatMap((queue) =>
+    db.tuples<[rank: number, run: number]>(placesOf, queue.lane, queue.level, limit)
+      .map(([rank, run]) => ({ queue, rank, run, level: queue.level }))
+  ).sort(order).slice(0, limit)
+  const fronts = new Map<Queue, Front>()
+  for (const { queue, rank, run } of winners) fronts.set(queue, { ...queue, rank, run })
+  return {
+    fronts: [...fronts.values()],
+    order: new Map(winners.map(({ run }, at) => [run, at])),
+  }
 }
 
-const grantOf = (row: GrantRow): Grant => ({
-  run: row.run,
-  fence: row.fence,
-  namespace: row.namespace as Grant["namespace"],
-  task: row.task as Grant["task"],
-  attempt: row.attempt,
-  crashes: row.crashes,
-  isCareful: row.is_careful === 1,
-  payload: row.payload,
-  ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
-  ...(row.slot !== null && { slot: row.slot }),
+const grantOf = (
+  [
+    run,
+    fence,
+    _kind,
+    namespace,
+    task,
+    attempt,
+    crashes,
+    isCareful,
+    payload,
+    idempotencyKey,
+    slot,
+  ]: GrantRow,
+): Grant => ({
+  run,
+  fence,
+  namespace: namespace as Grant["namespace"],
+  task: task as Grant["task"],
+  attempt,
+  crashes,
+  isCareful: isCareful === 1,
+  payload,
+  ...(idempotencyKey !== null && { idempotencyKey }),
+  ...(slot !== null && { slot }),
 })
+
+type Success = Extract<Report, { readonly _tag: "Succeed" }>
 
 const settleAll = (
   tx: Transaction,
@@ -303,59 +333,80 @@ const settleAll = (
   reports: ReadonlyArray<Report>,
 ): Omit<Claimed, "grants"> => {
   const freed = new Set<GateKey>()
+  const succeeded = succeedAll(tx, incarnation, successesOf(reports), freed)
   const settled = reports.map((report) =>
-    report._tag === "Succeed"
-      ? succeed(tx, incarnation, report, freed)
-      : settle(tx, incarnation, report, freed)
+    succeeded.has(report) ? "applied" : settle(tx, incarnation, report, freed)
   )
   return { settled, freed: [...freed] }
 }
 
-const takeLease = `
-  DELETE FROM lease WHERE run = ? AND incarnation = ? AND fence = ?
-  RETURNING kind, attempt, crashes, is_careful, claimed_at, due_at, gate`
-
-interface TakenLease {
-  readonly kind: number
-  readonly attempt: number
-  readonly crashes: number
-  readonly is_careful: number
-  readonly claimed_at: number
-  readonly due_at: number | null
-  readonly gate: GateKey | null
+/** Reports of success that are the only ones of their run, so that their order does not matter. */
+const successesOf = (reports: ReadonlyArray<Report>): ReadonlyMap<RunId, Success> => {
+  const successes = new Map<RunId, Success>()
+  const several = new Set<RunId>()
+  const seen = new Set<RunId>()
+  for (const report of reports) {
+    if (seen.has(report.run)) several.add(report.run)
+    seen.add(report.run)
+    if (report._tag === "Succeed") successes.set(report.run, report)
+  }
+  for (const run of several) successes.delete(run)
+  return successes
 }
 
-/** Running's cell Succeed, also when it was asked to stop: the run has Succeeded. */
-const succeed = (
+const leasesOf = `
+  SELECT run, fence, kind, gate FROM lease
+  WHERE run IN (SELECT value FROM json_each(?)) AND incarnation = ?`
+
+/** The cell Succeed of Running, also when it was asked to stop: the run has Succeeded. */
+const outcomesOf = (runs: string, run: string, result: string) => `
+  INSERT INTO outcome (run, kind, state, attempt, crashes, fence, settled, is_careful, incarnation,
+    claimed_at, due_at, finished_at, result, failure)
+  SELECT lease.run, kind, 0, attempt, crashes, fence, fence, is_careful, incarnation, claimed_at,
+    due_at, ?, ${result}, NULL
+  FROM ${runs} CROSS JOIN lease ON lease.run = ${run}`
+
+const outcomesWithout = outcomesOf("json_each(?) AS ended", "ended.value", "NULL")
+const outcomesWith = outcomesOf(
+  "json_each(?) AS ended",
+  "ended.value ->> 0",
+  "ended.value ->> 1",
+)
+
+/** Those of these reports that their runs took. Many at once cost a third of one by one. */
+const succeedAll = (
   tx: Transaction,
   incarnation: Incarnation,
-  report: Extract<Report, { readonly _tag: "Succeed" }>,
+  successes: ReadonlyMap<RunId, Success>,
   freed: Set<GateKey>,
-): Settled => {
-  const { fence, result, run } = report
-  const lease = tx.db.get<TakenLease>(takeLease, run, incarnation, fence)
-  if (lease === undefined) return unapplied(tx, report)
-  tx.db.run(
-    insertOutcome,
-    run,
-    lease.kind,
-    0,
-    lease.attempt,
-    lease.crashes,
-    fence,
-    fence,
-    lease.is_careful,
+): ReadonlySet<Report> => {
+  const { db, now } = tx
+  const applied = new Set<Report>()
+  if (successes.size === 0) return applied
+  const ended: Array<RunId> = []
+  let hasResults = false
+  const leases = db.tuples<[run: RunId, fence: Fence, kind: number, gate: GateKey | null]>(
+    leasesOf,
+    JSON.stringify([...successes.keys()]),
     incarnation,
-    lease.claimed_at,
-    lease.due_at,
-    tx.now,
-    result ?? null,
-    null,
   )
-  tx.tally(lease.kind, "Running", -1)
-  tx.tally(lease.kind, "Succeeded", 1)
-  if (lease.gate !== null) freed.add(lease.gate)
-  return "applied"
+  for (const [run, fence, kind, gate] of leases) {
+    const report = successes.get(run)!
+    if (report.fence !== fence) continue
+    applied.add(report)
+    ended.push(run)
+    hasResults ||= report.result !== undefined
+    tx.tally(kind, "Running", -1)
+    tx.tally(kind, "Succeeded", 1)
+    if (gate !== null) freed.add(gate)
+  }
+  const runs = JSON.stringify(ended)
+  if (hasResults) {
+    const results = ended.map((run) => [run, successes.get(run)!.result ?? null])
+    db.run(outcomesWith, now, JSON.stringify(results))
+  } else db.run(outcomesWithout, now, runs)
+  db.run("DELETE FROM lease WHERE run IN (SELECT value FROM json_each(?))", runs)
+  return applied
 }
 
 const settle = (

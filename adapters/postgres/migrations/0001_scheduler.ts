@@ -106,7 +106,7 @@ const statements = [
      CONSTRAINT blocked_in_order PRIMARY KEY (gate, level, turn))`,
 
   `CREATE TABLE lease (
-     run_id bigint CONSTRAINT one_holder PRIMARY KEY,
+     run_id bigint NOT NULL,
      claimed_at bigint NOT NULL,
      lane int NOT NULL,
      incarnation int NOT NULL,
@@ -119,8 +119,8 @@ const statements = [
      is_careful boolean NOT NULL,
      is_start_marked boolean NOT NULL,
      is_cancelling boolean NOT NULL,
-     gate uuid)`,
-  `CREATE INDEX lease_by_holder ON lease (incarnation)`,
+     gate uuid,
+     CONSTRAINT lease_by_holder PRIMARY KEY (incarnation, run_id))`,
   `CREATE INDEX lease_to_stop ON lease (incarnation) WHERE is_cancelling`,
   `CREATE INDEX lease_holds_place ON lease (gate) WHERE gate IS NOT NULL`,
 
@@ -210,6 +210,23 @@ const statements = [
      listener text NOT NULL,
      expires_at bigint NOT NULL,
      PRIMARY KEY (topic, listener))`,
+
+  // The incarnations that hold a run, by leaps over the index: what looks for a run's lease knows
+  // the run and not its holder, and an index by run alone would cost each claim a tenth.
+  `CREATE FUNCTION holding() RETURNS int[] LANGUAGE plpgsql STABLE
+   SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+   DECLARE
+     known int[] := '{}';
+     latest int := 0;
+   BEGIN
+     LOOP
+       SELECT incarnation INTO latest FROM lease WHERE incarnation > latest
+         ORDER BY incarnation LIMIT 1;
+       EXIT WHEN NOT FOUND;
+       known := known || latest;
+     END LOOP;
+     RETURN known;
+   END $$`,
 
   `CREATE FUNCTION holders(of_gate uuid) RETURNS bigint LANGUAGE sql STABLE AS $$
      SELECT (SELECT count(*) FROM ready WHERE gate = of_gate)
@@ -304,7 +321,8 @@ const statements = [
          answer := 'confirmed';
          RETURN;
        END IF;
-       UPDATE lease SET is_cancelling = true WHERE run_id = of_run
+       UPDATE lease SET is_cancelling = true
+         WHERE incarnation = ANY (holding()) AND run_id = of_run
          RETURNING incarnation, attempt, fence, claimed_at INTO numbers;
        IF FOUND THEN
          INSERT INTO journal (run_id, at, kind, attempt, fence)
@@ -327,6 +345,8 @@ const statements = [
   `CREATE FUNCTION recover(most int, patience bigint[])
    RETURNS TABLE (kind int, id bigint, state int, lane_id int, gate_key text)
    LANGUAGE plpgsql VOLATILE AS $$
+   DECLARE
+     gone int[];
    BEGIN
      RETURN QUERY
      WITH lost AS (
@@ -334,16 +354,15 @@ const statements = [
          SELECT e.incarnation FROM executor e WHERE e.standing < 2 AND e.beat_at + e.ttl <= clock()
          ORDER BY 1 FOR UPDATE SKIP LOCKED)) RETURNING incarnation)
      SELECT 0, incarnation::bigint, NULL::int, NULL::int, NULL::text FROM lost;
-     IF NOT EXISTS (SELECT FROM lease l WHERE NOT EXISTS (
-       SELECT FROM executor e WHERE e.incarnation = l.incarnation AND e.standing < 2))
-     THEN RETURN; END IF;
+     gone := ARRAY(SELECT h FROM unnest(holding()) h WHERE NOT EXISTS (
+       SELECT FROM executor e WHERE e.incarnation = h AND e.standing < 2));
+     IF gone = '{}' THEN RETURN; END IF;
      RETURN QUERY
      WITH now AS MATERIALIZED (SELECT clock() AS at),
      freed AS (
-       DELETE FROM lease WHERE run_id = ANY (ARRAY(
-         SELECT l.run_id FROM lease l WHERE NOT EXISTS (
-           SELECT FROM executor e WHERE e.incarnation = l.incarnation AND e.standing < 2)
-         ORDER BY l.run_id LIMIT most FOR UPDATE SKIP LOCKED))
+       DELETE FROM lease WHERE ctid = ANY (ARRAY(
+         SELECT l.ctid FROM lease l WHERE l.incarnation = ANY (gone)
+         ORDER BY l.incarnation, l.run_id LIMIT most FOR UPDATE SKIP LOCKED))
        RETURNING *),
      told AS MATERIALIZED (
        SELECT f.*, e.name AS holder, e.standing, r.gate AS key, f.crashes + (f.is_start_marked
