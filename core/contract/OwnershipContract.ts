@@ -146,6 +146,8 @@ export const laws = <R>(
       const works = new Works()
       const group = fresh("group")
       for (const name of ["ada", "bob", "cyd"]) yield* contending(group, name, works)
+      // Duties may move to those that come, and are nobody's on the way.
+      yield* passOf(Duration.times(bound, 1 / 4))
       yield* until(() => works.isPlaced, "every duty is held")
       for (const _ of times(50)) {
         yield* passOf(step)
