@@ -283,7 +283,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     Effect.forkScoped,
   )
 
-  /** Waits for runs to end and their reports to be sent; then interrupts them and waits a little. */
+  /**
+   * Waits for runs to end and their reports to be sent; then interrupts them and waits a little.
+   *
+   * It is bounded, and so may be part of a finalizer as it is. An interruptible finalizer would not
+   * run at all when the program was interrupted, as by Control-C.
+   */
   const finish = (isFinished: () => boolean, giveBack: () => void) =>
     Effect.gen(function* () {
       const finished = Effect.gen(function* () {

@@ -71,8 +71,8 @@ const make = Effect.gen(function* () {
       inTime(lock.acquire(key, options.holder ?? self, ttl)),
       Option.match({
         onNone: () => Effect.void,
-        // Bounded, or a silent store would hold us here. (Made interruptible, it would not be done
-        // at all by a fiber that is being interrupted, which is when it matters.)
+        // Within its time, lest a silent store hold us here. Not interruptible, for then it would not
+        // run when its program was interrupted.
         onSome: (lease) => lock.release(lease).pipe(inTime, Effect.ignore),
       }),
       { interruptible: true },

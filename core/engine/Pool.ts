@@ -91,9 +91,10 @@ export const make = Effect.fnUntraced(function* (options: {
   let isPumping = false
   const pump = () => {
     if (isPumping) return
-    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next. User
-    // code runs inside `begin`, and may come back by any other way: a grant has left the queue then.
+    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
+    isPumping = true
     while (queue.length > 0 && carried.size < capacity && monotonic() < freshUntil) {
+      // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
       begin(queue.shift()!)
     }
     isPumping = false
