@@ -250,25 +250,38 @@ const watched = Effect.fnUntraced(function* (
   database: string,
   view: LiveView,
 ) {
-  for (;;) {
-    const up = members.filter(({ role, state }) => role === "scheduler" && state === "up")
-    const url = up[0]?.url ?? urls[0]!
-    const { call } = yield* Connection.to(url, token)
-    const answer = yield* call((api) => api.system.status({ query: {} })).pipe(
+  const connections = new Map<string, Connection.Connection>()
+  for (const url of urls) connections.set(url, yield* Connection.to(url, token))
+  const statusAt = (url: string) =>
+    connections.get(url)!.call((api) => api.system.status({ query: {} })).pipe(
       Effect.timeout("3 seconds"),
       Effect.option,
     )
-    const runs = Option.isSome(answer) ? answer.value.runs : undefined
+
+  for (;;) {
+    const up = members.flatMap(({ state, url }) => url && state === "up" ? [url] : [])
+    const answers = new Map(
+      yield* Effect.forEach(
+        up,
+        (url) =>
+          Effect.map(statusAt(url), (answer) => [url, Option.getOrUndefined(answer)] as const),
+        { concurrency: "unbounded" },
+      ),
+    )
+    const dutiesOf = (url: string | undefined) =>
+      answers.get(url ?? "")?.schedulers.find(({ isSelf }) => isSelf)?.duties?.length
+    const runs = answers.values().find((answer) => answer !== undefined)?.runs
     view.show(
       [
-        `${Output.style("bold", "belfry cluster")}   ${urls.join("  ")}   PostgreSQL ${database}`,
+        `${Output.style("bold", "belfry cluster")}   PostgreSQL ${database}`,
         Output.table(
-          ["process", "pid", "state", "restarts", "address"],
+          ["process", "pid", "state", "restarts", "duties", "address"],
           members.map(({ name, pid, restarts, state, url }) => [
             name,
             String(pid),
             state,
             String(restarts),
+            String(dutiesOf(url) ?? ""),
             url ?? "",
           ]),
         ),
