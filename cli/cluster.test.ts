@@ -1,5 +1,3 @@
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Place, until } from "./fixture.ts"
 
@@ -24,31 +22,12 @@ describe("belfry cluster up", () => {
       events().findLast((each) => each.event === "up" && each.name === name)?.pid as number
 
     assert.strictEqual((await place.json(["status"])).executors.live, 3)
-    const { token, urls } = JSON.parse(
-      readFileSync(join(place.folder, ".belfry", "server.json"), "utf8"),
-    )
-    /** The answer of the first scheduler that gives one. */
-    const ask = async (
-      path: string,
-      body?: unknown,
-    ): Promise<Record<string, string> | undefined> => {
-      for (const url of urls) {
-        const answer = await fetch(`${url}/api/v1${path}`, {
-          method: body === undefined ? "GET" : "POST",
-          headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-          ...(body !== undefined && { body: JSON.stringify(body) }),
-          signal: AbortSignal.timeout(5000),
-        }).catch(() => undefined)
-        if (answer?.ok) return await answer.json() as Record<string, string>
-      }
-    }
-
     const ids: Array<string> = []
     for (let at = 0; at < runsMax; at++) {
       if (at === runsMax / 3) process.kill(pidOf("executor-1"), "SIGKILL")
       if (at === runsMax * 2 / 3) process.kill(pidOf("scheduler-1"), "SIGKILL")
       // Without an answer nothing was promised.
-      const submitted = await ask(
+      const submitted = await place.ask(
         "/runs",
         at % 4 === 0 ? { task: "demo/flaky" } : { task: "hello/world", payload: { name: "you" } },
       )
@@ -56,7 +35,7 @@ describe("belfry cluster up", () => {
     }
     assert.isAbove(ids.length, runsMax / 2, "most were acknowledged")
     for (const id of ids) {
-      await until(async () => (await ask(`/runs/${id}`))?.["state"] === "Succeeded")
+      await until(async () => (await place.ask(`/runs/${id}`))?.["state"] === "Succeeded")
     }
     for (const name of ["executor-1", "scheduler-1"]) {
       assert.isTrue(events().some((each) => each.event === "died" && each.name === name), name)

@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
 import { join } from "node:path"
+import { attached } from "../attached.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
@@ -48,11 +49,12 @@ export const clusterUp = Effect.fnUntraced(function* (given: Given) {
       what: `more than ${membersMax} processes are too many for one machine`,
     })
   }
-  yield* Effect.scoped(main(given, new LiveView(given.json)))
+  const folder = yield* Place.open
+  if (yield* attached(folder, given)) return
+  yield* Effect.scoped(main(given, folder, new LiveView(given.json)))
 })
 
-const main = Effect.fnUntraced(function* (given: Given, view: LiveView) {
-  const folder = Place.open()
+const main = Effect.fnUntraced(function* (given: Given, folder: string, view: LiveView) {
   const token = Place.token(folder)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => view.say("stopped", "all processes have ended"))
@@ -75,9 +77,10 @@ const main = Effect.fnUntraced(function* (given: Given, view: LiveView) {
     ),
     () => Effect.sync(() => Place.removeRecord(folder)),
   )
-  Ending.whenAsked(() =>
+  Ending.whenAsked(() => {
+    view.hide()
     view.say("draining", "executors first, then schedulers; Ctrl-C once more kills")
-  )
+  })
 
   yield* upkept(schedulers, view)
   yield* upkept(executors, view)
