@@ -115,7 +115,10 @@ const screen = (
     "",
     `  ${Output.style("bold", "belfry")} ${version}  dev${" ".repeat(34)}${ready}`,
     `  ${name("API")}  ${url}/api/v1   docs ${url}/api/docs`,
-    `  ${name("RPC")}  ${rpcUrl}   token .belfry/token`,
+    `  ${name("RPC")}  ${rpcUrl}`,
+    `  ${name("Token")}  .belfry/token   ${
+      Output.style("dim", "(the password of docs, in a browser)")
+    }`,
     `  ${name("Storage")}  ${storageLine(backing)}`,
     `  ${name("Tasks")}  ${tasks.join(", ") || "none yet"}   ${Output.style("dim", from)}`,
     `  ${name("Try")}  ${trial(tasks)}`,
