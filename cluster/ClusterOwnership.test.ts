@@ -104,7 +104,8 @@ class Process {
 
   constructor(url: Redacted.Redacted, schema: string) {
     const fixture = fileURLToPath(new URL("./ClusterOwnership.fixture.ts", import.meta.url))
-    this.child = spawn(process.execPath, [fixture, Redacted.value(url), schema], {
+    const flags = "Deno" in globalThis ? ["run", "-A"] : []
+    this.child = spawn(process.execPath, [...flags, fixture, Redacted.value(url), schema], {
       stdio: ["ignore", "pipe", "pipe"],
     })
     this.child.stderr!.on("data", (chunk) => {
@@ -198,7 +199,8 @@ layer(Database.layer, { excludeTestServices: true, timeout: "1 minute" })("proce
         ada.child.kill("SIGSTOP")
         const millis = yield* until(() => bob.isComplete, () => bob.said, 2 * bound)
         console.log(`taken over ${Math.round(millis)} ms after SIGSTOP`)
-        ada.child.kill("SIGCONT")
+        // Under Deno `child.kill` sends a second signal to nobody.
+        process.kill(ada.child.pid!, "SIGCONT")
         yield* placed([ada, bob])
       }),
     90_000,

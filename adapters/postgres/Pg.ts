@@ -82,7 +82,7 @@ export const connection = (config: Config, schema: string, role: string) => ({
  * A queue is empty most of the time, and its statistics say so; a plan made for an empty table costs
  * up to a hundred times as much once there is a backlog. So claims may only use their indexes.
  */
-const pinned = [
+export const pinned = [
   "enable_seqscan",
   "enable_bitmapscan",
   "enable_sort",

@@ -25,6 +25,7 @@ export type Topic = `l${number}` | `e${number}` | "t" | `k${string}`
 const waitsForMillis = 60_000
 /** At most one statement looks for waiters in this time, unless nothing was told for as long. */
 const pause = Duration.millis(2)
+const patience = Duration.seconds(5)
 const heartbeat = Duration.seconds(10)
 
 export class PgHints {
@@ -35,6 +36,7 @@ export class PgHints {
   private readonly armed = new Map<Topic, number>()
   private readonly untold = new Set<Topic>()
   private readonly hasUntold = Latch.makeUnsafe()
+  private readonly isListening = Latch.makeUnsafe()
   /** Counts what was heard: a row that was written meanwhile may be gone again. */
   private heard = 0
 
@@ -47,6 +49,8 @@ export class PgHints {
     const hints = new PgHints(pg, randomBytes(6).toString("hex"))
     yield* Effect.forkScoped(Effect.forever(hints.tell))
     yield* Effect.forkScoped(hints.listen)
+    // So that nobody is woken by the first connection. Without one, whoever waits still polls.
+    yield* Effect.timeoutOption(hints.isListening.await, patience)
     return hints
   })
 
@@ -139,6 +143,7 @@ export class PgHints {
     )
     const heard = yield* client.listen(this.channel)
     yield* this.wakeAll
+    yield* this.isListening.open
     const beat = this.pg.query("beats", "notify", "SELECT pg_notify($1, '')::text", [this.channel])
     yield* Effect.forkScoped(
       Effect.forever(Effect.andThen(Effect.sleep(heartbeat), Effect.ignore(beat))),

@@ -22,6 +22,7 @@ import type { StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
+import * as ClockStep from "./ClockStep.ts"
 import { steps } from "./migrations/mod.ts"
 
 /** A transaction takes no further command after this long, so that other fibers come to their turn. */
@@ -115,7 +116,7 @@ export class Transaction {
 
 export class Database {
   readonly sqlite: DatabaseSync
-  readonly now: () => number
+  readonly clock: Clock.Clock
   /** Whether other processes may have the file open too. */
   readonly isShared: boolean
   /** Told of the topics and the released locks of each commit. */
@@ -131,11 +132,24 @@ export class Database {
   /** So many commands are carried out one by one, since one of them failed. */
   private singly = 0
   private isClosed = false
+  /** As of the last commit. */
+  private ahead: number
+  /** By how much the clock was found set, until it was logged. */
+  stepMillis = 0
 
-  constructor(sqlite: DatabaseSync, now: () => number, isShared: boolean) {
+  constructor(sqlite: DatabaseSync, clock: Clock.Clock, isShared: boolean) {
     this.sqlite = sqlite
-    this.now = now
+    this.clock = clock
     this.isShared = isShared
+    this.ahead = this.aheadNow()
+  }
+
+  /** The storage clock, which has no fractions. */
+  readonly now = (): number => Math.floor(this.clock.currentTimeMillisUnsafe())
+
+  /** How far the wall clock is ahead of the monotonic one. */
+  private aheadNow(): number {
+    return this.now() - Number(this.clock.monotonicTimeNanosUnsafe() / 1_000_000n)
   }
 
   /** Statements are few, as no text is ever built from values, so all are kept. */
@@ -269,7 +283,11 @@ export class Database {
     const tx = new Transaction(this, this.now())
     const answers: Array<unknown> = []
     const most = this.singly > 0 ? 1 : commands.length
+    const ahead = this.aheadNow()
+    const step = ahead - this.ahead
+    const isStep = Math.abs(step) > ClockStep.noticedMillis
     try {
+      if (isStep) ClockStep.settle(tx, tx.now - step)
       const deadline = performance.now() + flushMillis
       while (answers.length < most) {
         answers.push(commands[answers.length]!.carryOut(tx))
@@ -279,34 +297,35 @@ export class Database {
       this.prepare("COMMIT").run()
     } catch (error) {
       this.rollback()
-      if (most === 1) {
-        this.answered(commands.slice(0, 1), () => failed(commands[0]!.operation, error))
-      } else this.singly = Math.min(answers.length + 1, most)
+      if (most > 1) this.singly = Math.min(answers.length + 1, most)
+      else for (const command of this.take(1)) command.answer(failed(command.operation, error))
       return true
     }
-    this.answered(commands.slice(0, answers.length), (at) => Effect.succeed(answers[at]))
+    if (isStep) {
+      this.ahead = ahead
+      this.stepMillis += step
+    }
+    // Taken off before anybody is told, since whoever is told may queue the next, or drop others.
+    const done = this.take(answers.length)
     if (tx.topics.size + tx.released.size > 0) {
       for (const listener of this.listeners) listener(tx.topics, tx.released)
     }
+    for (const [at, command] of done.entries()) command.answer(Effect.succeed(answers[at]))
     return true
   }
 
   /** Fails all that is queued. */
   giveUp(cause: unknown): void {
-    const commands = this.pending
-    this.answered(commands, (at) => Effect.fail(unavailable(commands[at]!.operation, cause)))
+    for (const { answer, operation } of this.take(this.pending.length)) {
+      answer(Effect.fail(unavailable(operation, cause)))
+    }
   }
 
-  private answered(
-    commands: ReadonlyArray<Command>,
-    answer: (at: number) => Effect.Effect<unknown, StorageUnavailable>,
-  ): void {
-    const answers = commands.map((_, at) => answer(at))
-    this.pending = this.pending.slice(commands.length)
-    this.singly = Math.max(0, this.singly - commands.length)
-    for (const [at, command] of commands.entries()) {
-      command.answer(answers[at] as Effect.Effect<unknown>)
-    }
+  private take(count: number): ReadonlyArray<Command> {
+    const taken = this.pending.slice(0, count)
+    this.pending = this.pending.slice(count)
+    this.singly = Math.max(0, this.singly - count)
+    return taken
   }
 
   private rollback(): void {
@@ -339,13 +358,8 @@ export const open = (
       (sqlite) => Effect.sync(() => sqlite.isOpen && sqlite.close()),
     )
     yield* prepared(sqlite, file)
-    const db = new Database(sqlite, () =>
-      Math.floor(clock.currentTimeMillisUnsafe()), file !== ":memory:")
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() =>
-        db.close()
-      )
-    )
+    const db = new Database(sqlite, clock, file !== ":memory:")
+    yield* Effect.addFinalizer(() => Effect.sync(() => db.close()))
     yield* Effect.forkScoped(flusher(db))
     return db
   })
@@ -440,12 +454,21 @@ const flusher = (db: Database): Effect.Effect<never> =>
       while (db.hasPending) {
         if (db.flush()) {
           deadline = performance.now() + busyMillis
-          yield* Effect.yieldNow
+          yield* db.stepMillis === 0 ? Effect.yieldNow : logStep(db)
         } else if (performance.now() > deadline) {
           db.giveUp(new Error(`another process has kept the file locked for ${busyMillis} ms`))
         } else yield* pause
       }
     }
+  })
+
+const logStep = (db: Database) =>
+  Effect.suspend(() => {
+    const millis = db.stepMillis
+    db.stepMillis = 0
+    return Effect.logWarning("the clock was set, or the machine slept; all leases were renewed", {
+      millis,
+    })
   })
 
 /** Different for each, so that those who wait do not keep in step. */

@@ -51,8 +51,9 @@ const acquire = (
 ): Option.Option<Lease> => {
   // A live row conflicts without an update, which returns no row (L1).
   const row = db.get<{ fence: Fence }>(
-    `INSERT INTO lock VALUES (?1, ?2, 1, ?3 + ?4) ON CONFLICT (key) DO UPDATE
-     SET holder = excluded.holder, fence = fence + 1, expires_at = excluded.expires_at
+    `INSERT INTO lock VALUES (?1, ?2, 1, ?4, ?3 + ?4) ON CONFLICT (key) DO UPDATE
+     SET holder = excluded.holder, fence = fence + 1, ttl_millis = excluded.ttl_millis,
+       expires_at = excluded.expires_at
      WHERE lock.expires_at <= ?3
      RETURNING fence`,
     key,
@@ -67,7 +68,8 @@ const acquire = (
 
 const renew = ({ db, now }: Transaction, lease: Lease, ttlMillis: number): boolean =>
   db.run(
-    "UPDATE lock SET expires_at = ?1 + ?2 WHERE key = ?3 AND fence = ?4 AND expires_at > ?1",
+    `UPDATE lock SET ttl_millis = ?2, expires_at = ?1 + ?2
+     WHERE key = ?3 AND fence = ?4 AND expires_at > ?1`,
     now,
     Math.ceil(ttlMillis),
     lease.key,

@@ -17,6 +17,7 @@
  *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
  */
 import {
+  Cause,
   Clock,
   Context,
   Duration,
@@ -274,7 +275,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const lives = yield* Effect.gen(function* () {
     for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
   }).pipe(
-    Effect.tapCause((cause) => Effect.logError("the executor has stopped", cause)),
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.logError("the executor has stopped", cause)
+    ),
     Effect.forkScoped,
   )
 
@@ -305,7 +310,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         () => pool.known().length === 0 && sending.values().every(({ length }) => length === 0),
         () => pool.giveBack(),
       )
-      yield* Fiber.interrupt(lives)
+      yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
     })
   )

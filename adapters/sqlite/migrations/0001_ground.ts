@@ -229,6 +229,7 @@ CREATE TABLE lock (
   key         TEXT    PRIMARY KEY,
   holder      TEXT    NOT NULL,
   fence       INTEGER NOT NULL CONSTRAINT grant_is_fenced CHECK (fence > 0),
+  ttl_millis  INTEGER NOT NULL,
   expires_at  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
