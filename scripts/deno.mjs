@@ -11,7 +11,9 @@ const require = createRequire(import.meta.url)
 const installed = () => {
   const suffix = process.platform === "linux" ? "-glibc" : ""
   try {
-    const manifest = require.resolve(`@deno/${process.platform}-${process.arch}${suffix}/package.json`)
+    const manifest = require.resolve(
+      `@deno/${process.platform}-${process.arch}${suffix}/package.json`,
+    )
     return join(manifest, "..", process.platform === "win32" ? "deno.exe" : "deno")
   } catch {
     return "deno"

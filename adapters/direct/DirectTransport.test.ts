@@ -10,6 +10,7 @@ import type { RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { type Round, Transport } from "../../core/services/Transport.ts"
 import * as Memory from "../memory/mod.ts"
+import { MemoryState } from "../memory/mod.ts"
 import * as DirectTransport from "./DirectTransport.ts"
 
 const namespace = Namespace.make("default")
@@ -111,6 +112,47 @@ describe("a round that waits", () => {
       assert.isDefined(after.pollUnsafe(), "without the safety look")
       assert.strictEqual((yield* Fiber.join(after)).grants.length, 1)
     })))
+})
+
+describe("what is kept of an executor", () => {
+  const waited = (round: number, incarnation: Incarnation) =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      const waiting = yield* Effect.forkChild(
+        transport.round(roundOf(incarnation, { round, waitMillis: 10 })),
+      )
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(waiting)
+    })
+
+  const over = (state: MemoryState) =>
+    Layer.provideMerge(DirectTransport.layer, Memory.layerOver(state))
+
+  it.effect("is one subscription for all rounds of a loop, until it leaves", () => {
+    const state = new MemoryState({ finished: 10, records: 10 })
+    return Effect.gen(function* () {
+      const incarnation = yield* join
+      yield* waited(1, incarnation)
+      const kept = [...state.listeners.values()].map((listeners) => [...listeners])
+      assert.strictEqual(kept.length, 1)
+      yield* waited(2, incarnation)
+      assert.deepStrictEqual([...state.listeners.values()].map((each) => [...each]), kept)
+      yield* Transport.use((transport) => transport.leave(incarnation))
+      assert.strictEqual(state.listeners.size, 0)
+    }).pipe(Effect.provide(over(state)))
+  })
+
+  it.effect("is nothing once it has been silent for long", () => {
+    const state = new MemoryState({ finished: 10, records: 10 })
+    return Effect.gen(function* () {
+      yield* waited(1, yield* join)
+      assert.strictEqual(state.listeners.size, 1)
+      yield* TestClock.adjust("6 minutes")
+      const other = yield* join
+      yield* Transport.use((transport) => transport.beat(other, { count: 0, digest: 0 }))
+      assert.strictEqual(state.listeners.size, 0)
+    }).pipe(Effect.provide(over(state)))
+  })
 })
 
 describe("revocations", () => {

@@ -64,10 +64,6 @@ export class Sessions {
     this.#scope = scope
   }
 
-  get size(): number {
-    return this.#sessions.size
-  }
-
   of(incarnation: Incarnation, now: number): Session {
     let session = this.#sessions.get(incarnation)
     if (session === undefined) {

@@ -29,8 +29,8 @@ import {
 } from "./ExecutorRpcs.ts"
 
 export interface Options {
-  /** As in `wss://belfry.example.org/rpc`. */
-  readonly url: string
+  /** As in `wss://belfry.example.org/rpc`. An effect is asked anew for each connection. */
+  readonly url: string | Effect.Effect<string>
   readonly token: Redacted.Redacted<string>
 }
 
@@ -44,7 +44,11 @@ export const layer = (options: Options): Layer.Layer<Transport> =>
       pingInterval: "2 seconds",
       pingTimeout: "4 seconds",
     })),
-    Layer.provide(NodeSocket.layerWebSocket(options.url, { openTimeout: "5 seconds" })),
+    Layer.provide(NodeSocket.layerWebSocket(options.url, {
+      openTimeout: "5 seconds",
+      // The server asks before it opens the connection, and again with every call.
+      headers: { authorization: `Bearer ${Redacted.value(options.token)}` },
+    })),
     Layer.provide(authorized(options.token)),
     Layer.provide(layerSerialization),
   )
@@ -144,9 +148,9 @@ const isAnswer = (failed: unknown) =>
   failed instanceof TransportUnavailable || failed instanceof SessionLost ||
   failed instanceof JoinRefused
 
-const refusal = (url: string, refused: TokenRefused) =>
+const refusal = (url: Options["url"], refused: TokenRefused) =>
   new JoinRefused({
-    reason: `${url} refused the token: ${refused.message}`,
+    reason: `${typeof url === "string" ? url : "the server"} refused the token: ${refused.message}`,
     remedy: "Give the executor one of the tokens that the server was started with",
   })
 

@@ -1,4 +1,153 @@
-/** Belfry itself. The product is wired in here as soon as it stands: one `System` per settings. */
-import type { System } from "../System.ts"
+/**
+ * Belfry itself, all of it: an executor over the direct transport, payloads decoded by their
+ * schema, fences, attempts and history kept. Lanes are tasks.
+ */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { Context, Effect, Layer, Redacted, Schema } from "effect"
+import * as Direct from "../../adapters/direct/mod.ts"
+import * as Sqlite from "../../adapters/sqlite/mod.ts"
+import * as Postgres from "../../adapters/postgres/mod.ts"
+import * as Blocking from "../../core/domain/Blocking.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import { standard } from "../../core/domain/Namespace.ts"
+import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
+import type { RunSpec } from "../../core/services/RunStorage.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import type { Wakeups } from "../../core/services/Wakeups.ts"
+import {
+  batches,
+  keyOf,
+  laneOf,
+  levelOf,
+  type Load,
+  payloadOf,
+  type Place,
+  type Prepared,
+  type System,
+} from "../System.ts"
+import type { Witness } from "../Witness.ts"
 
-export const belfry: ReadonlyArray<System> = []
+type Stored = Layer.Layer<Storage | Wakeups, unknown>
+
+const payload = { n: Schema.Int, key: Schema.Int, pad: Schema.String }
+
+const blockingOf = ({ blocking }: Load): Blocking.Blocking | undefined => {
+  if (blocking === undefined) return undefined
+  return blocking.policy === "fifo" ? Blocking.fifo : Blocking.concurrent(blocking.places)
+}
+
+const taskOf = (lane: number, load: Load) => {
+  const name = `bench/lane-${lane}`
+  const blocking = blockingOf(load)
+  return blocking === undefined
+    ? Task.make(name, { payload })
+    : Task.make(name, { payload, policy: { blocking, blockingKey: ({ key }) => `${key}` } })
+}
+
+type Named = Pick<Task.Task, "name" | "policy">
+
+const specOf = (n: number, load: Load, tasks: ReadonlyArray<Named>): RunSpec => {
+  const { name, policy } = tasks[laneOf(n, load)]!
+  return {
+    namespace: standard,
+    task: name,
+    payload: JSON.stringify(payloadOf(n, load)),
+    lane: Lane.ofTask(standard, name),
+    level: levelOf(n, load) as Lane.Level,
+    delayMillis: 0,
+    gate: policy.blocking && Blocking.gate(standard, name, policy.blocking, `${keyOf(n, load)}`),
+    idempotencyKey: undefined,
+    isAtMostOnce: false,
+    crashesMax: policy.crashesMax,
+  }
+}
+
+const handlers = (load: Load, witness: Witness) => {
+  const [first, ...others] = Array.from(
+    { length: load.lanes },
+    (_, lane) =>
+      taskOf(lane, load).toLayer((job) =>
+        load.blocking === undefined
+          ? Effect.sync(() => {
+            witness.begin(job)
+            witness.end(job)
+          })
+          // Yields once, or an overlap within a key could not be seen.
+          : Effect.sync(() => witness.begin(job)).pipe(
+            Effect.andThen(Effect.yieldNow),
+            Effect.andThen(Effect.sync(() => witness.end(job))),
+          )
+      ),
+  )
+  return Layer.mergeAll(first!, ...others)
+}
+
+const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): System["prepare"] =>
+  Effect.fnUntraced(function* (place) {
+    const context = yield* Layer.build(storedIn(place))
+    const { runs } = Context.get(context, Storage)
+    const stored = Layer.succeedContext(context)
+    let filled: Load = { jobs: 0, lanes: 1, levels: 1 }
+    return {
+      fill: (load) => {
+        filled = load
+        const tasks = Array.from({ length: load.lanes }, (_, lane) => taskOf(lane, load))
+        return Effect.forEach(batches(load, 1000), (batch) => {
+          const specs = batch.map((n) => specOf(n, load, tasks))
+          const gates = new Set(specs.flatMap(({ gate }) => gate === undefined ? [] : [gate.key]))
+          return Effect.andThen(runs.submit(specs), runs.admit([...gates]))
+        }, { discard: true })
+      },
+      drain: (witness) =>
+        Effect.asVoid(Layer.build(
+          handlers(filled, witness).pipe(
+            Layer.provideMerge(Executor.layerWith(options)),
+            Layer.provide(Direct.layer),
+            Layer.provideMerge(Scheduler.layer),
+            Layer.provide(LocalOwnership.layer),
+            Layer.provide(stored),
+          ),
+        )),
+      unfinished: Effect.map(
+        runs.list({
+          namespace: standard,
+          states: ["Ready", "Running", "Blocked", "Scheduled"],
+          limit: 1,
+        }),
+        ({ length }) => length > 0,
+      ),
+    } satisfies Prepared
+  })
+
+const inSqlite = ({ folder }: Place): Stored => Sqlite.layer({ file: join(folder, "bench.sqlite") })
+
+const inPostgres = ({ databaseUrl }: Place): Stored =>
+  Postgres.layerMigrated({ url: Redacted.make(databaseUrl) })
+
+const version = JSON.parse(
+  readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+).version as string
+
+const common = { name: "belfry", version, refuses: () => undefined } as const
+
+export const belfry: ReadonlyArray<System> = [
+  {
+    ...common,
+    settings: "best",
+    store: "postgres",
+    note: "concurrency 100",
+    prepare: prepare(inPostgres, { concurrency: 100 }),
+  },
+  { ...common, settings: "defaults", store: "postgres", prepare: prepare(inPostgres, {}) },
+  {
+    ...common,
+    settings: "sqlite",
+    store: "sqlite",
+    note: "one file, full fsync, concurrency 100",
+    prepare: prepare(inSqlite, { concurrency: 100 }),
+  },
+]

@@ -1,4 +1,16 @@
-/** The laws of `ExecutorStorage`, as tests. */
+/**
+ * The laws of `ExecutorStorage`, as tests.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law | mistake                                            |
+ * | --- | -------------------------------------------------- |
+ * | E1  | one number for all                                 |
+ * | E2  | lost only after nine ttls; a late beat revives     |
+ * | E3  | no revocations                                     |
+ * | E4  | who left still claims; who drains is still granted |
+ * | E5  | count compared, digest not                         |
+ */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer } from "effect"
 import { ExecutorName, type Incarnation } from "../domain/Executor.ts"

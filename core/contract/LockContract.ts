@@ -2,6 +2,17 @@
  * The laws of `Lock`, as tests. An adapter passes when `suite(name, layer, elapse)` passes with its
  * own layer. One whose store keeps its own time, and cannot be aged, gives a short `ttl` and lets
  * `elapse` sleep.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law | mistake                                    |
+ * | --- | ------------------------------------------ |
+ * | L1  | its own holder gets it again               |
+ * | L2  | fence starts anew after a release          |
+ * | L3  | never expires; an expired lease is renewed |
+ * | L4  | renewing does nothing                      |
+ * | L5  | released whatever the fence                |
+ * | L6  | a watch never returns                      |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Fiber, type Layer, Option, Random, Result } from "effect"

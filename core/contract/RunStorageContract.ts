@@ -1,4 +1,25 @@
-/** The laws of `RunStorage`, as tests. `suite(name, layer, elapse)` passes when an adapter keeps them. */
+/**
+ * The laws of `RunStorage`, as tests. `suite(name, layer, elapse)` passes when an adapter keeps them.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law    | mistake                                                                                |
+ * | ------ | -------------------------------------------------------------------------------------- |
+ * | R1     | finished runs forgotten; payload parsed and printed again                              |
+ * | R2     | key not kept; no conflict                                                              |
+ * | R3     | granted runs stay ready                                                                |
+ * | R4     | fence stays as it was                                                                  |
+ * | R5     | fence unchecked; holder unchecked; no duplicates                                       |
+ * | R6     | by id alone; no ageing; only the first lane with a run                                 |
+ * | R7     | `isAgain` ignored; loop ignored; round ignored                                         |
+ * | R8     | one holder too many; level ignored; a retry gives its place back; freed gate not named |
+ * | R9     | promoted early; retried at once                                                        |
+ * | R10    | a retry comes back after the request; user code starts after it                        |
+ * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
+ * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
+ * | R13    | nothing given back; rounds ignored                                                     |
+ * | events | retry not noted                                                                        |
+ */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
 import * as Lane from "../domain/Lane.ts"
@@ -680,6 +701,18 @@ const rounds = <R>(it: Tests<Storage | R>): void => {
       const next = yield* hand.claim(4)
       assert.deepStrictEqual(ids(next.grants).filter((run) => ids(lost.grants).includes(run)), [])
       assert.strictEqual(next.grants.length, 4)
+    }))
+
+  it.effect("R7 rounds: only the named round is given again", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(4).map(() => specOf(namespace)))
+      const heard = yield* hand.claim(2)
+      const lost = yield* hand.claim(2)
+      const again = yield* hand.claim(4, { isAgain: true })
+      assert.deepStrictEqual(sorted(ids(again.grants)), sorted(ids(lost.grants)))
+      assert.deepStrictEqual(ids(again.grants).filter((run) => ids(heard.grants).includes(run)), [])
     }))
 
   it.effect("R7 rounds: a request that was lost is simply carried out", () =>

@@ -4,6 +4,14 @@
  *
  * `elapse` lets time go by as the adapter sees it: a store on the Effect clock adjusts the test
  * clock, a database moves all it has stored back. `world.ts` says what its tests rely on.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law | mistake                                                                     |
+ * | --- | --------------------------------------------------------------------------- |
+ * | S1  | scheduled runs not listed (memory cannot be reopened; a file or server can) |
+ * | S2  | the caller's clock instead of the storage's                                 |
+ * | S3  | keys of all namespaces in one; triggers of all namespaces listed            |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer, Option, type Scope } from "effect"

@@ -5,6 +5,21 @@
  *
  * The last part is a small executor, written as the comment of the port allows, that works over the
  * transport and over a `LossyTransport`; in the end every run must have ended once.
+ *
+ * Tried on the direct transport, and caught:
+ *
+ * | law | mistake                                       |
+ * | --- | --------------------------------------------- |
+ * | X1  | one number for all                            |
+ * | X2  | `isAgain` not passed on                       |
+ * | X3  | reports dropped; freed places not admitted    |
+ * | X4  | no wait; no wake-up while it waits            |
+ * | X5  | beats, revocations or reconcile not passed on |
+ * | X6  | who is lost gets an empty answer              |
+ *
+ * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
+ * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
+ * them.
  */
 import { assert } from "@effect/vitest"
 import { Cause, Duration, Effect, Fiber, type Layer, Option, Random } from "effect"

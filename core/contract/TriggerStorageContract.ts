@@ -1,4 +1,17 @@
-/** The laws of `TriggerStorage`, as tests. */
+/**
+ * The laws of `TriggerStorage`, as tests.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law | mistake                                                  |
+ * | --- | -------------------------------------------------------- |
+ * | T1  | no uniqueness at all; single slots only, no stretches    |
+ * | T2  | run without record; record without run; run without slot |
+ * | T3  | fires whenever asked                                     |
+ * | T4  | revision ignored; paused ones fire                       |
+ * | T5  | cursor set by whoever comes last                         |
+ * | T6  | one refusal refuses the rest of the call                 |
+ */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"

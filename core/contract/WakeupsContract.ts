@@ -3,6 +3,15 @@
  * passes when `suite(name, layer, elapse)` passes with a layer of both.
  *
  * Hints may be lost, but not in a test where nothing fails on the way.
+ *
+ * Tried on the memory adapter, and caught:
+ *
+ * | law | mistake                              |
+ * | --- | ------------------------------------ |
+ * | W1  | no hint of lanes; none of executors  |
+ * | W2  | a wait forgets what came before it   |
+ * | W3  | every hint wakes everybody           |
+ * | W4  | a wait that saw nothing returns true |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Fiber, type Layer, type Scope } from "effect"

@@ -112,6 +112,30 @@ export function* slots(schedule: Schedule, after: number): Generator<number> {
 }
 
 /**
+ * What `slotAfter` says, remembered for a while. A trigger that catches up step by step looks at the
+ * slots before it once more with each step, and asking croner is a hundred times as dear.
+ */
+const slotAfterSeen = (schedule: Schedule, after: number): number | undefined => {
+  if (schedule._tag !== "Cron") return slotAfter(schedule, after)
+  const of = cron(schedule.expression, schedule.zone)
+  let seen = slotsSeen.get(of)
+  if (seen === undefined) slotsSeen.set(of, seen = new Map())
+  if (seen.has(after)) return seen.get(after)
+  if (++slotsSeenCount > slotsSeenMax) {
+    slotsSeen.clear()
+    slotsSeen.set(of, seen = new Map())
+    slotsSeenCount = 1
+  }
+  const slot = slotAfter(schedule, after)
+  seen.set(after, slot)
+  return slot
+}
+
+const slotsSeen = new Map<Cron, Map<number, number | undefined>>()
+const slotsSeenMax = 50_000
+let slotsSeenCount = 0
+
+/**
  * The last `count` slots in [`from`, `to`], the earliest first.
  *
  * The window in which they are looked for doubles from `to` backwards, so that a trigger that was
@@ -126,8 +150,8 @@ export const lastSlots = (
   for (let span = 60_000;; span *= 4) {
     const start = Math.max(from - 1, to - span)
     const found: Array<number> = []
-    for (const slot of slots(schedule, start)) {
-      if (slot > to) break
+    let slot = slotAfterSeen(schedule, start)
+    for (; slot !== undefined && slot <= to; slot = slotAfterSeen(schedule, slot)) {
       found.push(slot)
       if (found.length > count) found.shift()
     }

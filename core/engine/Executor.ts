@@ -17,6 +17,7 @@
  *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
  */
 import {
+  Cause,
   Clock,
   Context,
   Duration,
@@ -274,11 +275,20 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const lives = yield* Effect.gen(function* () {
     for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
   }).pipe(
-    Effect.tapCause((cause) => Effect.logError("the executor has stopped", cause)),
+    Effect.tapCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Effect.void
+        : Effect.logError("the executor has stopped", cause)
+    ),
     Effect.forkScoped,
   )
 
-  /** Waits for runs to end and their reports to be sent; then interrupts them and waits a little. */
+  /**
+   * Waits for runs to end and their reports to be sent; then interrupts them and waits a little.
+   *
+   * It is bounded, and so may be part of a finalizer as it is. An interruptible finalizer would not
+   * run at all when the program was interrupted, as by Control-C.
+   */
   const finish = (isFinished: () => boolean, giveBack: () => void) =>
     Effect.gen(function* () {
       const finished = Effect.gen(function* () {
@@ -287,7 +297,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       if (Option.isSome(yield* Effect.timeoutOption(finished, drainTimeout))) return
       giveBack()
       yield* Effect.timeoutOption(finished, "2 seconds")
-    }).pipe(Effect.interruptible)
+    })
 
   // Finalizers run in the opposite order of their making, so the loops still live in this one.
   yield* Effect.addFinalizer(() =>
@@ -300,9 +310,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         () => pool.known().length === 0 && sending.values().every(({ length }) => length === 0),
         () => pool.giveBack(),
       )
-      yield* Fiber.interrupt(lives)
+      yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
-    }).pipe(Effect.interruptible)
+    })
   )
 
   return Executor.of({

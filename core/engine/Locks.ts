@@ -71,8 +71,9 @@ const make = Effect.gen(function* () {
       inTime(lock.acquire(key, options.holder ?? self, ttl)),
       Option.match({
         onNone: () => Effect.void,
-        // Finalizers are uninterruptible by default, which would let a silent store hold us here.
-        onSome: (lease) => lock.release(lease).pipe(inTime, Effect.interruptible, Effect.ignore),
+        // Within its time, lest a silent store hold us here. Not interruptible, for then it would not
+        // run when its program was interrupted.
+        onSome: (lease) => lock.release(lease).pipe(inTime, Effect.ignore),
       }),
       { interruptible: true },
     )

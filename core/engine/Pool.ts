@@ -93,11 +93,10 @@ export const make = Effect.fnUntraced(function* (options: {
     if (isPumping) return
     // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
     isPumping = true
-    let at = 0
-    for (; at < queue.length && carried.size < capacity && monotonic() < freshUntil; at++) {
-      begin(queue[at]!)
+    while (queue.length > 0 && carried.size < capacity && monotonic() < freshUntil) {
+      // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
+      begin(queue.shift()!)
     }
-    if (at > 0) queue = queue.slice(at)
     isPumping = false
   }
 

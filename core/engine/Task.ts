@@ -35,6 +35,7 @@ import { RunFailed, Scheduler, type SubmitOptions, type SubmitRefused } from "./
 import { Triggers } from "./Triggers.ts"
 
 /** A schema whose values can be kept as JSON and that needs no services to do so. */
+// deno-lint-ignore no-explicit-any -- `unknown` would refuse every schema: codecs are invariant
 type Kept = Schema.Codec<any, any>
 type Fields = { readonly [key: string]: Kept }
 
@@ -115,7 +116,7 @@ export interface Task<
 }
 
 export const make = <
-  const P extends Fields | Kept = {},
+  const P extends Fields | Kept = Record<never, never>,
   S extends Kept = typeof Schema.Void,
   E extends Kept = typeof Schema.Never,
 >(
@@ -169,20 +170,26 @@ export const make = <
     })) as never
 
   const answer = (value: S["Type"]) =>
-    Effect.fromResult(Result.mapError(json.success.encode(value), (reason): Unsuccessful => ({
-      failure: {
-        tag: "ResultRefused",
-        message: `the handler's result does not fit the task's success schema: ${reason}`,
-      },
-      isAnswer: true,
-    })))
+    Effect.fromResult(Result.mapError(
+      Result.flatMap(
+        Result.mapError(
+          json.success.encode(value),
+          (reason) => `it does not fit the task's success schema: ${reason}`,
+        ),
+        bounded,
+      ),
+      (reason): Unsuccessful => ({
+        failure: { tag: "ResultRefused", message: `the handler's result was refused: ${reason}` },
+        isAnswer: true,
+      }),
+    ))
 
   const unsuccessful = (cause: Cause.Cause<E["Type"]>): Effect.Effect<never, Unsuccessful> => {
     // An interruption from outside has its own report, which the executor makes.
     if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     const declared = Cause.findErrorOption(cause)
     if (Option.isSome(declared)) {
-      const encoded = json.error.encode(declared.value)
+      const encoded = Result.flatMap(json.error.encode(declared.value), bounded)
       if (Result.isSuccess(encoded)) {
         return Effect.fail({
           failure: { ...failureOf(declared.value), error: encoded.success },
@@ -293,6 +300,15 @@ const jsonCodec = <A extends Kept>(schema: A) => {
       Result.map(toResult(encodeExit(value)), (encoded) => JSON.stringify(encoded)),
   }
 }
+
+const resultLengthMax = 1024 * 1024
+
+/** A result travels with others in one message, and is kept: it has a bound as a payload has. */
+const bounded = (text: string): Result.Result<string, string> =>
+  text.length <= resultLengthMax ? Result.succeed(text) : Result.fail(
+    `its JSON has ${text.length} characters, more than ${resultLengthMax}; keep it elsewhere ` +
+      "and answer where it is",
+  )
 
 const toResult = <A>(exit: Exit.Exit<A, unknown>): Result.Result<A, string> =>
   Exit.isSuccess(exit)

@@ -1,0 +1,27 @@
+/**
+ * What is done when the clock of the machine was set, or the machine has slept.
+ *
+ * A step of an hour forward would end every lease at once, one back would keep the dead alive for an
+ * hour. So whoever was here before the step gets a whole ttl from now, within which the living beat
+ * again, and whoever was lost before it stays lost. Doing it twice changes nothing, as each process
+ * that shares the file notices the step by itself.
+ */
+import type { Transaction } from "./Database.ts"
+
+/** Wall clock and monotonic clock go alike, but for steps; less than this is no step. */
+export const noticedMillis = 500
+
+/** `before` is what the clock would say now without the step. */
+export const settle = ({ db, now }: Transaction, before: number): void => {
+  db.run(
+    `UPDATE executor SET standing = 'lost'
+     WHERE standing IN ('live', 'draining') AND ends_at <= ?`,
+    before,
+  )
+  db.run(
+    "UPDATE executor SET ends_at = ? + ttl_millis WHERE standing IN ('live', 'draining')",
+    now,
+  )
+  db.run("UPDATE lock SET expires_at = ?1 WHERE expires_at > ?1 AND expires_at <= ?2", now, before)
+  db.run("UPDATE lock SET expires_at = ? + ttl_millis WHERE expires_at > ?", now, before)
+}

@@ -1,0 +1,371 @@
+/**
+ * A run as its rows tell, and the one place where single runs move from table to table.
+ *
+ * The table a run stands in is its state, so `move` takes it from one and puts it into the next, as
+ * `Run.advance` says. What moves many runs in one statement is in `SqliteRuns`, next to the cell of
+ * the table that it repeats.
+ */
+import { Result } from "effect"
+import type { Gate } from "../../core/domain/Blocking.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Failure } from "../../core/domain/RunView.ts"
+import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { Database, Transaction } from "./Database.ts"
+
+/** All rows of a run as one; columns of tables it does not stand in are null. */
+export interface RunRow {
+  readonly id: RunId
+  readonly kind: number
+  readonly namespace: string
+  readonly task: string
+  readonly lane: number
+  readonly lane_name: string
+  readonly level: Lane.Level
+  readonly created_at: number
+  readonly delay_millis: number
+  readonly is_at_most_once: number
+  readonly crashes_max: number
+  readonly gate: string | null
+  readonly gate_places: number | null
+  readonly gate_when_full: Gate["whenFull"] | null
+  readonly trigger_name: string | null
+  readonly slot: number | null
+  readonly idempotency_key: string | null
+  readonly payload: string
+  readonly state: Run.StateName
+  readonly attempt: number
+  readonly crashes: number
+  readonly fence: Fence
+  readonly settled: number
+  readonly is_careful: number
+  readonly due_at: number
+  readonly rank: number | null
+  readonly turn: number | null
+  readonly incarnation: number | null
+  readonly executor_name: string | null
+  readonly is_started: number | null
+  readonly is_cancelling: number | null
+  readonly claimed_at: number | null
+  readonly finished_at: number | null
+  readonly result: string | null
+  readonly failure: string | null
+}
+
+const rankOfRun = `run.created_at +
+  CASE run.level WHEN 0 THEN ${Lane.patienceMillis[0]} WHEN 1 THEN ${Lane.patienceMillis[1]}
+    ELSE ${Lane.patienceMillis[2]} END`
+
+const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`).join(" ")
+
+const numberOf = (column: string) =>
+  `coalesce(lease.${column}, ready.${column}, late.${column}, scheduled.${column},
+    outcome.${column}, 0) AS ${column}`
+
+/** One statement is one snapshot, so a run is seen in one state. The last failure is the journal's. */
+const selectRun = `
+  SELECT run.id, run.kind, kind.namespace, kind.task, run.lane, lane.name AS lane_name, run.level,
+    run.created_at, run.delay_millis, run.is_at_most_once, run.crashes_max,
+    run.gate, run.gate_places, run.gate_when_full,
+    trigger.name AS trigger_name, run.slot, run.idempotency_key, run.payload,
+    CASE
+      WHEN outcome.run IS NOT NULL THEN CASE outcome.state ${finalOfNumber} END
+      WHEN lease.run IS NOT NULL THEN 'Running'
+      WHEN ready.run IS NOT NULL OR late.run IS NOT NULL THEN 'Ready'
+      WHEN blocked.run IS NOT NULL THEN 'Blocked'
+      WHEN scheduled.run IS NOT NULL THEN 'Scheduled'
+    END AS state,
+    ${numberOf("attempt")}, ${numberOf("crashes")}, ${numberOf("fence")}, ${numberOf("settled")},
+    coalesce(lease.is_careful, ready.is_careful, late.is_careful, scheduled.is_careful,
+      outcome.is_careful, run.is_at_most_once) AS is_careful,
+    coalesce(lease.due_at, ready.due_at, late.due_at, scheduled.due_at, outcome.due_at,
+      run.created_at + run.delay_millis) AS due_at,
+    coalesce(ready.rank, late.rank) AS rank, blocked.turn,
+    coalesce(lease.incarnation, outcome.incarnation) AS incarnation,
+    executor.name AS executor_name, lease.is_started, lease.is_cancelling,
+    coalesce(lease.claimed_at, outcome.claimed_at) AS claimed_at, outcome.finished_at,
+    outcome.result,
+    CASE
+      WHEN outcome.run IS NOT NULL THEN outcome.failure
+      WHEN coalesce(lease.settled, ready.settled, late.settled, scheduled.settled, 0) > 0 THEN (
+        SELECT failure FROM journal
+        WHERE journal.run = run.id AND journal.failure IS NOT NULL
+        ORDER BY journal.id DESC LIMIT 1
+      )
+    END AS failure
+  FROM run
+  JOIN kind ON kind.id = run.kind
+  JOIN lane ON lane.id = run.lane
+  LEFT JOIN outcome ON outcome.run = run.id
+  LEFT JOIN lease ON lease.run = run.id
+  LEFT JOIN ready ON ready.lane = run.lane AND ready.level = run.level
+    AND ready.rank = ${rankOfRun} AND ready.run = run.id
+  LEFT JOIN ready AS late ON late.run = run.id AND late.is_late = 1
+  LEFT JOIN scheduled ON scheduled.run = run.id
+  LEFT JOIN blocked ON blocked.run = run.id
+  LEFT JOIN executor ON executor.incarnation = coalesce(lease.incarnation, outcome.incarnation)
+  LEFT JOIN trigger ON trigger.id = run.trigger
+  WHERE run.id = ?`
+
+export const rowOf = (db: Database, run: RunId): RunRow | undefined =>
+  db.get<RunRow>(selectRun, run)
+
+/** `row` in the words of the state machine. */
+export const stateOf = (row: RunRow): Run.RunState => {
+  const course = {
+    attempt: row.attempt,
+    crashes: row.crashes,
+    fence: row.fence,
+    isCareful: row.is_careful === 1,
+  }
+  switch (row.state) {
+    case "Scheduled":
+      return { _tag: row.state, ...course, isGated: row.gate !== null }
+    case "Running":
+      return {
+        _tag: row.state,
+        ...course,
+        isStartMarked: row.is_started === 1,
+        isCancelling: row.is_cancelling === 1,
+      }
+    default:
+      return { _tag: row.state, ...course } as Run.RunState
+  }
+}
+
+/** What the move of one run adds to what the state machine says. */
+export interface Details {
+  /** The fence of the report that makes the move. */
+  readonly settled?: Fence
+  /** When it is due again. */
+  readonly dueAt?: number
+  readonly result?: string | undefined
+  readonly failure?: Failure | undefined
+  /** Its turn at the gate. */
+  readonly turn?: number
+}
+
+/** The state that `row` took by the event, if it took it. */
+export const move = (
+  tx: Transaction,
+  row: RunRow,
+  event: Run.RunEvent,
+  details: Details = {},
+): Run.RunState | undefined => {
+  const next = Run.advance(stateOf(row), event)
+  if (Result.isFailure(next)) return undefined
+  const state = next.success
+  if (state._tag === "Running" && row.state === "Running") stay(tx, row, state)
+  else {
+    quit(tx, row)
+    enter(tx, row, state, details)
+    tx.tally(row.kind, row.state, -1)
+    tx.tally(row.kind, state._tag, 1)
+  }
+  return state
+}
+
+type Running = Extract<Run.RunState, { readonly _tag: "Running" }>
+
+const stay = ({ db }: Transaction, row: RunRow, state: Running): void => {
+  db.run(
+    "UPDATE lease SET is_started = ?, is_cancelling = ? WHERE run = ?",
+    Number(state.isStartMarked),
+    Number(state.isCancelling),
+    row.id,
+  )
+}
+
+const quit = ({ db }: Transaction, row: RunRow): void => {
+  switch (row.state) {
+    case "Scheduled":
+      db.run("DELETE FROM scheduled WHERE run = ?", row.id)
+      break
+    case "Blocked":
+      db.run("DELETE FROM blocked WHERE run = ?", row.id)
+      break
+    case "Ready":
+      db.run(
+        "DELETE FROM ready WHERE lane = ? AND level = ? AND rank = ? AND run = ?",
+        row.lane,
+        row.level,
+        row.rank,
+        row.id,
+      )
+      break
+    case "Running":
+      db.run("DELETE FROM lease WHERE run = ?", row.id)
+  }
+}
+
+const insertOutcome = `
+  INSERT INTO outcome (run, kind, state, attempt, crashes, fence, settled, is_careful, incarnation,
+    claimed_at, due_at, finished_at, result, failure)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+const enter = (
+  tx: Transaction,
+  row: RunRow,
+  state: Run.RunState,
+  details: Details,
+): void => {
+  const { db, now } = tx
+  const { attempt, crashes, fence } = state
+  const isCareful = Number(state.isCareful)
+  const settled = details.settled ?? row.settled
+  const dueAt = details.dueAt ?? row.due_at
+  // Empty while it is the run's own, as it is on the happy path.
+  const ownDueAt = dueAt === row.created_at + row.delay_millis ? null : dueAt
+  switch (state._tag) {
+    case "Scheduled":
+      db.run(
+        "INSERT INTO scheduled VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        row.id,
+        row.kind,
+        dueAt,
+        attempt,
+        crashes,
+        fence,
+        settled,
+        isCareful,
+        row.gate,
+      )
+      break
+    case "Blocked":
+      db.run(
+        "INSERT INTO blocked VALUES (?, ?, ?, ?, ?)",
+        row.gate,
+        row.level,
+        details.turn ?? row.id,
+        row.id,
+        row.kind,
+      )
+      break
+    case "Ready":
+      db.run(
+        "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+        row.lane,
+        row.level,
+        Lane.rank(now, row.level),
+        row.id,
+        row.kind,
+        attempt,
+        crashes,
+        fence,
+        settled,
+        isCareful,
+        ownDueAt,
+        row.gate,
+      )
+      tx.hint(`lane ${row.lane_name}`)
+      break
+    case "Running":
+      throw new Error("only a claim grants a run")
+    default:
+      db.run(
+        insertOutcome,
+        row.id,
+        row.kind,
+        Run.finals.indexOf(state._tag),
+        attempt,
+        crashes,
+        fence,
+        settled,
+        isCareful,
+        row.incarnation,
+        row.claimed_at,
+        ownDueAt,
+        now,
+        details.result ?? null,
+        failureAt(row, state, details),
+      )
+  }
+}
+
+/** A run that is cancelled after a failed attempt still says how that one failed. */
+const failureAt = (row: RunRow, state: Run.RunState, { failure }: Details): string | null => {
+  if (state._tag === "Succeeded") return null
+  return failure === undefined ? row.failure : JSON.stringify(failure)
+}
+
+const insertRun = `
+  INSERT INTO run (id, kind, lane, level, created_at, delay_millis, is_at_most_once, crashes_max,
+    gate, gate_places, gate_when_full, trigger, slot, idempotency_key, payload)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertReady = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?, 0, NULL, NULL)"
+const insertBlocked = "INSERT INTO blocked VALUES (?, ?, ?, ?, ?)"
+const insertScheduled = "INSERT INTO scheduled VALUES (?, ?, ?, 0, 0, 0, 0, ?, ?)"
+
+/** Keeps a new run and puts it where its first state says. */
+export const add = (
+  tx: Transaction,
+  spec: RunSpec,
+  fired?: { readonly trigger: number; readonly slot: number },
+): { readonly run: RunId; readonly state: Run.StateName } => {
+  const { db, now } = tx
+  const run = tx.nextRunId()
+  const kind = db.kindOf(spec.namespace, spec.task)
+  const lane = db.laneOf(spec.lane)
+  const isCareful = Number(spec.isAtMostOnce)
+  const { gate, level } = spec
+  db.run(
+    insertRun,
+    run,
+    kind,
+    lane,
+    level,
+    now,
+    spec.delayMillis,
+    isCareful,
+    spec.crashesMax,
+    gate?.key ?? null,
+    gate?.places ?? null,
+    gate?.whenFull ?? null,
+    fired?.trigger ?? null,
+    fired?.slot ?? null,
+    spec.idempotencyKey ?? null,
+    spec.payload,
+  )
+  const { _tag: state } = Run.submitted({
+    isDueLater: spec.delayMillis > 0,
+    isGated: gate !== undefined,
+    isAtMostOnce: spec.isAtMostOnce,
+  })
+  tx.tally(kind, state, 1)
+  if (state === "Scheduled") {
+    db.run(insertScheduled, run, kind, now + spec.delayMillis, isCareful, gate?.key ?? null)
+  } else if (state === "Blocked") {
+    db.run(insertBlocked, gate!.key, level, run, run, kind)
+  } else {
+    db.run(insertReady, lane, level, Lane.rank(now, level), run, kind, isCareful)
+    tx.hint(`lane ${spec.lane}`)
+  }
+  return { run, state }
+}
+
+/** A run has at most so many journal rows; what comes after is left out. */
+const notesMax = 1000
+
+export const note = (
+  { db, now }: Transaction,
+  row: { readonly id: RunId; readonly attempt: number; readonly fence: Fence },
+  kind: string,
+  detail?: string,
+  failure?: Failure,
+): void => {
+  db.run(
+    `INSERT INTO journal (run, at, kind, attempt, fence, detail, failure)
+     SELECT ?, ?, ?, ?, ?, ?, ?
+     WHERE (SELECT count(*) FROM journal WHERE run = ?) < ${notesMax}`,
+    row.id,
+    now,
+    kind,
+    row.attempt,
+    row.fence,
+    detail ?? null,
+    failure === undefined ? null : JSON.stringify(failure),
+    row.id,
+  )
+}

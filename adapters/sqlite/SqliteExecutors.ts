@@ -1,0 +1,155 @@
+/** Executors in SQLite: see `ExecutorStorage` for the laws. */
+import { DateTime } from "effect"
+import type { ExecutorView, Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { TaskName } from "../../core/domain/Task.ts"
+import type {
+  Beaten,
+  ExecutorStorage,
+  Held,
+  Revocation,
+} from "../../core/services/ExecutorStorage.ts"
+import type { Database, Transaction } from "./Database.ts"
+import { define } from "./SqliteTasks.ts"
+
+/** Those gone for longer are not listed. */
+const goneMillis = 3_600_000
+/** Rows of gone executors give finished runs the name of their holder, for about as long. */
+const namedMillis = 400 * 86_400_000
+const listed = 1000
+
+/** How an executor stands, whether or not a sweep has noticed. */
+export const standingOf = (
+  { db, now }: Transaction,
+  incarnation: Incarnation,
+): Standing | undefined => {
+  const row = db.get<{ standing: Standing; ends_at: number }>(
+    "SELECT standing, ends_at FROM executor WHERE incarnation = ?",
+    incarnation,
+  )
+  return row && standingAt(row, now)
+}
+
+const standingAt = (row: { standing: Standing; ends_at: number }, now: number): Standing => {
+  const isHere = row.standing === "live" || row.standing === "draining"
+  return isHere && row.ends_at <= now ? "lost" : row.standing
+}
+
+export const make = (db: Database): ExecutorStorage => ({
+  join: (joining) => db.write("join", (tx) => join(tx, joining)),
+  serve: (incarnation, definitions) =>
+    db.write("serve", (tx) => {
+      define(tx, definitions)
+      const tasks = JSON.stringify(definitions.map(({ name }) => name))
+      tx.db.run(
+        `UPDATE executor SET tasks = ? WHERE incarnation = ? AND ${isHere}`,
+        tasks,
+        incarnation,
+        tx.now,
+      )
+    }),
+  beat: (incarnation, held) => db.write("beat", (tx) => beat(tx, incarnation, held)),
+  drain: (incarnation) =>
+    db.write("drain", (tx) => {
+      tx.db.run(
+        `UPDATE executor SET standing = 'draining' WHERE incarnation = ? AND ${isHere}`,
+        incarnation,
+        tx.now,
+      )
+    }),
+  leave: (incarnation) =>
+    db.write("leave", (tx) => {
+      tx.db.run(
+        `UPDATE executor SET standing = 'left', ends_at = ?2 WHERE incarnation = ?1
+         AND standing IN ('live', 'draining') AND ends_at > ?2`,
+        incarnation,
+        tx.now,
+      )
+    }),
+  list: (namespace) => db.read("list executors", () => list(db, namespace)),
+})
+
+const isHere = "standing IN ('live', 'draining') AND ends_at > ?"
+
+const join = ({ db, now }: Transaction, joining: Joining): Incarnation => {
+  db.run("DELETE FROM executor WHERE may_hold = 0 AND ends_at < ?", now - namedMillis)
+  return db.get<{ incarnation: Incarnation }>(
+    `INSERT INTO executor (namespace, name, standing, capacity, labels, tasks, ttl_millis,
+       joined_at, beat_at, ends_at, may_hold)
+     VALUES (?1, ?2, 'live', ?3, ?4, '[]', ?5, ?6, ?6, ?6 + ?5, 1)
+     RETURNING incarnation`,
+    joining.namespace,
+    joining.name,
+    joining.capacity,
+    JSON.stringify(joining.labels),
+    joining.ttlMillis,
+    now,
+  )!.incarnation
+}
+
+const beat = (
+  { db, now }: Transaction,
+  incarnation: Incarnation,
+  known: Held,
+): Beaten => {
+  const { changes } = db.run(
+    `UPDATE executor SET beat_at = ?2, ends_at = ?2 + ttl_millis
+     WHERE incarnation = ?1 AND standing IN ('live', 'draining') AND ends_at > ?2`,
+    incarnation,
+    now,
+  )
+  if (changes === 0) return { _tag: "Lost" }
+  // As `held` of `ExecutorStorage` sums up.
+  const kept = db.get<Held>(
+    `SELECT count(*) AS count, coalesce(sum((run % 1000003) * (fence % 1009)), 0) AS digest
+     FROM lease WHERE incarnation = ?`,
+    incarnation,
+  )!
+  const revoked = db.all<{ run: RunId; fence: Fence }>(
+    "SELECT run, fence FROM lease WHERE incarnation = ? AND is_cancelling = 1 ORDER BY run",
+    incarnation,
+  )
+  return {
+    _tag: "Alive",
+    revoked: revoked.map(({ fence, run }): Revocation => ({ run, fence })),
+    isAgreed: kept.count === known.count && kept.digest === known.digest,
+  }
+}
+
+interface ExecutorRow {
+  readonly incarnation: Incarnation
+  readonly name: ExecutorView["name"]
+  readonly standing: Standing
+  readonly capacity: number
+  readonly labels: string
+  readonly tasks: string
+  readonly joined_at: number
+  readonly beat_at: number
+  readonly ends_at: number
+  readonly held: number
+}
+
+const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> => {
+  const now = db.now()
+  return db.all<ExecutorRow>(
+    `SELECT incarnation, name, standing, capacity, labels, tasks, joined_at, beat_at, ends_at,
+       (SELECT count(*) FROM lease WHERE lease.incarnation = executor.incarnation) AS held
+     FROM executor WHERE namespace = ? AND ends_at > ?
+     ORDER BY incarnation DESC LIMIT ${listed}`,
+    namespace,
+    now - goneMillis,
+  ).map((row) => ({
+    incarnation: row.incarnation,
+    namespace,
+    name: row.name,
+    standing: standingAt(row, now),
+    capacity: row.capacity,
+    labels: JSON.parse(row.labels) as Record<string, string>,
+    tasks: JSON.parse(row.tasks) as ReadonlyArray<TaskName>,
+    held: row.held,
+    joinedAt: DateTime.makeUnsafe(row.joined_at),
+    beatAt: DateTime.makeUnsafe(row.beat_at),
+  }))
+}

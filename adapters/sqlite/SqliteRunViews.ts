@@ -1,0 +1,300 @@
+/** Runs as others see them: the questions of `RunStorage`, each answered from one snapshot. */
+import { DateTime, Option } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
+import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import type { TaskName } from "../../core/domain/Task.ts"
+import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
+import type { Database } from "./Database.ts"
+import { rowOf, type RunRow } from "./RunRows.ts"
+import { gateOf, holdersOf } from "./SqliteRuns.ts"
+
+/** No list is longer, whatever was asked for. */
+const listed = 10_000
+
+export const make = (
+  db: Database,
+): Pick<RunStorage, "find" | "findMany" | "list" | "counts" | "events" | "why"> => {
+  const views = (runs: ReadonlyArray<RunId>): ReadonlyArray<RunView> =>
+    runs.flatMap((run) => {
+      const row = rowOf(db, run)
+      return row === undefined ? [] : [viewOf(row)]
+    })
+
+  return {
+    find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
+    findMany: (runs) => db.read("findMany", () => views(runs)),
+    list: (query) => db.read("list", () => views(idsOf(db, query))),
+    counts: (namespace) => db.read("counts", () => counts(db, namespace)),
+    events: (run) => db.read("events", () => events(db, run)),
+    why: (run) =>
+      db.read("why", () =>
+        Option.map(
+          Option.fromNullishOr(rowOf(db, run)),
+          (row) => reasonOf(db, row, db.now()),
+        )),
+  }
+}
+
+const failureOf = ({ failure }: RunRow): { readonly failure?: Failure } =>
+  failure === null ? {} : { failure: JSON.parse(failure) as Failure }
+
+const viewOf = (row: RunRow): RunView => ({
+  id: row.id,
+  namespace: row.namespace as Namespace,
+  task: row.task as TaskName,
+  state: row.state,
+  attempt: row.attempt,
+  crashes: row.crashes,
+  fence: row.fence,
+  lane: row.lane_name as Lane.Lane,
+  level: row.level,
+  payload: row.payload,
+  createdAt: DateTime.makeUnsafe(row.created_at),
+  dueAt: DateTime.makeUnsafe(row.due_at),
+  ...(row.result !== null && { result: row.result }),
+  ...failureOf(row),
+  ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
+  ...(row.gate !== null && { gate: row.gate as Blocking.GateKey }),
+  ...(row.trigger_name !== null && { trigger: row.trigger_name as RunView["trigger"] & string }),
+  ...(row.slot !== null && { slot: DateTime.makeUnsafe(row.slot) }),
+  ...(row.incarnation !== null && row.executor_name !== null && {
+    executor: {
+      incarnation: row.incarnation as Incarnation,
+      name: row.executor_name as ExecutorName,
+    },
+  }),
+  ...(row.claimed_at !== null && { claimedAt: DateTime.makeUnsafe(row.claimed_at) }),
+  ...(row.finished_at !== null && { finishedAt: DateTime.makeUnsafe(row.finished_at) }),
+  ...(row.is_cancelling === 1 && { isCancelling: true }),
+})
+
+const kindsOf = (db: Database, namespace: Namespace, task?: TaskName): ReadonlyArray<number> =>
+  (task === undefined
+    ? db.all<{ id: number }>("SELECT id FROM kind WHERE namespace = ?", namespace)
+    : db.all<{ id: number }>(
+      "SELECT id FROM kind WHERE namespace = ? AND task = ?",
+      namespace,
+      task,
+    )).map(({ id }) => id)
+
+/** The latest first: of each kind and state the first, merged. */
+const idsOf = (db: Database, query: RunQuery): ReadonlyArray<RunId> => {
+  const before = query.before ?? Number.MAX_SAFE_INTEGER
+  const limit = Math.max(0, Math.min(query.limit, listed))
+  const found: Array<RunId> = []
+  for (const kind of kindsOf(db, query.namespace, query.task)) {
+    const some = query.states === undefined
+      ? latest(db, kind, before, limit)
+      : [...new Set(query.states)].flatMap((state) => latestIn(db, state, kind, before, limit))
+    for (const { run } of some) found.push(run)
+  }
+  return found.sort((a, b) => b - a).slice(0, limit)
+}
+
+const latest = (db: Database, kind: number, before: number, limit: number) =>
+  db.all<{ run: RunId }>(
+    "SELECT id AS run FROM run WHERE kind = ? AND id < ? ORDER BY id DESC LIMIT ?",
+    kind,
+    before,
+    limit,
+  )
+
+/** Each state is listed from its own table. */
+const latestIn = (
+  db: Database,
+  state: Run.StateName,
+  kind: number,
+  before: number,
+  limit: number,
+): ReadonlyArray<{ readonly run: RunId }> => {
+  const { runs } = db.get<{ runs: number }>(
+    "SELECT runs FROM tally WHERE kind = ? AND state = ?",
+    kind,
+    state,
+  ) ?? { runs: 0 }
+  if (runs === 0) return []
+  switch (state) {
+    case "Scheduled":
+      return db.all(
+        "SELECT run FROM scheduled WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
+        kind,
+        before,
+        limit,
+      )
+    case "Blocked":
+      return db.all(
+        "SELECT run FROM blocked WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
+        kind,
+        before,
+        limit,
+      )
+    case "Running":
+      return db.all(
+        "SELECT run FROM lease WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
+        kind,
+        before,
+        limit,
+      )
+    case "Ready":
+      // Few are sorted; of many the latest are found on the way back through all runs.
+      return runs < 10_000
+        ? db.all(
+          "SELECT run FROM ready WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
+          kind,
+          before,
+          limit,
+        )
+        : db.all(
+          `SELECT id AS run FROM run WHERE kind = ? AND id < ?
+             AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id)
+             AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.run = run.id)
+             AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.run = run.id)
+             AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)
+           ORDER BY id DESC LIMIT ?`,
+          kind,
+          before,
+          limit,
+        )
+    case "Succeeded":
+      return db.all(
+        `SELECT run.id AS run FROM run CROSS JOIN outcome ON outcome.run = run.id
+         WHERE run.kind = ? AND run.id < ? AND outcome.state = 0 ORDER BY run.id DESC LIMIT ?`,
+        kind,
+        before,
+        limit,
+      )
+    default:
+      return db.all(
+        `SELECT run FROM outcome WHERE kind = ? AND state = ? AND state <> 0 AND run < ?
+         ORDER BY run DESC LIMIT ?`,
+        kind,
+        Run.finals.indexOf(state),
+        before,
+        limit,
+      )
+  }
+}
+
+const counts = (db: Database, namespace: Namespace) => {
+  const counts: Partial<Record<Run.StateName, number>> = {}
+  const rows = db.all<{ state: Run.StateName; runs: number }>(
+    `SELECT tally.state, sum(tally.runs) AS runs
+     FROM kind CROSS JOIN tally ON tally.kind = kind.id WHERE kind.namespace = ?
+     GROUP BY tally.state HAVING sum(tally.runs) > 0`,
+    namespace,
+  )
+  for (const { runs, state } of rows) counts[state] = runs
+  return counts
+}
+
+interface Happened {
+  readonly at: number
+  readonly kind: string
+  readonly attempt: number
+  readonly fence: number
+  readonly detail?: string
+}
+
+const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
+  const row = rowOf(db, run)
+  if (row === undefined) return []
+  const { attempt, claimed_at, created_at, fence, finished_at, state } = row
+  const journal = db.all<{ detail: string | null } & Omit<Happened, "detail">>(
+    "SELECT at, kind, attempt, fence, detail FROM journal WHERE run = ? ORDER BY id",
+    run,
+  )
+  const { failure } = failureOf(row)
+  const happened: Array<Happened> = [
+    { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
+    ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
+    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(finished_at === null ? [] : [{
+      at: finished_at,
+      kind: state,
+      attempt,
+      fence,
+      ...(failure !== undefined && { detail: failure.message }),
+    }]),
+  ]
+  return happened
+    .sort((a, b) => a.at - b.at)
+    .map((each) => ({ ...each, at: DateTime.makeUnsafe(each.at) }) as RunHappening)
+}
+
+const reasonOf = (db: Database, row: RunRow, now: number): Reason => {
+  switch (row.state) {
+    case "Scheduled":
+      return { _tag: "DueLater", at: DateTime.makeUnsafe(row.due_at), ...failureOf(row) }
+    case "Blocked":
+      return blockedReason(db, row)
+    case "Ready":
+      return readyReason(db, row, now)
+    case "Running":
+      return {
+        _tag: "Held",
+        incarnation: row.incarnation as Incarnation,
+        name: row.executor_name as ExecutorName,
+        isCancelling: row.is_cancelling === 1,
+      }
+    default:
+      return { _tag: "Ended", state: row.state, ...failureOf(row) }
+  }
+}
+
+const blockedReason = (db: Database, row: RunRow): Reason => {
+  const gate = gateOf(row)
+  const holders = holdersOf(db, gate.key, gate.places)
+  if (Blocking.decide(gate, holders.length) === "admit") return { _tag: "GateOpen", gate: gate.key }
+  const { ahead } = db.get<{ ahead: number }>(
+    "SELECT count(*) AS ahead FROM blocked WHERE gate = ? AND (level, turn) < (?, ?)",
+    gate.key,
+    row.level,
+    row.turn,
+  )!
+  return { _tag: "GateFull", gate: gate.key, holders: holders.slice(0, 10), ahead }
+}
+
+const readyReason = (db: Database, row: RunRow, now: number): Reason => {
+  const task = row.task as TaskName
+  const served = db.get(
+    `SELECT 1 FROM executor, json_each(executor.tasks) AS served
+     WHERE executor.namespace = ? AND executor.ends_at > ? AND executor.standing = 'live'
+       AND served.value = ? LIMIT 1`,
+    row.namespace,
+    now,
+    task,
+  )
+  if (served === undefined) return { _tag: "NoExecutor", task }
+  return { _tag: "Waiting", lane: row.lane_name as Lane.Lane, ahead: aheadOf(db, row, now) }
+}
+
+/** Past this many it does not matter how many more there are. */
+const aheadMax = 100_000
+const later = Number.MAX_SAFE_INTEGER
+
+/** How many of its lane go before it by `Lane.order`; in each level those before a bound. */
+const aheadOf = (db: Database, row: RunRow, now: number): number => {
+  const rank = row.rank!
+  const boundOf = (level: Lane.Level): readonly [rank: number, run: number] => {
+    if (rank <= now || level === row.level) return [rank, row.id]
+    return level < row.level ? [later, later] : [now, later]
+  }
+  let ahead = 0
+  for (const level of Lane.levels) {
+    ahead += db.get<{ ahead: number }>(
+      `SELECT count(*) AS ahead FROM (
+         SELECT 1 FROM ready WHERE lane = ? AND level = ? AND (rank, run) < (?, ?)
+         LIMIT ${aheadMax}
+       )`,
+      row.lane,
+      level,
+      ...boundOf(level),
+    )!.ahead
+  }
+  return ahead
+}

@@ -1,0 +1,21 @@
+/** The storage in one SQLite file: the default of one machine. See `Storage` for the laws. */
+import { Storage } from "../../core/services/Storage.ts"
+import type { Database } from "./Database.ts"
+import * as SqliteExecutors from "./SqliteExecutors.ts"
+import * as SqliteRuns from "./SqliteRuns.ts"
+import * as SqliteTasks from "./SqliteTasks.ts"
+import * as SqliteTriggers from "./SqliteTriggers.ts"
+
+/**
+ * The processes that share a file are on one machine, whose clock is therefore the storage clock;
+ * it is captured where the file is opened, so that callers may have clocks that differ (S2).
+ */
+export const make = (db: Database): Storage["Service"] =>
+  Storage.of({
+    technology: "sqlite",
+    tasks: SqliteTasks.make(db),
+    triggers: SqliteTriggers.make(db),
+    runs: SqliteRuns.make(db),
+    executors: SqliteExecutors.make(db),
+    now: db.read("now", db.now),
+  })

@@ -1,0 +1,6 @@
+import { Layer } from "effect"
+import * as EngineContract from "../../core/contract/EngineContract.ts"
+import * as Direct from "../direct/mod.ts"
+import * as Sqlite from "./mod.ts"
+
+EngineContract.suite("sqlite", Layer.provideMerge(Direct.layer, Sqlite.layer({ file: ":memory:" })))

@@ -1,0 +1,98 @@
+import { Context, Duration, Effect, Layer, type Scope } from "effect"
+import { TestClock } from "effect/testing"
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as LockContract from "../../core/contract/LockContract.ts"
+import * as StorageContract from "../../core/contract/StorageContract.ts"
+import * as WakeupsContract from "../../core/contract/WakeupsContract.ts"
+import { Lock } from "../../core/services/Lock.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import { Wakeups } from "../../core/services/Wakeups.ts"
+import * as Sqlite from "./mod.ts"
+
+const memory = Sqlite.layer({ file: ":memory:" })
+
+StorageContract.suite("sqlite in memory", memory, TestClock.adjust)
+LockContract.suite("sqlite in memory", memory, TestClock.adjust)
+WakeupsContract.suite("sqlite in memory", memory, TestClock.adjust)
+
+const freshFile = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
+  ),
+  (folder) => join(folder, "belfry.db"),
+)
+
+class File extends Context.Service<File, string>()("belfry/adapters/sqlite/test/File") {}
+
+const inFile = Layer.unwrap(Effect.map(File, (file) => Sqlite.layer({ file }))).pipe(
+  Layer.provideMerge(Layer.effect(File, freshFile)),
+)
+
+/** Opens what the files hold at this moment, as after the end of the process and all its memory. */
+const reopened = <A, E>(
+  then: Effect.Effect<A, E, Storage>,
+): Effect.Effect<A, unknown, File | Scope.Scope> =>
+  Effect.gen(function* () {
+    const file = yield* File
+    const copy = yield* freshFile
+    copyFileSync(file, copy)
+    if (existsSync(`${file}-wal`)) copyFileSync(`${file}-wal`, `${copy}-wal`)
+    return yield* Effect.provide(then, Sqlite.layer({ file: copy }))
+  })
+
+StorageContract.suite("sqlite in a file", inFile, TestClock.adjust, { reopened })
+
+/** Each call goes to the one of two connections that the one before it did not go to. */
+const alternately = <A extends object>(one: A, other: A): A => {
+  let isOther = false
+  return new Proxy(one, {
+    get: (_, name) => {
+      const of = (each: A) => Reflect.get(each, name) as unknown
+      if (typeof of(one) !== "function") return of(one)
+      return (...values: ReadonlyArray<unknown>) => {
+        isOther = !isOther
+        return (of(isOther ? other : one) as (...values: ReadonlyArray<unknown>) => unknown)(
+          ...values,
+        )
+      }
+    },
+  })
+}
+
+/** Two processes that share a file: storage and locks are both's, wake-ups are the other's. */
+const shared = Layer.effectContext(Effect.gen(function* () {
+  const file = yield* freshFile
+  const one = yield* Layer.build(Sqlite.layer({ file }))
+  const other = yield* Layer.build(Sqlite.layer({ file }))
+  const both = <I, A extends object>(service: Context.Key<I, A>) =>
+    alternately(
+      Context.getUnsafe(one as Context.Context<I>, service),
+      Context.getUnsafe(other as Context.Context<I>, service),
+    )
+  const storage = both(Storage)
+  return Context.make(Storage, {
+    ...Context.get(one, Storage),
+    tasks: alternately(Context.get(one, Storage).tasks, Context.get(other, Storage).tasks),
+    triggers: alternately(Context.get(one, Storage).triggers, Context.get(other, Storage).triggers),
+    runs: alternately(Context.get(one, Storage).runs, Context.get(other, Storage).runs),
+    executors: alternately(
+      Context.get(one, Storage).executors,
+      Context.get(other, Storage).executors,
+    ),
+    now: storage.now,
+  }).pipe(
+    Context.add(Lock, both(Lock)),
+    Context.add(Wakeups, Context.get(other, Wakeups)),
+  )
+}))
+
+StorageContract.suite("sqlite, two connections", shared, TestClock.adjust)
+LockContract.suite("sqlite, two connections", shared, TestClock.adjust)
+WakeupsContract.suite(
+  "sqlite, two connections",
+  shared,
+  (duration) => TestClock.adjust(Duration.max(duration, Duration.millis(50))),
+)

@@ -1,0 +1,155 @@
+/**
+ * The way to a running server: flags win over the environment, which wins over what the nearest
+ * `.belfry/server.json` says.
+ */
+import { Effect, Option, Redacted } from "effect"
+import * as ApiClient from "../cluster/api/ApiClient.ts"
+import type { Namespace } from "../core/domain/Namespace.ts"
+import * as Place from "./Place.ts"
+import { Problem } from "./Problem.ts"
+
+export interface Given {
+  readonly url: Option.Option<string>
+  readonly token: Option.Option<Redacted.Redacted<string>>
+}
+
+export interface Address {
+  readonly urls: ReadonlyArray<string>
+  readonly token: Redacted.Redacted<string>
+}
+
+const start = "npx belfry dev"
+
+export const address = (given: Given): Effect.Effect<Address, Problem> =>
+  Effect.suspend(() => {
+    const folder = Place.find()
+    const record = folder === undefined ? undefined : Place.readRecord(folder)
+    // Several may be named, with commas between them: any of them will do.
+    const url = Option.getOrUndefined(given.url) ?? (process.env["BELFRY_URL"] || undefined)
+    const urls = url === undefined
+      ? record?.urls
+      : url.split(",").map((each) => each.trim().replace(/\/+$/, ""))
+    if (urls === undefined) {
+      return Effect.fail(
+        new Problem({
+          kind: "unreachable",
+          what: "no server is known: nothing runs in this folder, and no --url was given",
+          fix: "start one here, or name it with --url or BELFRY_URL",
+          hint: start,
+        }),
+      )
+    }
+    for (const each of urls) {
+      if (!/^https?:$/.test(URL.parse(each)?.protocol ?? "")) {
+        return Effect.fail(
+          new Problem({
+            kind: "usage",
+            what: `"${each}" is not the address of a server`,
+            fix: "write it as in http://127.0.0.1:7070",
+          }),
+        )
+      }
+    }
+    // The token of this place is for the server of this place, and shown to no other.
+    const isOurs = record !== undefined && urls.every((each) => record.urls.includes(each))
+    const token = Option.getOrUndefined(given.token) ??
+      Redacted.make(process.env["BELFRY_TOKEN"] || (isOurs ? record.token : ""))
+    return Effect.succeed({ urls, token })
+  })
+
+export interface Connection {
+  readonly url: string
+  readonly api: ApiClient.ApiClient
+  /** Calls the server; what goes wrong is a problem. */
+  readonly call: <A, E>(
+    ask: (api: ApiClient.ApiClient) => Effect.Effect<A, E>,
+  ) => Effect.Effect<A, Problem>
+}
+
+/** To the first server that can be reached; when none can, the call will say so. */
+export const open = Effect.fnUntraced(function* (given: Given) {
+  const { token, urls } = yield* address(given)
+  return yield* to(yield* firstUp(urls), token)
+})
+
+export const to = (url: string, token: Redacted.Redacted<string>): Effect.Effect<Connection> =>
+  Effect.map(ApiClient.make({ url, token }), (api) => ({
+    url,
+    api,
+    call: (ask) => Effect.mapError(ask(api), (error) => explained(url, error)),
+  }))
+
+/** Whether any answer comes from there at all. */
+export const isUp = (url: string): Effect.Effect<boolean> =>
+  Effect.tryPromise(async () => {
+    const answer = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(2000) })
+    await answer.body?.cancel()
+    return true
+  }).pipe(Effect.orElseSucceed(() => false))
+
+/** The first that answers, or the first when none does. */
+export const firstUp = Effect.fnUntraced(function* (urls: ReadonlyArray<string>) {
+  if (urls.length > 1) { for (const url of urls) if (yield* isUp(url)) return url }
+  return urls[0]!
+})
+
+export const inNamespace = (namespace: Option.Option<string>) =>
+  Option.isSome(namespace) ? { namespace: namespace.value as Namespace } : {}
+
+const kinds: Record<string, Problem["kind"]> = {
+  TokenRefused: "notAllowed",
+  HostRefused: "notAllowed",
+  OriginRefused: "notAllowed",
+  RunUnknown: "notFound",
+  TaskUnknown: "notFound",
+  TriggerUnknown: "notFound",
+  RouteUnknown: "notFound",
+  KeyConflict: "notFound",
+  RequestUnreadable: "usage",
+  RequestRefused: "usage",
+  BodyTooLarge: "usage",
+}
+
+const hints: Record<string, string> = {
+  RunUnknown: "belfry run list",
+  TaskUnknown: "belfry task list",
+  TriggerUnknown: "belfry trigger list",
+}
+
+const explained = (url: string, error: unknown): Problem => {
+  const { _tag, detail, reason, remedy } = error as {
+    readonly _tag?: string
+    readonly detail?: string
+    readonly remedy?: string
+    readonly reason?: { readonly _tag?: string }
+  }
+  if (_tag === "TokenRefused") {
+    return new Problem({
+      kind: "notAllowed",
+      what: `the server at ${url} does not know this token`,
+      fix: "give the server's token with --token or BELFRY_TOKEN; `belfry dev` keeps it in " +
+        ".belfry/token",
+    })
+  }
+  if (_tag === "HttpClientError" && reason?._tag === "TransportError") {
+    return new Problem({
+      kind: "unreachable",
+      what: `no server answers at ${url}`,
+      fix: "start one, or name another with --url or BELFRY_URL",
+      hint: start,
+    })
+  }
+  if (detail !== undefined) {
+    return new Problem({
+      kind: kinds[_tag ?? ""] ?? "failed",
+      what: detail,
+      fix: remedy,
+      hint: hints[_tag ?? ""],
+    })
+  }
+  return new Problem({
+    kind: "failed",
+    what: `${url} gave an answer that is none of Belfry's: ${String(error).slice(0, 300)}`,
+    fix: "see that the address is right, and that both have the same version",
+  })
+}

@@ -1,0 +1,109 @@
+import { afterAll, assert, describe, it } from "vitest"
+import { Place } from "./fixture.ts"
+
+const place = new Place()
+afterAll(() => place.end())
+
+describe("belfry, without a server", () => {
+  it("previews a trigger", async () => {
+    const words = ["trigger", "preview", "0 9 LW * *", "--zone", "Asia/Shanghai"]
+    const from = ["--from", "2026-11-01T00:00:00Z", "--count", "2"]
+    const preview = await place.json([...words, ...from])
+    assert.deepStrictEqual(preview.fires.map(({ at }: { at: string }) => at), [
+      "2026-11-30T01:00:00.000Z",
+      "2026-12-31T01:00:00.000Z",
+    ])
+    const { out } = await place.run([...words, ...from, "--jsonl"])
+    assert.strictEqual(out.trim().split("\n").length, 2)
+    const every = await place.json(["trigger", "preview", "every 90s", ...from])
+    assert.strictEqual(every.fires[1].at, "2026-11-01T00:03:00.000Z")
+  })
+
+  it("refuses what is no schedule with 2", async () => {
+    const refused = await place.run(["trigger", "preview", "61 * * * *"])
+    assert.strictEqual(refused.code, 2)
+    assert.match(refused.err, /not a cron expression/)
+    const zone = await place.run(["trigger", "preview", "@daily", "--zone", "Mars/Olympus"])
+    assert.strictEqual(zone.code, 2)
+    assert.match(zone.err, /not an IANA time zone/)
+  })
+
+  it("says that no server is known, with 5", async () => {
+    const { code, err } = await place.run(["run", "list"])
+    assert.strictEqual(code, 5)
+    assert.match(err, /Try +npx belfry dev/)
+  })
+
+  it("says what a server and an executor lack, with 2", async () => {
+    const cases = [
+      [["server"], /--sqlite FILE/],
+      [["server", "--sqlite", "x.db"], /token/],
+      [["server", "--sqlite", "x.db", "--token", "short"], /16 characters/],
+      [["executor"], /--samples/],
+      [["executor", "none.ts"], /there is no file none\.ts/],
+      [["cluster", "up", "--schedulers", "0"], /at least one/],
+    ] as const
+    await Promise.all(cases.map(async ([words, says]) => {
+      const { code, err } = await place.run(words)
+      assert.strictEqual(code, 2, `${words.join(" ")}: ${err}`)
+      assert.match(err, says)
+    }))
+  })
+
+  it("says that a database cannot be reached, with 5, and shows no password", async () => {
+    const url = "postgres://belfry:secret@127.0.0.1:9/belfry"
+    const { code, err } = await place.run(["server", "--database-url", url], {
+      BELFRY_TOKEN: "0123456789abcdef",
+    })
+    assert.strictEqual(code, 5, err)
+    assert.include(err, "127.0.0.1:9")
+    assert.notInclude(err, "secret")
+  })
+
+  it("has help with examples for every command", async () => {
+    const commands = [
+      ["dev"],
+      ["server"],
+      ["executor"],
+      ["executor", "list"],
+      ["cluster", "up"],
+      ...["submit", "list", "show", "events", "why", "cancel"].map((name) => ["run", name]),
+      ...["list", "preview"].map((name) => ["trigger", name]),
+      ["task", "list"],
+      ["status"],
+    ]
+    await Promise.all(commands.map(async (words) => {
+      const { code, out } = await place.run([...words, "--help"])
+      assert.strictEqual(code, 0)
+      assert.include(out, "EXAMPLES", words.join(" "))
+      assert.include(out, `belfry ${words.join(" ")}`)
+    }))
+  })
+
+  it("starts on a token file and an SQLite file, and lets an executor join over RPC", async () => {
+    const token = "a-token-of-some-length"
+    const server = place.start(["server", "--sqlite", "x.db", "--port", "0", "--token", token])
+    const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+    const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
+    const wrong = await place.run(["executor", "--samples"], { ...env, BELFRY_TOKEN: "another" })
+    assert.strictEqual(wrong.code, 4, wrong.err)
+    const executor = place.start(
+      ["executor", "--samples", "--name", "one", "--label", "zone=eu", "--concurrency", "3"],
+      env,
+    )
+    await executor.says(/belfry executor one/)
+    const { code, out } = await place.run(
+      ["run", "submit", "hello/world", '{"name":"Ada"}', "--wait"],
+      env,
+    )
+    assert.strictEqual(code, 0)
+    assert.strictEqual(JSON.parse(out), "Hello, Ada!")
+    executor.kill("SIGTERM")
+    assert.strictEqual((await executor.done).code, 0)
+    const list = await place.run(["executor", "list", "--json"], env)
+    const [one] = JSON.parse(list.out).items
+    assert.strictEqual(one.standing, "left")
+    assert.strictEqual(one.capacity, 3)
+    assert.deepStrictEqual(one.labels, { zone: "eu" })
+  })
+})

@@ -1,0 +1,36 @@
+/** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
+import { Command, Flag } from "effect/cli"
+import { databaseUrl, files, json } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+
+export const clusterUp = Command.make("up", {
+  files,
+  schedulers: Flag.Int("schedulers").pipe(
+    Flag.withDescription("So many scheduler processes"),
+    Flag.withDefault(2),
+  ),
+  executors: Flag.Int("executors").pipe(
+    Flag.withDescription("So many executor processes"),
+    Flag.withDefault(3),
+  ),
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withDescription("So many runs at once in each executor"),
+    Flag.withDefault(10),
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withDescription("Port of the first scheduler; the next free ones for the others"),
+    Flag.withDefault(7070),
+  ),
+  databaseUrl,
+  json,
+}, (given) => lazily(() => import("../roles/cluster.ts"), ({ clusterUp }) => clusterUp(given)))
+  .pipe(
+    Command.withDescription(
+      "Run schedulers and executors as processes of this machine; PostgreSQL is started if none is named",
+    ),
+    Command.withExamples([
+      { command: "belfry cluster up", description: "2 schedulers, 3 executors, sample tasks" },
+      { command: "belfry cluster up tasks.ts --schedulers 3 --executors 8" },
+      { command: "belfry cluster up --json", description: "What happens, one JSON line each" },
+    ]),
+  )

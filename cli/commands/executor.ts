@@ -1,0 +1,32 @@
+/** `belfry executor`: carries tasks out for a server elsewhere. */
+import { Command, Flag } from "effect/cli"
+import { connection, files } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+
+export const executor = Command.make("executor", {
+  ...connection,
+  files,
+  name: Flag.String("name").pipe(
+    Flag.withDescription("Name of this executor; of the machine unless given"),
+    Flag.optional,
+  ),
+  concurrency: Flag.Int("concurrency").pipe(
+    Flag.withDescription("So many runs at once"),
+    Flag.withDefault(10),
+  ),
+  label: Flag.KeyValuePair("label").pipe(
+    Flag.withMetavar("key=value"),
+    Flag.withDescription("Says something of this executor; may be given several times"),
+    Flag.optional,
+  ),
+  samples: Flag.Boolean("samples").pipe(
+    Flag.withDescription("Carry the sample tasks out as well"),
+    Flag.withDefault(false),
+  ),
+}, (given) => lazily(() => import("../roles/executor.ts"), ({ executor }) => executor(given))).pipe(
+  Command.withDescription("Carry tasks out for a server elsewhere, over one outgoing connection"),
+  Command.withExamples([
+    { command: "belfry executor tasks.ts --url http://127.0.0.1:7070 --concurrency 20" },
+    { command: "belfry executor billing.ts mail.ts --name mail-1 --label zone=eu" },
+  ]),
+)

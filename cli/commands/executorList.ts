@@ -1,0 +1,36 @@
+/** `belfry executor list`: who is here to carry tasks out. */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { list } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+import * as Output from "../Output.ts"
+
+export const executorList = Command.make("list", list, (given) =>
+  lazily(
+    () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
+    Effect.fnUntraced(function* ([{ inNamespace, open }, { executorListJson }]) {
+      const { call } = yield* open(given)
+      const answer = yield* call((api) =>
+        api.executors.list({ query: inNamespace(given.namespace) })
+      )
+      const document = executorListJson(answer) as { readonly items: ReadonlyArray<unknown> }
+      if (given.json) return Output.printJson(document)
+      if (given.jsonl) return document.items.forEach(Output.printJsonLine)
+      const now = Date.now()
+      Output.print(Output.table(
+        ["executor", "incarnation", "standing", "holds", "labels", "tasks", "beat"],
+        answer.items.map((each) => [
+          each.name,
+          String(each.incarnation),
+          each.standing,
+          `${each.held} of ${each.capacity}`,
+          Object.entries(each.labels).map(([key, value]) => `${key}=${value}`).join(" "),
+          Output.plain(each.tasks.join(" "), 60),
+          Output.fromNow(each.beatAt.epochMilliseconds, now),
+        ]),
+      ))
+    }),
+  )).pipe(
+    Command.withDescription("List executors, live ones and those that left within the hour"),
+    Command.withExamples([{ command: "belfry executor list --jsonl" }]),
+  )

@@ -1,0 +1,70 @@
+/** `belfry run list`: the latest runs. */
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import { StateName } from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { TaskName } from "../../core/domain/Task.ts"
+import { list } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+import * as Output from "../Output.ts"
+
+export const runList = Command.make("list", {
+  ...list,
+  task: Flag.String("task").pipe(Flag.withDescription("Only runs of this task"), Flag.optional),
+  state: Flag.Literals("state", StateName.literals).pipe(
+    Flag.withDescription("Only runs in this state; may be given several times"),
+    Flag.atLeast(0),
+  ),
+  limit: Flag.Int("limit").pipe(
+    Flag.withDescription("At most so many, up to 500"),
+    Flag.withDefault(20),
+  ),
+  cursor: Flag.Int("cursor").pipe(
+    Flag.withDescription("Go on after a page, from its `next`"),
+    Flag.optional,
+  ),
+}, (given) =>
+  lazily(
+    () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
+    Effect.fnUntraced(function* ([{ inNamespace, open }, views]) {
+      const { call } = yield* open(given)
+      const page = yield* call((api) =>
+        api.runs.list({
+          query: {
+            ...inNamespace(given.namespace),
+            ...(Option.isSome(given.task) && { task: given.task.value as TaskName }),
+            ...(given.state.length > 0 && { state: given.state }),
+            ...(Option.isSome(given.cursor) && { cursor: given.cursor.value as RunId }),
+            limit: given.limit,
+          },
+        })
+      )
+      if (given.json) return Output.printJson(views.runPageJson(page))
+      if (given.jsonl) {
+        return page.items.forEach((run) => Output.printJsonLine(views.runSummaryJson(run)))
+      }
+      const now = Date.now()
+      Output.print(Output.table(
+        ["run", "task", "state", "attempt", "created", "took", "executor"],
+        page.items.map((run) => [
+          String(run.id),
+          run.task,
+          Output.state(run.state),
+          String(run.attempt),
+          Output.fromNow(run.createdAt.epochMilliseconds, now),
+          run.finishedAt === undefined || run.claimedAt === undefined ? "" : Output.millis(
+            run.finishedAt.epochMilliseconds - run.claimedAt.epochMilliseconds,
+          ),
+          run.executor?.name ?? "",
+        ]),
+      ))
+      if (page.items.length === 0) Output.talk("no runs")
+      if (page.next !== null) Output.talk(`more: --cursor ${page.next}`)
+    }),
+  )).pipe(
+    Command.withDescription("List runs, the latest first"),
+    Command.withExamples([
+      { command: "belfry run list --task hello/world --limit 50" },
+      { command: "belfry run list --state Failed --state TimedOut --json" },
+    ]),
+  )

@@ -1,0 +1,42 @@
+/** `belfry run why`: why a run is where it is. */
+import { DateTime, Effect } from "effect"
+import { Command } from "effect/cli"
+import { Reason } from "../../core/domain/RunView.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import { client, runId } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+import * as Output from "../Output.ts"
+
+export const runWhy = Command.make("why", { ...client, id: runId }, (given) =>
+  lazily(
+    () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
+    Effect.fnUntraced(function* ([{ open }, { whyJson }]) {
+      const { call } = yield* open(given)
+      const reason = yield* call((api) => api.runs.why({ params: { id: given.id as RunId } }))
+      if (given.json) return Output.printJson(whyJson(reason))
+      Output.print(sentence(reason))
+    }),
+  )).pipe(
+    Command.withDescription("Say why a run is not running, or how it ended"),
+    Command.withExamples([{ command: "belfry run why 123456789" }]),
+  )
+
+const after = (failure: { readonly tag: string; readonly message: string } | undefined) =>
+  failure === undefined ? "" : `, after ${failure.tag}: ${Output.plain(failure.message)}`
+
+const sentence = Reason.match({
+  DueLater: ({ at, failure }) =>
+    `It is due ${Output.fromNow(at.epochMilliseconds, Date.now())}, at ${DateTime.formatIso(at)}` +
+    `${after(failure)}.`,
+  GateFull: ({ ahead, gate, holders }) =>
+    `All places of the gate "${gate}" are held, by ${holders.join(", ")}; ${ahead} go first.`,
+  GateOpen: ({ gate }) => `The gate "${gate}" has a place for it; it will pass in a moment.`,
+  NoExecutor: ({ task }) =>
+    `No live executor serves "${task}". Start one: belfry executor your-tasks.ts`,
+  Waiting: ({ ahead, lane }) =>
+    `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
+  Held: ({ incarnation, isCancelling, name }) =>
+    `The executor ${name} (${incarnation}) has it` +
+    (isCancelling ? ", and was asked to stop it." : "."),
+  Ended: ({ failure, state }) => `It is ${state}${after(failure)}.`,
+})

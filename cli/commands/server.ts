@@ -1,0 +1,35 @@
+/** `belfry server`: schedulers, REST and RPC over a storage. */
+import { Command, Flag } from "effect/cli"
+import { databaseUrl } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+
+export const server = Command.make("server", {
+  databaseUrl,
+  sqlite: Flag.String("sqlite").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription("SQLite file, made if it does not exist"),
+    Flag.optional,
+  ),
+  host: Flag.String("host").pipe(
+    Flag.withDescription("Address to listen at"),
+    Flag.withDefault("127.0.0.1"),
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withDescription("Port to listen at; 0 takes any that is free"),
+    Flag.withDefault(7070),
+  ),
+  token: Flag.Redacted("token").pipe(
+    Flag.withDescription("Whoever shows it may do everything (BELFRY_TOKEN)"),
+    Flag.optional,
+  ),
+  tokenFile: Flag.String("token-file").pipe(
+    Flag.withDescription("File that holds the token"),
+    Flag.optional,
+  ),
+}, (given) => lazily(() => import("../roles/server.ts"), ({ server }) => server(given))).pipe(
+  Command.withDescription("Run a server: REST, RPC for executors, and the firing of triggers"),
+  Command.withExamples([
+    { command: "belfry server --sqlite belfry.db --token-file token" },
+    { command: "belfry server --database-url postgres://belfry@db.example.org/belfry" },
+  ]),
+)

@@ -1,0 +1,214 @@
+import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { Place, type Running, until } from "./fixture.ts"
+
+const hello = ["run", "submit", "hello/world", '{"name":"you"}']
+
+/** No two tests listen at the same ports. */
+const port = (offset: number) => String(17_070 + offset)
+
+describe("belfry dev", () => {
+  const place = new Place()
+  let dev: Running
+
+  beforeAll(async () => {
+    dev = place.start(["dev", "--port", port(0)])
+    await dev.says(/ready in/)
+  })
+  afterAll(() => place.end())
+
+  it("shows a first screen with a command that works", async () => {
+    assert.match(dev.out, /API +http:\/\/127\.0\.0\.1:\d+\/api\/v1/)
+    assert.match(dev.out, /RPC +ws:\/\/127\.0\.0\.1:\d+\/rpc/)
+    assert.match(dev.out, /Storage +SQLite \.belfry\/belfry\.db/)
+    assert.match(dev.out, /Tasks +hello\/world, demo\/flaky, demo\/tick/)
+    assert.match(dev.out, /Try +npx belfry run submit hello\/world '\{"name":"you"\}' --wait/)
+    const { code, out } = await place.run([...hello, "--wait"])
+    assert.strictEqual(code, 0)
+    assert.strictEqual(JSON.parse(out), "Hello, you!")
+  })
+
+  it("keeps its state out of git and its token from others", () => {
+    const at = (name: string) => join(place.folder, ".belfry", name)
+    assert.strictEqual(readFileSync(at(".gitignore"), "utf8"), "*\n")
+    assert.strictEqual(statSync(at("server.json")).mode & 0o777, 0o600)
+    assert.strictEqual(statSync(at("token")).mode & 0o777, 0o600)
+  })
+
+  it("retries the flaky sample until it succeeds", async () => {
+    const run = await place.json(["run", "submit", "demo/flaky", "--wait"])
+    assert.strictEqual(run.state, "Succeeded")
+    assert.strictEqual(run.attempt, 3)
+    const { items } = await place.json(["run", "events", run.id])
+    const kinds = items.map(({ kind }: { kind: string }) => kind)
+    assert.deepStrictEqual(kinds.filter((kind: string) => kind === "Retried").length, 2)
+  })
+
+  it("fires the sample trigger", async () => {
+    const { items } = await place.json(["trigger", "list"])
+    assert.strictEqual(items[0].name, "demo/every-ten-seconds")
+    await until(async () => {
+      const page = await place.json(["run", "list", "--task", "demo/tick", "--state", "Succeeded"])
+      return page.items.length > 0
+    })
+  })
+
+  it("answers in JSON whose shape is the API's", async () => {
+    const submitted = await place.json(hello)
+    assert.deepStrictEqual(Object.keys(submitted).sort(), ["isNew", "run", "state"])
+    assert.isString(submitted.run)
+    await until(async () =>
+      (await place.json(["run", "show", submitted.run])).state === "Succeeded"
+    )
+    const run = await place.json(["run", "show", submitted.run])
+    assert.deepStrictEqual(run.payload, { name: "you" })
+    assert.strictEqual(run.result, "Hello, you!")
+    assert.strictEqual((await place.json(["run", "why", submitted.run]))._tag, "Ended")
+    const status = await place.json(["status"])
+    assert.strictEqual(status.storage, "sqlite")
+    assert.strictEqual(status.executors.live, 1)
+    assert.strictEqual((await place.json(["executor", "list"])).items[0].name, "samples")
+    const { code, out } = await place.run(["task", "list", "--jsonl"])
+    assert.strictEqual(code, 0)
+    assert.deepStrictEqual(out.trim().split("\n").map((line) => JSON.parse(line).name), [
+      "demo/flaky",
+      "demo/tick",
+      "hello/world",
+    ])
+  })
+
+  it("answers a key with its first run, and a conflict with 3", async () => {
+    const first = await place.json([...hello, "--key", "once"])
+    const second = await place.json([...hello, "--key", "once"])
+    assert.strictEqual(second.run, first.run)
+    assert.isFalse(second.isNew)
+    const other = ["run", "submit", "hello/world", '{"name":"other"}', "--key", "once"]
+    assert.strictEqual((await place.run(other)).code, 3)
+  })
+
+  it("delays a run, says why it waits, and cancels it", async () => {
+    const { run } = await place.json([...hello, "--delay", "10 minutes"])
+    assert.strictEqual((await place.json(["run", "why", run]))._tag, "DueLater")
+    assert.match((await place.run(["run", "why", run])).out, /due in (9|10) min/)
+    assert.strictEqual((await place.json(["run", "cancel", run])).answer, "confirmed")
+    assert.strictEqual((await place.run(["run", "cancel", run])).code, 3)
+  })
+
+  it("has an exit code and a next step for each kind of error", async () => {
+    const cases = [
+      [["rn", "list"], 2, /Did you mean this\?\s+run/],
+      [["run", "list", "--lmit", "3"], 2, /--limit/],
+      [["run", "list", "--state", "Done"], 2, /Succeeded/],
+      [["run", "show", "abc"], 2, /belfry run show --help/],
+      [["run", "submit"], 2, /task/],
+      [["run", "submit", "hello/world", "{name}"], 2, /not JSON/],
+      [["run", "submit", "hello/world", "{}", "--delay", "soon"], 2, /duration/],
+      [["run", "submit", "hello/wrold"], 3, /Did you mean "hello\/world"/],
+      [["run", "show", "12"], 3, /belfry run list/],
+      [["status", "--token", "wrong"], 4, /token/],
+      [["status", "--url", "http://127.0.0.1:9"], 5, /belfry dev/],
+      [["run", "submit", "hello/world", '{"nam":"you"}', "--wait"], 7, /belfry run events/],
+    ] as const
+    await Promise.all(cases.map(async ([words, code, says]) => {
+      const done = await place.run(words)
+      assert.strictEqual(done.code, code, `${words.join(" ")}: ${done.err}`)
+      assert.match(done.err, says)
+      assert.strictEqual(done.out, "", words.join(" "))
+      assert.isBelow(done.err.split("\n").length, 12, "an error is short")
+    }))
+    const { err } = await place.run(["run", "show", "12", "--json"])
+    assert.strictEqual(JSON.parse(err).error.exitCode, 3)
+  })
+
+  it("says where the first one runs when it is started again in the folder", async () => {
+    const { code, out } = await place.run(["dev"])
+    assert.strictEqual(code, 0)
+    assert.include(out, `127.0.0.1:`)
+    assert.include(out, `process ${dev.pid}`)
+  })
+})
+
+describe("belfry dev, again", () => {
+  const place = new Place()
+  afterAll(() => place.end())
+
+  it("takes the next free port, and says so", async () => {
+    const taken = createServer().listen(Number(port(20)), "127.0.0.1")
+    const dev = place.start(["dev", "--memory", "--port", port(20)])
+    await dev.says(/ready in/)
+    assert.match(dev.err, new RegExp(`port ${port(20)} is taken, so this is on ${port(21)}`))
+    dev.kill("SIGINT")
+    assert.strictEqual((await dev.done).code, 130)
+    taken.close()
+  })
+
+  it("keeps what was submitted when it is killed, and starts again quickly", async () => {
+    const first = place.start(["dev", "--port", port(40)])
+    await first.says(/ready in/)
+    const ids: Array<string> = []
+    for (let at = 0; at < 5; at++) ids.push((await place.json([...hello, "--delay", "2s"])).run)
+    first.kill("SIGKILL")
+    await first.done
+
+    const second = place.start(["dev", "--port", port(40)])
+    const [, seconds] = await second.says(/ready in (\d+\.\d) s/)
+    assert.isBelow(Number(seconds), 10, "generous: the machine may be busy")
+    for (const id of ids) {
+      await until(async () => (await place.json(["run", "show", id])).state === "Succeeded")
+    }
+    second.kill("SIGTERM")
+    assert.strictEqual((await second.done).code, 0)
+    assert.strictEqual((await place.run(["status"])).code, 5)
+  })
+
+  it("carries the tasks of files out, reloads them, and keeps the old when the new do not load", async () => {
+    const file = join(place.folder, "tasks.ts")
+    const write = (greeting: string) => writeFileSync(file, program(greeting))
+    write("Hi")
+    const dev = place.start(["dev", "tasks.ts", "--port", port(60)])
+    await dev.says(/Tasks +my\/greet +from tasks\.ts \(watching\)/)
+    assert.deepStrictEqual(
+      (await place.json(["trigger", "list"])).items.map(({ name }: { name: string }) => name),
+      ["my/yearly"],
+      "the trigger of the samples that ran here before is gone",
+    )
+    const greet = () => place.json(["run", "submit", "my/greet", '{"name":"Ada"}', "--wait"])
+    assert.strictEqual((await greet()).result, "Hi, Ada!")
+
+    writeFileSync(file, "this is no program")
+    await dev.says(/does not load[\s\S]*the tasks of before go on/)
+    assert.strictEqual((await greet()).result, "Hi, Ada!")
+
+    write("Howdy")
+    await dev.says(/serving my\/greet/)
+    await until(async () => (await greet()).result === "Howdy, Ada!")
+
+    await until(async () => {
+      const { items } = await place.json(["executor", "list"])
+      const standings = items.map(({ standing }: { standing: string }) => standing)
+      return standings.filter((each: string) => each === "live").length === 1 &&
+        standings.includes("left")
+    })
+  })
+})
+
+const core = fileURLToPath(new URL("../core/mod.ts", import.meta.url))
+const effect = fileURLToPath(import.meta.resolve("effect"))
+
+const program = (greeting: string) => `
+import { Effect, Layer, Schema } from ${JSON.stringify(effect)}
+import { Task, Trigger } from ${JSON.stringify(core)}
+
+const Greet = Task.make("my/greet", {
+  payload: { name: Schema.String },
+  success: Schema.String,
+})
+
+export default Layer.merge(
+  Greet.toLayer(({ name }) => Effect.succeed(\`${greeting}, \${name}!\`)),
+  Greet.schedule("my/yearly", Trigger.cron("@yearly"), { name: "bell" }),
+)
+`

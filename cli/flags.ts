@@ -1,0 +1,75 @@
+/** Flags that several commands share. */
+import { Duration, Option } from "effect"
+import { Argument, Flag } from "effect/cli"
+
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Print one JSON document"),
+  Flag.withDefault(false),
+)
+
+export const jsonl = Flag.Boolean("jsonl").pipe(
+  Flag.withDescription("Print one JSON document per line"),
+  Flag.withDefault(false),
+)
+
+/** Where the server is. */
+export const connection = {
+  url: Flag.String("url").pipe(
+    Flag.withDescription("Server, as in http://127.0.0.1:7070 (BELFRY_URL, .belfry/server.json)"),
+    Flag.optional,
+  ),
+  token: Flag.Redacted("token").pipe(
+    Flag.withDescription("Token of the server (BELFRY_TOKEN, .belfry/server.json)"),
+    Flag.optional,
+  ),
+}
+
+export const namespace = Flag.String("namespace").pipe(
+  Flag.withDescription("Namespace, `default` unless named"),
+  Flag.optional,
+)
+
+/** For commands that show one thing of a server. */
+export const client = { ...connection, json }
+/** For commands that show a list of a server's. */
+export const list = { ...connection, namespace, json, jsonl }
+
+export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
+
+export const files = Argument.String("files").pipe(
+  Argument.withDescription("Modules whose default export is a layer of tasks"),
+  Argument.variadic(),
+)
+
+export const databaseUrl = Flag.Redacted("database-url").pipe(
+  Flag.withDescription("PostgreSQL, as in postgres://user:password@host/db (BELFRY_DATABASE_URL)"),
+  Flag.optional,
+)
+
+const units: Record<string, number> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+
+/** `90s`, `1.5h`, `10 minutes`, in milliseconds; `undefined` when it is no duration. */
+export const durationMillis = (text: string): number | undefined => {
+  const [, amount, unit] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$/.exec(text) ?? []
+  if (amount === undefined || unit === undefined) return undefined
+  const known = units[unit]
+  if (known !== undefined) return Math.round(Number(amount) * known)
+  const spelled = Duration.fromInput(`${amount} ${unit}` as Duration.Input)
+  return Option.isSome(spelled) ? Math.round(Duration.toMillis(spelled.value)) : undefined
+}
+
+export const duration = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("duration"),
+    Flag.filterMap(
+      (text) => Option.fromUndefinedOr(durationMillis(text)),
+      (text) => `"${text}" is not a duration: write it as 500ms, 90s, 10m, 2h or 1d`,
+    ),
+  )

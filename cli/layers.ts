@@ -1,0 +1,157 @@
+/** From configuration to adapters: here, and nowhere else that ships, they are chosen. */
+import { Effect, Layer, Option, Redacted } from "effect"
+import type { PortTaken, Server, ServerOptions } from "../cluster/Server.ts"
+import type { Scheduler } from "../core/engine/Scheduler.ts"
+import type { Triggers } from "../core/engine/Triggers.ts"
+import type { Refused } from "../core/domain/Refused.ts"
+import type { Lock } from "../core/services/Lock.ts"
+import type { Ownership } from "../core/services/Ownership.ts"
+import type { Storage } from "../core/services/Storage.ts"
+import { Transport } from "../core/services/Transport.ts"
+import type { Wakeups } from "../core/services/Wakeups.ts"
+import type { Address } from "./Connection.ts"
+import { Problem } from "./Problem.ts"
+
+/** Where everything is kept. */
+export type Backing =
+  | { readonly _tag: "Memory" }
+  | { readonly _tag: "Sqlite"; readonly file: string }
+  | { readonly _tag: "Postgres"; readonly url: Redacted.Redacted<string> }
+
+export const databaseUrl = (
+  given: Option.Option<Redacted.Redacted<string>>,
+): Redacted.Redacted<string> | undefined =>
+  Option.getOrUndefined(given) ??
+    (process.env["BELFRY_DATABASE_URL"]
+      ? Redacted.make(process.env["BELFRY_DATABASE_URL"])
+      : undefined)
+
+type Kept = Storage | Wakeups | Lock
+
+/** Loads a layer's module when the layer is built. */
+const loaded = <A, E, R>(
+  load: () => Promise<Layer.Layer<A, E, R>>,
+): Layer.Layer<A, E, R> => Layer.unwrap(Effect.promise(load))
+
+const problemsOf = <E>(
+  explain: (error: E) => Problem,
+) =>
+<A, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, Problem, R> =>
+  Layer.catch(layer, (error) => Layer.effectContext(Effect.fail(explain(error))))
+
+export const storage = (backing: Backing): Layer.Layer<Kept, Problem> => {
+  switch (backing._tag) {
+    case "Memory":
+      return loaded(async () => (await import("../adapters/memory/mod.ts")).layer)
+    case "Sqlite":
+      return loaded(async () =>
+        (await import("../adapters/sqlite/mod.ts")).layer({ file: backing.file })
+      ).pipe(problemsOf((error) =>
+        new Problem({
+          kind: "failed",
+          what: `the SQLite file ${backing.file} cannot be used: ${error.message}`,
+          fix: "name another file, or move this one away",
+        })
+      ))
+    case "Postgres":
+      return loaded(async () =>
+        (await import("../adapters/postgres/mod.ts")).layerMigrated({ url: backing.url })
+      ).pipe(problemsOf((error) =>
+        new Problem({
+          kind: error._tag === "StorageUnavailable" ? "unreachable" : "failed",
+          what: `PostgreSQL at ${hostOf(backing.url)} cannot be used: ${
+            error._tag === "StorageUnavailable" ? innermost(error.cause) : error.reason
+          }`,
+          fix: error._tag === "StorageUnavailable"
+            ? "see that it runs, and that user, password and database are right"
+            : error.remedy,
+          hint: "belfry cluster up   (starts a PostgreSQL of its own)",
+        })
+      ))
+  }
+}
+
+/** The driver's own words, without those of the layers around it. */
+const innermost = (cause: unknown): string => {
+  let at = cause
+  for (let depth = 0; depth < 8 && at instanceof Error; depth++) {
+    const { cause: next, reason } = at as { readonly cause?: unknown; readonly reason?: unknown }
+    const inner = next ?? reason
+    if (!(inner instanceof Error)) break
+    at = inner
+  }
+  return at instanceof Error ? at.message || at.name : String(at)
+}
+
+/** Without the password. */
+export const hostOf = (url: Redacted.Redacted<string>): string => {
+  const parsed = URL.parse(Redacted.value(url))
+  return parsed === null ? "an address that is no URL" : `${parsed.host}${parsed.pathname}`
+}
+
+export const words = (backing: Backing): string => {
+  switch (backing._tag) {
+    case "Memory":
+      return "memory, gone at the end"
+    case "Sqlite":
+      return `SQLite ${backing.file}`
+    case "Postgres":
+      return `PostgreSQL ${hostOf(backing.url)}`
+  }
+}
+
+/** Who fires triggers and sweeps, when several servers share a storage. */
+const ownership = (backing: Backing): Layer.Layer<Ownership, never, Lock> => {
+  if (backing._tag === "Memory") {
+    return loaded(async () => (await import("../core/engine/LocalOwnership.ts")).layer)
+  }
+  return loaded(async () =>
+    (await import("../core/engine/StandbyOwnership.ts")).layer({ name: "belfry" })
+  )
+}
+
+export interface Serving extends ServerOptions {
+  readonly backing: Backing
+}
+
+/** A server over its storage, and what an executor in the same process needs. */
+export const serving = ({ backing, ...options }: Serving): Layer.Layer<
+  Server | Scheduler | Triggers | Transport | Kept,
+  Problem
+> =>
+  loaded(async () => (await import("../cluster/Server.ts")).Server.layer(options)).pipe(
+    problemsOf((error: PortTaken | Refused) =>
+      error._tag === "PortTaken"
+        ? new Problem({
+          kind: "failed",
+          what: `${error.host}:${error.port} is taken by another process`,
+          fix: "end that one, or name another port with --port; 0 takes any that is free",
+        })
+        : new Problem({ kind: "usage", what: `${error.field}: ${error.reason}`, fix: error.remedy })
+    ),
+    Layer.provideMerge(
+      loaded(async () => (await import("../adapters/direct/mod.ts")).layer),
+    ),
+    Layer.provide(ownership(backing)),
+    Layer.provideMerge(storage(backing)),
+  )
+
+/** What an executor needs whose server is elsewhere. When one server is gone it goes to the next. */
+export const remote = (
+  address: Address,
+): Layer.Layer<Transport | Scheduler | Triggers> =>
+  loaded(async () => {
+    const [{ RpcTransport }, { firstUp }, RemoteScheduler, RemoteTriggers] = await Promise.all([
+      import("../adapters/rpc/mod.ts"),
+      import("./Connection.ts"),
+      import("../cluster/remote/RemoteScheduler.ts"),
+      import("../cluster/remote/RemoteTriggers.ts"),
+    ])
+    const { token, urls } = address
+    const url = Effect.map(firstUp(urls), (url) => `${url.replace(/^http/, "ws")}/rpc`)
+    return Layer.mergeAll(
+      RpcTransport.layer({ url, token }),
+      RemoteScheduler.layer({ url: urls[0]!, token }),
+      RemoteTriggers.layer({ url: urls[0]!, token }),
+    )
+  })

@@ -1,0 +1,129 @@
+/** The `belfry` command: all of it at one glance, and how it ends. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Cause, Effect, Exit, Layer, Option } from "effect"
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import { readFileSync } from "node:fs"
+import { clusterUp } from "./commands/clusterUp.ts"
+import { dev } from "./commands/dev.ts"
+import { executor } from "./commands/executor.ts"
+import { executorList } from "./commands/executorList.ts"
+import { runCancel } from "./commands/runCancel.ts"
+import { runEvents } from "./commands/runEvents.ts"
+import { runList } from "./commands/runList.ts"
+import { runShow } from "./commands/runShow.ts"
+import { runSubmit } from "./commands/runSubmit.ts"
+import { runWhy } from "./commands/runWhy.ts"
+import { server } from "./commands/server.ts"
+import { status } from "./commands/status.ts"
+import { taskList } from "./commands/taskList.ts"
+import { triggerList } from "./commands/triggerList.ts"
+import { triggerPreview } from "./commands/triggerPreview.ts"
+import * as Ending from "./Ending.ts"
+import { logger } from "./logger.ts"
+import * as Output from "./Output.ts"
+import { exitCodes, Problem, render, toJson } from "./Problem.ts"
+
+const cluster = Command.make("cluster").pipe(
+  Command.withDescription("Several processes on one PostgreSQL, on this machine"),
+  Command.withSubcommands([clusterUp]),
+)
+
+const run = Command.make("run").pipe(
+  Command.withDescription("Submit runs, and see what becomes of them"),
+  Command.withSubcommands([runSubmit, runList, runShow, runEvents, runWhy, runCancel]),
+)
+
+const trigger = Command.make("trigger").pipe(
+  Command.withDescription("Rules that say when a task is due"),
+  Command.withSubcommands([triggerList, triggerPreview]),
+)
+
+const task = Command.make("task").pipe(
+  Command.withDescription("Definitions that executors brought"),
+  Command.withSubcommands([taskList]),
+)
+
+const belfry = Command.make("belfry").pipe(
+  Command.withDescription("A distributed task scheduler: every bell is rung on time."),
+  Command.withSubcommands([
+    dev,
+    server,
+    executor.pipe(Command.withSubcommands([executorList])),
+    cluster,
+    run,
+    trigger,
+    task,
+    status,
+  ]),
+  Command.withExamples([
+    { command: "belfry dev", description: "A server, an executor and sample tasks, here and now" },
+    { command: `belfry run submit hello/world '{"name":"you"}' --wait` },
+  ]),
+)
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
+
+/** Help goes to standard output when it was asked for; a usage error is short. */
+const presenter: CliOutput.Presenter = {
+  present: (event) =>
+    Effect.sync(() => {
+      if (event._tag === "Version") return Output.print(event.version)
+      if (event._tag === "Help") {
+        return Output.print(
+          CliOutput.defaultFormatter({
+            colors: Output.style("bold", "x") !== "x",
+            globalFlags: "none",
+          }).formatHelpDoc(event.helpDoc),
+        )
+      }
+      report(
+        new Problem({
+          kind: "usage",
+          what: [...new Set(event.errors.map(({ message }) => message))].join("\n  "),
+          hint: `${event.commandPath.join(" ")} --help`,
+        }),
+      )
+    }),
+}
+
+const wantsJson = process.argv.some((word) => word === "--json" || word === "--jsonl")
+
+const report = (problem: Problem) =>
+  Output.talk(wantsJson ? JSON.stringify(toJson(problem)) : render(problem))
+
+/** The exit code that an end of the program has; says what went wrong, if anything. */
+const concluded = (exit: Exit.Exit<void, unknown>): number => {
+  if (Exit.isSuccess(exit)) return 0
+  if (Cause.hasInterruptsOnly(exit.cause)) return Ending.interruptedCode()
+  const error = Option.getOrUndefined(Cause.findErrorOption(exit.cause))
+  if (error instanceof Problem) {
+    report(error)
+    return error.exitCode
+  }
+  // The presenter has said what is wrong. Without an error a group of commands was named alone.
+  if (CliError.isCliError(error) && error._tag === "ShowHelp") return exitCodes.usage
+  Output.talk(`✗ something went wrong that should not have\n${Cause.pretty(exit.cause)}`)
+  return exitCodes.failed
+}
+
+Ending.listen()
+Command.run(belfry, { version }).pipe(
+  Effect.provide(Layer.mergeAll(
+    NodeServices.layer,
+    CliOutput.layerPresenter(presenter),
+    CliConfig.layer({
+      builtIns: [
+        GlobalFlag.Help,
+        GlobalFlag.Version,
+        GlobalFlag.Completions,
+        GlobalFlag.LogLevel,
+      ],
+    }),
+    logger,
+  )),
+  NodeRuntime.runMain({
+    disableErrorReporting: true,
+    teardown: (exit, onExit) => onExit(concluded(exit as Exit.Exit<void, unknown>)),
+  }),
+)

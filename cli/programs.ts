@@ -1,0 +1,110 @@
+/** Programs of users: modules whose default export is a layer of tasks, and who carries them out. */
+import { Cause, Effect, Layer, Option } from "effect"
+import { existsSync } from "node:fs"
+import { resolve } from "node:path"
+import { pathToFileURL } from "node:url"
+import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
+import type { Scheduler } from "../core/engine/Scheduler.ts"
+import type { Triggers } from "../core/engine/Triggers.ts"
+import type { Transport } from "../core/services/Transport.ts"
+import { Problem } from "./Problem.ts"
+
+export type Program = Layer.Layer<never, unknown, Executor | Scheduler | Triggers>
+
+const example = `export default Hello.toLayer(({ name }) => Effect.succeed(\`Hello, \${name}!\`))`
+
+export const load = (files: ReadonlyArray<string>): Effect.Effect<Program, Problem> =>
+  Effect.map(
+    Effect.forEach(files, loadOne),
+    (programs) => programs.reduce((all, each) => Layer.merge(all, each), Layer.empty as Program),
+  )
+
+const loadOne = Effect.fnUntraced(function* (file: string) {
+  const path = resolve(file)
+  if (!existsSync(path)) {
+    return yield* new Problem({
+      kind: "usage",
+      what: `there is no file ${file}`,
+      fix: "name a module whose default export is a layer of tasks",
+    })
+  }
+  const module: { readonly default?: unknown } = yield* Effect.tryPromise({
+    try: () => import(pathToFileURL(path).href),
+    catch: (cause) =>
+      new Problem({ kind: "failed", what: `${file} does not load: ${stackOf(cause)}` }),
+  })
+  if (!Layer.isLayer(module.default)) {
+    return yield* new Problem({
+      kind: "usage",
+      what: `the default export of ${file} is not a layer`,
+      fix: `end it with, say: ${example}`,
+    })
+  }
+  return module.default as Program
+})
+
+/** The words of an error, and where in the user's own files it comes from. */
+const stackOf = (cause: unknown) => {
+  if (!(cause instanceof Error)) return String(cause)
+  const lines = (cause.stack ?? cause.message).split("\n")
+  return lines.filter((line) => !line.includes("node:internal")).slice(0, 6).join("\n")
+}
+
+/** What is known of an executor from outside of it. */
+export interface Seen {
+  /** Grows as they register. */
+  readonly tasks: Array<string>
+  executor: Executor["Service"] | undefined
+}
+
+/**
+ * Carries the tasks of a program out, in one executor.
+ *
+ * A layer that wants more than is provided dies when it is built, which is the user's mistake and
+ * not ours, so it becomes a problem as well.
+ */
+export const carriedOut = (
+  program: Program,
+  options: ExecutorOptions,
+  seen: Seen,
+): Layer.Layer<never, Problem, Transport | Scheduler | Triggers> => {
+  const counting = Layer.effect(
+    Executor,
+    Effect.map(Executor, (executor) => {
+      seen.executor = executor
+      return Executor.of({
+        ...executor,
+        register: (handler) =>
+          Effect.andThen(
+            executor.register(handler),
+            Effect.sync(() => void seen.tasks.push(handler.task)),
+          ),
+      })
+    }),
+  ).pipe(Layer.provide(Executor.layerWith(options)))
+  return program.pipe(
+    Layer.provide(counting),
+    Layer.catchCause((cause) =>
+      Cause.hasInterruptsOnly(cause)
+        ? Layer.effectDiscard(Effect.failCause(cause as Cause.Cause<never>))
+        : Layer.effectDiscard(Effect.fail(startProblem(cause)))
+    ),
+  )
+}
+
+const startProblem = (cause: Cause.Cause<unknown>) => {
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error instanceof Problem) return error
+  const { _tag, field, reason, remedy } = (error ?? {}) as Record<string, string | undefined>
+  if (_tag === "JoinRefused") {
+    return new Problem({
+      kind: "notAllowed",
+      what: `the executor may not join: ${reason}`,
+      fix: remedy,
+    })
+  }
+  if (_tag === "Refused") {
+    return new Problem({ kind: "usage", what: `${field}: ${reason}`, fix: remedy })
+  }
+  return new Problem({ kind: "failed", what: `the tasks did not start: ${Cause.pretty(cause)}` })
+}

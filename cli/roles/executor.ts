@@ -1,0 +1,127 @@
+/** Carries tasks out for a server elsewhere until it is asked to stop. */
+import { Effect, Layer, Option } from "effect"
+import { registerHooks } from "node:module"
+import { hostname } from "node:os"
+import { fileURLToPath } from "node:url"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
+import * as Child from "../Child.ts"
+import * as Connection from "../Connection.ts"
+import * as Ending from "../Ending.ts"
+import { remote } from "../layers.ts"
+import * as Output from "../Output.ts"
+import { Problem, render } from "../Problem.ts"
+import * as Programs from "../programs.ts"
+
+export interface Given extends Connection.Given {
+  readonly files: ReadonlyArray<string>
+  readonly name: Option.Option<string>
+  readonly concurrency: number
+  readonly label: Option.Option<Record<string, string>>
+  readonly samples: boolean
+}
+
+export const executor = (given: Given) =>
+  Effect.tapError(
+    main(given),
+    (problem) =>
+      Effect.sync(() =>
+        Child.tell({ _tag: "Failed", what: render(problem), exitCode: problem.exitCode })
+      ),
+  )
+
+const main = Effect.fnUntraced(function* (given: Given) {
+  const files = [...given.files, ...(given.samples ? [samples] : [])]
+  if (files.length === 0) {
+    return yield* new Problem({
+      kind: "usage",
+      what: "an executor needs tasks to carry out",
+      fix: "name modules whose default export is a layer of tasks, or --samples",
+      hint: "belfry executor tasks.ts",
+    })
+  }
+  const program = yield* watched(Programs.load(files))
+  const address = yield* Connection.address(given)
+  const connection = yield* reached(given)
+  const name = Option.getOrElse(given.name, ownName)
+  const seen: Programs.Seen = { tasks: [], executor: undefined }
+  const options = {
+    name,
+    concurrency: given.concurrency,
+    labels: Option.getOrElse(given.label, () => ({})),
+  }
+  if (!Child.hasParent()) Ending.whenAsked(() => Output.talk(`${name} drains; once more kills`))
+  yield* Effect.gen(function* () {
+    yield* served(connection, seen)
+    Child.tell({ _tag: "Ready", tasks: seen.tasks })
+    if (!Child.hasParent()) {
+      Output.talk(`belfry executor ${name}  ${connection.url}  ${seen.tasks.join(", ")}`)
+    }
+    yield* Effect.never
+  }).pipe(
+    Effect.provide(Layer.provide(
+      Programs.carriedOut(program, options, seen),
+      remote({ ...address, urls: [connection.url, ...address.urls] }),
+    )),
+  )
+})
+
+const samples = fileURLToPath(import.meta.resolve("../samples/mod.ts"))
+
+const ownName = () =>
+  hostname().replace(/[^A-Za-z0-9._:-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "") || "executor"
+
+/** Tells which files were loaded, so that whoever started us can watch them. */
+const watched = <A, E>(loading: Effect.Effect<A, E>) =>
+  Effect.suspend(() => {
+    const files = new Set<string>()
+    const hooks = registerHooks({
+      load: (url, context, next) => {
+        if (url.startsWith("file:") && !url.includes("/node_modules/")) {
+          files.add(fileURLToPath(url))
+        }
+        return next(url, context)
+      },
+    })
+    return Effect.ensuring(
+      loading,
+      Effect.sync(() => {
+        hooks.deregister()
+        Child.tell({ _tag: "Loaded", files: [...files] })
+      }),
+    )
+  })
+
+/** A connection to a server that knows the token; waits for the server if it is not up yet. */
+const reached = Effect.fnUntraced(function* (given: Given) {
+  for (let tries = 0;; tries++) {
+    const connection = yield* Connection.open(given)
+    const answer = yield* Effect.result(
+      connection.call((api) => api.system.status({ query: {} })),
+    )
+    if (answer._tag === "Success") return connection
+    if (answer.failure.kind !== "unreachable" && answer.failure.kind !== "failed") {
+      return yield* answer.failure
+    }
+    if (tries === 0) Output.talk(`${answer.failure.what}; waiting for it`)
+    yield* Effect.sleep(Math.min(2000, 200 * 1.5 ** tries))
+  }
+})
+
+/** Returns when the server knows that these tasks are served here. */
+const served = Effect.fnUntraced(function* (
+  { call }: Connection.Connection,
+  seen: Programs.Seen,
+) {
+  const namespace = yield* CurrentNamespace
+  for (;;) {
+    const { incarnation } = yield* seen.executor!.status
+    const answer = yield* Effect.option(call((api) => api.executors.list({ query: { namespace } })))
+    const isKnown = Option.isSome(answer) &&
+      answer.value.items.some((each) =>
+        each.incarnation === incarnation &&
+        seen.tasks.every((task) => (each.tasks as ReadonlyArray<string>).includes(task))
+      )
+    if (isKnown) return
+    yield* Effect.sleep(50)
+  }
+})

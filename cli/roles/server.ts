@@ -1,0 +1,73 @@
+/** Runs a server until it is asked to stop. */
+import { Effect, Option, Redacted } from "effect"
+import { readFileSync } from "node:fs"
+import { Server } from "../../cluster/Server.ts"
+import * as Child from "../Child.ts"
+import * as Ending from "../Ending.ts"
+import { type Backing, databaseUrl, serving, words } from "../layers.ts"
+import * as Output from "../Output.ts"
+import { Problem } from "../Problem.ts"
+
+export interface Given {
+  readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
+  readonly sqlite: Option.Option<string>
+  readonly host: string
+  readonly port: number
+  readonly token: Option.Option<Redacted.Redacted<string>>
+  readonly tokenFile: Option.Option<string>
+}
+
+export const server = Effect.fnUntraced(function* (given: Given) {
+  const backing = yield* backingOf(given)
+  const token = yield* tokenOf(given)
+  if (!Child.hasParent()) Ending.whenAsked(() => Output.talk("draining; once more kills"))
+  yield* Effect.gen(function* () {
+    const { rpcUrl, url } = yield* Server
+    Child.tell({ _tag: "Ready", url })
+    if (!Child.hasParent()) Output.talk(`belfry server  ${url}  ${rpcUrl}  ${words(backing)}`)
+    yield* Effect.never
+  }).pipe(Effect.provide(serving({ backing, host: given.host, port: given.port, token })))
+})
+
+const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
+  if (Option.isSome(given.sqlite)) {
+    return Option.isSome(given.databaseUrl)
+      ? Effect.fail(
+        new Problem({ kind: "usage", what: "--sqlite and --database-url exclude each other" }),
+      )
+      : Effect.succeed({ _tag: "Sqlite", file: given.sqlite.value })
+  }
+  const url = databaseUrl(given.databaseUrl)
+  return url !== undefined ? Effect.succeed({ _tag: "Postgres", url }) : Effect.fail(
+    new Problem({
+      kind: "usage",
+      what: "a server needs a storage",
+      fix: "name one with --sqlite FILE, --database-url URL or BELFRY_DATABASE_URL",
+      hint: "belfry server --sqlite belfry.db",
+    }),
+  )
+}
+
+const tokenOf = (given: Given): Effect.Effect<Redacted.Redacted<string>, Problem> => {
+  if (Option.isSome(given.token)) return Effect.succeed(given.token.value)
+  if (Option.isSome(given.tokenFile)) {
+    const file = given.tokenFile.value
+    return Effect.try({
+      try: () => Redacted.make(readFileSync(file, "utf8").trim()),
+      catch: (cause) =>
+        new Problem({
+          kind: "usage",
+          what: `the token cannot be read: ${(cause as Error).message}`,
+        }),
+    })
+  }
+  const known = process.env["BELFRY_TOKEN"]
+  return known ? Effect.succeed(Redacted.make(known)) : Effect.fail(
+    new Problem({
+      kind: "usage",
+      what: "a server needs a token that its clients show",
+      fix: "give one with --token-file, BELFRY_TOKEN or --token",
+      hint: "openssl rand -hex 32 > token && belfry server --sqlite belfry.db --token-file token",
+    }),
+  )
+}

@@ -1,0 +1,20 @@
+/** What the API shows, as JSON: the same shapes that REST has. */
+import { Schema } from "effect"
+import * as Views from "../cluster/api/Views.ts"
+
+const encoder = <T>(schema: Schema.Codec<T, unknown>) =>
+  Schema.encodeSync(Schema.toCodecJson(schema)) as (value: T) => unknown
+
+export const runJson = encoder(Views.Run)
+export const runSummaryJson = encoder(Views.RunSummary)
+export const runPageJson = encoder(Views.RunPage)
+export const eventsJson = encoder(Views.Events)
+export const whyJson = encoder(Views.Why)
+export const cancelledJson = encoder(Views.Cancelled)
+export const triggerListJson = encoder(Views.TriggerList)
+export const triggerJson = encoder(Views.Trigger)
+export const previewJson = encoder(Views.Preview)
+export const taskListJson = encoder(Views.TaskList)
+export const taskJson = encoder(Views.Task)
+export const executorListJson = encoder(Views.ExecutorList)
+export const statusJson = encoder(Views.Status)

@@ -1,0 +1,199 @@
+/**
+ * The REST API, as data: the server implements it, `ApiClient` calls it, OpenAPI describes it.
+ *
+ * Whatever waits is not here. Every list has a bound, and every name with a `/` in it is written
+ * as `%2F` in a path.
+ */
+import { Schema } from "effect"
+import {
+  HttpApi,
+  HttpApiEndpoint,
+  HttpApiGroup,
+  HttpApiMiddleware,
+  HttpApiSchema,
+  HttpApiSecurity,
+  OpenApi,
+} from "effect/http-api"
+import { StateName } from "../../core/domain/Run.ts"
+import { RunIdFromString } from "../../core/domain/RunId.ts"
+import { TaskName } from "../../core/domain/Task.ts"
+import * as Problems from "./Problems.ts"
+import * as Views from "./Views.ts"
+
+export const prefix = "/api/v1"
+export const openapiPath = "/api/openapi.json"
+export const docsPath = "/api/docs"
+export const listMax = 500
+
+/** Requires one of the server's tokens. */
+export class Authorization extends HttpApiMiddleware.Service<Authorization>()(
+  "belfry/cluster/api/Authorization",
+  {
+    error: Problems.TokenRefused,
+    security: {
+      bearer: HttpApiSecurity.bearer,
+    },
+    requiredForClient: true,
+  },
+) {}
+
+/** Turns what cannot be read, and what fails unforeseen, into problems. */
+export class Courtesy extends HttpApiMiddleware.Service<Courtesy>()("belfry/cluster/api/Courtesy", {
+  error: [
+    Problems.RequestUnreadable,
+    Problems.HostRefused,
+    Problems.OriginRefused,
+    Problems.BodyTooLarge,
+    Problems.BodyUnsupported,
+    Problems.ServerBusy,
+    Problems.ServerFailed,
+  ],
+}) {}
+
+const inNamespace = { namespace: Views.InNamespace }
+const named = { name: Schema.NonEmptyString.check(Schema.isMaxLength(127)) }
+const ofRun = { id: RunIdFromString }
+const runErrors = [Problems.RunUnknown, Problems.StorageUnavailable] as const
+const triggerErrors = [Problems.TriggerUnknown, Problems.StorageUnavailable] as const
+
+const limit = Schema.optionalKey(
+  Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: listMax })),
+)
+
+export class Runs extends HttpApiGroup.make("runs").add(
+  HttpApiEndpoint.post("submit", "/runs", {
+    headers: {
+      /** A second submit with this key answers with the first one's run. */
+      "idempotency-key": Schema.optionalKey(Schema.String),
+    },
+    payload: Views.SubmitRun,
+    success: [
+      Views.SubmittedNew.pipe(HttpApiSchema.status(201)),
+      Views.SubmittedBefore.pipe(HttpApiSchema.status(200)),
+    ],
+    error: [
+      Problems.TaskUnknown,
+      Problems.KeyConflict,
+      Problems.RequestRefused,
+      Problems.StorageUnavailable,
+    ],
+  }),
+  HttpApiEndpoint.get("list", "/runs", {
+    query: {
+      ...inNamespace,
+      task: Schema.optionalKey(TaskName),
+      /** May be given several times. */
+      state: Schema.optionalKey(Schema.Array(StateName)),
+      /** 50 unless named. */
+      limit,
+      /** As `next` of the page before. */
+      cursor: Schema.optionalKey(RunIdFromString),
+    },
+    success: Views.RunPage,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.get("get", "/runs/:id", {
+    params: ofRun,
+    success: Views.Run,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.get("events", "/runs/:id/events", {
+    params: ofRun,
+    success: Views.Events,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.get("why", "/runs/:id/why", {
+    params: ofRun,
+    success: Views.Why,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.post("cancel", "/runs/:id/cancel", {
+    params: ofRun,
+    success: Views.Cancelled,
+    error: runErrors,
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Occurrences of tasks" })) {}
+
+export class Triggers extends HttpApiGroup.make("triggers").add(
+  HttpApiEndpoint.get("list", "/triggers", {
+    query: inNamespace,
+    success: Views.TriggerList,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.post("preview", "/triggers/preview", {
+    payload: Views.PreviewTrigger,
+    success: Views.Preview,
+    error: Problems.RequestRefused,
+  }),
+  HttpApiEndpoint.get("get", "/triggers/:name", {
+    params: named,
+    query: { ...inNamespace, slots: limit },
+    success: Views.TriggerWithSlots,
+    error: triggerErrors,
+  }),
+  HttpApiEndpoint.put("put", "/triggers/:name", {
+    params: named,
+    payload: Views.PutTrigger,
+    success: Views.Trigger,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
+  }),
+  HttpApiEndpoint.delete("remove", "/triggers/:name", {
+    params: named,
+    query: inNamespace,
+    success: HttpApiSchema.NoContent,
+    error: triggerErrors,
+  }),
+  HttpApiEndpoint.post("pause", "/triggers/:name/pause", {
+    params: named,
+    query: inNamespace,
+    success: Views.Trigger,
+    error: triggerErrors,
+  }),
+  HttpApiEndpoint.post("resume", "/triggers/:name/resume", {
+    params: named,
+    query: inNamespace,
+    success: Views.Trigger,
+    error: triggerErrors,
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Rules that say when a task is due" })) {}
+
+export class Tasks extends HttpApiGroup.make("tasks").add(
+  HttpApiEndpoint.get("list", "/tasks", {
+    query: inNamespace,
+    success: Views.TaskList,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.get("get", "/tasks/:name", {
+    params: named,
+    query: inNamespace,
+    success: Views.Task,
+    error: [Problems.TaskUnknown, Problems.StorageUnavailable],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Definitions that executors brought" })) {}
+
+export class Executors extends HttpApiGroup.make("executors").add(
+  HttpApiEndpoint.get("list", "/executors", {
+    query: inNamespace,
+    success: Views.ExecutorList,
+    error: Problems.StorageUnavailable,
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
+
+export class System extends HttpApiGroup.make("system").add(
+  HttpApiEndpoint.get("status", "/status", {
+    query: inNamespace,
+    success: Views.Status,
+    error: Problems.StorageUnavailable,
+  }),
+).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
+
+export class Api extends HttpApi.make("belfry")
+  .add(Runs, Triggers, Tasks, Executors, System)
+  .prefix(prefix)
+  .middleware(Courtesy)
+  .middleware(Authorization)
+  .annotateMerge(OpenApi.annotations({
+    title: "Belfry",
+    version: "1",
+    description: "A distributed task scheduler: submit runs, keep triggers, see what became of it.",
+  })) {}

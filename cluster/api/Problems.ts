@@ -1,0 +1,153 @@
+/**
+ * What the API answers when it does not do what was asked: `application/problem+json`, with a
+ * stable `code`, what is wrong, and what to do about it. Never a stack, a statement or a path.
+ *
+ * They are classes, so that a client catches them by tag as the server fails with them.
+ */
+import { Schema } from "effect"
+import { HttpApiError } from "effect/http-api"
+import { RunIdFromString } from "../../core/domain/RunId.ts"
+
+const words = {
+  /** What is wrong, in a sentence. */
+  detail: Schema.String,
+  /** What to do about it. */
+  remedy: Schema.String,
+}
+
+const about = <const Code extends string, const Status extends number>(
+  code: Code,
+  status: Status,
+  title: string,
+) => ({ type: `urn:belfry:problem:${code}` as const, status, title })
+
+/** The token is missing or is not one of the server's. */
+export class TokenRefused extends HttpApiError.Problem<TokenRefused>()(
+  "TokenRefused",
+  about("token-refused", 401, "The token is missing or unknown"),
+  { ...words, code: Schema.tag("token-refused") },
+) {}
+
+/** The request does not have the shape that the API describes. */
+export class RequestUnreadable extends HttpApiError.Problem<RequestUnreadable>()(
+  "RequestUnreadable",
+  about("request-unreadable", 400, "The request cannot be read"),
+  {
+    ...words,
+    code: Schema.tag("request-unreadable"),
+    /** Where, as in `payload.level`. */
+    field: Schema.String,
+    reason: Schema.String,
+  },
+) {}
+
+/** The request can be read, and what it asks for cannot be accepted. */
+export class RequestRefused extends HttpApiError.Problem<RequestRefused>()(
+  "RequestRefused",
+  about("request-refused", 422, "The request was refused"),
+  {
+    ...words,
+    code: Schema.tag("request-refused"),
+    field: Schema.String,
+    reason: Schema.String,
+  },
+) {}
+
+export class RunUnknown extends HttpApiError.Problem<RunUnknown>()(
+  "RunUnknown",
+  about("run-unknown", 404, "There is no such run"),
+  { ...words, code: Schema.tag("run-unknown"), field: Schema.String, reason: Schema.String },
+) {}
+
+export class TaskUnknown extends HttpApiError.Problem<TaskUnknown>()(
+  "TaskUnknown",
+  about("task-unknown", 404, "There is no such task"),
+  {
+    ...words,
+    code: Schema.tag("task-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    /** Names that exist and look alike, the likeliest first. */
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
+export class TriggerUnknown extends HttpApiError.Problem<TriggerUnknown>()(
+  "TriggerUnknown",
+  about("trigger-unknown", 404, "There is no such trigger"),
+  {
+    ...words,
+    code: Schema.tag("trigger-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
+/** The idempotency key was used for another task or payload. */
+export class KeyConflict extends HttpApiError.Problem<KeyConflict>()(
+  "KeyConflict",
+  about("key-conflict", 409, "The idempotency key names another run"),
+  {
+    ...words,
+    code: Schema.tag("key-conflict"),
+    field: Schema.String,
+    reason: Schema.String,
+    run: RunIdFromString,
+  },
+) {}
+
+/** The storage did not answer. What was asked may or may not have been done. */
+export class StorageUnavailable extends HttpApiError.Problem<StorageUnavailable>()(
+  "StorageUnavailable",
+  about("storage-unavailable", 503, "The storage did not answer"),
+  { ...words, code: Schema.tag("storage-unavailable") },
+) {}
+
+/** The server has as many requests under way as it takes. */
+export class ServerBusy extends HttpApiError.Problem<ServerBusy>()(
+  "ServerBusy",
+  about("server-busy", 429, "The server is busy"),
+  { ...words, code: Schema.tag("server-busy") },
+) {}
+
+/** A mistake of the server's. Its log tells more under the id. */
+export class ServerFailed extends HttpApiError.Problem<ServerFailed>()(
+  "ServerFailed",
+  about("server-failed", 500, "The server failed"),
+  { ...words, code: Schema.tag("server-failed"), id: Schema.String },
+) {}
+
+/** No endpoint has this method and path. */
+export class RouteUnknown extends HttpApiError.Problem<RouteUnknown>()(
+  "RouteUnknown",
+  about("route-unknown", 404, "There is no such endpoint"),
+  { ...words, code: Schema.tag("route-unknown") },
+) {}
+
+/** The body is larger than the server reads. */
+export class BodyTooLarge extends HttpApiError.Problem<BodyTooLarge>()(
+  "BodyTooLarge",
+  about("body-too-large", 413, "The body is too large"),
+  { ...words, code: Schema.tag("body-too-large") },
+) {}
+
+export class BodyUnsupported extends HttpApiError.Problem<BodyUnsupported>()(
+  "BodyUnsupported",
+  about("body-unsupported", 415, "The body is not JSON"),
+  { ...words, code: Schema.tag("body-unsupported") },
+) {}
+
+/** The request names another host: a page in a browser was led here under a foreign name. */
+export class HostRefused extends HttpApiError.Problem<HostRefused>()(
+  "HostRefused",
+  about("host-refused", 421, "The request is for another host"),
+  { ...words, code: Schema.tag("host-refused") },
+) {}
+
+/** The request comes from a page of another origin. */
+export class OriginRefused extends HttpApiError.Problem<OriginRefused>()(
+  "OriginRefused",
+  about("origin-refused", 403, "The request comes from another origin"),
+  { ...words, code: Schema.tag("origin-refused") },
+) {}

@@ -1,0 +1,96 @@
+/** Triggers, over REST. */
+import { Effect, Option } from "effect"
+import { HttpApiBuilder } from "effect/http-api"
+import { type Namespace, standard } from "../../core/domain/Namespace.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
+import type { TriggerName } from "../../core/domain/Trigger.ts"
+import { Triggers } from "../../core/engine/Triggers.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import {
+  refusal,
+  slotOf,
+  storageProblem,
+  toSchedule,
+  triggerOf,
+  triggerUnknown,
+} from "./answers.ts"
+import { Api } from "./Api.ts"
+import { preview } from "./preview.ts"
+
+export const layer = HttpApiBuilder.group(
+  Api,
+  "triggers",
+  Effect.fnUntraced(function* (handlers) {
+    const triggers = yield* Triggers
+    const storage = yield* Storage
+
+    const unknown = (namespace: Namespace, name: string) =>
+      Effect.flatMap(
+        triggers.list(namespace),
+        (list) => Effect.fail(triggerUnknown(namespace, name, list)),
+      )
+
+    const setPaused = (name: string, namespace: Namespace, isPaused: boolean) =>
+      (isPaused ? triggers.pause(namespace, name) : triggers.resume(namespace, name)).pipe(
+        Effect.map(triggerOf),
+        Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+        Effect.catchTag("StorageUnavailable", storageProblem),
+      )
+
+    return handlers.handleAll({
+      list: ({ query }) =>
+        Effect.map(
+          triggers.list(query.namespace ?? standard),
+          (items) => ({ items: items.map(triggerOf) }),
+        ).pipe(Effect.catchTag("StorageUnavailable", storageProblem)),
+
+      preview: ({ payload }) => Effect.mapError(preview(payload), refused),
+
+      get: ({ params: { name }, query }) => {
+        const namespace = query.namespace ?? standard
+        return Effect.gen(function* () {
+          const found = yield* storage.triggers.find(namespace, name as TriggerName)
+          if (Option.isNone(found)) return yield* unknown(namespace, name)
+          const records = yield* storage.triggers.records(found.value.id, query.slots ?? 20)
+          return { ...triggerOf(found.value), slots: records.map(slotOf) }
+        }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
+      },
+
+      put: ({ params: { name }, payload: wanted }) =>
+        triggers.put({
+          namespace: wanted.namespace ?? standard,
+          name,
+          task: wanted.task,
+          schedule: toSchedule(wanted.schedule),
+          payload: JSON.stringify(wanted.payload ?? {}),
+          misfire: wanted.misfire,
+          blockingKey: wanted.blockingKey,
+        }).pipe(
+          Effect.map(triggerOf),
+          Effect.catchTags({
+            StorageUnavailable: storageProblem,
+            Refused: (error) => Effect.fail(refused(error)),
+          }),
+        ),
+
+      remove: ({ params: { name }, query }) => {
+        const namespace = query.namespace ?? standard
+        return triggers.remove(namespace, name).pipe(
+          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+          Effect.catchTag("StorageUnavailable", storageProblem),
+        )
+      },
+
+      pause: ({ params: { name }, query }) => setPaused(name, query.namespace ?? standard, true),
+      resume: ({ params: { name }, query }) => setPaused(name, query.namespace ?? standard, false),
+    })
+  }),
+)
+
+/** The domain's names of what a schedule is made of, as the API has them. */
+const fields: Readonly<Record<string, string>> = {
+  expression: "schedule.cron",
+  zone: "schedule.zone",
+}
+
+const refused = (error: Refused) => refusal(error, fields[error.field] ?? error.field)

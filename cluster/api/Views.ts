@@ -1,0 +1,194 @@
+/**
+ * What the API takes and shows. As in the domain, but for three things: a payload is a JSON value
+ * and not its text, an instant is an ISO string, and a schedule is written as people say it.
+ */
+import { Schema } from "effect"
+import { ExecutorView } from "../../core/domain/Executor.ts"
+import { Level } from "../../core/domain/Lane.ts"
+import { Namespace } from "../../core/domain/Namespace.ts"
+import { StateName } from "../../core/domain/Run.ts"
+import { RunIdFromString } from "../../core/domain/RunId.ts"
+import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import { Policy, TaskName } from "../../core/domain/Task.ts"
+import { Misfire, TriggerName } from "../../core/domain/Trigger.ts"
+
+/** `default` unless it is named. */
+export const InNamespace = Schema.optionalKey(Namespace)
+
+export const SubmitRun = Schema.Struct({
+  namespace: InNamespace,
+  task: TaskName,
+  /** Any JSON value that fits the task's payload schema. `{}` unless given. */
+  payload: Schema.optionalKey(Schema.Json),
+  /** Due this long after now. */
+  delayMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 366 * 86_400_000 })),
+  ),
+  /** `0` is urgent, `1` is usual, `2` can wait. Of the task unless named. */
+  level: Schema.optionalKey(Level),
+  /** Runs with different keys do not block each other. Only the task's own code could derive it. */
+  blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+})
+
+const submitted = { run: RunIdFromString, state: StateName }
+
+/** `Discarded` is an answer: another run was under way, and the task's policy is to discard. */
+export const SubmittedNew = Schema.Struct({ ...submitted, isNew: Schema.Literal(true) })
+/** The idempotency key named this run already. */
+export const SubmittedBefore = Schema.Struct({ ...submitted, isNew: Schema.Literal(false) })
+
+const { payload: _payload, result: _result, failure: _failure, ...course } = RunView.fields
+const { stack: _stack, ...failure } = Failure.fields
+
+/** A run in a list: without payload, result and stack. */
+export const RunSummary = Schema.Struct({
+  ...course,
+  failure: Schema.optionalKey(Schema.Struct(failure)),
+}).annotate({ identifier: "RunSummary" })
+export type RunSummary = typeof RunSummary.Type
+
+/** Everything known about a run. */
+export const Run = Schema.Struct({
+  ...course,
+  payload: Schema.Json,
+  result: Schema.optionalKey(Schema.Json),
+  failure: Schema.optionalKey(Failure),
+}).annotate({ identifier: "Run" })
+export type Run = typeof Run.Type
+
+export const RunPage = Schema.Struct({
+  items: Schema.Array(RunSummary),
+  /** Where the next page begins; `null` when this is the last. */
+  next: Schema.NullOr(Schema.String),
+})
+
+export const Events = Schema.Struct({ items: Schema.Array(RunHappening) })
+export const Why = Reason
+export const Cancelled = Schema.Struct({
+  run: RunIdFromString,
+  /** `requested`: its holder was asked to stop it. `ended`: it was final already. */
+  answer: Schema.Literals(["confirmed", "requested", "ended"]),
+})
+
+/** Exactly one of `cron`, `everyMillis` and `at`. */
+export const Schedule = Schema.Union([
+  Schema.Struct({
+    /** Five to seven fields, `L`, `W`, `#` and nicknames. */
+    cron: Schema.NonEmptyString.check(Schema.isMaxLength(256)),
+    /** An IANA time zone; `UTC` unless named. */
+    zone: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(64))),
+  }),
+  Schema.Struct({
+    everyMillis: Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 366 * 86_400_000 })),
+    /** The instant that slots are counted from: when the trigger was stored, unless named. */
+    anchor: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  }),
+  Schema.Struct({ at: Schema.DateTimeUtcFromString }),
+], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
+export type Schedule = typeof Schedule.Type
+
+export const PutTrigger = Schema.Struct({
+  namespace: InNamespace,
+  task: TaskName,
+  schedule: Schedule,
+  payload: Schema.optionalKey(Schema.Json),
+  /** What becomes of slots that nobody fired in time. */
+  misfire: Schema.optionalKey(Misfire),
+  blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+})
+
+const trigger = {
+  namespace: Namespace,
+  name: TriggerName,
+  task: TaskName,
+  schedule: Schedule,
+  payload: Schema.Json,
+  misfire: Misfire,
+  blockingKey: Schema.optionalKey(Schema.String),
+  revision: Schema.Int,
+  isPaused: Schema.Boolean,
+  /** Its first slot without a record; `null` when it has none left. */
+  nextSlot: Schema.NullOr(Schema.DateTimeUtcFromString),
+}
+export const Trigger = Schema.Struct(trigger).annotate({ identifier: "Trigger" })
+export type Trigger = typeof Trigger.Type
+
+/** How one slot of a trigger ended, or a stretch of them up to `through`. */
+export const Slot = Schema.Struct({
+  slot: Schema.DateTimeUtcFromString,
+  through: Schema.DateTimeUtcFromString,
+  outcome: Schema.Literals(["fired", "skipped", "coalesced"]),
+  run: Schema.optionalKey(RunIdFromString),
+  reason: Schema.optionalKey(Schema.String),
+  latenessMillis: Schema.Int,
+}).annotate({ identifier: "Slot" })
+
+/** A trigger with its latest slot records, the latest first. */
+export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
+export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
+
+export const previewMax = 1000
+
+export const PreviewTrigger = Schema.Struct({
+  schedule: Schedule,
+  /** 10 unless named. */
+  count: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: previewMax })),
+  ),
+  /** Slots after this instant; after now unless named. */
+  from: Schema.optionalKey(Schema.DateTimeUtcFromString),
+})
+
+export const Preview = Schema.Struct({
+  fires: Schema.Array(Schema.Struct({
+    at: Schema.DateTimeUtcFromString,
+    /** The same instant on the clocks of the schedule's zone, with their distance from UTC. */
+    local: Schema.String,
+  })),
+  /** There are no more than these. */
+  isComplete: Schema.Boolean,
+})
+
+export const Task = Schema.Struct({
+  namespace: Namespace,
+  name: TaskName,
+  policy: Policy,
+  owner: Schema.optionalKey(Schema.String),
+  purpose: Schema.optionalKey(Schema.String),
+  revision: Schema.Int,
+}).annotate({ identifier: "Task" })
+export type Task = typeof Task.Type
+export const TaskList = Schema.Struct({ items: Schema.Array(Task) })
+
+export const ExecutorList = Schema.Struct({ items: Schema.Array(ExecutorView) })
+
+/** A server process that places runs and fires triggers. */
+export const SchedulerView = Schema.Struct({
+  name: Schema.String,
+  /** The one that answered. */
+  isSelf: Schema.Boolean,
+  isHealthy: Schema.Boolean,
+  /** The duties it holds now, as far as the one that answered knows. */
+  duties: Schema.optionalKey(Schema.Array(Schema.String)),
+}).annotate({ identifier: "Scheduler" })
+export type SchedulerView = typeof SchedulerView.Type
+
+export const Status = Schema.Struct({
+  namespace: Namespace,
+  /** The storage clock. */
+  now: Schema.DateTimeUtcFromString,
+  storage: Schema.String,
+  /** Runs per state. Past 10,000 in one state a count may be an estimate. */
+  runs: Schema.Record(StateName, Schema.Int),
+  executors: Schema.Struct({
+    live: Schema.Int,
+    draining: Schema.Int,
+    lost: Schema.Int,
+    left: Schema.Int,
+    /** Places of those that are live. */
+    capacity: Schema.Int,
+    held: Schema.Int,
+  }),
+  schedulers: Schema.Array(SchedulerView),
+})
+export type Status = typeof Status.Type

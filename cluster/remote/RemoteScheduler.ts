@@ -1,0 +1,110 @@
+/**
+ * The scheduler as those see it who reach it over REST: an executor that has a token and no database
+ * may submit, look up and cancel like any other program.
+ *
+ * The server holds the policies: a submit here counts with the policy that the task was last
+ * defined with, and a task that no executor has brought yet is refused.
+ */
+import { Duration, Effect, Layer } from "effect"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { RunView } from "../../core/domain/RunView.ts"
+import {
+  KeyConflict,
+  RunFailed,
+  RunUnknown,
+  Scheduler,
+  type Submission,
+  type SubmitOptions,
+} from "../../core/engine/Scheduler.ts"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
+import * as ApiClient from "../api/ApiClient.ts"
+import type * as Views from "../api/Views.ts"
+import { refusedOr, unanswered, unless } from "./unanswered.ts"
+
+export const layer = (options: ApiClient.Options): Layer.Layer<Scheduler> =>
+  Layer.effect(Scheduler, make(options))
+
+const listMax = 500
+
+const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
+  const { runs } = yield* ApiClient.make(options)
+
+  const submit = Effect.fnUntraced(function* (
+    { blockingKey, payload, task }: Submission,
+    { delay, idempotencyKey, level, namespace }: SubmitOptions = {},
+  ) {
+    return yield* runs.submit({
+      headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+      payload: {
+        namespace: namespace ?? (yield* CurrentNamespace),
+        task,
+        payload: JSON.parse(payload),
+        ...(delay !== undefined && {
+          delayMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(delay))),
+        }),
+        ...(level !== undefined && { level }),
+        ...(blockingKey !== undefined && { blockingKey }),
+      },
+    }).pipe(
+      Effect.mapError((error) =>
+        error._tag === "KeyConflict"
+          ? new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: error.run })
+          : refusedOr("submit")(error)
+      ),
+    )
+  })
+
+  const known = (run: RunId, operation: string) =>
+    unless(operation, "RunUnknown", () => new RunUnknown({ run }))
+
+  const find = (id: RunId) =>
+    runs.get({ params: { id } }).pipe(known(id, "find"), Effect.map(viewOf))
+
+  return Scheduler.of({
+    submit,
+    submitAll: (submissions, more) =>
+      Effect.forEach(submissions, (each) => submit(each, more), { concurrency: 8 }),
+    cancel: (id) =>
+      runs.cancel({ params: { id } }).pipe(known(id, "cancel"), Effect.map(({ answer }) => answer)),
+    find,
+    list: ({ before, limit, namespace, states, task }) =>
+      Effect.gen(function* () {
+        // Lists leave payloads and results out, so each run is looked up; lists are short.
+        const page = yield* runs.list({
+          query: {
+            namespace,
+            limit: Math.min(limit, listMax),
+            ...(task !== undefined && { task }),
+            ...(states !== undefined && { state: states }),
+            ...(before !== undefined && { cursor: before }),
+          },
+        })
+        return yield* Effect.forEach(
+          page.items,
+          ({ id }) => Effect.map(runs.get({ params: { id } }), viewOf),
+          { concurrency: 8 },
+        )
+      }).pipe(Effect.mapError(unanswered("list"))),
+    events: (id) =>
+      runs.events({ params: { id } }).pipe(known(id, "events"), Effect.map(({ items }) => items)),
+    why: (id) => runs.why({ params: { id } }).pipe(known(id, "why")),
+    ended: Effect.fnUntraced(function* (run) {
+      for (let pause = 5;; pause = Math.min(500, pause * 1.5)) {
+        const view = yield* Effect.catchTag(
+          find(run),
+          "RunUnknown",
+          () => Effect.fail(new RunFailed({ run, state: "Discarded" })),
+        )
+        if (Run.isFinal(view.state)) return view
+        yield* Effect.sleep(pause)
+      }
+    }),
+  })
+})
+
+const viewOf = ({ payload, result, ...course }: Views.Run): RunView => ({
+  ...course,
+  payload: JSON.stringify(payload),
+  ...(result !== undefined && { result: JSON.stringify(result) }),
+})

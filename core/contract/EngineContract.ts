@@ -1,0 +1,359 @@
+/**
+ * What a user of the whole may rely on, as tests: a task submitted or fired is carried out, settled
+ * and seen. An adapter of storage or transport passes when the engine over it does.
+ *
+ * They run in real time on real clocks, wait for facts, and bound nothing more tightly than a busy
+ * machine needs.
+ */
+import { assert } from "@effect/vitest"
+import { Cause, DateTime, Deferred, Effect, Exit, Fiber, Layer, Ref, Schema, Scope } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
+import { Namespace } from "../domain/Namespace.ts"
+import * as Retry from "../domain/Retry.ts"
+import type { RunId } from "../domain/RunId.ts"
+import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
+import { CurrentRun } from "../engine/CurrentRun.ts"
+import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
+import * as LocalOwnership from "../engine/LocalOwnership.ts"
+import { Locks } from "../engine/Locks.ts"
+import { Scheduler } from "../engine/Scheduler.ts"
+import * as Task from "../engine/Task.ts"
+import * as Trigger from "../engine/Trigger.ts"
+import { Triggers } from "../engine/Triggers.ts"
+import type { Lock } from "../services/Lock.ts"
+import type { Storage } from "../services/Storage.ts"
+import type { Transport } from "../services/Transport.ts"
+import type { Wakeups } from "../services/Wakeups.ts"
+import { block, fresh } from "./world.ts"
+
+type Base = Storage | Wakeups | Lock | Transport
+type Program = Base | Scheduler | Triggers | Locks
+
+class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
+
+/** A namespace of its own for each test, so that tests may share a database and run at once. */
+const inFreshNamespace = <A, E, R>(test: Effect.Effect<A, E, R>) =>
+  Effect.provideService(test, CurrentNamespace, Namespace.make(fresh("ns")))
+
+/** Runs handlers in an executor of their own, until the scope closes. */
+const serving = <R>(
+  handlers: Layer.Layer<never, never, Executor | R>,
+  options: ExecutorOptions = {},
+) => Layer.build(Layer.provide(handlers, Executor.layerWith({ ttl: "4 seconds", ...options })))
+
+const state = (run: RunId) => Scheduler.use((scheduler) => scheduler.find(run))
+
+/** Waits for a fact. */
+const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) => boolean) =>
+  Effect.gen(function* () {
+    for (;;) {
+      const value = yield* look
+      if (isIt(value)) return value
+      yield* Effect.sleep("20 millis")
+    }
+  })
+
+export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
+  const program = Layer.mergeAll(
+    Scheduler.layerWith({ sweepInterval: "300 millis" }),
+    Triggers.layer,
+    Locks.layer,
+  ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
+
+  block(`the engine, ${adapter}`, program, { runner: "live" }, (it) => {
+    const test = (
+      name: string,
+      body: () => Effect.Effect<unknown, unknown, Program | Scope.Scope>,
+    ) => it.effect(name, () => inFreshNamespace(body()))
+
+    test("carries a submitted run out, and answers with its typed result", () =>
+      Effect.gen(function* () {
+        const double = Task.make("double", { payload: { n: Schema.Int }, success: Schema.Int })
+        yield* serving(double.toLayer(({ n }) => Effect.succeed(2 * n)))
+        assert.strictEqual(yield* double.execute({ n: 21 }), 42)
+        const run = yield* double.submit({ n: 1 })
+        assert.strictEqual(yield* double.result(run), 2)
+        const events = yield* Scheduler.use((scheduler) => scheduler.events(run))
+        assert.deepStrictEqual(events.map(({ kind }) => kind), [
+          "Submitted",
+          "Claimed",
+          "Succeeded",
+        ])
+      }))
+
+    test("knows in its handler which run it is", () =>
+      Effect.gen(function* () {
+        const whoami = Task.make("whoami", { success: Schema.Tuple([Schema.Int, Schema.Int]) })
+        yield* serving(whoami.toLayer(() =>
+          CurrentRun.use(({ attempt, id }) => Effect.succeed([id, attempt] as const))
+        ))
+        const run = yield* whoami.submit({})
+        assert.deepStrictEqual(yield* whoami.result(run), [run, 1])
+      }))
+
+    test("takes a declared error for an answer: it is typed, final and not retried", () =>
+      Effect.gen(function* () {
+        const starts = yield* Ref.make(0)
+        const strict = Task.make("strict", {
+          payload: { n: Schema.Int },
+          error: TooSmall,
+          policy: { retry: Retry.exponential({ attempts: 5, delayMillis: 10 }) },
+        })
+        yield* serving(
+          strict.toLayer(() =>
+            Effect.andThen(
+              Ref.update(starts, (n) => n + 1),
+              Effect.fail(new TooSmall({ least: 9 })),
+            )
+          ),
+        )
+        const error = yield* Effect.flip(strict.execute({ n: 1 }))
+        assert.deepStrictEqual(error, new TooSmall({ least: 9 }))
+        assert.strictEqual(yield* Ref.get(starts), 1)
+      }))
+
+    test("retries what dies, and gives up after the last attempt", () =>
+      Effect.gen(function* () {
+        const retry = Retry.exponential({ attempts: 3, delayMillis: 20, growth: 1 })
+        const flaky = Task.make("flaky", { success: Schema.Int, policy: { retry } })
+        const doomed = Task.make("doomed", { policy: { retry } })
+        yield* serving(Layer.mergeAll(
+          flaky.toLayer(() =>
+            CurrentRun.use(({ attempt }) =>
+              attempt < 3 ? Effect.die(new Error("not yet")) : Effect.succeed(attempt)
+            )
+          ),
+          doomed.toLayer(() => Effect.die(new Error("never"))),
+        ))
+        assert.strictEqual(yield* flaky.execute({}), 3)
+        const failed = yield* Effect.flip(doomed.execute({}))
+        assert(failed._tag === "RunFailed")
+        assert.strictEqual(failed.state, "Failed")
+        assert.strictEqual(failed.failure?.message, "never")
+        assert.strictEqual((yield* state(failed.run)).attempt, 3)
+      }))
+
+    test("interrupts an attempt that takes too long, and its finalizers run", () =>
+      Effect.gen(function* () {
+        const cleaned = yield* Deferred.make<void>()
+        const slow = Task.make("slow", { policy: { timeout: "100 millis" } })
+        yield* serving(
+          slow.toLayer(() =>
+            Effect.onInterrupt(Effect.never, () => Deferred.succeed(cleaned, undefined))
+          ),
+        )
+        const failed = yield* Effect.flip(slow.execute({}))
+        assert(failed._tag === "RunFailed")
+        assert.strictEqual(failed.state, "TimedOut")
+        yield* Deferred.await(cleaned)
+      }))
+
+    test("cancels a waiting run at once, and a running one through its holder", () =>
+      Effect.gen(function* () {
+        const started = yield* Deferred.make<void>()
+        const long = Task.make("long")
+        yield* serving(
+          long.toLayer(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)),
+          { concurrency: 1 },
+        )
+        const scheduler = yield* Scheduler
+        const running = yield* long.submit({})
+        yield* Deferred.await(started)
+        const waiting = yield* long.submit({}, { delay: "1 hour" })
+        assert.strictEqual(yield* scheduler.cancel(waiting), "confirmed")
+        assert.strictEqual(yield* scheduler.cancel(running), "requested")
+        assert.strictEqual((yield* scheduler.ended(running)).state, "Cancelled")
+        assert.strictEqual(yield* scheduler.cancel(running), "ended")
+      }))
+
+    test("starts a delayed run not before its time", () =>
+      Effect.gen(function* () {
+        const later = Task.make("later")
+        yield* serving(later.toLayer(() => Effect.void))
+        const run = yield* later.submit({}, { delay: "400 millis" })
+        const ended = yield* Scheduler.use((scheduler) => scheduler.ended(run))
+        const { claimedAt, createdAt } = ended
+        const waited = DateTime.toEpochMillis(claimedAt!) - DateTime.toEpochMillis(createdAt)
+        assert.isAtLeast(waited, 400)
+      }))
+
+    test("runs one at a time, in order of submit, under fifo; and others beside it", () =>
+      Effect.gen(function* () {
+        const order: Array<string> = []
+        let under = 0
+        const fifo = Task.make("fifo", {
+          payload: { key: Schema.String, n: Schema.Int },
+          policy: { blocking: Blocking.fifo, blockingKey: ({ key }) => key },
+        })
+        yield* serving(fifo.toLayer(({ key, n }) =>
+          Effect.gen(function* () {
+            if (key === "a") assert.strictEqual(++under, 1)
+            yield* Effect.sleep("10 millis")
+            order.push(`${key}${n}`)
+            if (key === "a") under--
+          })
+        ))
+        const runs: Array<RunId> = []
+        for (let n = 0; n < 5; n++) runs.push(yield* fifo.submit({ key: "a", n }))
+        const other = yield* fifo.submit({ key: "b", n: 0 })
+        for (const run of [...runs, other]) yield* fifo.result(run)
+        assert.deepStrictEqual(order.filter((each) => each[0] === "a"), [
+          "a0",
+          "a1",
+          "a2",
+          "a3",
+          "a4",
+        ])
+      }))
+
+    test("discards what comes while another is under way, and says so at once", () =>
+      Effect.gen(function* () {
+        const free = yield* Deferred.make<void>()
+        const only = Task.make("only", { policy: { blocking: Blocking.discard } })
+        yield* serving(only.toLayer(() => Deferred.await(free)))
+        const scheduler = yield* Scheduler
+        const submission = { task: only.name, payload: "{}", policy: only.policy }
+        const first = yield* scheduler.submit(submission)
+        assert.notStrictEqual(first.state, "Discarded")
+        const second = yield* scheduler.submit(submission)
+        assert.strictEqual(second.state, "Discarded")
+        assert.deepInclude(yield* scheduler.why(second.run), { _tag: "Ended", state: "Discarded" })
+        yield* Deferred.succeed(free, undefined)
+        assert.strictEqual((yield* scheduler.ended(first.run)).state, "Succeeded")
+      }))
+
+    test("runs no more than n at once under concurrent(n)", () =>
+      Effect.gen(function* () {
+        let under = 0
+        let most = 0
+        const pair = Task.make("pair", { policy: { blocking: Blocking.concurrent(2) } })
+        yield* serving(pair.toLayer(() =>
+          Effect.gen(function* () {
+            most = Math.max(most, ++under)
+            yield* Effect.sleep("20 millis")
+            under--
+          })
+        ))
+        const runs = yield* Effect.forEach(Array.from({ length: 8 }), () => pair.submit({}))
+        for (const run of runs) yield* pair.result(run)
+        assert.strictEqual(most, 2)
+      }))
+
+    test("fires a trigger at each of its slots, once", () =>
+      Effect.gen(function* () {
+        const slots: Array<number> = []
+        const tick = Task.make("tick")
+        yield* serving(
+          tick.toLayer(() => CurrentRun.use(({ slot }) => Effect.sync(() => slots.push(slot!)))),
+        )
+        yield* Layer.build(tick.schedule("every-second", Trigger.cron("* * * * * *"), {}))
+        yield* until(Effect.sync(() => slots.length), (count) => count >= 3)
+        const sorted = slots.toSorted((a, b) => a - b)
+        assert.deepStrictEqual(sorted, sorted.map((_, at) => sorted[0]! + 1000 * at))
+        const namespace = yield* CurrentNamespace
+        const triggers = yield* Triggers
+        yield* triggers.pause(namespace, "every-second")
+        const records = yield* triggers.records(namespace, "every-second", 100)
+        assert(records.every(({ outcome }) => outcome === "fired"))
+      }))
+
+    test("answers a repeated submit with the first run, and refuses the key to another payload", () =>
+      Effect.gen(function* () {
+        const pay = Task.make("pay", { payload: { cents: Schema.Int } })
+        const key = { idempotencyKey: fresh("key") }
+        const first = yield* pay.submit({ cents: 5 }, key)
+        assert.strictEqual(yield* pay.submit({ cents: 5 }, key), first)
+        const refused = yield* Effect.flip(pay.submit({ cents: 6 }, key))
+        assert.strictEqual(refused._tag, "KeyConflict")
+      }))
+
+    test("says why a run waits", () =>
+      Effect.gen(function* () {
+        const alone = Task.make("alone")
+        const run = yield* alone.submit({})
+        const why = yield* Scheduler.use((scheduler) => scheduler.why(run))
+        assert.deepStrictEqual(why, { _tag: "NoExecutor", task: alone.name })
+      }))
+
+    test("gives running work back when it shuts down, and another executor goes on", () =>
+      Effect.gen(function* () {
+        const started = yield* Deferred.make<void>()
+        const task = Task.make("handed-over", { success: Schema.Int })
+        const first = yield* Effect.forkChild(Effect.scoped(Effect.andThen(
+          serving(
+            task.toLayer(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)),
+            { drainTimeout: "50 millis" },
+          ),
+          Effect.never,
+        )))
+        const run = yield* task.submit({})
+        yield* Deferred.await(started)
+        // As a signal does it: what is being interrupted still has to say goodbye.
+        yield* Fiber.interrupt(first)
+        yield* serving(task.toLayer(() => CurrentRun.use(({ attempt }) => Effect.succeed(attempt))))
+        // An interruption by shutdown is no attempt.
+        assert.strictEqual(yield* task.result(run), 1)
+      }))
+
+    test("lets running work finish when it shuts down", () =>
+      Effect.gen(function* () {
+        const started = yield* Deferred.make<void>()
+        const task = Task.make("finishing", { success: Schema.String })
+        const scope = yield* Scope.make()
+        yield* Scope.provide(
+          serving(task.toLayer(() =>
+            Deferred.succeed(started, undefined).pipe(
+              Effect.andThen(Effect.sleep("200 millis")),
+              Effect.as("done"),
+            )
+          )),
+          scope,
+        )
+        const run = yield* task.submit({})
+        yield* Deferred.await(started)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual((yield* state(run)).state, "Succeeded")
+      }))
+
+    test("carries many out, each once", () =>
+      Effect.gen(function* () {
+        const seen: Array<number> = []
+        const many = Task.make("many", { payload: { n: Schema.Int } })
+        yield* serving(many.toLayer(({ n }) => Effect.sync(() => seen.push(n))))
+        const scheduler = yield* Scheduler
+        const accepted = yield* scheduler.submitAll(Array.from({ length: 1000 }, (_, n) => ({
+          task: many.name,
+          payload: JSON.stringify({ n }),
+          policy: many.policy,
+        })))
+        for (const { run } of accepted) yield* scheduler.ended(run)
+        assert.deepStrictEqual(
+          seen.toSorted((a, b) => a - b),
+          Array.from({ length: 1000 }, (_, n) => n),
+        )
+      }))
+
+    test("runs work under a lock, one holder at a time", () =>
+      Effect.gen(function* () {
+        let under = 0
+        const key = fresh("lock")
+        const locks = yield* Locks
+        const work = locks.withLock(key, () =>
+          Effect.gen(function* () {
+            assert.strictEqual(++under, 1)
+            yield* Effect.sleep("10 millis")
+            under--
+          }))
+        yield* Effect.all([work, work, work], { concurrency: 3 })
+        const held = yield* Effect.forkChild(locks.withLock(key, () => Effect.never))
+        const refused = yield* until(
+          Effect.exit(locks.tryWithLock(key, () => Effect.void)),
+          Exit.isFailure,
+        )
+        assert(Exit.isFailure(refused))
+        assert.include(Cause.pretty(refused.cause), "LockHeld")
+        yield* Fiber.interrupt(held)
+        yield* locks.withLock(key, () => Effect.void)
+      }))
+  })
+}
