@@ -282,9 +282,9 @@ const mergedHeads = (lanes: number): string => {
   return [
     merged([
       ...heads(first!, ""),
-      ...others.flatMap((level) => heads(level, `AND rank <= ${nowOfGuard}`)),
+      ...others.flatMap((level) => heads(level, "AND rank <= now.ms")),
     ]),
-    ...others.map((level) => merged(heads(level, `AND rank > ${nowOfGuard}`))),
+    ...others.map((level) => merged(heads(level, "AND rank > now.ms"))),
   ].join(" UNION ALL ")
 }
 
@@ -295,7 +295,7 @@ const sortedHeads = `
     CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
     CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level
       ORDER BY rank, run_id LIMIT $4) h) heads
-  ORDER BY rank > ${nowOfGuard}, CASE WHEN rank > ${nowOfGuard} THEN level END, rank, run_id`
+  ORDER BY rank > now.ms, CASE WHEN rank > now.ms THEN level END, rank, run_id`
 
 /** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, then the lanes. */
 const claimText = (laneArray: string, heads: string): string => `
@@ -313,9 +313,10 @@ const claimText = (laneArray: string, heads: string): string => `
       is_reported, result)
     SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
       ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+  -- The clock comes in from outside, rather than by a scan of guard in each branch.
   top AS MATERIALIZED (
-    SELECT pair FROM (${heads}) ordered
-    LIMIT CASE WHEN (SELECT standing FROM guard) = 0 THEN $4 ELSE 0 END),
+    SELECT head.pair FROM guard now CROSS JOIN LATERAL (
+      SELECT pair FROM (${heads}) ordered LIMIT CASE WHEN now.standing = 0 THEN $4 ELSE 0 END) head),
   d AS (
     DELETE FROM ready WHERE ctid = ANY (ARRAY(
       SELECT c.ctid FROM (SELECT pair, count(*) AS quota FROM top GROUP BY pair) p
