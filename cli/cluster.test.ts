@@ -4,7 +4,7 @@ import { Place, until } from "./fixture.ts"
 const place = new Place()
 afterAll(() => place.end())
 
-const runsMax = 24
+const runsMax = 300
 
 describe("belfry cluster up", () => {
   it("ends all that was submitted though an executor and a scheduler are killed", {
@@ -21,23 +21,21 @@ describe("belfry cluster up", () => {
     const pidOf = (name: string) =>
       events().findLast((each) => each.event === "up" && each.name === name)?.pid as number
 
-    const status = await place.json(["status"])
-    assert.strictEqual(status.executors.live, 3)
+    assert.strictEqual((await place.json(["status"])).executors.live, 3)
     const ids: Array<string> = []
     for (let at = 0; at < runsMax; at++) {
-      if (at === 8) process.kill(pidOf("executor-1"), "SIGKILL")
-      if (at === 16) process.kill(pidOf("scheduler-1"), "SIGKILL")
-      const name = at % 4 === 0 ? ["demo/flaky"] : ["hello/world", '{"name":"you"}']
-      const submitted = await place.run(["run", "submit", ...name, "--json"])
+      if (at === runsMax / 3) process.kill(pidOf("executor-1"), "SIGKILL")
+      if (at === runsMax * 2 / 3) process.kill(pidOf("scheduler-1"), "SIGKILL")
       // Without an answer nothing was promised.
-      if (submitted.code === 0) ids.push(JSON.parse(submitted.out).run)
+      const submitted = await place.ask(
+        "/runs",
+        at % 4 === 0 ? { task: "demo/flaky" } : { task: "hello/world", payload: { name: "you" } },
+      )
+      if (submitted !== undefined) ids.push(submitted["run"]!)
     }
     assert.isAbove(ids.length, runsMax / 2, "most were acknowledged")
     for (const id of ids) {
-      await until(async () => {
-        const { code, out } = await place.run(["run", "show", id, "--json"])
-        return code === 0 && JSON.parse(out).state === "Succeeded"
-      })
+      await until(async () => (await place.ask(`/runs/${id}`))?.["state"] === "Succeeded")
     }
     for (const name of ["executor-1", "scheduler-1"]) {
       assert.isTrue(events().some((each) => each.event === "died" && each.name === name), name)
