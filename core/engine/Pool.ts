@@ -59,7 +59,7 @@ interface Carried {
 }
 
 const prefetchMillis = 100
-const queueMax = 400
+const queueMax = 1000
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly capacity: number
