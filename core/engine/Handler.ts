@@ -22,5 +22,6 @@ export interface Handler {
   /** From the payload's JSON text to the result's. */
   readonly carryOut: (
     payload: string,
-  ) => Effect.Effect<string | undefined, Unsuccessful, CurrentRun>
+    run: CurrentRun["Service"],
+  ) => Effect.Effect<string | undefined, Unsuccessful>
 }

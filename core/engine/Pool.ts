@@ -16,7 +16,6 @@ import type { Failure } from "../domain/RunView.ts"
 import type { TaskName } from "../domain/Task.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
-import { CurrentRun } from "./CurrentRun.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 
@@ -120,7 +119,7 @@ export const make = Effect.fnUntraced(function* (options: {
   ): Effect.Effect<Option.Option<string | undefined>, Unsuccessful> => {
     const { grant, handler } = entry
     const { timeoutMillis } = handler.policy
-    const work = Effect.provideService(handler.carryOut(grant.payload), CurrentRun, {
+    const work = handler.carryOut(grant.payload, {
       id: grant.run,
       namespace: grant.namespace,
       task: grant.task,

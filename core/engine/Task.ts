@@ -17,7 +17,7 @@
  * export const program = Hello.execute({ name: "Ada" })
  * ```
  */
-import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
+import { Cause, Context, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -27,7 +27,7 @@ import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
-import type { CurrentRun } from "./CurrentRun.ts"
+import { CurrentRun } from "./CurrentRun.ts"
 import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
 import type { Unsuccessful } from "./Handler.ts"
@@ -152,18 +152,13 @@ export const make = <
         policy,
         owner: options.owner,
         purpose: options.purpose,
-        carryOut: (text) => {
+        carryOut: (text, run) => {
           const decoded = json.payload.decode(text)
           if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
+          const work = handler(decoded.success) as Effect.Effect<S["Type"], E["Type"], CurrentRun>
           return Effect.matchCauseEffect(
-            Effect.provideContext(
-              handler(decoded.success) as Effect.Effect<S["Type"], E["Type"], CurrentRun>,
-              context,
-            ),
-            {
-              onFailure: (cause) => unsuccessful(cause),
-              onSuccess: (value) => isVoid ? Effect.undefined : answer(value),
-            },
+            Effect.provideContext(work, Context.add(context, CurrentRun, run)),
+            { onFailure: unsuccessful, onSuccess: isVoid ? noAnswer : answer },
           )
         },
       })
@@ -265,6 +260,8 @@ export const make = <
     schedule,
   }
 }
+
+const noAnswer = () => Effect.undefined
 
 const schemaOf = (payload: Fields | Kept): Kept =>
   Schema.isSchema(payload) ? payload as Kept : Schema.Struct(payload) as unknown as Kept

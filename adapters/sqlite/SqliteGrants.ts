@@ -1,0 +1,296 @@
+/** Grants and reports in SQLite: the hot path of `RunStorage`, in bulk where that is worth it. */
+import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type {
+  Claimed,
+  ClaimRequest,
+  Grant,
+  Report,
+  Settled,
+} from "../../core/services/RunStorage.ts"
+import type { Database, Transaction } from "./Database.ts"
+import { move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { standingOf } from "./SqliteExecutors.ts"
+
+export const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" => {
+  const { incarnation, isAgain, lanes, limit, loop, reports, round } = request
+  const standing = standingOf(tx, incarnation)
+  if (standing !== "live" && standing !== "draining") return "Lost"
+  const { freed, settled } = settleAll(tx, incarnation, reports)
+  if (isAgain) {
+    const again = tx.db.tuples<GrantRow>(grantsOfRound, incarnation, loop, round)
+    if (again.length > 0) return { settled, grants: again.map(grantOf), freed }
+  }
+  const grants = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
+  return { settled, grants, freed }
+}
+
+type GrantRow = readonly [
+  run: RunId,
+  fence: Fence,
+  kind: number,
+  namespace: string,
+  task: string,
+  attempt: number,
+  crashes: number,
+  isCareful: number,
+  payload: string,
+  idempotencyKey: string | null,
+  slot: number | null,
+]
+
+const grantsOfRound = `
+  SELECT lease.run, lease.fence, lease.kind, kind.namespace, kind.task, lease.attempt,
+    lease.crashes, lease.is_careful, run.payload, run.idempotency_key, run.slot
+  FROM lease JOIN run ON run.id = lease.run JOIN kind ON kind.id = lease.kind
+  WHERE lease.incarnation = ? AND lease.loop = ? AND lease.round = ?
+  ORDER BY lease.run`
+
+const placesOf =
+  "SELECT rank, run FROM ready WHERE lane = ? AND level = ? ORDER BY rank, run LIMIT ?"
+
+const placeAt = `
+  SELECT rank, run FROM ready WHERE lane = ? AND level = ? ORDER BY rank, run LIMIT 1 OFFSET ?`
+
+/** The cell Claim of Ready: attempt and fence rise by one. Of a level of a lane, up to a place. */
+const grantsUpTo = `
+  SELECT ready.run, ready.fence + 1, ready.kind, kind.namespace, kind.task, ready.attempt + 1,
+    ready.crashes, ready.is_careful, run.payload, run.idempotency_key, run.slot
+  FROM ready CROSS JOIN run ON run.id = ready.run CROSS JOIN kind ON kind.id = ready.kind
+  WHERE ready.lane = ? AND ready.level = ? AND (ready.rank, ready.run) <= (?, ?)
+  ORDER BY ready.rank, ready.run`
+
+const leaseUpTo = `
+  INSERT INTO lease (run, incarnation, loop, round, kind, attempt, crashes, fence, settled,
+    is_careful, is_started, is_cancelling, claimed_at, due_at, gate)
+  SELECT run, ?, ?, ?, kind, attempt + 1, crashes, fence + 1, settled, is_careful, 0, 0, ?, due_at,
+    gate
+  FROM ready WHERE lane = ? AND level = ? AND (rank, run) <= (?, ?)`
+
+const deleteUpTo = "DELETE FROM ready WHERE lane = ? AND level = ? AND (rank, run) <= (?, ?)"
+
+/** A level of a lane in which runs wait. */
+interface Queue {
+  readonly lane: number
+  readonly level: Lane.Level
+}
+
+/** A front of a queue: all up to a place. */
+interface Front extends Queue {
+  readonly rank: number
+  readonly run: number
+}
+
+const grant = (
+  tx: Transaction,
+  { incarnation, loop, round }: ClaimRequest,
+  lanes: ReadonlyArray<Lane.Lane>,
+  limit: number,
+): ReadonlyArray<Grant> => {
+  const { db, now } = tx
+  const queues = queuesOf(db, lanes)
+  const { fronts, order } = queues.length === 1
+    ? { fronts: [frontOf(db, queues[0]!, limit)], order: undefined }
+    : merged(db, queues, limit, now)
+  const granted: Array<GrantRow> = []
+  for (const { lane, level, rank, run } of fronts) {
+    const rows = db.tuples<GrantRow>(grantsUpTo, lane, level, rank, run)
+    db.run(leaseUpTo, incarnation, loop, round, now, lane, level, rank, run)
+    db.run(deleteUpTo, lane, level, rank, run)
+    for (const row of rows) {
+      tx.tally(row[2], "Ready", -1)
+      tx.tally(row[2], "Running", 1)
+      granted.push(row)
+    }
+  }
+  if (order !== undefined) granted.sort(([a], [b]) => order.get(a)! - order.get(b)!)
+  return granted.map(grantOf)
+}
+
+const queuesOf = (db: Database, lanes: ReadonlyArray<Lane.Lane>): ReadonlyArray<Queue> => {
+  const queues: Array<Queue> = []
+  for (const name of new Set(lanes)) {
+    const lane = db.laneOf(name)
+    for (const level of Lane.levels) {
+      if (db.get(placeAt, lane, level, 0) !== undefined) queues.push({ lane, level })
+    }
+  }
+  return queues
+}
+
+const frontOf = (db: Database, { lane, level }: Queue, limit: number): Front => {
+  const last = db.get<{ rank: number; run: number }>(placeAt, lane, level, limit - 1) ??
+    { rank: Number.MAX_SAFE_INTEGER, run: Number.MAX_SAFE_INTEGER }
+  return { lane, level, ...last }
+}
+
+/** Of each queue the first are taken to the merge; the winners of each are a front of it. */
+const merged = (
+  db: Database,
+  queues: ReadonlyArray<Queue>,
+  limit: number,
+  now: number,
+): { readonly fronts: ReadonlyArray<Front>; readonly order: ReadonlyMap<number, number> } => {
+  const order = Lane.order(now)
+  const winners = queues.flatMap((queue) =>
+    db.tuples<[rank: number, run: number]>(placesOf, queue.lane, queue.level, limit)
+      .map(([rank, run]) => ({ queue, rank, run, level: queue.level }))
+  ).sort(order).slice(0, limit)
+  const fronts = new Map<Queue, Front>()
+  for (const { queue, rank, run } of winners) fronts.set(queue, { ...queue, rank, run })
+  return {
+    fronts: [...fronts.values()],
+    order: new Map(winners.map(({ run }, at) => [run, at])),
+  }
+}
+
+const grantOf = (
+  [
+    run,
+    fence,
+    _kind,
+    namespace,
+    task,
+    attempt,
+    crashes,
+    isCareful,
+    payload,
+    idempotencyKey,
+    slot,
+  ]: GrantRow,
+): Grant => ({
+  run,
+  fence,
+  namespace: namespace as Grant["namespace"],
+  task: task as Grant["task"],
+  attempt,
+  crashes,
+  isCareful: isCareful === 1,
+  payload,
+  ...(idempotencyKey !== null && { idempotencyKey }),
+  ...(slot !== null && { slot }),
+})
+
+type Success = Extract<Report, { readonly _tag: "Succeed" }>
+
+export const settleAll = (
+  tx: Transaction,
+  incarnation: Incarnation,
+  reports: ReadonlyArray<Report>,
+): Omit<Claimed, "grants"> => {
+  const freed = new Set<GateKey>()
+  const succeeded = succeedAll(tx, incarnation, successesOf(reports), freed)
+  const settled = reports.map((report) =>
+    succeeded.has(report) ? "applied" : settle(tx, incarnation, report, freed)
+  )
+  return { settled, freed: [...freed] }
+}
+
+/** Reports of success that are the only ones of their run, so that their order does not matter. */
+const successesOf = (reports: ReadonlyArray<Report>): ReadonlyMap<RunId, Success> => {
+  const successes = new Map<RunId, Success>()
+  const several = new Set<RunId>()
+  const seen = new Set<RunId>()
+  for (const report of reports) {
+    if (seen.has(report.run)) several.add(report.run)
+    seen.add(report.run)
+    if (report._tag === "Succeed") successes.set(report.run, report)
+  }
+  for (const run of several) successes.delete(run)
+  return successes
+}
+
+const leasesOf = `
+  SELECT run, fence, kind, gate FROM lease
+  WHERE run IN (SELECT value FROM json_each(?)) AND incarnation = ?`
+
+/** The cell Succeed of Running, also when it was asked to stop: the run has Succeeded. */
+const outcomesOf = (runs: string, run: string, result: string) => `
+  INSERT INTO outcome (run, kind, state, attempt, crashes, fence, settled, is_careful, incarnation,
+    claimed_at, due_at, finished_at, result, failure)
+  SELECT lease.run, kind, 0, attempt, crashes, fence, fence, is_careful, incarnation, claimed_at,
+    due_at, ?, ${result}, NULL
+  FROM ${runs} CROSS JOIN lease ON lease.run = ${run}`
+
+const outcomesWithout = outcomesOf("json_each(?) AS ended", "ended.value", "NULL")
+const outcomesWith = outcomesOf(
+  "json_each(?) AS ended",
+  "ended.value ->> 0",
+  "ended.value ->> 1",
+)
+
+/** Those of these reports that their runs took. Many at once cost a third of one by one. */
+const succeedAll = (
+  tx: Transaction,
+  incarnation: Incarnation,
+  successes: ReadonlyMap<RunId, Success>,
+  freed: Set<GateKey>,
+): ReadonlySet<Report> => {
+  const { db, now } = tx
+  const applied = new Set<Report>()
+  if (successes.size === 0) return applied
+  const ended: Array<RunId> = []
+  let hasResults = false
+  const leases = db.tuples<[run: RunId, fence: Fence, kind: number, gate: GateKey | null]>(
+    leasesOf,
+    JSON.stringify([...successes.keys()]),
+    incarnation,
+  )
+  for (const [run, fence, kind, gate] of leases) {
+    const report = successes.get(run)!
+    if (report.fence !== fence) continue
+    applied.add(report)
+    ended.push(run)
+    hasResults ||= report.result !== undefined
+    tx.tally(kind, "Running", -1)
+    tx.tally(kind, "Succeeded", 1)
+    if (gate !== null) freed.add(gate)
+  }
+  const runs = JSON.stringify(ended)
+  if (hasResults) {
+    const results = ended.map((run) => [run, successes.get(run)!.result ?? null])
+    db.run(outcomesWith, now, JSON.stringify(results))
+  } else db.run(outcomesWithout, now, runs)
+  db.run("DELETE FROM lease WHERE run IN (SELECT value FROM json_each(?))", runs)
+  return applied
+}
+
+const settle = (
+  tx: Transaction,
+  incarnation: Incarnation,
+  report: Report,
+  freed: Set<GateKey>,
+): Settled => {
+  const row = rowOf(tx.db, report.run)
+  if (row?.state !== "Running" || row.incarnation !== incarnation) return unapplied(tx, report)
+  const { run: _, ...event } = report
+  const state = move(tx, row, event, {
+    settled: report.fence,
+    ...("failure" in report && { failure: report.failure }),
+    ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
+  })
+  if (state === undefined) return unapplied(tx, report)
+  const after = { id: row.id, attempt: state.attempt, fence: state.fence }
+  if (report._tag === "Retry") {
+    note(tx, after, "Retried", report.failure.message, report.failure)
+  } else if (report._tag === "Release") note(tx, after, "Released")
+  freePlace(row, state, freed)
+  return "applied"
+}
+
+/** What becomes of a report that its run does not take. It is kept as evidence. */
+const unapplied = (tx: Transaction, report: Report): Settled => {
+  const row = rowOf(tx.db, report.run)
+  if (row === undefined) return "fenced"
+  if (row.settled > 0 && row.settled === report.fence) return "duplicate"
+  note(tx, row, "LateReport", `${report._tag} with fence ${report.fence}`)
+  return "fenced"
+}
+
+export const freePlace = (row: RunRow, state: Run.RunState, freed: Set<GateKey>): void => {
+  if (row.gate !== null && Run.isFinal(state._tag)) freed.add(row.gate as GateKey)
+}

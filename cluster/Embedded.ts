@@ -1,0 +1,52 @@
+/**
+ * Everything in one process: whoever submits, schedules and carries out is the same program, over
+ * whichever storage is provided.
+ *
+ * ```ts
+ * import { Effect, Layer, Schema } from "effect"
+ * import { Task } from "belfry"
+ * import * as Embedded from "belfry/embedded"
+ * import * as Sqlite from "belfry/sqlite"
+ *
+ * const Hello = Task.make("hello/world", {
+ *   payload: { name: Schema.String },
+ *   success: Schema.String,
+ * })
+ *
+ * const HelloLive = Hello.toLayer(({ name }) => Effect.succeed(`Hello, ${name}!`))
+ *
+ * const Live = HelloLive.pipe(
+ *   Layer.provideMerge(Embedded.layer),
+ *   Layer.provide(Sqlite.layer({ file: ":memory:" })),
+ * )
+ *
+ * console.log(await Effect.runPromise(Effect.provide(Hello.execute({ name: "Ada" }), Live)))
+ * ```
+ */
+import { Layer } from "effect"
+import * as DirectTransport from "../adapters/direct/DirectTransport.ts"
+import type { Refused } from "../core/domain/Refused.ts"
+import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
+import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
+import { Locks } from "../core/engine/Locks.ts"
+import { Scheduler } from "../core/engine/Scheduler.ts"
+import { Triggers } from "../core/engine/Triggers.ts"
+import type { Lock } from "../core/services/Lock.ts"
+import type { Storage } from "../core/services/Storage.ts"
+import type { JoinRefused } from "../core/services/Transport.ts"
+import type { Wakeups } from "../core/services/Wakeups.ts"
+
+type Services = Executor | Scheduler | Triggers | Locks
+
+export const layerWith = (
+  options: ExecutorOptions,
+): Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> =>
+  Layer.mergeAll(
+    Executor.layerWith(options).pipe(Layer.provide(DirectTransport.layer)),
+    Scheduler.layer,
+    Triggers.layer,
+    Locks.layer,
+  ).pipe(Layer.provide(LocalOwnership.layer))
+
+export const layer: Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> = Layer
+  .suspend(() => layerWith({}))
