@@ -1,12 +1,13 @@
 /**
  * The PostgreSQL that every system is measured on, and an empty database of it for each trial, so
- * that no trial inherits another one's bloat. `BELFRY_BENCH_DATABASE_URL` names an existing server.
+ * that no trial inherits another one's bloat. `BELFRY_BENCH_DATABASE_URL` names an existing one.
  */
 import { PgConnection } from "@effect/sql-pg"
 import { Config, Context, Effect, Layer, Redacted, type Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as LocalServer from "../adapters/postgres/LocalServer.ts"
 import type { Place } from "./System.ts"
 
 export interface Facts {
@@ -89,10 +90,23 @@ const makeServer = Effect.fnUntraced(function* (url: string) {
   })
 })
 
-const configured = Config.String("BELFRY_BENCH_DATABASE_URL").pipe(
-  Effect.mapError(() =>
-    new Error("set BELFRY_BENCH_DATABASE_URL to a PostgreSQL server where databases may be created")
-  ),
+/** Ours when none is named: durable, with the memory that the peers were measured with. */
+const local = Effect.map(
+  LocalServer.start({
+    settings: {
+      shared_buffers: "1GB",
+      max_connections: 200,
+      fsync: "on",
+      synchronous_commit: "on",
+    },
+  }),
+  (server) => Redacted.value(server.url()),
 )
 
-export const layer = Layer.effect(Server, Effect.flatMap(configured, makeServer))
+export const layer = Layer.effect(
+  Server,
+  Config.String("BELFRY_BENCH_DATABASE_URL").pipe(
+    Effect.catch(() => local),
+    Effect.flatMap(makeServer),
+  ),
+)

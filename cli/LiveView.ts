@@ -54,6 +54,12 @@ export class LiveView {
     Output.print(this.#shown.join("\n"))
   }
 
+  /** How it goes no longer matters. */
+  hide() {
+    this.#clear()
+    this.#shown = []
+  }
+
   #above(line: string) {
     this.#clear()
     Output.print(line)

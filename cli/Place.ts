@@ -2,9 +2,11 @@
  * The folder `.belfry` of a project: its data, and where its server is. Nothing in it is for git,
  * and the files with a token or a password are for their owner only.
  */
+import { Effect } from "effect"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { dirname, join, resolve } from "node:path"
+import { Problem } from "./Problem.ts"
 
 export interface ServerRecord {
   /** One per scheduler; any will do. */
@@ -18,13 +20,23 @@ export interface ServerRecord {
 export const name = ".belfry"
 
 /** The folder, made if it is not there. */
-export const open = (project = "."): string => {
-  const folder = resolve(project, name)
-  fs.mkdirSync(folder, { recursive: true })
-  const ignore = join(folder, ".gitignore")
-  if (!fs.existsSync(ignore)) fs.writeFileSync(ignore, "*\n")
-  return folder
-}
+export const open: Effect.Effect<string, Problem> = Effect.suspend(() => {
+  const folder = resolve(name)
+  try {
+    fs.mkdirSync(folder, { recursive: true })
+    const ignore = join(folder, ".gitignore")
+    if (!fs.existsSync(ignore)) fs.writeFileSync(ignore, "*\n")
+    return Effect.succeed(folder)
+  } catch (cause) {
+    return Effect.fail(
+      new Problem({
+        kind: "failed",
+        what: `the folder ${folder} cannot be made: ${(cause as Error).message}`,
+        fix: "run this in a folder that you may write to",
+      }),
+    )
+  }
+})
 
 /** The nearest folder, here or above. */
 export const find = (start = "."): string | undefined => {

@@ -1,43 +1,55 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "vitest"
 import { Place, until } from "./fixture.ts"
+import type { Line } from "./ledger.fixture.ts"
 
 const place = new Place()
 afterAll(() => place.end())
 
-const runsMax = 24
+const tasks = fileURLToPath(new URL("./ledger.fixture.ts", import.meta.url))
+const submits = 200
 
 describe("belfry cluster up", () => {
-  it("ends all that was submitted though an executor and a scheduler are killed", {
+  it("loses nothing, doubles nothing and misses no slot while processes are killed", {
     timeout: 240_000,
   }, async () => {
-    const env = process.env["BELFRY_TEST_DATABASE_URL"]
+    const database = process.env["BELFRY_TEST_DATABASE_URL"]
+    const file = join(place.folder, "ledger.jsonl")
     const cluster = place.start([
-      ...["cluster", "up", "--schedulers", "2", "--executors", "3", "--port", "17170", "--json"],
-      ...(env === undefined ? [] : ["--database-url", env]),
-    ])
+      ...["cluster", "up", tasks, "--schedulers", "2", "--executors", "3"],
+      ...["--port", "17170", "--json"],
+      ...(database === undefined ? [] : ["--database-url", database]),
+    ], { LEDGER: file })
     await cluster.says(/"event":"ready"/, 120_000)
     const events = () =>
       cluster.out.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line))
     const pidOf = (name: string) =>
       events().findLast((each) => each.event === "up" && each.name === name)?.pid as number
+    const ledger = () =>
+      readFileSync(file, "utf8").trim().split("\n").map((line): Line => JSON.parse(line))
 
-    const status = await place.json(["status"])
-    assert.strictEqual(status.executors.live, 3)
-    const ids: Array<string> = []
-    for (let at = 0; at < runsMax; at++) {
-      if (at === 8) process.kill(pidOf("executor-1"), "SIGKILL")
-      if (at === 16) process.kill(pidOf("scheduler-1"), "SIGKILL")
-      const name = at % 4 === 0 ? ["demo/flaky"] : ["hello/world", '{"name":"you"}']
-      const submitted = await place.run(["run", "submit", ...name, "--json"])
-      // Without an answer nothing was promised.
-      if (submitted.code === 0) ids.push(JSON.parse(submitted.out).run)
+    const killed = new Set<number>()
+    const kill = (name: string) => {
+      killed.add(pidOf(name))
+      process.kill(pidOf(name), "SIGKILL")
     }
-    assert.isAbove(ids.length, runsMax / 2, "most were acknowledged")
-    for (const id of ids) {
-      await until(async () => {
-        const { code, out } = await place.run(["run", "show", id, "--json"])
-        return code === 0 && JSON.parse(out).state === "Succeeded"
+    assert.strictEqual((await place.json(["status"])).executors.live, 3)
+    const acknowledged: Array<string> = []
+    for (let at = 0; at < submits; at++) {
+      if (at === Math.floor(submits / 3)) kill("executor-1")
+      if (at === Math.floor(submits * 2 / 3)) kill("scheduler-1")
+      // Without an answer nothing was promised.
+      const submitted = await place.ask("/runs", {
+        task: "chaos/work",
+        payload: { millis: at % 10 === 0 ? 1500 : 20 },
       })
+      if (submitted !== undefined) acknowledged.push(submitted["run"]!)
+    }
+    assert.isAbove(acknowledged.length, submits / 2, "most were acknowledged")
+    for (const id of acknowledged) {
+      await until(async () => (await place.ask(`/runs/${id}`))?.["state"] === "Succeeded")
     }
     for (const name of ["executor-1", "scheduler-1"]) {
       assert.isTrue(events().some((each) => each.event === "died" && each.name === name), name)
@@ -45,6 +57,30 @@ describe("belfry cluster up", () => {
         await events().filter((each) => each.event === "up" && each.name === name).length === 2
       )
     }
+
+    const starts = ledger().filter(({ kind }) => kind === "start")
+    const ended = new Set(ledger().filter(({ kind }) => kind === "end").map(({ run }) => `${run}`))
+    for (const id of acknowledged) assert.isTrue(ended.has(id), `run ${id} ended in the ledger too`)
+    for (const [run, all] of Map.groupBy(starts, ({ run }) => run)) {
+      const [, ...others] = all.toSorted((a, b) => a.fence - b.fence)
+      const isExplained = all.slice(0, others.length).every(({ pid }) => killed.has(pid))
+      assert.isTrue(isExplained, `run ${run} was started again, and its executor was not killed`)
+    }
+
+    const ticks = starts.filter(({ slot }) => slot !== null)
+    const slots = [...new Set(ticks.map(({ slot }) => slot!))].toSorted((a, b) => a - b)
+    assert.isAbove(slots.length, 3)
+    assert.deepStrictEqual(
+      slots,
+      slots.map((_, at) => slots[0]! + 1000 * at),
+      "no slot is missing",
+    )
+    for (const [slot, all] of Map.groupBy(ticks, ({ slot }) => slot!)) {
+      assert.strictEqual(new Set(all.map(({ run }) => run)).size, 1, `slot ${slot} has one run`)
+    }
+    const latest = Math.max(...ticks.map(({ at, slot }) => at - slot!))
+    console.log(`latest start after its slot: ${latest} ms, ${slots.length} slots`)
+
     cluster.kill("SIGTERM")
     assert.strictEqual((await cluster.done).code, 0)
     for (const { pid } of events().filter(({ event }) => event === "up" || event === "started")) {

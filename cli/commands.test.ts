@@ -1,10 +1,14 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { Effect } from "effect"
+import { CliOutput, Command } from "effect/cli"
+import { readdirSync } from "node:fs"
 import { afterAll, assert, describe, it } from "vitest"
 import { Place } from "./fixture.ts"
 
 const place = new Place()
 afterAll(() => place.end())
 
-describe("belfry, without a server", () => {
+describe("belfry, without a server", { timeout: 120_000 }, () => {
   it("previews a trigger", async () => {
     const words = ["trigger", "preview", "0 9 LW * *", "--zone", "Asia/Shanghai"]
     const from = ["--from", "2026-11-01T00:00:00Z", "--count", "2"]
@@ -61,23 +65,27 @@ describe("belfry, without a server", () => {
   })
 
   it("has help with examples for every command", async () => {
-    const commands = [
-      ["dev"],
-      ["server"],
-      ["executor"],
-      ["executor", "list"],
-      ["cluster", "up"],
-      ...["submit", "list", "show", "events", "why", "cancel"].map((name) => ["run", name]),
-      ...["list", "preview"].map((name) => ["trigger", name]),
-      ["task", "list"],
-      ["status"],
-    ]
-    await Promise.all(commands.map(async (words) => {
-      const { code, out } = await place.run([...words, "--help"])
-      assert.strictEqual(code, 0)
-      assert.include(out, "EXAMPLES", words.join(" "))
-      assert.include(out, `belfry ${words.join(" ")}`)
-    }))
+    const folder = new URL("./commands/", import.meta.url)
+    const modules = await Promise.all(
+      readdirSync(folder).map((file): Promise<object> => import(new URL(file, folder).href)),
+    )
+    const commands = modules.flatMap((module) => Object.values(module)).filter(Command.isCommand)
+    assert.strictEqual(commands.length, 15)
+    for (const command of commands) {
+      const help: Array<CliOutput.Presenter.Help> = []
+      await Effect.runPromise(
+        Command.runWith(command, { version: "0" })(["--help"]).pipe(
+          Effect.provideService(CliOutput.Presenter, {
+            present: (event) => Effect.sync(() => void (event._tag === "Help" && help.push(event))),
+          }),
+          Effect.provide(NodeServices.layer),
+        ) as Effect.Effect<void, unknown>,
+      )
+      assert.isNotEmpty(help[0]?.helpDoc.examples, command.name)
+    }
+    const { code, out } = await place.run(["run", "submit", "--help"])
+    assert.strictEqual(code, 0)
+    assert.match(out, /EXAMPLES[\s\S]*belfry run submit hello\/world/)
   })
 
   it("starts on a token file and an SQLite file, and lets an executor join over RPC", async () => {

@@ -1,6 +1,6 @@
 /** For tests: the real command, as processes in a folder of its own. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -49,6 +49,23 @@ export class Place {
     const { code, err, out } = await this.run([...words, "--json"])
     if (code !== 0) throw new Error(`belfry ${words.join(" ")} ended with ${code}: ${err}`)
     return JSON.parse(out)
+  }
+
+  /** The REST answer of the first server that gives one: a fact at the price of no process. */
+  // deno-lint-ignore no-explicit-any
+  async ask(path: string, body?: unknown): Promise<any> {
+    const { token, urls } = JSON.parse(
+      readFileSync(join(this.folder, ".belfry", "server.json"), "utf8"),
+    )
+    for (const url of urls) {
+      const answer = await fetch(`${url}/api/v1${path}`, {
+        method: body === undefined ? "GET" : "POST",
+        headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal: AbortSignal.timeout(5000),
+      }).catch(() => undefined)
+      if (answer?.ok) return await answer.json()
+    }
   }
 
   async end() {

@@ -6,8 +6,8 @@ import type { Triggers } from "../core/engine/Triggers.ts"
 import type { Refused } from "../core/domain/Refused.ts"
 import type { Lock } from "../core/services/Lock.ts"
 import type { Ownership } from "../core/services/Ownership.ts"
-import type { Storage } from "../core/services/Storage.ts"
-import { Transport } from "../core/services/Transport.ts"
+import { Storage } from "../core/services/Storage.ts"
+import type { Transport } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
 import type { Address } from "./Connection.ts"
 import { Problem } from "./Problem.ts"
@@ -100,14 +100,32 @@ export const words = (backing: Backing): string => {
   }
 }
 
-/** Who fires triggers and sweeps, when several servers share a storage. */
-const ownership = (backing: Backing): Layer.Layer<Ownership, never, Lock> => {
-  if (backing._tag === "Memory") {
-    return loaded(async () => (await import("../core/engine/LocalOwnership.ts")).layer)
+/**
+ * Who fires triggers and sweeps, when several servers share a storage. It comes after the storage,
+ * which makes the schema that the cluster's tables are in.
+ */
+const ownership = (backing: Backing): Layer.Layer<Ownership, Problem, Storage | Lock> => {
+  switch (backing._tag) {
+    case "Memory":
+      return loaded(async () => (await import("../core/engine/LocalOwnership.ts")).layer)
+    case "Sqlite":
+      return loaded(async () =>
+        (await import("../core/engine/StandbyOwnership.ts")).layer({ name: "belfry" })
+      )
+    case "Postgres":
+      return Layer.unwrap(Effect.as(
+        Storage,
+        loaded(async () =>
+          (await import("../cluster/ClusterOwnership.ts")).layerMigrated({ url: backing.url })
+        ).pipe(problemsOf(({ cause, reason, remedy }) =>
+          new Problem({
+            kind: "unreachable",
+            what: `${reason}: ${innermost(cause)}`,
+            fix: remedy,
+          })
+        )),
+      ))
   }
-  return loaded(async () =>
-    (await import("../core/engine/StandbyOwnership.ts")).layer({ name: "belfry" })
-  )
 }
 
 export interface Serving extends ServerOptions {

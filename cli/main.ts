@@ -3,7 +3,6 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Option } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
-import { readFileSync } from "node:fs"
 import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
@@ -23,6 +22,7 @@ import * as Ending from "./Ending.ts"
 import { logger } from "./logger.ts"
 import * as Output from "./Output.ts"
 import { exitCodes, Problem, render, toJson } from "./Problem.ts"
+import { version } from "./version.ts"
 
 const cluster = Command.make("cluster").pipe(
   Command.withDescription("Several processes on one PostgreSQL, on this machine"),
@@ -61,8 +61,6 @@ const belfry = Command.make("belfry").pipe(
     { command: `belfry run submit hello/world '{"name":"you"}' --wait` },
   ]),
 )
-
-const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"))
 
 /** Help goes to standard output when it was asked for; a usage error is short. */
 const presenter: CliOutput.Presenter = {

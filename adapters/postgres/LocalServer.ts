@@ -347,11 +347,13 @@ interface Keeper {
 }
 
 /**
- * Runs a server, says its process id and later its end. It is asked to stop by two lines, one for
- * each of its readers; when the pipe just ends we are dead, and it removes the temporary folder for
- * us. The signal is repeated, for a server that is just starting does not hear
- * it yet. A shutdown that takes longer than 30 seconds is cut short, which loses nothing: the next
- * start recovers from the write-ahead log.
+ * Runs a server, says its process id and later its end.
+ *
+ * It is asked to stop by two lines, for it has two readers, and the one that dies may take half a
+ * line along. When the pipe just ends we are dead, and it removes the temporary folder for us. The
+ * signal is repeated, because a server that is just starting does not hear it yet. A shutdown that
+ * takes longer than 30 seconds is cut short, which loses nothing: the next start recovers from the
+ * write-ahead log.
  */
 const keeperScript = `
 folder=$1 log=$2; shift 2
@@ -374,9 +376,11 @@ trap '' PIPE
 echo $server
 wait $server
 kill $watcher
+wait $watcher
 echo ended
-read -r word <&3
-[ "$word" = stop ] || [ -z "$folder" ] || rm -rf "$folder"
+asked=
+while read -r word <&3; do [ "$word" = stop ] && asked=yes; done
+[ "$asked" ] || [ -z "$folder" ] || rm -rf "$folder"
 `
 
 const keep = (place: Place, settings: Settings) =>

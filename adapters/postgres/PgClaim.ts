@@ -4,7 +4,9 @@
  * One statement settles the reports of the last round, all of them successes, and claims the next.
  * It is written so that each of its accesses has one sensible plan, an index scan, and runs on
  * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`, the
- * payload comes through a fenced LATERAL; nothing is joined with an array, nor plainly with `run`.
+ * payload comes through a fenced LATERAL; nothing is joined with an array, nor plainly with `run`. Where
+ * two indexes could serve, as for the leases of a holder, only one condition is put so that an index
+ * can: by `IS NOT DISTINCT FROM` none can.
  *
  * Which runs are next is found without locks, by merging the heads of the lanes' levels in the order
  * of `Lane.order`; a merge reads as many rows as it returns, whatever the number of lanes. It only
@@ -282,9 +284,9 @@ const mergedHeads = (lanes: number): string => {
   return [
     merged([
       ...heads(first!, ""),
-      ...others.flatMap((level) => heads(level, `AND rank <= ${nowOfGuard}`)),
+      ...others.flatMap((level) => heads(level, "AND rank <= now.ms")),
     ]),
-    ...others.map((level) => merged(heads(level, `AND rank > ${nowOfGuard}`))),
+    ...others.map((level) => merged(heads(level, "AND rank > now.ms"))),
   ].join(" UNION ALL ")
 }
 
@@ -295,7 +297,7 @@ const sortedHeads = `
     CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
     CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level
       ORDER BY rank, run_id LIMIT $4) h) heads
-  ORDER BY rank > ${nowOfGuard}, CASE WHEN rank > ${nowOfGuard} THEN level END, rank, run_id`
+  ORDER BY rank > now.ms, CASE WHEN rank > now.ms THEN level END, rank, run_id`
 
 /** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, then the lanes. */
 const claimText = (laneArray: string, heads: string): string => `
@@ -304,7 +306,7 @@ const claimText = (laneArray: string, heads: string): string => `
     FROM executor WHERE incarnation = $1),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($5::bigint[]) AND incarnation = $1
+    WHERE run_id = ANY ($5::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
       AND fence = ($6::int[])[width_bucket(run_id, $5::bigint[])]
       AND (SELECT standing FROM guard) < 2
     RETURNING run_id, claimed_at, fence, attempt, crashes, gate),
@@ -313,9 +315,10 @@ const claimText = (laneArray: string, heads: string): string => `
       is_reported, result)
     SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
       ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+  -- The clock comes in from outside, rather than by a scan of guard in each branch.
   top AS MATERIALIZED (
-    SELECT pair FROM (${heads}) ordered
-    LIMIT CASE WHEN (SELECT standing FROM guard) = 0 THEN $4 ELSE 0 END),
+    SELECT head.pair FROM guard now CROSS JOIN LATERAL (
+      SELECT pair FROM (${heads}) ordered LIMIT CASE WHEN now.standing = 0 THEN $4 ELSE 0 END) head),
   d AS (
     DELETE FROM ready WHERE ctid = ANY (ARRAY(
       SELECT c.ctid FROM (SELECT pair, count(*) AS quota FROM top GROUP BY pair) p
@@ -363,7 +366,7 @@ const settleAny = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($2::bigint[]) AND incarnation = $1
+    WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
     RETURNING *),
   y AS MATERIALIZED (

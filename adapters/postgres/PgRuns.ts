@@ -283,7 +283,8 @@ const selectOpenGates = `
 /** Running + Start → Running, marked; not when it is asked to stop. */
 const startMarked = `
   UPDATE lease SET is_start_marked = true
-  WHERE run_id = ANY ($2::bigint[]) AND incarnation = $1 AND NOT is_cancelling
+  WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+    AND NOT is_cancelling
     AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
   RETURNING run_id::float8 AS run, fence`
 
@@ -357,8 +358,8 @@ const selectionOf = ({ states, task }: RunQuery): string => {
   // Task by task from an index, so that a small namespace is as quick as a large one.
   const latest = (condition: string) =>
     `SELECT h.id FROM (${tasks}) k CROSS JOIN LATERAL (
-       SELECT id FROM run WHERE run.task = k.id AND id < $3::bigint ${condition}
-       ORDER BY id DESC LIMIT $2) h`
+       SELECT id FROM run WHERE run.task = k.id AND -id > -($3::bigint) ${condition}
+       ORDER BY -id LIMIT $2) h`
   const standing = (table: string, condition = "true") =>
     `SELECT h.run_id AS id FROM ${table} h JOIN run ON run.id = h.run_id
      WHERE run.task IN (${tasks}) AND h.run_id < $3::bigint AND ${condition}

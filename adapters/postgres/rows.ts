@@ -62,7 +62,7 @@ export const runViews = (which: string): string => `
   JOIN namespace n ON n.id = t.namespace
   JOIN lane l ON l.id = r.lane
   LEFT JOIN outcome o ON o.run_id = r.id
-  LEFT JOIN lease x ON x.incarnation = ANY ((SELECT holding())::int[]) AND x.run_id = r.id
+  LEFT JOIN lease x ON x.run_id = r.id
   LEFT JOIN scheduled s ON s.run_id = r.id
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN LATERAL (

@@ -2,6 +2,7 @@ import { createServer } from "node:http"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
+import * as EngineContract from "../../core/contract/EngineContract.ts"
 import * as TransportContract from "../../core/contract/TransportContract.ts"
 import { movableClock } from "../../core/contract/world.ts"
 import * as Direct from "../direct/mod.ts"
@@ -40,3 +41,5 @@ TransportContract.suite(
   clock.elapse,
   { runner: "live", seeds: 2 },
 )
+
+EngineContract.suite("rpc", client.pipe(Layer.provide(server), Layer.provideMerge(Memory.layer)))

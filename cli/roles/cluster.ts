@@ -4,6 +4,7 @@
  */
 import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
 import { join } from "node:path"
+import { attached } from "../attached.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
@@ -48,11 +49,12 @@ export const clusterUp = Effect.fnUntraced(function* (given: Given) {
       what: `more than ${membersMax} processes are too many for one machine`,
     })
   }
-  yield* Effect.scoped(main(given, new LiveView(given.json)))
+  const folder = yield* Place.open
+  if (yield* attached(folder, given)) return
+  yield* Effect.scoped(main(given, folder, new LiveView(given.json)))
 })
 
-const main = Effect.fnUntraced(function* (given: Given, view: LiveView) {
-  const folder = Place.open()
+const main = Effect.fnUntraced(function* (given: Given, folder: string, view: LiveView) {
   const token = Place.token(folder)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => view.say("stopped", "all processes have ended"))
@@ -75,9 +77,10 @@ const main = Effect.fnUntraced(function* (given: Given, view: LiveView) {
     ),
     () => Effect.sync(() => Place.removeRecord(folder)),
   )
-  Ending.whenAsked(() =>
+  Ending.whenAsked(() => {
+    view.hide()
     view.say("draining", "executors first, then schedulers; Ctrl-C once more kills")
-  )
+  })
 
   yield* upkept(schedulers, view)
   yield* upkept(executors, view)
@@ -250,25 +253,38 @@ const watched = Effect.fnUntraced(function* (
   database: string,
   view: LiveView,
 ) {
-  for (;;) {
-    const up = members.filter(({ role, state }) => role === "scheduler" && state === "up")
-    const url = up[0]?.url ?? urls[0]!
-    const { call } = yield* Connection.to(url, token)
-    const answer = yield* call((api) => api.system.status({ query: {} })).pipe(
+  const connections = new Map<string, Connection.Connection>()
+  for (const url of urls) connections.set(url, yield* Connection.to(url, token))
+  const statusAt = (url: string) =>
+    connections.get(url)!.call((api) => api.system.status({ query: {} })).pipe(
       Effect.timeout("3 seconds"),
       Effect.option,
     )
-    const runs = Option.isSome(answer) ? answer.value.runs : undefined
+
+  for (;;) {
+    const up = members.flatMap(({ state, url }) => url && state === "up" ? [url] : [])
+    const answers = new Map(
+      yield* Effect.forEach(
+        up,
+        (url) =>
+          Effect.map(statusAt(url), (answer) => [url, Option.getOrUndefined(answer)] as const),
+        { concurrency: "unbounded" },
+      ),
+    )
+    const dutiesOf = (url: string | undefined) =>
+      answers.get(url ?? "")?.schedulers.find(({ isSelf }) => isSelf)?.duties?.length
+    const runs = answers.values().find((answer) => answer !== undefined)?.runs
     view.show(
       [
-        `${Output.style("bold", "belfry cluster")}   ${urls.join("  ")}   PostgreSQL ${database}`,
+        `${Output.style("bold", "belfry cluster")}   PostgreSQL ${database}`,
         Output.table(
-          ["process", "pid", "state", "restarts", "address"],
+          ["process", "pid", "state", "restarts", "duties", "address"],
           members.map(({ name, pid, restarts, state, url }) => [
             name,
             String(pid),
             state,
             String(restarts),
+            String(dutiesOf(url) ?? ""),
             url ?? "",
           ]),
         ),

@@ -1,12 +1,11 @@
 /** All of it in one terminal: a server, its storage, and an executor for files or for samples. */
 import { Effect, Fiber, Layer, Option, Redacted } from "effect"
-import { readFileSync } from "node:fs"
 import { join, relative } from "node:path"
-import { rpcPath, Server } from "../../cluster/Server.ts"
+import { Server } from "../../cluster/Server.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
-import * as Connection from "../Connection.ts"
+import { attached } from "../attached.ts"
 import * as Ending from "../Ending.ts"
 import { keys } from "../keys.ts"
 import { type Backing, databaseUrl, serving, words } from "../layers.ts"
@@ -15,6 +14,7 @@ import * as Place from "../Place.ts"
 import { nextFree } from "../ports.ts"
 import * as Programs from "../programs.ts"
 import { reloading } from "../reloading.ts"
+import { version } from "../version.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
@@ -27,9 +27,8 @@ export interface Given {
 const host = "127.0.0.1"
 
 export const dev = Effect.fnUntraced(function* (given: Given) {
-  const folder = Place.open()
-  const running = yield* runningIn(folder)
-  if (running !== undefined) return attached(running, given)
+  const folder = yield* Place.open
+  if (yield* attached(folder, given)) return
 
   const backing = backingOf(given, folder)
   const token = Redacted.make(Place.token(folder))
@@ -97,8 +96,6 @@ const withoutSamples = Effect.gen(function* () {
   yield* Effect.ignore(triggers.remove(standard, triggerName))
 })
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"))
-
 const screen = (
   given: Given,
   backing: Backing,
@@ -118,7 +115,10 @@ const screen = (
     "",
     `  ${Output.style("bold", "belfry")} ${version}  dev${" ".repeat(34)}${ready}`,
     `  ${name("API")}  ${url}/api/v1   docs ${url}/api/docs`,
-    `  ${name("RPC")}  ${rpcUrl.replace(new RegExp(`${rpcPath}$`), rpcPath)}   token .belfry/token`,
+    `  ${name("RPC")}  ${rpcUrl}`,
+    `  ${name("Token")}  .belfry/token   ${
+      Output.style("dim", "(the password of docs, in a browser)")
+    }`,
     `  ${name("Storage")}  ${storageLine(backing)}`,
     `  ${name("Tasks")}  ${tasks.join(", ") || "none yet"}   ${Output.style("dim", from)}`,
     `  ${name("Try")}  ${trial(tasks)}`,
@@ -175,23 +175,3 @@ const ranOnce = Effect.fnUntraced(function* (task: string) {
     )
   }
 })
-
-/** What another `dev` wrote of itself, if it still runs and answers. */
-const runningIn = Effect.fnUntraced(function* (folder: string) {
-  const record = Place.readRecord(folder)
-  if (record === undefined || record.pid === process.pid || !Place.isAlive(record.pid)) {
-    return undefined
-  }
-  return (yield* Connection.isUp(record.urls[0] ?? "")) ? record : undefined
-})
-
-const attached = ({ pid, role, urls: [url] }: Place.ServerRecord, given: Given) => {
-  if (given.json) return Output.printJsonLine({ url, pid, role, isAttached: true })
-  Output.print([
-    `belfry ${role} runs here already, at ${url} (process ${pid}); commands in this folder find it.`,
-    `  Try  npx belfry status`,
-    ...(given.files.length === 0
-      ? []
-      : [`  To add your tasks to it: npx belfry executor ${given.files.join(" ")}`]),
-  ].join("\n"))
-}

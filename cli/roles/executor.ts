@@ -30,8 +30,7 @@ export const executor = (given: Given) =>
   )
 
 const main = Effect.fnUntraced(function* (given: Given) {
-  const files = [...given.files, ...(given.samples ? [samples] : [])]
-  if (files.length === 0) {
+  if (given.files.length === 0 && !given.samples) {
     return yield* new Problem({
       kind: "usage",
       what: "an executor needs tasks to carry out",
@@ -39,7 +38,8 @@ const main = Effect.fnUntraced(function* (given: Given) {
       hint: "belfry executor tasks.ts",
     })
   }
-  const program = yield* watched(Programs.load(files))
+  const own = yield* watched(Programs.load(given.files))
+  const program = given.samples ? Layer.merge(own, yield* samples) : own
   const address = yield* Connection.address(given)
   const connection = yield* reached(given)
   const name = Option.getOrElse(given.name, ownName)
@@ -65,7 +65,7 @@ const main = Effect.fnUntraced(function* (given: Given) {
   )
 })
 
-const samples = fileURLToPath(import.meta.resolve("../samples/mod.ts"))
+const samples = Effect.promise(async () => (await import("../samples/mod.ts")).default)
 
 const ownName = () =>
   hostname().replace(/[^A-Za-z0-9._:-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "") || "executor"
