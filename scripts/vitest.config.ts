@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 import base from "../vitest.config.ts"
 
@@ -5,7 +6,7 @@ import base from "../vitest.config.ts"
 export default defineConfig({
   test: {
     ...base.test,
-    root: "..",
+    root: fileURLToPath(new URL("..", import.meta.url)),
     include: ["scripts/*.test.ts"],
     globalSetup: [],
     testTimeout: 300_000,
