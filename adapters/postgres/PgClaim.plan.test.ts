@@ -19,6 +19,8 @@ interface Node {
   readonly Plans?: ReadonlyArray<Node>
 }
 
+type Explained = readonly [{ readonly Plan: Node }]
+
 const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).flatMap(nodes)]
 
 const tables = ["ready", "lease", "run", "outcome", "executor"]
@@ -47,7 +49,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             startupParameters: { search_path: "belfry" },
             startupOptions: pinned,
           }).pipe(Effect.provide(Reactivity.layer))
-          const say = (text: string) => claims.unsafe<{ "QUERY PLAN": any }>(text).unprepared
+          const say = (text: string) =>
+            claims.unsafe<{ "QUERY PLAN": string | Explained }>(text).unprepared
           const laneTypes = Array.from({ length: lanes }, () => "int").join(", ")
           yield* say(`PREPARE claim (int, int, int, int, bigint[], int[], text[], ${laneTypes}) AS
             ${claimStatement(lanes)}`)
@@ -74,7 +77,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${claim(ids(1_010_000))}`,
           )
           const said = plan!["QUERY PLAN"]
-          const root: Node = (typeof said === "string" ? JSON.parse(said) : said)[0].Plan
+          const explained: Explained = typeof said === "string" ? JSON.parse(said) : said
+          const root = explained[0].Plan
           const all = nodes(root)
           const types = new Set(all.map((node) => node["Node Type"]))
           for (const type of ["Seq Scan", "Bitmap Heap Scan", "Sort", "Incremental Sort"]) {

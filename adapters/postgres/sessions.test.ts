@@ -22,6 +22,7 @@ import { client, elapse, layer, type TestStorage } from "./TestStorage.ts"
 /** What is not done by now waits for the other session. */
 const meanwhile = Effect.sleep("200 millis")
 
+type Row = { readonly [column: string]: unknown }
 type Said = Effect.Effect<unknown, unknown>
 
 /** Runs `first` without ending its transaction, then starts `second`, then ends as told. */
@@ -30,7 +31,7 @@ const between = <A, E, R, B>(
     say: (
       text: string,
       params?: ReadonlyArray<unknown>,
-    ) => Effect.Effect<ReadonlyArray<any>, unknown>,
+    ) => Effect.Effect<ReadonlyArray<Row>, unknown>,
   ) => Effect.Effect<B, unknown>,
   second: (seen: B) => Effect.Effect<A, E, R>,
   end: "COMMIT" | "ROLLBACK",
@@ -42,7 +43,7 @@ const between = <A, E, R, B>(
   Effect.gen(function* () {
     const sql = yield* client
     const say = (text: string, params: ReadonlyArray<unknown> = []) =>
-      sql.unsafe<any>(text, params as Array<any>)
+      sql.unsafe<Row>(text, params as Array<unknown>)
     yield* say("BEGIN")
     const seen = yield* first(say)
     const fiber = yield* Effect.forkChild(second(seen), { startImmediately: true })
@@ -74,7 +75,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
                 "{}",
                 "{}",
                 "{}",
-                lane.id,
+                lane!["id"],
               ])
             }),
           () => hand.claim(3),
@@ -122,9 +123,9 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
                 )
                 yield* say(
                   "INSERT INTO idempotency (namespace, key, run_id, digest) VALUES ($1, 'once', $2, $3)",
-                  [known.namespace, known.run_id, known.digest],
+                  [known!["namespace"], known!["run_id"], known!["digest"]],
                 )
-                return Number(known.run_id)
+                return Number(known!["run_id"])
               }),
             () => Storage.use(({ runs }) => runs.submit([spec])),
             end,
@@ -155,7 +156,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
                 "{}",
                 "{}",
                 "{}",
-                lane.id,
+                lane!["id"],
               ])
             }),
           () => runs.cancel(run),
