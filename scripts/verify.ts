@@ -1,5 +1,6 @@
 /**
- * `npm run verify [-- STEP …]`: every check there is, or those named, one after another.
+ * `npm run verify [-- STEP …]`: every check there is, or those named, one after another. With
+ * `--tested REPORT` the tests were run before, as that report of theirs says.
  *
  * All of them run, whatever comes of the others. The last line counts tests: every test of a test
  * run, and every other step as one.
@@ -9,6 +10,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { parseArgs } from "node:util"
 
 interface Step {
   readonly name: string
@@ -19,24 +21,11 @@ interface Step {
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 
-/** What README tells people to test with: were it wrong there, it should fail here. */
-const commandOfReadme = () => {
-  const blocks = readFileSync(join(root, "README.md"), "utf8").matchAll(/^```sh\n([^]*?)^```/gm)
-  const lines = [...blocks].flatMap(([, text = ""]) => text.split("\n"))
-  const command = lines.map((line) => line.replace(/\s+#.*$/, "").trim())
-    .find((line) => /\bnpm test$/.test(line))
-  if (command === undefined) {
-    throw new Error("README.md has no sh block with a line that ends in `npm test`")
-  }
-  // Who runs this has installed already, and must not lose the packages it runs on.
-  return command.replace(/^npm (ci|install) && /, "")
-}
-
 const steps: ReadonlyArray<Step> = [
   { name: "style", command: "npm run style" },
   { name: "check", command: "npm run check" },
   { name: "docs", command: "npm run docs" },
-  { name: "test", command: commandOfReadme(), isTestRun: true },
+  { name: "test", command: "npm test", isTestRun: true },
   { name: "test:deno", command: "npm run test:deno", isTestRun: true },
   { name: "test:build", command: "npm run test:build", isTestRun: true },
   { name: "simulate", command: "npm run simulate -- --seeds 300 --from 1000" },
@@ -74,32 +63,41 @@ const carryOut = ({ command, isTestRun, name }: Step, reports: string) => {
   return { name, isGood, seconds: Math.round((performance.now() - startedAt) / 1000), ...count }
 }
 
+const tested = (report: string) => {
+  const isGood = existsSync(report) && JSON.parse(readFileSync(report, "utf8")).success === true
+  return { name: "test", isGood, seconds: undefined, ...countOf(report, isGood) }
+}
+
 const main = () => {
-  const wanted = process.argv.slice(2)
+  const { positionals: wanted, values } = parseArgs({
+    allowPositionals: true,
+    options: { tested: { type: "string" } },
+  })
   const unknown = wanted.filter((name) => !steps.some((step) => step.name === name))
   if (unknown.length > 0) {
-    console.error(
-      `There is no step ${unknown.join(", ")}; there are ${
-        steps.map(({ name }) => name).join(", ")
-      }`,
-    )
+    const known = steps.map(({ name }) => name).join(", ")
+    console.error(`There is no step ${unknown.join(", ")}; there are ${known}`)
     process.exit(2)
   }
   const reports = mkdtempSync(join(tmpdir(), "belfry-verify-"))
   const done = steps.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
-    .map((step) => carryOut(step, reports))
+    .map((step) =>
+      step.name === "test" && values.tested !== undefined
+        ? tested(values.tested)
+        : carryOut(step, reports)
+    )
   rmSync(reports, { recursive: true })
 
   console.log("")
   for (const { failed, isGood, name, passed, seconds } of done) {
+    const took = seconds === undefined ? "before" : `${seconds} s`
     console.log(
-      `${isGood ? "ok    " : "FAILED"} ${name.padEnd(10)} ${`${seconds} s`.padStart(6)}` +
+      `${isGood ? "ok    " : "FAILED"} ${name.padEnd(10)} ${took.padStart(6)}` +
         `  ${passed} passed, ${failed} failed`,
     )
   }
   const sum = (of: "passed" | "failed") => done.reduce((all, each) => all + each[of], 0)
   console.log(`${sum("passed")} passed, ${sum("failed")} failed`)
-  // Once standard output is written, also where it is a pipe.
   process.exitCode = done.every(({ isGood }) => isGood) ? 0 : 1
 }
 
