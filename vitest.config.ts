@@ -1,5 +1,7 @@
 import { defineConfig } from "vitest/config"
 
+const report = process.env["BELFRY_TEST_REPORT"]
+
 export default defineConfig({
   test: {
     include: ["{core,adapters,cluster,cli,bench}/**/*.test.ts", "*.test.ts"],
@@ -7,5 +9,6 @@ export default defineConfig({
     globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
   },
 })

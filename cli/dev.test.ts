@@ -1,4 +1,5 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -200,7 +201,7 @@ describe("belfry dev, again", patient, () => {
 })
 
 const core = fileURLToPath(new URL("../core/mod.ts", import.meta.url))
-const effect = fileURLToPath(import.meta.resolve("effect"))
+const effect = createRequire(import.meta.url).resolve("effect")
 
 const program = (greeting: string) => `
 import { Effect, Layer, Schema } from ${JSON.stringify(effect)}

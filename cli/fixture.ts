@@ -111,7 +111,8 @@ export class Running {
   }
 
   kill(signal: NodeJS.Signals) {
-    if (!this.hasEnded) this.child.kill(signal)
+    // Deno takes what `child.kill` sent for the way in which the child ended.
+    if (!this.hasEnded) process.kill(this.pid, signal)
   }
 
   /** What `pattern` matches in what was written, as soon as it does. */

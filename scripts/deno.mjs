@@ -1,7 +1,7 @@
 // Runs the Deno that npm installed for this platform, or else the machine's own.
 // The `deno` package itself is no dependency: its lock needs the packages of every platform, and
 // registries do not always have them.
-import { spawnSync } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 
@@ -29,5 +29,8 @@ if (!stdout?.startsWith(wanted)) {
   )
   process.exit(1)
 }
-const { status } = spawnSync(deno, process.argv.slice(2), { stdio: "inherit" })
-process.exit(status ?? 1)
+const child = spawn(deno, process.argv.slice(2), { stdio: "inherit" })
+// It decides how it ends; from a terminal it hears of the interrupt itself.
+for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal))
+process.on("SIGINT", () => {})
+child.on("exit", (code) => process.exit(code ?? 1))

@@ -1,7 +1,7 @@
 /**
  * A PostgreSQL server of one's own: for tests, and for people who have none.
  *
- * ```ts ignore
+ * ```text
  * const program = Effect.gen(function* () {
  *   const server = yield* LocalServer.start({ folder: ".belfry/postgres" })
  *   yield* work.pipe(Effect.provide(PgClient.layer({ url: server.url() })))

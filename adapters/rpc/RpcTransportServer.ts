@@ -2,9 +2,18 @@
  * Serves executors over WebSocket: any `Transport`, made reachable.
  *
  * ```ts
+ * import { createServer } from "node:http"
+ * import { NodeHttpServer } from "@effect/platform-node"
+ * import { Layer, Redacted } from "effect"
+ * import { HttpRouter } from "effect/http"
+ * import * as Direct from "belfry/direct"
+ * import * as Memory from "belfry/memory"
+ * import { frameBytesMax, RpcTransportServer } from "belfry/rpc"
+ *
  * const Executors = RpcTransportServer.layer({ tokens: [Redacted.make("…")] })
- * const Main = HttpRouter.serve(Executors).pipe(
- *   Layer.provide(DirectTransport.layer),
+ * export const Main = HttpRouter.serve(Executors).pipe(
+ *   Layer.provide(Direct.layer),
+ *   Layer.provide(Memory.layer),
  *   Layer.provide(NodeHttpServer.layer(createServer, {
  *     port: 7080,
  *     websocket: { maxPayload: frameBytesMax },

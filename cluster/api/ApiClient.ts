@@ -3,6 +3,7 @@
  *
  * ```ts
  * import { Effect, Redacted } from "effect"
+ * import { TaskName } from "belfry"
  * import { ApiClient } from "belfry/cluster"
  *
  * export const program = Effect.gen(function* () {
@@ -12,7 +13,7 @@
  *   })
  *   return yield* api.runs.submit({
  *     headers: { "idempotency-key": "greet-ada" },
- *     payload: { task: "hello/world", payload: { name: "Ada" } },
+ *     payload: { task: TaskName.make("hello/world"), payload: { name: "Ada" } },
  *   })
  * })
  * ```

@@ -1,0 +1,185 @@
+/**
+ * `npm run docs`: every example is compiled and run.
+ *
+ * Each `ts` block of README.md, `docs/` and the comments of what ships becomes a module of its own,
+ * on the lines it has in its file, so that every complaint names the place. It must end by itself,
+ * with success. Of `sh` blocks it is checked that the scripts and commands they name exist.
+ */
+import { execFile, spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import { availableParallelism } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+interface Block {
+  readonly file: string
+  /** The number of the line of its opening fence, from 1. */
+  readonly line: number
+  readonly language: string
+  readonly lines: ReadonlyArray<string>
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url))
+const read = (file: string) => fs.readFileSync(join(root, file), "utf8")
+const secondsMax = 60
+
+/** The text as Markdown, line by line: of a source only its doc comments, without their margin. */
+const markdownOf = (file: string): ReadonlyArray<string> => {
+  const lines = read(file).split("\n")
+  if (file.endsWith(".md")) return lines
+  let isComment = false
+  return lines.map((line) => {
+    if (/^\s*\/\*\*/.test(line)) isComment = true
+    const text = isComment ? line.replace(/^\s*(\/\*\*|\*\/|\*) ?/, "") : ""
+    if (line.includes("*/")) isComment = false
+    return text
+  })
+}
+
+const blocksOf = (file: string): ReadonlyArray<Block> => {
+  const blocks: Array<Block> = []
+  let open: { line: number; fence: string; language: string; lines: Array<string> } | undefined
+  for (const [at, line] of markdownOf(file).entries()) {
+    const [, fence, language = ""] = /^\s*(`{3,})\s*(.*?)\s*$/.exec(line) ?? []
+    if (open === undefined && fence !== undefined) {
+      open = { line: at + 1, fence, language, lines: [] }
+    } else if (open !== undefined && fence?.startsWith(open.fence) && language === "") {
+      blocks.push({ file, ...open })
+      open = undefined
+    } else open?.lines.push(line)
+  }
+  return blocks
+}
+
+/** Comments of tests show tests, which only the test runner can run. */
+const isOfTests = (file: string) =>
+  /\.test\.ts$|^core\/(contract|simulation)\//.test(file) ||
+  /from "(@effect\/)?vitest/.test(read(file))
+
+const files = fs.globSync(["README.md", "docs/**/*.md", "{core,adapters,cluster,cli}/**/*.ts"], {
+  cwd: root,
+})
+  .filter((file) => file.endsWith(".md") || !isOfTests(file))
+  .toSorted()
+const blocks = files.flatMap(blocksOf)
+const problems: Array<string> = []
+
+// --- TypeScript
+
+const isTypeScript = ({ language }: Block) => /^(ts|typescript|tsx)\b/.test(language)
+for (const { file, language, line } of blocks.filter(isTypeScript)) {
+  if (language !== "ts") {
+    problems.push(`${file}:${line}: a block is \`ts\`, and runs; this one says \`${language}\``)
+  }
+}
+const examples = blocks.filter(({ language }) => language === "ts")
+
+// Within the project, so that `belfry` and its packages are found; outside of what is checked in.
+fs.mkdirSync(join(root, "dist"), { recursive: true })
+const folder = fs.mkdtempSync(join(root, "dist", "docs-"))
+process.on("exit", () => fs.rmSync(folder, { recursive: true, force: true }))
+
+const nameOf = ({ file, line }: Block) => `${file.replaceAll("/", "__")}--${line}.ts`
+/** Says places of the modules as the places they were taken from. */
+const translated = (text: string) =>
+  text.replaceAll(
+    /(?:file:\/\/)?[^\s("']*?([\w.-]+)--\d+\.ts(?:\((\d+),\d+\)|:(\d+)(?::\d+)?)?/g,
+    (_, name: string, line = "", other = line) => `${name.replaceAll("__", "/")}:${other}`,
+  )
+
+const compile = () => {
+  for (const block of examples) {
+    fs.writeFileSync(
+      join(folder, nameOf(block)),
+      "\n".repeat(block.line) + block.lines.join("\n") + "\n",
+    )
+  }
+  fs.writeFileSync(
+    join(folder, "tsconfig.json"),
+    JSON.stringify({
+      extends: "../../tsconfig.json",
+      compilerOptions: { noUnusedLocals: false, moduleDetection: "force" },
+      include: ["*.ts"],
+      exclude: [],
+    }),
+  )
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(root, "node_modules/typescript/bin/tsc"), "-p", folder, "--pretty", "false"],
+    { cwd: root, encoding: "utf8" },
+  )
+  if (status !== 0) problems.push(translated(stdout.trim()))
+}
+
+const run = (block: Block) =>
+  new Promise<void>((resolve) => {
+    const options = {
+      cwd: folder,
+      encoding: "utf8",
+      timeout: secondsMax * 1000,
+      killSignal: "SIGKILL",
+    } as const
+    const child = execFile(process.execPath, [nameOf(block)], options, (error, stdout, stderr) => {
+      const place = `${block.file}:${block.line}`
+      if (error?.killed) problems.push(`${place}: the example had not ended after ${secondsMax} s`)
+      else if (error) {
+        problems.push(`${place}: the example failed\n${translated((stderr || stdout).trim())}`)
+      }
+      resolve()
+    })
+    child.stdin?.end()
+  })
+
+const runAll = async () => {
+  const waiting = [...examples]
+  const worker = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) await run(next)
+  }
+  await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker))
+}
+
+// --- Shell
+
+const { scripts } = JSON.parse(read("package.json"))
+
+/** Looks up the scripts and the commands of ours that a block names. */
+const checkShell = (block: Block) => {
+  for (const [at, line] of block.lines.entries()) {
+    const place = `${block.file}:${block.line + at + 1}`
+    for (
+      const command of line.replace(/(^|\s)#.*$/, "").split(/&&|\|\|?|;/).map((part) => part.trim())
+    ) {
+      const words = command.split(/\s+/)
+      const script = words[0] === "npm" &&
+        (words[1] === "run" ? words[2] : words[1] === "test" ? "test" : undefined)
+      if (script && !(script in scripts)) {
+        problems.push(`${place}: there is no \`npm run ${script}\``)
+      }
+      const ours = words[0] === "npx" ? words.slice(1) : words
+      if (ours[0] === "belfry") checkCommand(place, ours.slice(1))
+    }
+  }
+}
+
+const checkCommand = (place: string, words: ReadonlyArray<string>) => {
+  const name = words.slice(0, words.findIndex((word) => !/^[a-z]+$/.test(word)) >>> 0)
+  const { stderr, stdout } = spawnSync(
+    process.execPath,
+    [join(root, "cli/belfry.mjs"), ...name, "--help"],
+    { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } },
+  )
+  // Asked about a command that it does not know, it tells of the nearest it does.
+  const isKnown = `${stdout}\n`.includes(`\n  ${["belfry", ...name].join(" ")} `)
+  if (!isKnown) problems.push(`${place}: there is no \`belfry ${name.join(" ")}\`\n${stderr}`)
+}
+
+for (const block of blocks) if (/^(sh|bash|shell)$/.test(block.language)) checkShell(block)
+compile()
+await runAll()
+
+for (const problem of problems) console.error(`${problem}\n`)
+const shell = blocks.filter(({ language }) => language === "sh").length
+console.log(
+  `${examples.length} examples compiled and run, ${shell} sh blocks looked through, ${problems.length} problems`,
+)
+process.exitCode = problems.length === 0 ? 0 : 1
