@@ -2,7 +2,7 @@
  * A handler carries the runs of one task out. It takes and gives JSON text, so that an executor
  * knows nothing of payloads; `Task.toLayer` makes one from typed code.
  */
-import type { Effect } from "effect"
+import type { Context, Effect } from "effect"
 import type { Policy, TaskName } from "../domain/Task.ts"
 import type { Failure } from "../domain/RunView.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
@@ -16,6 +16,8 @@ export interface Unsuccessful {
 }
 
 export interface Handler {
+  /** What its code needs. A run's fiber starts with it: to merge it in would cost a copy per run. */
+  readonly context: Context.Context<never>
   readonly task: TaskName
   readonly policy: Policy
   readonly owner: string | undefined

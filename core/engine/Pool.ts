@@ -66,7 +66,6 @@ export const make = Effect.fnUntraced(function* (options: {
   const { capacity, mark, onChange } = options
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const runFork = Effect.runForkWith(yield* Effect.context<never>())
 
   const handlers = new Map<TaskName, Handler>()
   const carried = new Map<RunId, Carried>()
@@ -108,7 +107,7 @@ export const make = Effect.fnUntraced(function* (options: {
       stop: undefined,
     }
     carried.set(grant.run, entry)
-    entry.fiber = runFork(carryOut(entry))
+    entry.fiber = Effect.runForkWith(handler.context)(carryOut(entry))
     entry.fiber.addObserver((exit) => end(entry, exit))
   }
 

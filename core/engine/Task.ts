@@ -17,7 +17,7 @@
  * export const program = Hello.execute({ name: "Ada" })
  * ```
  */
-import { Cause, Context, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
+import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -148,6 +148,7 @@ export const make = <
       const executor = yield* Executor
       const context = yield* Effect.context<never>()
       yield* executor.register({
+        context,
         task: TaskName.make(name),
         policy,
         owner: options.owner,
@@ -157,7 +158,7 @@ export const make = <
           if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
           const work = handler(decoded.success) as Effect.Effect<S["Type"], E["Type"], CurrentRun>
           return Effect.matchCauseEffect(
-            Effect.provideContext(work, Context.add(context, CurrentRun, run)),
+            Effect.provideService(work, CurrentRun, run),
             { onFailure: unsuccessful, onSuccess: isVoid ? noAnswer : answer },
           )
         },
