@@ -17,8 +17,8 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "core/contract": ["core/domain", "core/services", "core/engine"],
   "core/simulation": ["core", "adapters/memory", "adapters/direct"],
   "adapters": ["core/domain", "core/services"],
-  // A server speaks RPC with executors whatever its storage is; storages are chosen by `cli`.
-  "cluster": ["core", "adapters/rpc"],
+  // A server reaches executors whatever its storage is; storages are chosen by `cli`.
+  "cluster": ["core", "adapters/direct", "adapters/rpc"],
   "cli": ["core", "adapters", "cluster"],
   "bench": ["core", "adapters", "cluster"],
   "docs": ["core", "adapters", "cluster"],
