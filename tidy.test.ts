@@ -17,7 +17,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "core/contract": ["core/domain", "core/services", "core/engine"],
   "core/simulation": ["core", "adapters/memory", "adapters/direct"],
   "adapters": ["core/domain", "core/services"],
-  // A server reaches executors whatever its storage is; storages are chosen by `cli`.
+  // Both ways in which executors reach a server, whatever its storage is: `cli` chooses that.
   "cluster": ["core", "adapters/direct", "adapters/rpc"],
   "cli": ["core", "adapters", "cluster"],
   "bench": ["core", "adapters", "cluster"],

@@ -360,9 +360,18 @@ const selectionOf = ({ states, task }: RunQuery): string => {
     `SELECT h.id FROM (${tasks}) k CROSS JOIN LATERAL (
        SELECT id FROM run WHERE run.task = k.id AND -id > -($3::bigint) ${condition}
        ORDER BY -id LIMIT $2) h`
-  const standing = (table: string, condition = "true") =>
-    `SELECT h.run_id AS id FROM ${table} h JOIN run ON run.id = h.run_id
-     WHERE run.task IN (${tasks}) AND h.run_id < $3::bigint AND ${condition}
+  // By lane, not by the run's task: a join with `run` has been seen to walk all of history backwards
+  // for a handful of ready runs.
+  const lanes = `SELECT id FROM lane
+    WHERE ${task === undefined ? "starts_with(name, $1 || ':')" : "name = $1 || ':' || $4"}`
+  const standing = (table: string) =>
+    `SELECT h.run_id AS id FROM ${table} h
+     WHERE h.lane = ANY (ARRAY(${lanes})) AND h.run_id < $3::bigint
+     ORDER BY h.run_id DESC LIMIT $2`
+  const ended = (state: StateName) =>
+    `SELECT h.run_id AS id FROM outcome h JOIN run ON run.id = h.run_id
+     WHERE run.task IN (${tasks}) AND h.run_id < $3::bigint
+       AND h.state = ${finals.indexOf(state as (typeof finals)[number])} AND h.state <> 0
      ORDER BY h.run_id DESC LIMIT $2`
   const from = (state: StateName): string => {
     switch (state) {
@@ -377,7 +386,7 @@ const selectionOf = ({ states, task }: RunQuery): string => {
       case "Succeeded":
         return latest("AND EXISTS (SELECT FROM outcome o WHERE o.run_id = run.id AND o.state = 0)")
       default:
-        return standing("outcome", `h.state = ${finals.indexOf(state)} AND h.state <> 0`)
+        return ended(state)
     }
   }
   const parts = states === undefined ? [latest("")] : [...new Set(states)].map(from)
@@ -386,11 +395,16 @@ const selectionOf = ({ states, task }: RunQuery): string => {
     ORDER BY id DESC LIMIT $2`
 }
 
-const countOf = (state: StateName, table: string, condition = "true") => `
+const countOf = (state: StateName, from: string) => `
   SELECT '${state}' AS state, (SELECT count(*)::int FROM (
-    SELECT FROM ${table} h JOIN run ON run.id = h.run_id
-    WHERE run.task = ANY (ARRAY(SELECT id FROM tasks)) AND ${condition}
-    LIMIT ${countMax + 1}) counted) AS count`
+    SELECT FROM ${from} LIMIT ${countMax + 1}) counted) AS count`
+
+const standingIn = (table: string) =>
+  `${table} h WHERE h.lane = ANY (ARRAY(SELECT id FROM lane WHERE starts_with(name, $1 || ':')))`
+
+const endedAs = (code: number) =>
+  `outcome h JOIN run ON run.id = h.run_id
+   WHERE run.task = ANY (ARRAY(SELECT id FROM tasks)) AND h.state = ${code}`
 
 /** Up to a bound they are counted; beyond, the successes are estimated from all outcomes. */
 const countStates = `
@@ -398,11 +412,11 @@ const countStates = `
     SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1)
   ${
   [
-    countOf("Scheduled", "scheduled"),
-    countOf("Blocked", "blocked"),
-    countOf("Ready", "ready"),
-    countOf("Running", "lease"),
-    ...finals.map((state, code) => countOf(state, "outcome", `h.state = ${code}`)),
+    countOf("Scheduled", standingIn("scheduled")),
+    countOf("Blocked", standingIn("blocked")),
+    countOf("Ready", standingIn("ready")),
+    countOf("Running", standingIn("lease")),
+    ...finals.map((state, code) => countOf(state, endedAs(code))),
   ].join(" UNION ALL ")
 }`
 

@@ -128,7 +128,11 @@ const frontOf = (db: Database, { lane, level }: Queue, limit: number): Front => 
   return { lane, level, ...last }
 }
 
-/** Of each queue the first are taken to the merge; the winners of each are a front of it. */
+/**
+ * Of each queue the first go into the merge; the winners of each are a front of it. A queue all of
+ * whose first have won may have more to win, and is read further; most need not be, and with many
+ * queues reading each as far as one could go would cost more than all the rest.
+ */
 const merged = (
   db: Database,
   queues: ReadonlyArray<Queue>,
@@ -136,15 +140,31 @@ const merged = (
   now: number,
 ): { readonly fronts: ReadonlyArray<Front>; readonly order: ReadonlyMap<number, number> } => {
   const order = Lane.order(now)
-  const winners = queues.flatMap((queue) =>
-    db.tuples<[rank: number, run: number]>(placesOf, queue.lane, queue.level, limit)
+  const readTo = (queue: Queue, count: number) =>
+    db.tuples<[rank: number, run: number]>(placesOf, queue.lane, queue.level, count)
       .map(([rank, run]) => ({ queue, rank, run, level: queue.level }))
-  ).sort(order).slice(0, limit)
-  const fronts = new Map<Queue, Front>()
-  for (const { queue, rank, run } of winners) fronts.set(queue, { ...queue, rank, run })
-  return {
-    fronts: [...fronts.values()],
-    order: new Map(winners.map(({ run }, at) => [run, at])),
+  const counts = new Map<Queue, number>()
+  const heads = new Map<Queue, ReturnType<typeof readTo>>()
+  let further = queues
+  for (;;) {
+    for (const queue of further) {
+      const count = (counts.get(queue) ?? Math.ceil(limit / queues.length)) * 2
+      counts.set(queue, Math.min(limit, count))
+      heads.set(queue, readTo(queue, counts.get(queue)!))
+    }
+    const winners = [...heads.values()].flat().sort(order).slice(0, limit)
+    const won = Map.groupBy(winners, ({ queue }) => queue)
+    further = queues.filter((queue) =>
+      won.get(queue)?.length === counts.get(queue) && counts.get(queue)! < limit
+    )
+    if (further.length > 0) continue
+    return {
+      fronts: [...won.values()].map((all) => {
+        const { queue, rank, run } = all.at(-1)!
+        return { ...queue, rank, run }
+      }),
+      order: new Map(winners.map(({ run }, at) => [run, at])),
+    }
   }
 }
 

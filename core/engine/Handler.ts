@@ -12,6 +12,7 @@ export interface Unsuccessful {
   readonly failure: Failure
   /** A declared error is an answer, and no attempt will change it. */
   readonly isAnswer: boolean
+  readonly isTimeOut?: boolean
 }
 
 export interface Handler {

@@ -12,7 +12,6 @@
 import { Clock, Effect, Exit, Fiber, Option, Random } from "effect"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { Failure } from "../domain/RunView.ts"
 import type { TaskName } from "../domain/Task.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
@@ -47,19 +46,16 @@ export interface Pool {
 /** Why a run is being interrupted. */
 type Stop = "cancel" | "giveBack" | "abandon"
 
-/** `None`: it took too long. */
-type Carrying = Fiber.Fiber<Option.Option<string | undefined>, Unsuccessful>
-
 interface Carried {
   readonly grant: Grant
   readonly handler: Handler
   readonly startedAt: number
-  fiber: Carrying | undefined
+  fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
   stop: Stop | undefined
 }
 
 const prefetchMillis = 100
-const queueMax = 400
+const queueMax = 1000
 
 export const make = Effect.fnUntraced(function* (options: {
   readonly capacity: number
@@ -92,20 +88,22 @@ export const make = Effect.fnUntraced(function* (options: {
     if (isPumping) return
     // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
     isPumping = true
-    while (queue.length > 0 && carried.size < capacity && monotonic() < freshUntil) {
+    while (queue.length > 0 && carried.size < capacity) {
+      const now = monotonic()
+      if (now >= freshUntil) break
       // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
-      begin(queue.shift()!)
+      begin(queue.shift()!, now)
     }
     isPumping = false
   }
 
-  const begin = (grant: Grant) => {
+  const begin = (grant: Grant, now: number) => {
     const handler = handlers.get(grant.task)
     if (handler === undefined) return release(grant)
     const entry: Carried = {
       grant,
       handler,
-      startedAt: monotonic(),
+      startedAt: now,
       fiber: undefined,
       stop: undefined,
     }
@@ -114,9 +112,7 @@ export const make = Effect.fnUntraced(function* (options: {
     entry.fiber.addObserver((exit) => end(entry, exit))
   }
 
-  const carryOut = (
-    entry: Carried,
-  ): Effect.Effect<Option.Option<string | undefined>, Unsuccessful> => {
+  const carryOut = (entry: Carried): Effect.Effect<string | undefined, Unsuccessful> => {
     const { grant, handler } = entry
     const { timeoutMillis } = handler.policy
     const work = handler.carryOut(grant.payload, {
@@ -128,9 +124,10 @@ export const make = Effect.fnUntraced(function* (options: {
       slot: grant.slot,
       idempotencyKey: grant.idempotencyKey,
     })
-    const timed = timeoutMillis === undefined
-      ? Effect.asSome(work)
-      : Effect.timeoutOption(work, timeoutMillis)
+    const timed = timeoutMillis === undefined ? work : Effect.timeoutOrElse(work, {
+      duration: timeoutMillis,
+      orElse: () => Effect.fail(tookTooLong(timeoutMillis)),
+    })
     return grant.isCareful
       ? Effect.flatMap(mark(grant), (mayStart) => mayStart ? timed : refuse(entry))
       : timed
@@ -143,17 +140,14 @@ export const make = Effect.fnUntraced(function* (options: {
       return Effect.interrupt
     })
 
-  const end = (
-    entry: Carried,
-    exit: Exit.Exit<Option.Option<string | undefined>, Unsuccessful>,
-  ) => {
+  const end = (entry: Carried, exit: Exit.Exit<string | undefined, Unsuccessful>) => {
     const { grant, startedAt, stop } = entry
     const { fence, run } = grant
     carried.delete(run)
     averageMillis += (monotonic() - startedAt - averageMillis) * 0.1
     if (stop === "abandon") onChange()
-    else if (Exit.isSuccess(exit) && Option.isSome(exit.value)) {
-      const result = exit.value.value
+    else if (Exit.isSuccess(exit)) {
+      const result = exit.value
       report({ _tag: "Succeed", run, fence, ...(result !== undefined && { result }) })
     } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
     else if (stop === "giveBack") release(grant)
@@ -165,17 +159,13 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const reportUnsuccessful = (
     { grant, handler }: Carried,
-    exit: Exit.Exit<Option.Option<string | undefined>, Unsuccessful>,
+    exit: Exit.Failure<unknown, Unsuccessful>,
   ) => {
     const { attempt, crashes, fence, run } = grant
-    const { retry, timeoutMillis } = handler.policy
-    const isTimeOut = Exit.isSuccess(exit)
-    const { failure, isAnswer } = isTimeOut
-      ? { failure: tookTooLong(timeoutMillis!), isAnswer: false }
-      : unsuccessfulOf(exit)
+    const { failure, isAnswer, isTimeOut } = unsuccessfulOf(exit)
     const delayMillis = isAnswer
       ? undefined
-      : Retry.delayAfter(retry, attempt - crashes, random.nextDoubleUnsafe())
+      : Retry.delayAfter(handler.policy.retry, attempt - crashes, random.nextDoubleUnsafe())
     report(
       delayMillis === undefined
         ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure }
@@ -259,9 +249,13 @@ export const make = Effect.fnUntraced(function* (options: {
   return pool
 })
 
-const tookTooLong = (timeoutMillis: number): Failure => ({
-  tag: "TimedOut",
-  message: `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
+const tookTooLong = (timeoutMillis: number): Unsuccessful => ({
+  failure: {
+    tag: "TimedOut",
+    message: `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
+  },
+  isAnswer: false,
+  isTimeOut: true,
 })
 
 const unsuccessfulOf = (exit: Exit.Failure<unknown, Unsuccessful>): Unsuccessful => {
