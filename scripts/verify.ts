@@ -50,13 +50,15 @@ const carryOut = ({ command, isTestRun, name }: Step, reports: string) => {
   console.log(`\n── ${name}: ${command}`)
   const report = join(reports, `${name.replace(":", "-")}.json`)
   const startedAt = performance.now()
-  const { status } = spawnSync(command, {
+  const { signal, status } = spawnSync(command, {
     cwd: root,
     shell: true,
     stdio: ["ignore", "inherit", "inherit"],
     env: { ...process.env, ...(isTestRun && { BELFRY_TEST_REPORT: report }) },
   })
   const isGood = status === 0
+  // A command that was killed may have had no time to say so.
+  if (!isGood) console.error(`── ${name} ended with ${signal ?? status}`)
   const count = isTestRun
     ? countOf(report, isGood)
     : { passed: isGood ? 1 : 0, failed: isGood ? 0 : 1 }
