@@ -33,7 +33,9 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
   const backing = backingOf(given, folder)
   const token = Redacted.make(Place.token(folder))
   const port = yield* nextFree(host, given.port)
-  if (port !== given.port) Output.talk(`port ${given.port} is taken, so this is on ${port}`)
+  if (given.port !== 0 && port !== given.port) {
+    Output.talk(`port ${given.port} is taken, so this is on ${port}`)
+  }
   Ending.whenAsked(() => Output.talk("\ndraining; Ctrl-C once more kills"))
 
   yield* Effect.gen(function* () {
