@@ -27,7 +27,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
 
   const put = (wanted: Trigger.TriggerDefinition): TriggerView => {
     const known = named(wanted.namespace, wanted.name)
-    const definition = anchored(wanted, known?.view.definition, now())
+    const definition = Trigger.anchored(wanted, known?.view.definition, now())
     if (known !== undefined && Equal.equals(known.view.definition, definition)) return known.view
     const id = known?.view.id ?? state.nextTriggerId()
     const view = onwards({
@@ -126,21 +126,6 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
         return records.toReversed().slice(0, limit)
       }),
   }
-}
-
-/** An interval keeps its anchor while its length stays, and gets one when it is new. */
-const anchored = (
-  wanted: Trigger.TriggerDefinition,
-  known: Trigger.TriggerDefinition | undefined,
-  now: number,
-): Trigger.TriggerDefinition => {
-  const { schedule } = wanted
-  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
-  const before = known?.schedule
-  const anchor = before?._tag === "Every" && before.millis === schedule.millis
-    ? before.anchor ?? now
-    : now
-  return new Trigger.TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
 }
 
 /** Whether a record covers a slot in [`from`, `to`]; what was forgotten counts as covered. */

@@ -54,7 +54,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       const namespace = yield* names.namespace(wanted.namespace)
       const { isRemoved, known, now } = yield* look(namespace, wanted.name)
       const before = known === undefined ? undefined : triggerView(known)
-      const definition = anchored(wanted, isRemoved ? undefined : before?.definition, now)
+      const definition = Trigger.anchored(wanted, isRemoved ? undefined : before?.definition, now)
       if (before !== undefined && !isRemoved && Equal.equals(before.definition, definition)) {
         return before
       }
@@ -233,21 +233,6 @@ const parts = (items: ReadonlyArray<Firing>): ReadonlyArray<ReadonlyArray<number
     next.set(trigger, part + 1)
   }
   return made
-}
-
-/** An interval keeps its anchor while its length stays, and gets one when it is new. */
-const anchored = (
-  wanted: Trigger.TriggerDefinition,
-  known: Trigger.TriggerDefinition | undefined,
-  now: number,
-): Trigger.TriggerDefinition => {
-  const { schedule } = wanted
-  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
-  const before = known?.schedule
-  const anchor = before?._tag === "Every" && before.millis === schedule.millis
-    ? before.anchor ?? now
-    : now
-  return new Trigger.TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
 }
 
 /** A row with the clock, also when nothing is due. */

@@ -61,7 +61,7 @@ export const make = (db: Database): TriggerStorage => {
   const put = (tx: Transaction, wanted: TriggerDefinition): TriggerView => {
     const known = byName(wanted.namespace, wanted.name)
     const kept = known?.is_removed === 0 ? definitionOf(known.definition) : undefined
-    const definition = anchored(wanted, kept, tx.now)
+    const definition = Trigger.anchored(wanted, kept, tx.now)
     if (kept !== undefined && Equal.equals(kept, definition)) return viewOf(known!)
     const row = db.get<TriggerRow>(
       `INSERT INTO trigger (namespace, name, partition, definition, revision, is_paused, is_removed,
@@ -233,19 +233,4 @@ const record = (
     outcome === "skipped" ? "misfired" : null,
     now - through,
   )
-}
-
-/** An interval keeps its anchor while its length stays, and gets one when it is new. */
-const anchored = (
-  wanted: TriggerDefinition,
-  known: TriggerDefinition | undefined,
-  now: number,
-): TriggerDefinition => {
-  const { schedule } = wanted
-  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
-  const before = known?.schedule
-  const anchor = before?._tag === "Every" && before.millis === schedule.millis
-    ? before.anchor ?? now
-    : now
-  return new TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
 }

@@ -57,6 +57,21 @@ export class TriggerDefinition extends Schema.Class<TriggerDefinition>("TriggerD
   blockingKey: Schema.optionalKey(Schema.String),
 }) {}
 
+/** An interval keeps its anchor while its length stays, and gets one when it is new. */
+export const anchored = (
+  wanted: TriggerDefinition,
+  known: TriggerDefinition | undefined,
+  now: number,
+): TriggerDefinition => {
+  const { schedule } = wanted
+  if (schedule._tag !== "Every" || schedule.anchor !== undefined) return wanted
+  const before = known?.schedule
+  const anchor = before?._tag === "Every" && before.millis === schedule.millis
+    ? before.anchor ?? now
+    : now
+  return new TriggerDefinition({ ...wanted, schedule: { ...schedule, anchor } })
+}
+
 /** Triggers are spread over this many partitions, the unit of ownership. */
 export const partitions = 16
 
