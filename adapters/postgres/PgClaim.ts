@@ -3,15 +3,19 @@
  *
  * One statement settles the reports of the last round, all of them successes, and claims the next.
  * It is written so that each of its accesses has one sensible plan, an index scan, and runs on
- * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`, the
- * payload comes through a fenced LATERAL; nothing is joined with an array, nor plainly with `run`. Where
- * two indexes could serve, as for the leases of a holder, only one condition is put so that an index
+ * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`;
+ * nothing is joined with an array, nor with `run`. Where two indexes could serve, as for the leases of a holder, only one condition is put so that an index
  * can: by `IS NOT DISTINCT FROM` none can.
  *
  * Which runs are next is found without locks, by merging the heads of the lanes' levels in the order
  * of `Lane.order`; a merge reads as many rows as it returns, whatever the number of lanes. It only
- * tells how many to take from each level of each lane. Then that many are locked there, skipping
- * what others have locked, so claims at the same time take the next ones rather than none.
+ * tells how many to take from each level of each lane, so where one alone has any, nothing is merged.
+ * Then that many are locked there, skipping what others have locked, so claims at the same time take
+ * the next ones rather than none.
+ *
+ * What is granted comes as rows of `run`, since of most runs these tell all: a run that is neither
+ * gated nor careful and was never granted has the numbers of a first grant, and a rank that follows
+ * from its due time. Of the others the header row brings the numbers, as one text.
  */
 import { Effect } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
@@ -36,19 +40,54 @@ import { encodeFailure, patience } from "./rows.ts"
 type Settlement = Omit<Claimed, "grants">
 
 interface GrantRow extends Row {
-  /** The run, or -1 in the row that tells of the statement itself. */
   readonly run: number
+  readonly level: Lane.Level
+  readonly task: number
+  readonly due: number
+  readonly slot: number | null
+  readonly payload: string
+  readonly idempotency_key: string | null
+  /** `Numbers` of runs that are not plain. */
+  readonly numbers: string | null
+}
+
+/** What the statement tells of itself, in the columns of a row whose run is -1. */
+const headerOf = (row: GrantRow) => ({
+  standing: row.level as number,
+  applied: row.task,
+  now: row.due,
+  /** Gates of which a place was given back. */
+  freed: row.payload as string | null,
+  /** Ids, unless all reports were applied. */
+  appliedIds: row.idempotency_key,
+  numbers: row.numbers,
+})
+
+/** What a grant carries of its run's course. */
+interface Numbers {
+  readonly rank: number
   readonly fence: number
   readonly attempt: number
   readonly crashes: number
-  readonly is_careful: boolean
-  readonly rank: number
-  readonly level: Lane.Level
-  readonly task: number
-  readonly payload: string | null
-  readonly idempotency_key: string | null
-  readonly slot: number | null
+  readonly isCareful: boolean
 }
+
+/** `run,rank,fence,attempt,crashes,careful` of each, with `;` between them. */
+const decodeNumbers = (text: string | null): ReadonlyMap<number, Numbers> =>
+  new Map(
+    text === null ? [] : text.split(";").map((each): [number, Numbers] => {
+      const [run, rank, fence, attempt, crashes, careful] = each.split(",").map(Number)
+      return [run!, {
+        rank: rank!,
+        fence: fence!,
+        attempt: attempt!,
+        crashes: crashes!,
+        isCareful: careful === 1,
+      }]
+    }),
+  )
+
+const firstGrant = { fence: 1, attempt: 1, crashes: 0, isCareful: false }
 
 export const make = (
   pg: Pg,
@@ -103,20 +142,30 @@ export const make = (
     return reports.map((_, index): Settled => duplicates.has(index) ? "duplicate" : "fenced")
   })
 
-  const grantsOf = Effect.fnUntraced(function* (rows: ReadonlyArray<GrantRow>, now: number) {
+  const grantsOf = Effect.fnUntraced(function* (
+    rows: ReadonlyArray<GrantRow>,
+    numbers: ReadonlyMap<number, Numbers>,
+    now: number,
+  ) {
     const order = Lane.order(now)
     const taskOf = yield* names.tasksOf(rows.map(({ task }) => task))
-    return rows.toSorted((a, b) => order(a, b)).map((row): Grant => {
+    const placed = rows.map((row) => {
+      const { run, level } = row
+      const known = numbers.get(run)
+      return { row, run, level, known, rank: known?.rank ?? Lane.rank(row.due, level) }
+    })
+    return placed.sort(order).map(({ row, known }): Grant => {
       const { namespace, task } = taskOf(row.task)
+      const { attempt, crashes, fence, isCareful } = known ?? firstGrant
       const grant: Grant = {
         run: row.run as RunId,
-        fence: row.fence as Fence,
+        fence: fence as Fence,
         namespace,
         task,
-        attempt: row.attempt,
-        crashes: row.crashes,
-        isCareful: row.is_careful,
-        payload: row.payload!,
+        attempt,
+        crashes,
+        isCareful,
+        payload: row.payload,
       }
       // Most have neither, and spreading nothing twice costs as much as all the rest.
       if (row.idempotency_key === null && row.slot === null) return grant
@@ -151,21 +200,24 @@ export const make = (
       // Carried out twice it would claim twice; who asked repeats it as `isAgain`.
       false,
     )
-    const header = rows.find(({ run }) => run === -1)
-    if (header === undefined || header.level > 1) return "Lost"
+    const own = rows.find(({ run }) => run === -1)
+    if (own === undefined) return "Lost"
+    const header = headerOf(own)
+    if (header.standing > 1) return "Lost"
     if (rows.length > 1 || reports.length > 0) onClaimed()
     const grants = rows.length === 1 ? [] : yield* grantsOf(
-      rows.filter((row) => row !== header),
-      header.rank,
+      rows.filter((row) => row !== own),
+      decodeNumbers(header.numbers),
+      header.now,
     )
-    const freed = header.payload === null
+    const freed = header.freed === null
       ? []
-      : [...new Set(JSON.parse(header.payload) as Array<GateKey>)]
-    if (header.attempt === reports.length) {
+      : [...new Set(JSON.parse(header.freed) as Array<GateKey>)]
+    if (header.applied === reports.length) {
       return { settled: reports.map(() => "applied" as const), grants, freed }
     }
     const applied = new Set(
-      (header.idempotency_key ?? "").split(",").filter((id) => id !== "").map(Number),
+      (header.appliedIds ?? "").split(",").filter((id) => id !== "").map(Number),
     )
     const late = reports.filter(({ run }) => !applied.has(run))
     const answers = (yield* judgeLate(incarnation, late)).values()
@@ -192,7 +244,10 @@ export const make = (
         loop,
         round,
       ])
-      if (again.length > 0) return { ...settlement, grants: yield* grantsOf(again, 0) }
+      if (again.length > 0) {
+        const numbers = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
+        return { ...settlement, grants: yield* grantsOf(again, numbers, 0) }
+      }
     }
     const claimed = yield* claimNext(request, lanes, [])
     return claimed === "Lost" ? claimed : { ...settlement, grants: claimed.grants }
@@ -315,13 +370,25 @@ const claimText = (laneArray: string, heads: string): string => `
       is_reported, result)
     SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
       ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+  -- The heads that have any run: the one, if they are one.
+  sole AS MATERIALIZED (
+    SELECT CASE WHEN count(*) = 1 THEN min(pair) END AS pair FROM (
+      SELECT ((u.nth - 1) * ${Lane.levels.length} + v.level)::int AS pair
+      FROM unnest(${laneArray}) WITH ORDINALITY AS u(lane, nth)
+      CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
+      CROSS JOIN LATERAL (
+        SELECT FROM ready WHERE lane = u.lane AND level = v.level LIMIT 1) h) heads),
   -- The clock comes in from outside, rather than by a scan of guard in each branch.
   top AS MATERIALIZED (
     SELECT head.pair FROM guard now CROSS JOIN LATERAL (
-      SELECT pair FROM (${heads}) ordered LIMIT CASE WHEN now.standing = 0 THEN $4 ELSE 0 END) head),
+      SELECT pair FROM (${heads}) ordered
+      LIMIT CASE WHEN now.standing = 0 AND (SELECT pair FROM sole) IS NULL THEN $4 ELSE 0 END) head),
   d AS (
     DELETE FROM ready WHERE ctid = ANY (ARRAY(
-      SELECT c.ctid FROM (SELECT pair, count(*) AS quota FROM top GROUP BY pair) p
+      SELECT c.ctid FROM (
+        SELECT pair, count(*) AS quota FROM top GROUP BY pair
+        UNION ALL
+        SELECT sole.pair, $4 FROM sole, guard WHERE sole.pair IS NOT NULL AND standing = 0) p
       CROSS JOIN LATERAL (
         SELECT r.ctid FROM ready r
         WHERE r.lane = (${laneArray})[p.pair / ${Lane.levels.length} + 1]
@@ -333,29 +400,28 @@ const claimText = (laneArray: string, heads: string): string => `
       crashes, is_careful, is_start_marked, is_cancelling, gate)
     SELECT run_id, ${nowOfGuard}, lane, $1, $3::int, fence + 1, $2::smallint, level, attempt + 1, crashes,
       is_careful, false, false, gate FROM d)
-  SELECT d.run_id::float8 AS run, d.fence + 1 AS fence, d.attempt + 1 AS attempt,
-    d.crashes::int AS crashes, d.is_careful,
-    d.rank::float8 AS rank, d.level::int AS level, j.task, j.payload, j.idempotency_key,
-    j.slot::float8 AS slot
-  FROM d CROSS JOIN LATERAL (
-    SELECT task, payload, idempotency_key, slot FROM run WHERE id = d.run_id OFFSET 0) j
+  SELECT id::float8 AS run, level::int AS level, task, due_at::float8 AS due, slot::float8 AS slot,
+    payload, idempotency_key, NULL AS numbers
+  FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM d))
   UNION ALL
-  SELECT -1, 0, (SELECT count(*)::int FROM x), 0, false, ms::float8, standing, 0,
+  SELECT -1, standing, (SELECT count(*)::int FROM x), ms::float8, NULL,
     (SELECT json_agg((SELECT gate FROM run WHERE id = x.run_id))::text FROM x
       WHERE gate IS NOT NULL),
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
       THEN (SELECT string_agg(run_id::text, ',') FROM x) END,
-    NULL
+    (SELECT string_agg(concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int),
+      ';') FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
   FROM guard`
 
 const selectHere = `
   SELECT 1 FROM executor WHERE incarnation = $1 AND standing < 2 AND beat_at + ttl > clock()`
 
 const selectRound = `
-  SELECT l.run_id::float8 AS run, l.fence, l.attempt::int, l.crashes::int, l.is_careful, l.claimed_at::float8 AS rank,
-    l.level::int, j.task, j.payload, j.idempotency_key, j.slot::float8 AS slot
-  FROM lease l CROSS JOIN LATERAL (
-    SELECT task, payload, idempotency_key, slot FROM run WHERE id = l.run_id OFFSET 0) j
+  SELECT r.id::float8 AS run, r.level::int AS level, r.task, r.due_at::float8 AS due,
+    r.slot::float8 AS slot, r.payload, r.idempotency_key,
+    concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int)
+      AS numbers
+  FROM lease l CROSS JOIN LATERAL (SELECT * FROM run WHERE id = l.run_id OFFSET 0) r
   WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`
 
 /**
