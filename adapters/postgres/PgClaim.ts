@@ -4,8 +4,7 @@
  * One statement settles the reports of the last round, all of them successes, and claims the next.
  * It is written so that each of its accesses has one sensible plan, an index scan, and runs on
  * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`;
- * nothing is joined with an array, nor with `run`. Where two indexes could serve, as for the leases of a holder, only one condition is put so that an index
- * can: by `IS NOT DISTINCT FROM` none can.
+ * nothing is joined with an array, nor with `run`.
  *
  * Which runs are next is found without locks, by merging the heads of the lanes' levels in the order
  * of `Lane.order`; a merge reads as many rows as it returns, whatever the number of lanes. It only
@@ -361,7 +360,7 @@ const claimText = (laneArray: string, heads: string): string => `
     FROM executor WHERE incarnation = $1),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($5::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+    WHERE incarnation = $1 AND run_id = ANY ($5::bigint[])
       AND fence = ($6::int[])[width_bucket(run_id, $5::bigint[])]
       AND (SELECT standing FROM guard) < 2
     RETURNING run_id, claimed_at, fence, attempt, crashes, gate),
@@ -432,7 +431,7 @@ const settleAny = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+    WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
     RETURNING *),
   y AS MATERIALIZED (

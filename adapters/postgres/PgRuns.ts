@@ -283,7 +283,7 @@ const selectOpenGates = `
 /** Running + Start → Running, marked; not when it is asked to stop. */
 const startMarked = `
   UPDATE lease SET is_start_marked = true
-  WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+  WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
     AND NOT is_cancelling
     AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
   RETURNING run_id::float8 AS run, fence`

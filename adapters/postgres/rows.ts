@@ -62,7 +62,10 @@ export const runViews = (which: string): string => `
   JOIN namespace n ON n.id = t.namespace
   JOIN lane l ON l.id = r.lane
   LEFT JOIN outcome o ON o.run_id = r.id
-  LEFT JOIN lease x ON x.run_id = r.id
+  LEFT JOIN LATERAL (
+    SELECT * FROM lease
+    WHERE o.run_id IS NULL AND incarnation = ANY ((SELECT holding())::int[]) AND run_id = r.id) x
+    ON true
   LEFT JOIN scheduled s ON s.run_id = r.id
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN LATERAL (
