@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync, writeFileSync } from "node:fs"
 import * as Run from "./Run.ts"
-import * as RunDiagram from "./RunDiagram.ts"
+import * as RunDiagram from "./RunDiagram.fixture.ts"
 import { statesOf, vocabularies, without, wordOf, words } from "./Vocabulary.ts"
 
 const page = new URL("../../docs/states.md", import.meta.url)
