@@ -165,6 +165,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         break
       case "Await":
         state.note(entry, "Awaited", now())
+        state.forgetDeadline(entry)
     }
     if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
       reschedule(entry, report.delayMillis)

@@ -357,8 +357,10 @@ const settle = (
   if (report._tag === "Retry") {
     note(tx, after, "Retried", report.failure.message, report.failure)
   } else if (report._tag === "Release") note(tx, after, "Released")
-  else if (report._tag === "Await") note(tx, after, "Awaited")
-  else if (report._tag === "Yield") {
+  else if (report._tag === "Await") {
+    note(tx, after, "Awaited")
+    begun(tx, row.id)
+  } else if (report._tag === "Yield") {
     note(tx, after, "Yielded")
     putDown(tx, row.id, report.checkpoint)
   }
@@ -366,11 +368,14 @@ const settle = (
   return "applied"
 }
 
-/** It has begun, so it is never too late to go on. */
-const putDown = ({ db }: Transaction, run: RunId, checkpoint: string | undefined): void => {
-  db.run("DELETE FROM deadline WHERE run = ?", run)
+/** It is never too late to go on. */
+const begun = ({ db }: Transaction, run: RunId): void =>
+  void db.run("DELETE FROM deadline WHERE run = ?", run)
+
+const putDown = (tx: Transaction, run: RunId, checkpoint: string | undefined): void => {
+  begun(tx, run)
   if (checkpoint === undefined) return
-  db.run(
+  tx.db.run(
     `INSERT INTO checkpoint VALUES (?, ?)
      ON CONFLICT (run) DO UPDATE SET value = excluded.value`,
     run,

@@ -19,6 +19,19 @@
  * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
  * | R13    | nothing given back; rounds ignored                                                     |
  * | events | retry not noted                                                                        |
+ *
+ * And of the laws that came later, tried on each adapter in the way that is likely there, and caught:
+ *
+ * | law | mistake                                                                                   |
+ * | --- | ----------------------------------------------------------------------------------------- |
+ * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
+ * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
+ * |     | back after the request; resumed past its gate                                             |
+ * | R15 | no duplicates; limit not kept, or kept too long; a run under way looked for once          |
+ * | R16 | the claim looks at no deadline; start not marked; put down, and the deadline stays        |
+ * | R17 | crashes remembered; an earlier notice remembered                                          |
+ * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
+ * |     | the lock (`sessions.test.ts` of postgres)                                                 |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -300,9 +300,18 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.strictEqual(answer, wanted)
     })
 
+    /** Mostly one in these states, sometimes any. */
+    const someIn = Effect.fnUntraced(function* (...names: ReadonlyArray<Run.StateName>) {
+      const preferred = inState(...names)
+      const isPreferred = preferred.length > 0 && (yield* chance(0.8))
+      return known.size === 0
+        ? undefined
+        : yield* oneOf(isPreferred ? preferred : [...known.values()])
+    })
+
     const suspend = Effect.gen(function* () {
-      if (known.size === 0) return
-      const each = yield* oneOf([...known.values()])
+      const each = yield* someIn("Scheduled", "Blocked", "Ready", "Running")
+      if (each === undefined) return
       const before = each.state._tag
       const isTaken = advance(each, { _tag: "Suspend" })
       const { answer } = yield* suspended(each.run)
@@ -317,7 +326,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     })
 
     const resume = Effect.gen(function* () {
-      const each = yield* oneOf([...inState("Suspended"), ...known.values()])
+      const each = yield* someIn("Suspended")
       if (each === undefined) return
       const isSuspending = each.state._tag === "Running" && each.state.isSuspending
       const isFinal = Run.isFinal(each.state._tag)
@@ -328,7 +337,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     })
 
     const notify = Effect.gen(function* () {
-      const each = yield* oneOf([...inState("Awaiting"), ...known.values()])
+      const each = yield* someIn("Awaiting", "Running")
       if (each === undefined) return
       const isSuccess = yield* chance(0.5)
       const isFinal = Run.isFinal(each.state._tag)
@@ -344,10 +353,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     })
 
     const revive = Effect.gen(function* () {
-      const each = yield* oneOf([
-        ...inState("Failed", "TimedOut", "Quarantined"),
-        ...known.values(),
-      ])
+      const each = yield* someIn("Failed", "TimedOut", "Quarantined")
       if (each === undefined) return
       const isFinal = Run.isFinal(each.state._tag)
       const isTaken = advance(each, { _tag: "Revive", isGated: each.spec.gate !== undefined })

@@ -207,8 +207,9 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   const stop = (entry: Carried, why: Stop) => {
-    // Whoever was asked to put it down may still be asked to stop it.
-    if (entry.stop === undefined || entry.stop === "suspend") entry.stop = why
+    // What is being put down may still be stopped; to give it back would lose its checkpoint.
+    const isOutdone = entry.stop === "suspend" && why !== "giveBack"
+    if (entry.stop === undefined || isOutdone) entry.stop = why
     entry.fiber?.interruptUnsafe()
   }
 

@@ -14,6 +14,7 @@ import {
   fresh,
   freshNamespace,
   gateOf,
+  handOver,
   joined,
   promoteAll,
   putDown,
@@ -120,15 +121,16 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
-      const ways = [retry, putDown]
+      const ways = [retry, putDown, handOver]
       const made = yield* submitAll(ways.map(() => specOf(namespace, { deadlineMillis })))
-      const { grants } = yield* hand.claim(2)
+      const { grants } = yield* hand.claim(3)
       for (const grant of grants) assert.isTrue(yield* hand.start(grant))
       yield* hand.settle(...grants.map((grant, at) => ways[at]!(grant)))
       yield* elapse(Duration.seconds(70))
       yield* promoteAll
       const { states } = yield* expireAll
       for (const run of made) assert.isFalse(states.has(run))
+      yield* assertState(made[2]!, "Awaiting")
       yield* resumed(made[1]!)
       const { grants: again } = yield* hand.claim(2)
       assert.strictEqual(again.length, 2)
