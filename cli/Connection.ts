@@ -105,6 +105,7 @@ const kinds: Record<string, Problem["kind"]> = {
   TriggerUnknown: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
+  OrderRefused: "notFound",
   RequestUnreadable: "usage",
   RequestRefused: "usage",
   BodyTooLarge: "usage",

@@ -8,6 +8,10 @@ import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
 import { executorList } from "./commands/executorList.ts"
 import { runCancel } from "./commands/runCancel.ts"
+import { runNotify } from "./commands/runNotify.ts"
+import { runResume } from "./commands/runResume.ts"
+import { runRevive } from "./commands/runRevive.ts"
+import { runSuspend } from "./commands/runSuspend.ts"
 import { runEvents } from "./commands/runEvents.ts"
 import { runList } from "./commands/runList.ts"
 import { runShow } from "./commands/runShow.ts"
@@ -31,7 +35,18 @@ const cluster = Command.make("cluster").pipe(
 
 const run = Command.make("run").pipe(
   Command.withDescription("Submit runs, and see what becomes of them"),
-  Command.withSubcommands([runSubmit, runList, runShow, runEvents, runWhy, runCancel]),
+  Command.withSubcommands([
+    runSubmit,
+    runList,
+    runShow,
+    runEvents,
+    runWhy,
+    runCancel,
+    runSuspend,
+    runResume,
+    runNotify,
+    runRevive,
+  ]),
 )
 
 const trigger = Command.make("trigger").pipe(

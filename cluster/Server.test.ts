@@ -159,6 +159,44 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
         assert.strictEqual(conflict.run, run)
       }))
 
+    it.effect("suspends, resumes and revives, and answers 409 to what a run does not take", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const params = (id: RunId) => ({ params: { id } })
+        const { run } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
+        })
+        assert.strictEqual((yield* client.runs.suspend(params(run))).answer, "confirmed")
+        assert.strictEqual((yield* client.runs.why(params(run)))._tag, "Suspended")
+        const early = problem(yield* post(`/api/v1/runs/${run}/notify`, {}), "order-refused", 409)
+        assert.strictEqual(early.state, "Suspended")
+        assert.strictEqual((yield* client.runs.resume(params(run))).answer, "confirmed")
+        assert.strictEqual((yield* client.runs.get(params(run))).state, "Scheduled")
+        const failing = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: 1 } },
+        })
+        assert.strictEqual((yield* untilEnded(failing.run)).state, "Failed")
+        assert.strictEqual((yield* client.runs.revive(params(failing.run))).answer, "confirmed")
+        const again = yield* untilEnded(failing.run)
+        assert.deepInclude(again, { state: "Failed", attempt: 2 })
+        problem(yield* post("/api/v1/runs/12345/revive", {}), "run-unknown", 404)
+      }))
+
+    it.effect("cuts a run into shards, and lists them by their parent", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const { run } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: "x" }, shards: 3, shardsAtOnce: 2 },
+        })
+        assert.strictEqual((yield* untilEnded(run)).state, "Succeeded")
+        const { items } = yield* client.runs.list({ query: { parent: run } })
+        assert.deepStrictEqual(items.map(({ shard }) => shard?.index), [2, 1, 0])
+        assert.isTrue(items.every(({ state }) => state === "Succeeded"))
+      }))
+
     it.effect("answers discarded, cancels, and says why a run waits", () =>
       Effect.gen(function* () {
         const client = yield* api

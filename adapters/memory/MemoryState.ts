@@ -9,6 +9,7 @@ import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
@@ -40,6 +41,18 @@ export interface Entry {
   settled: Fence | undefined
   result: string | undefined
   failure: Failure | undefined
+  checkpoint: string | undefined
+  /** When it is too late to begin, while that matters. */
+  deadlineAt: number | undefined
+  /** Until when it awaits at most. */
+  awaitsUntil: number | undefined
+  /** When it was suspended. */
+  suspendedAt: number
+  isNotified: boolean
+  /** It is a child. */
+  readonly shard: Shard | undefined
+  /** It is a parent. */
+  readonly children: Array<Entry>
   readonly journal: Array<Happened>
 }
 
@@ -81,6 +94,12 @@ export class MemoryState {
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
   readonly scheduled = new Sorted<Entry>((a, b) => a.dueAt - b.dueAt || a.id - b.id)
   readonly blocked = new Map<GateKey, Sorted<Entry>>()
+  /** Those handed over for a limited time, by its end. */
+  readonly awaiting = new Sorted<Entry>((a, b) => a.awaitsUntil! - b.awaitsUntil! || a.id - b.id)
+  /** Parents with children that have not ended, or whose end was not gathered yet. */
+  readonly parents = new Map<RunId.RunId, Entry>()
+  /** Those not begun, by when it is too late to. */
+  readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
@@ -130,18 +149,21 @@ export class MemoryState {
     spec: RunSpec,
     now: number,
     fired?: { readonly trigger: TriggerName; readonly slot: number },
+    kin: { readonly isParent?: boolean; readonly shard?: Shard } = {},
   ): Entry {
     const id = this.nextRunId(now)
+    const { deadlineMillis } = spec
     const entry: Entry = {
       id,
       spec,
       createdAt: now,
       trigger: fired?.trigger,
       slot: fired?.slot,
-      state: Run.submitted({
+      state: kin.isParent === true ? Run.submittedParent : Run.submitted({
         isDueLater: spec.delayMillis > 0,
         isGated: spec.gate !== undefined,
         isAtMostOnce: spec.isAtMostOnce,
+        hasDeadline: deadlineMillis !== undefined,
       }),
       dueAt: now + spec.delayMillis,
       rank: 0,
@@ -152,9 +174,17 @@ export class MemoryState {
       settled: undefined,
       result: undefined,
       failure: undefined,
+      checkpoint: undefined,
+      deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
+      awaitsUntil: undefined,
+      suspendedAt: 0,
+      isNotified: false,
+      shard: kin.shard,
+      children: [],
       journal: [],
     }
     this.runs.set(id, entry)
+    if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
     this.enter(entry, now)
     return entry
   }
@@ -169,6 +199,13 @@ export class MemoryState {
     return true
   }
 
+  /** It has begun, or ended: no deadline matters to it any more. */
+  forgetDeadline(entry: Entry): void {
+    if (entry.deadlineAt === undefined) return
+    this.deadlines.delete(entry)
+    entry.deadlineAt = undefined
+  }
+
   note(entry: Entry, kind: string, now: number, detail?: string): void {
     const { attempt, fence } = entry.state
     entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
@@ -178,7 +215,7 @@ export class MemoryState {
   private enter(entry: Entry, now: number): void {
     const { gate, lane, level } = entry.spec
     const state = entry.state
-    if (gate !== undefined && Run.holdsPlace(state)) {
+    if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
     }
     switch (state._tag) {
@@ -196,7 +233,15 @@ export class MemoryState {
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.add(entry)
         break
+      case "Awaiting":
+        if (state.isParent) this.parents.set(entry.id, entry)
+        else if (entry.awaitsUntil !== undefined) this.awaiting.add(entry)
+        break
+      case "Suspended":
+        entry.suspendedAt = now
+        break
       default:
+        this.forgetDeadline(entry)
         entry.finishedAt = now
         this.finished.push(entry)
         if (this.finished.length - this.forgotten > this.bounds.finished) this.forgetFirst()
@@ -206,7 +251,9 @@ export class MemoryState {
   private quit(entry: Entry): void {
     const { gate, lane } = entry.spec
     const state = entry.state
-    if (gate !== undefined && Run.holdsPlace(state)) drop(this.holders, gate.key, entry)
+    if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
+      drop(this.holders, gate.key, entry)
+    }
     switch (state._tag) {
       case "Scheduled":
         this.scheduled.delete(entry)
@@ -220,6 +267,16 @@ export class MemoryState {
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.delete(entry)
         break
+      case "Awaiting":
+        this.parents.delete(entry.id)
+        if (entry.awaitsUntil !== undefined) this.awaiting.delete(entry)
+        break
+      case "Suspended":
+        break
+      default:
+        // It was revived.
+        entry.finishedAt = undefined
+        this.finished.splice(this.finished.lastIndexOf(entry), 1)
     }
   }
 
@@ -231,7 +288,8 @@ export class MemoryState {
     }
     this.runs.delete(entry.id)
     const { idempotencyKey, namespace } = entry.spec
-    if (idempotencyKey !== undefined) this.idempotency.delete(`${namespace} ${idempotencyKey}`)
+    const key = `${namespace} ${idempotencyKey}`
+    if (this.idempotency.get(key) === entry.id) this.idempotency.delete(key)
   }
 }
 

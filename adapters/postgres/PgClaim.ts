@@ -20,8 +20,10 @@ import { Effect } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { tooLate } from "../../core/domain/RunView.ts"
 import type {
   Claimed,
   ClaimRequest,
@@ -108,7 +110,7 @@ export const make = (
       const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
         "claims",
         "settle",
-        settleAny,
+        of.some(({ _tag }) => _tag === "Yield") ? settleAndKeep : settleAny,
         [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
@@ -141,16 +143,50 @@ export const make = (
     return reports.map((_, index): Settled => duplicates.has(index) ? "duplicate" : "fenced")
   })
 
+  /** The grants; those too late to begin are ended instead, and the gates freed that way named. */
   const grantsOf = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
     rows: ReadonlyArray<GrantRow>,
-    numbers: ReadonlyMap<number, Numbers>,
+    courses: ReadonlyMap<number, Numbers>,
+    now: number,
+  ) {
+    const grants = yield* plainGrantsOf(rows, courses, now)
+    // Only what was granted before has a checkpoint, only a careful one has a deadline.
+    const others = rows.filter(({ idempotency_key: key, run }) =>
+      courses.has(run) || (key !== null && FanIn.mayBeKey(key))
+    )
+    if (others.length === 0) return { grants, freed: [] }
+    const more = yield* pg.query<MoreRow>("claims", "claim", selectMore, [
+      numbers(others.map(({ run }) => run)),
+      incarnation,
+      encodeFailure(tooLate),
+    ], false)
+    const byRun = new Map(more.map((row) => [row.run, row]))
+    return {
+      grants: grants.flatMap((grant): Array<Grant> => {
+        const row = byRun.get(grant.run)
+        if (row === undefined) return [grant]
+        const { checkpoint, count, is_late, nth, parent } = row
+        return is_late ? [] : [{
+          ...grant,
+          ...(checkpoint !== null && { checkpoint }),
+          ...(parent !== null && { shard: { parent, index: nth, count } }),
+        }]
+      }),
+      freed: more.flatMap(({ gate }) => gate === null ? [] : [gate]),
+    }
+  })
+
+  const plainGrantsOf = Effect.fnUntraced(function* (
+    rows: ReadonlyArray<GrantRow>,
+    courses: ReadonlyMap<number, Numbers>,
     now: number,
   ) {
     const order = Lane.order(now)
     const taskOf = yield* names.tasksOf(rows.map(({ task }) => task))
     const placed = rows.map((row) => {
       const { run, level } = row
-      const known = numbers.get(run)
+      const known = courses.get(run)
       return { row, run, level, known, rank: known?.rank ?? Lane.rank(row.due, level) }
     })
     return placed.sort(order).map(({ row, known }): Grant => {
@@ -204,14 +240,15 @@ export const make = (
     const header = headerOf(own)
     if (header.standing > 1) return "Lost"
     if (rows.length > 1 || reports.length > 0) onClaimed()
-    const grants = rows.length === 1 ? [] : yield* grantsOf(
+    const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
+      incarnation,
       rows.filter((row) => row !== own),
       decodeNumbers(header.numbers),
       header.now,
     )
     const freed = header.freed === null
-      ? []
-      : [...new Set(JSON.parse(header.freed) as Array<GateKey>)]
+      ? missed
+      : [...new Set([...JSON.parse(header.freed) as Array<GateKey>, ...missed])]
     if (header.applied === reports.length) {
       return { settled: reports.map(() => "applied" as const), grants, freed }
     }
@@ -244,16 +281,21 @@ export const make = (
         round,
       ])
       if (again.length > 0) {
-        const numbers = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
-        return { ...settlement, grants: yield* grantsOf(again, numbers, 0) }
+        const courses = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
+        const { freed, grants } = yield* grantsOf(incarnation, again, courses, 0)
+        return { ...settlement, grants, freed: [...settlement.freed, ...freed] }
       }
     }
     const claimed = yield* claimNext(request, lanes, [])
-    return claimed === "Lost" ? claimed : { ...settlement, grants: claimed.grants }
+    if (claimed === "Lost") return claimed
+    const freed = [...settlement.freed, ...claimed.freed]
+    return { ...settlement, grants: claimed.grants, freed }
   })
 
   return { claim, settle }
 }
+
+const none = { grants: [], freed: [] }
 
 const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
 
@@ -270,19 +312,43 @@ const distinct = (reports: ReadonlyArray<Report>): ReadonlyArray<ReadonlyArray<n
 }
 
 const results = (reports: ReadonlyArray<Report>) =>
-  reports.some((report) => report._tag === "Succeed" && report.result !== undefined)
-    ? texts(reports.map((report) => report._tag === "Succeed" ? report.result : undefined))
+  reports.some((report) => resultOf(report) !== undefined)
+    ? texts(reports.map(resultOf))
     : texts([])
 
-const kinds = ["Succeed", "Retry", "GiveUp", "TimeOut", "Release", "Abort"] as const
+const resultOf = (report: Report): string | undefined =>
+  report._tag === "Succeed"
+    ? report.result
+    : report._tag === "Yield"
+    ? report.checkpoint
+    : undefined
+
+const kinds = [
+  "Succeed",
+  "Retry",
+  "GiveUp",
+  "TimeOut",
+  "Release",
+  "Abort",
+  "Yield",
+  "Await",
+] as const
 
 const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(({ fence }) => fence)),
   numbers(reports.map(({ _tag }) => kinds.indexOf(_tag))),
   results(reports),
   texts(reports.map((report) => "failure" in report ? encodeFailure(report.failure) : undefined)),
-  numbers(reports.map((report) => report._tag === "Retry" ? Math.ceil(report.delayMillis) : 0)),
+  numbers(reports.map(delayOf)),
 ]
+
+/** Until it is tried again, or has timed out; never is `-1`. */
+const delayOf = (report: Report): number =>
+  report._tag === "Retry"
+    ? Math.ceil(report.delayMillis)
+    : report._tag === "Await"
+    ? Math.ceil(report.timeoutMillis ?? -1)
+    : 0
 
 /** Statements exist for few numbers of lanes, and lane 0 is always empty. */
 const padded = (lanes: ReadonlyArray<number>): ReadonlyArray<number> => [
@@ -425,9 +491,10 @@ const selectRound = `
 
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
- * Failed, + TimeOut → TimedOut, + Release → Ready; in all other cases → Cancelled.
+ * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting; in all
+ * other cases → Cancelled. One suspending + Retry, + Release → Suspended.
  */
-const settleAny = `
+const settleText = (more: string): string => `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
     DELETE FROM lease
@@ -437,7 +504,8 @@ const settleAny = `
   y AS MATERIALIZED (
     SELECT x.*, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
-      CASE WHEN is_cancelling AND said <> 0 THEN 5 ELSE said END AS kind
+      CASE WHEN is_cancelling AND said <> 0 THEN 5
+        WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
       CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
   o AS (
@@ -445,8 +513,17 @@ const settleAny = `
       is_reported, result, failure)
     SELECT run_id, ms, claimed_at, $1, fence,
       CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
-      attempt, crashes, true, result, failure
+      attempt, crashes, true, CASE said WHEN 0 THEN result END, failure
     FROM y WHERE kind IN (0, 2, 3, 5)),
+  p AS (
+    INSERT INTO parked (run_id, since, awaits_until, claimed_at, lane, incarnation, fence, level,
+      attempt, crashes, kind, is_careful, gate)
+    SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
+      CASE kind WHEN 7 THEN claimed_at END, lane, $1, fence, level,
+      attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
+      CASE WHEN kind = 7 OR gate IS NULL THEN gate
+        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places = 1) END
+    FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
     SELECT ms + delay, run_id, lane, fence, level, attempt, crashes, is_careful, gate
@@ -458,13 +535,54 @@ const settleAny = `
     FROM y WHERE kind = 4),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
-    SELECT run_id, ms, claimed_at, fence, attempt,
-      CASE kind WHEN 1 THEN 'Retried' ELSE 'Released' END, failure
-    FROM y WHERE kind IN (1, 4))
+    SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
+      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
+      failure
+    FROM y WHERE kind IN (1, 4, 6, 7))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
-    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4)
-      THEN (SELECT gate FROM run WHERE id = run_id) END AS gate
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
+      THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
+
+const settleAny = settleText("")
+
+/** What was put down has begun, so it is never too late to go on. */
+const settleAndKeep = settleText(`
+  k AS (
+    INSERT INTO checkpoint (run_id, value)
+    SELECT run_id, result FROM y WHERE kind = 6 AND said = 6 AND result IS NOT NULL
+    ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`)
+
+interface MoreRow extends Row {
+  readonly run: RunId
+  readonly checkpoint: string | null
+  readonly parent: RunId | null
+  readonly nth: number
+  readonly count: number
+  readonly is_late: boolean
+  readonly gate: GateKey | null
+}
+
+/** Running + Expire → Expired, Cancelled if it was to stop; and what else there is about the rest. */
+const selectMore = `
+  WITH x AS (
+    DELETE FROM lease WHERE run_id = ANY (ARRAY(
+      SELECT run_id FROM deadline WHERE run_id = ANY ($1::bigint[]) AND expires_at <= clock()))
+      AND incarnation = $2 AND NOT is_start_marked AND attempt = 1
+    RETURNING *),
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM x))),
+  o AS (
+    INSERT INTO outcome (run_id, finished_at, fence, state, attempt, crashes, is_reported, failure)
+    SELECT run_id, clock(), fence, CASE WHEN is_cancelling THEN 3 ELSE 6 END, 0, crashes, false,
+      CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
+  SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
+    x.run_id IS NOT NULL AS is_late,
+    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate
+  FROM unnest($1::bigint[]) AS u(run_id)
+  LEFT JOIN checkpoint c ON c.run_id = u.run_id
+  LEFT JOIN child k ON k.run_id = u.run_id
+  LEFT JOIN x ON x.run_id = u.run_id`
 
 /** Late reports beyond are not noted, lest a mad holder fill the disk. */
 const journalMax = 1000
@@ -479,7 +597,8 @@ const judgeSettled = `
         AND o.incarnation = $4
     ) OR EXISTS (
       SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
-        AND j.kind IN ('Retried', 'Released') AND j.detail IS NULL)),
+        AND j.kind IN ('Retried', 'Released', 'Yielded', 'Awaited', 'Revived')
+        AND j.detail IS NULL)),
   noted AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
     SELECT u.run_id, clock(), u.fence, 0, 'LateReport', u.said FROM u

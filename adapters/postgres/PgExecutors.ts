@@ -13,6 +13,9 @@ const goneMillis = 3_600_000
 
 const isHere = "standing < 2 AND beat_at + ttl > clock()"
 
+/** As the index of those has it. */
+const isToStop = "(is_cancelling OR is_suspending)"
+
 export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorage => {
   const stand = (incarnation: Incarnation, operation: string, standing: number) =>
     Effect.asVoid(
@@ -58,6 +61,7 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
         digest: number
         runs: ReadonlyArray<RunId>
         fences: ReadonlyArray<Fence>
+        suspending: ReadonlyArray<boolean>
       }>(
         "beats",
         "beat",
@@ -70,16 +74,22 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
            (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
              FROM lease WHERE incarnation = $1) AS digest,
            ARRAY(SELECT run_id::float8 FROM lease
-             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS runs,
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
            ARRAY(SELECT fence FROM lease
-             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS fences
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
+           ARRAY(SELECT is_suspending FROM lease
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
          FROM beaten WHERE standing < 2`,
         [incarnation],
       )
       if (row === undefined) return { _tag: "Lost" }
       return {
         _tag: "Alive",
-        revoked: row.runs.map((run, index) => ({ run, fence: row.fences[index]! })),
+        revoked: row.runs.map((run, index) => ({
+          run,
+          fence: row.fences[index]!,
+          ...(row.suspending[index] === true && { isSuspending: true as const }),
+        })),
         isAgreed: row.count === known.count && row.digest === known.digest,
       }
     }),

@@ -107,13 +107,18 @@ const beat = (
      FROM lease WHERE incarnation = ?`,
     incarnation,
   )!
-  const revoked = db.all<{ run: RunId; fence: Fence }>(
-    "SELECT run, fence FROM lease WHERE incarnation = ? AND is_cancelling = 1 ORDER BY run",
+  const revoked = db.all<{ run: RunId; fence: Fence; is_suspending: number }>(
+    `SELECT run, fence, is_suspending FROM lease
+     WHERE incarnation = ? AND (is_cancelling = 1 OR is_suspending = 1) ORDER BY run`,
     incarnation,
   )
   return {
     _tag: "Alive",
-    revoked: revoked.map(({ fence, run }): Revocation => ({ run, fence })),
+    revoked: revoked.map(({ fence, is_suspending, run }): Revocation => ({
+      run,
+      fence,
+      ...(is_suspending === 1 && { isSuspending: true }),
+    })),
     isAgreed: kept.count === known.count && kept.digest === known.digest,
   }
 }

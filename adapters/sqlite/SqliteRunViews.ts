@@ -62,6 +62,10 @@ const viewOf = (row: RunRow): RunView => ({
   ...(row.gate !== null && { gate: row.gate as Blocking.GateKey }),
   ...(row.trigger_name !== null && { trigger: row.trigger_name as RunView["trigger"] & string }),
   ...(row.slot !== null && { slot: DateTime.makeUnsafe(row.slot) }),
+  ...(row.is_suspending === 1 && { isSuspending: true }),
+  ...(row.parent !== null && {
+    shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
+  }),
   ...(row.incarnation !== null && row.executor_name !== null && {
     executor: {
       incarnation: row.incarnation as Incarnation,
@@ -86,6 +90,7 @@ const kindsOf = (db: Database, namespace: Namespace, task?: TaskName): ReadonlyA
 const idsOf = (db: Database, query: RunQuery): ReadonlyArray<RunId> => {
   const before = query.before ?? Number.MAX_SAFE_INTEGER
   const limit = Math.max(0, Math.min(query.limit, listed))
+  if (query.parent !== undefined) return childrenOf(db, query, query.parent, before, limit)
   const found: Array<RunId> = []
   for (const kind of kindsOf(db, query.namespace, query.task)) {
     const some = query.states === undefined
@@ -95,6 +100,24 @@ const idsOf = (db: Database, query: RunQuery): ReadonlyArray<RunId> => {
   }
   return found.sort((a, b) => b - a).slice(0, limit)
 }
+
+/** They are few, so the other conditions are looked at one by one. */
+const childrenOf = (
+  db: Database,
+  { namespace, states, task }: RunQuery,
+  parent: RunId,
+  before: number,
+  limit: number,
+): ReadonlyArray<RunId> =>
+  db.all<{ run: RunId }>(
+    "SELECT run FROM child WHERE parent = ? AND run < ? ORDER BY run DESC",
+    parent,
+    before,
+  ).filter(({ run }) => {
+    const row = rowOf(db, run)!
+    return row.namespace === namespace && (task === undefined || row.task === task) &&
+      (states === undefined || states.includes(row.state))
+  }).slice(0, limit).map(({ run }) => run)
 
 const latest = (db: Database, kind: number, before: number, limit: number) =>
   db.all<{ run: RunId }>(
@@ -140,6 +163,15 @@ const latestIn = (
         before,
         limit,
       )
+    case "Awaiting":
+    case "Suspended":
+      return db.all(
+        "SELECT run FROM parked WHERE kind = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?",
+        kind,
+        state,
+        before,
+        limit,
+      )
     case "Ready":
       // Few are sorted; of many the latest are found on the way back through all runs.
       return runs < 10_000
@@ -155,6 +187,7 @@ const latestIn = (
              AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.run = run.id)
              AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.run = run.id)
              AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)
+             AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.run = run.id)
            ORDER BY id DESC LIMIT ?`,
           kind,
           before,
@@ -212,7 +245,9 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null || state === "Suspended"
+      ? []
+      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,
@@ -240,10 +275,29 @@ const reasonOf = (db: Database, row: RunRow, now: number): Reason => {
         incarnation: row.incarnation as Incarnation,
         name: row.executor_name as ExecutorName,
         isCancelling: row.is_cancelling === 1,
+        ...(row.is_suspending === 1 && { isSuspending: true }),
       }
+    case "Awaiting":
+      if (row.is_parent === 1) return childrenReason(db, row)
+      return {
+        _tag: "Awaits",
+        ...(row.awaits_until !== null && { until: DateTime.makeUnsafe(row.awaits_until) }),
+      }
+    case "Suspended":
+      return { _tag: "Suspended", since: DateTime.makeUnsafe(row.since!) }
     default:
       return { _tag: "Ended", state: row.state, ...failureOf(row) }
   }
+}
+
+const childrenReason = (db: Database, { id }: RunRow): Reason => {
+  const left = db.all<{ run: RunId }>(
+    `SELECT run FROM child WHERE parent = ?
+       AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = child.run) ORDER BY nth`,
+    id,
+  )
+  const children = left.slice(0, 10).map(({ run }) => run)
+  return { _tag: "AwaitsChildren", left: left.length, children }
 }
 
 const blockedReason = (db: Database, row: RunRow): Reason => {

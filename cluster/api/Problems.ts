@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 
 const words = {
@@ -57,6 +58,13 @@ export class RunUnknown extends HttpApiError.Problem<RunUnknown>()(
   "RunUnknown",
   about("run-unknown", 404, "There is no such run"),
   { ...words, code: Schema.tag("run-unknown"), field: Schema.String, reason: Schema.String },
+) {}
+
+/** The run does not take this order in the state it is in. */
+export class OrderRefused extends HttpApiError.Problem<OrderRefused>()(
+  "OrderRefused",
+  about("order-refused", 409, "The run does not take this order"),
+  { ...words, code: Schema.tag("order-refused"), state: StateName },
 ) {}
 
 export class TaskUnknown extends HttpApiError.Problem<TaskUnknown>()(

@@ -239,6 +239,96 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(most, 2)
       }))
 
+    test("puts a run down when it is suspended, and resumes it from its checkpoint", () =>
+      Effect.gen(function* () {
+        const starts = yield* Ref.make<ReadonlyArray<string | undefined>>([])
+        const task = Task.make("steps", { success: Schema.String })
+        yield* serving(task.toLayer(() =>
+          Effect.gen(function* () {
+            const { checkpoint, keep } = yield* CurrentRun
+            if (checkpoint === undefined) yield* Effect.orDie(keep('"half"'))
+            yield* Ref.update(starts, (all) => [...all, checkpoint])
+            return checkpoint ?? (yield* Effect.never)
+          })
+        ))
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* until(Ref.get(starts), (all) => all.length === 1)
+        assert.strictEqual(yield* scheduler.suspend(run), "requested")
+        yield* until(state(run), (view) => view.state === "Suspended")
+        assert.deepInclude(yield* scheduler.why(run), { _tag: "Suspended" })
+        assert.strictEqual(yield* scheduler.resume(run), "confirmed")
+        assert.strictEqual(yield* task.result(run), '"half"')
+        assert.deepStrictEqual(yield* Ref.get(starts), [undefined, '"half"'])
+        const refused = yield* Effect.flip(scheduler.suspend(run))
+        assert.deepInclude(refused, { _tag: "OrderRefused", state: "Succeeded" })
+      }))
+
+    test("leaves a run that was handed over to the first notice", () =>
+      Effect.gen(function* () {
+        const task = Task.make("payment", { success: Schema.Int })
+        yield* serving(task.toLayer(() => CurrentRun.use(({ handOver }) => handOver("1 hour"))))
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* until(state(run), (view) => view.state === "Awaiting")
+        assert.deepInclude(yield* scheduler.why(run), { _tag: "Awaits" })
+        const notices = [42, 43].map((n) =>
+          scheduler.notify(run, { _tag: "Succeeded", result: `${n}` })
+        )
+        const answers = yield* Effect.all(notices, { concurrency: 2 })
+        assert.deepStrictEqual(answers.toSorted(), ["applied", "duplicate"])
+        assert.strictEqual(yield* task.result(run), 42 + answers.indexOf("applied"))
+        const silent = Task.make("silent")
+        yield* serving(
+          silent.toLayer(() => CurrentRun.use(({ handOver }) => handOver("50 millis"))),
+        )
+        const ended = yield* scheduler.ended(yield* silent.submit({}))
+        assert.strictEqual(ended.state, "TimedOut")
+      }))
+
+    test("ends a parent when its shards have ended, and tries a failed one again", () =>
+      Effect.gen(function* () {
+        const isFull = yield* Ref.make(true)
+        const seen: Array<number> = []
+        const slice = Task.make("slice", { payload: { table: Schema.String } })
+        yield* serving(slice.toLayer(() =>
+          Effect.gen(function* () {
+            const { shard } = yield* CurrentRun
+            seen.push(shard!.index)
+            assert.strictEqual(shard!.count, 4)
+            if (shard!.index === 3 && (yield* Ref.get(isFull))) return yield* Effect.die("full")
+          })
+        ))
+        const scheduler = yield* Scheduler
+        const submission = {
+          task: slice.name,
+          payload: '{"table":"t"}',
+          policy: slice.policy,
+        }
+        const { run } = yield* scheduler.submitSharded(submission, { count: 4, atOnce: 1 })
+        assert.strictEqual((yield* scheduler.ended(run)).state, "Failed")
+        assert.deepStrictEqual(seen, [0, 1, 2, 3])
+        yield* Ref.set(isFull, false)
+        assert.strictEqual(yield* scheduler.revive(run), "confirmed")
+        assert.strictEqual((yield* scheduler.ended(run)).state, "Succeeded")
+        assert.deepStrictEqual(seen, [0, 1, 2, 3, 3])
+        for (const sharding of [{ count: 0 }, { count: 1001 }, { count: 2, atOnce: 0 }]) {
+          const refused = yield* Effect.flip(scheduler.submitSharded(submission, sharding))
+          assert.strictEqual(refused._tag, "Refused")
+        }
+      }))
+
+    test("lets a run expire that nobody began by its deadline", () =>
+      Effect.gen(function* () {
+        const late = Task.make("late")
+        const scheduler = yield* Scheduler
+        const run = yield* late.submit({}, { deadline: "50 millis" })
+        const ended = yield* scheduler.ended(run)
+        assert.deepInclude(ended, { state: "Expired", attempt: 0 })
+        const refused = yield* Effect.flip(late.submit({}, { deadline: 0 }))
+        assert.deepInclude(refused, { _tag: "Refused", field: "deadline" })
+      }))
+
     test("fires a trigger at each of its slots, once", () =>
       Effect.gen(function* () {
         const slots: Array<number> = []

@@ -202,7 +202,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       }
       confirmedAt = sentAt
       pool.keepFresh(sentAt + ttlMillis * 2 / 3)
-      for (const { fence, run } of answer.value.revoked) pool.revoke(run, fence)
+      answer.value.revoked.forEach(pool.revoke)
       if (!answer.value.isAgreed) yield* reconcile(self)
     }
   })
@@ -221,7 +221,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const watchLoop = (self: Incarnation) =>
     Effect.gen(function* () {
-      for (const { fence, run } of yield* transport.revocations(self)) pool.revoke(run, fence)
+      const revoked = yield* transport.revocations(self)
+      revoked.forEach(pool.revoke)
       // The same order comes again until the run's report has arrived.
       yield* Effect.sleep(50)
     }).pipe(Effect.catchTag("TransportUnavailable", () => pause), Effect.forever)
