@@ -152,7 +152,7 @@ const makeClient = Effect.gen(function* () {
       namespace,
       task,
       payload,
-      lane: Lane.ofTask(namespace, task),
+      lane: Lane.ofTask(namespace, task, policy.selector),
       level: options.level ?? policy.level,
       delayMillis: Math.max(0, Math.ceil(delay)),
       gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
