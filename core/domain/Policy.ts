@@ -87,7 +87,7 @@ const notYet: ReadonlyArray<{
   {
     field: "deadlineMillis",
     isAsked: ({ deadlineMillis }) => deadlineMillis !== undefined,
-    remedy: "Leave it out; the handler can see when its run was due",
+    remedy: "Leave it out; timeoutMillis bounds how long an attempt takes",
   },
   {
     field: "resources",
