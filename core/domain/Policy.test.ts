@@ -25,7 +25,6 @@ const values: Record<string, unknown> = {
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
   breaker: "sms-gateway",
   isolation: "thread",
-  retentionDays: 30,
   alerts: [{ on: "long-running", afterMillis: 60_000, channel: "ops" }],
 }
 

@@ -45,8 +45,6 @@ export const Policy = Schema.Struct({
   breaker: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(127))),
   /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
   isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
-  /** How long finished runs are kept. */
-  retentionDays: Schema.optionalKey(Schema.Literals([7, 30, 365])),
   alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
 })
 export type Policy = typeof Policy.Type
@@ -113,11 +111,6 @@ const notYet: ReadonlyArray<{
     field: "isolation",
     isAsked: ({ isolation }) => isolation !== undefined && isolation !== "fiber",
     remedy: 'Use "fiber", or start an executor of its own for the task',
-  },
-  {
-    field: "retentionDays",
-    isAsked: ({ retentionDays }) => retentionDays !== undefined,
-    remedy: "Leave it out",
   },
   {
     field: "alerts",
