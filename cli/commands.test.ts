@@ -95,8 +95,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
     const wrong = await place.run(["executor", "--samples"], { ...env, BELFRY_TOKEN: "another" })
     assert.strictEqual(wrong.code, 4, wrong.err)
+    const bad = await place.run(["executor", "--samples", "--resource", "gpu=many"], env)
+    assert.strictEqual(bad.code, 2, bad.err)
+    assert.match(bad.err, /executor\.resources\.gpu: NaN is not/)
     const executor = place.start(
-      ["executor", "--samples", "--name", "one", "--label", "zone=eu", "--concurrency", "3"],
+      [
+        ...["executor", "--samples", "--name", "one", "--concurrency", "3"],
+        ...["--label", "zone=eu", "--label", "disk=ssd"],
+        ...["--resource", "gpu=2", "--resource", "memory=0.5"],
+      ],
       env,
     )
     await executor.says(/belfry executor one/)
@@ -112,6 +119,13 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const [one] = JSON.parse(list.out).items
     assert.strictEqual(one.standing, "left")
     assert.strictEqual(one.capacity, 3)
-    assert.deepStrictEqual(one.labels, { zone: "eu" })
+    assert.deepStrictEqual(one.labels, { zone: "eu", disk: "ssd" })
+    assert.deepStrictEqual(one.resources, { gpu: 2, memory: 0.5 })
+    const status = JSON.parse((await place.run(["status", "--json"], env)).out)
+    assert.deepStrictEqual(
+      status.schedulers.map(({ isSelf }: { readonly isSelf: boolean }) => isSelf),
+      [true],
+    )
+    assert.include(status.schedulers[0].name, new URL(url).port)
   })
 })

@@ -619,6 +619,32 @@ describe("a server's life", () => {
       assert.strictEqual(foreign._tag, "Refused")
     }))
 
+  it.live("its status lists every server over the same storage, as long as it is there", () =>
+    Effect.gen(function* () {
+      const names = Effect.gen(function* () {
+        const { port } = yield* Server
+        const { schedulers } = yield* Effect.flatMap(
+          api,
+          ({ system }) => system.status({ query: {} }),
+        )
+        const [self, ...more] = schedulers.filter(({ isSelf }) => isSelf)
+        assert.deepStrictEqual(more, [])
+        assert.match(self!.name, new RegExp(`:${port}$`))
+        return schedulers.map(({ name }) => name)
+      })
+      const scope = yield* Scope.make()
+      const second = yield* Layer.build(Layer.fresh(Server.layer({ port: 0, token }))).pipe(
+        Scope.provide(scope),
+      )
+      const both = yield* names
+      assert.strictEqual(both.length, 2)
+      assert.deepStrictEqual(yield* Effect.provide(names, second), both)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* names).length, 1)
+    }).pipe(
+      Effect.provide(Layer.provideMerge(Server.layer({ port: 0, token }), Layer.fresh(Platform))),
+    ))
+
   it.live("at its end it is unready first, lets connections go, and lets requests finish", () =>
     Effect.gen(function* () {
       const asked = yield* Deferred.make<void>()

@@ -105,6 +105,7 @@ export const make = (
             standing: standingOf(member, now())!,
             capacity: member.joining.capacity,
             labels: member.joining.labels,
+            resources: member.joining.resources ?? {},
             tasks: member.tasks,
             held: member.held.size,
             joinedAt: DateTime.makeUnsafe(member.joinedAt),

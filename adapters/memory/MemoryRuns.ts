@@ -14,6 +14,7 @@ import {
   type RunView,
   tooLate,
   unnotified,
+  unserved,
 } from "../../core/domain/RunView.ts"
 import type {
   Admission,
@@ -526,11 +527,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
       }
       case "Ready": {
-        const isServed = [...state.members.values()].some((member) =>
+        const serving = [...state.members.values()].filter((member) =>
           standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
           member.tasks.includes(task)
         )
-        if (!isServed) return { _tag: "NoExecutor", task }
+        const none = unserved(task, lane, serving.map(({ joining: { labels } }) => labels))
+        if (none !== undefined) return none
         const order = Lane.order(now())
         const place = (each: Entry) => ({ level: each.spec.level, rank: each.rank, run: each.id })
         const ahead = [...state.ready.get(lane)!]

@@ -28,15 +28,16 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
     )
 
   return {
-    join: Effect.fnUntraced(function* ({ capacity, labels, name, namespace, ttlMillis }) {
+    join: Effect.fnUntraced(function* (joining) {
+      const { capacity, labels, name, namespace, resources = {}, ttlMillis } = joining
       const of = yield* names.namespace(namespace)
       const [row] = yield* pg.query<{ incarnation: Incarnation }>(
         "beats",
         "join",
-        `INSERT INTO executor (namespace, name, capacity, labels, ttl, joined_at, beat_at)
-         SELECT $1, $2, $3, $4, $5, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
+        `INSERT INTO executor (namespace, name, capacity, labels, ttl, resources, joined_at, beat_at)
+         SELECT $1, $2, $3, $4, $5, $6, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
          RETURNING incarnation`,
-        [of, name, capacity, JSON.stringify(labels), ttlMillis],
+        [of, name, capacity, JSON.stringify(labels), ttlMillis, JSON.stringify(resources)],
       )
       return row!.incarnation
     }),
@@ -103,7 +104,7 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
         pg.query<ExecutorRow>(
           "reads",
           "executors",
-          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.tasks,
+          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.resources, e.tasks,
              CASE WHEN ${isHere} OR standing > 1 THEN standing ELSE 3 END AS standing,
              (SELECT count(*)::int FROM lease l WHERE l.incarnation = e.incarnation) AS held,
              e.joined_at::float8 AS joined_at, e.beat_at::float8 AS beat_at

@@ -4,9 +4,10 @@ import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Labels } from "../../core/domain/Labels.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
-import { type Reason, tooLate, unnotified } from "../../core/domain/RunView.ts"
+import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type {
   Admission,
@@ -441,15 +442,15 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const whyReady = Effect.fnUntraced(function* (run: RunRow) {
-    const [row] = yield* pg.query<{ is_served: boolean; ahead: number }>(
+    const [row] = yield* pg.query<{ serving: ReadonlyArray<string>; ahead: number }>(
       "reads",
       "why",
       selectAhead,
       [`${run.id}`, run.namespace, run.task],
     )
-    const reason: Reason = row!.is_served
-      ? { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
-      : { _tag: "NoExecutor", task: run.task }
+    const serving = row!.serving.map((labels) => JSON.parse(labels) as Labels)
+    const reason: Reason = unserved(run.task, run.lane, serving) ??
+      { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
     return reason
   })
 
@@ -684,10 +685,10 @@ const selectAhead = `
       SELECT * FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
       LIMIT 1) q ON true
     WHERE r.id = $1::bigint)
-  SELECT EXISTS (
-      SELECT FROM executor e JOIN namespace n ON n.id = e.namespace
+  SELECT ARRAY(
+      SELECT DISTINCT e.labels FROM executor e JOIN namespace n ON n.id = e.namespace
       WHERE n.name = $2 AND e.standing = 0 AND e.beat_at + e.ttl > ms AND $3 = ANY (e.tasks)
-    ) AS is_served,
+    ) AS serving,
     (SELECT count(*)::int FROM (
       SELECT FROM it JOIN ready o ON o.lane = it.lane
       WHERE (o.rank > ms, CASE WHEN o.rank > ms THEN o.level ELSE 0 END, o.rank, o.run_id)

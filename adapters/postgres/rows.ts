@@ -228,6 +228,7 @@ export interface ExecutorRow {
   readonly standing: number
   readonly capacity: number
   readonly labels: string
+  readonly resources: string
   readonly tasks: ReadonlyArray<TaskName>
   readonly held: number
   readonly joined_at: number
@@ -241,6 +242,7 @@ export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorVi
   standing: standingOf(row.standing),
   capacity: row.capacity,
   labels: JSON.parse(row.labels) as Readonly<Record<string, string>>,
+  resources: JSON.parse(row.resources) as Readonly<Record<string, number>>,
   tasks: row.tasks,
   held: row.held,
   joinedAt: at(row.joined_at),

@@ -6,7 +6,13 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import {
+  type Failure,
+  type Reason,
+  type RunHappening,
+  type RunView,
+  unserved,
+} from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Database } from "./Database.ts"
@@ -315,16 +321,17 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
 
 const readyReason = (db: Database, row: RunRow, now: number): Reason => {
   const task = row.task as TaskName
-  const served = db.get(
-    `SELECT 1 FROM executor, json_each(executor.tasks) AS served
+  const lane = row.lane_name as Lane.Lane
+  const serving = db.all<{ labels: string }>(
+    `SELECT DISTINCT executor.labels FROM executor, json_each(executor.tasks) AS served
      WHERE executor.namespace = ? AND executor.ends_at > ? AND executor.standing = 'live'
-       AND served.value = ? LIMIT 1`,
+       AND served.value = ?`,
     row.namespace,
     now,
     task,
   )
-  if (served === undefined) return { _tag: "NoExecutor", task }
-  return { _tag: "Waiting", lane: row.lane_name as Lane.Lane, ahead: aheadOf(db, row, now) }
+  return unserved(task, lane, serving.map(({ labels }) => JSON.parse(labels))) ??
+    { _tag: "Waiting", lane, ahead: aheadOf(db, row, now) }
 }
 
 /** Past this many it does not matter how many more there are. */

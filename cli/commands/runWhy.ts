@@ -33,6 +33,9 @@ const sentence = Reason.match({
   GateOpen: ({ gate }) => `The gate "${gate}" has a place for it; it will pass in a moment.`,
   NoExecutor: ({ task }) =>
     `No live executor serves "${task}". Start one: belfry executor your-tasks.ts`,
+  NoneMatches: ({ selector, task }) =>
+    `Executors serve "${task}", and none has the labels ${selector}. Start one that has: ` +
+    "belfry executor your-tasks.ts --label key=value",
   Waiting: ({ ahead, lane }) =>
     `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
   Held: ({ incarnation, isCancelling, isSuspending, name }) =>

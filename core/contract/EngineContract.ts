@@ -365,6 +365,78 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepStrictEqual(why, { _tag: "NoExecutor", task: alone.name })
       }))
 
+    test("keeps a run for an executor with the labels that its task asks for", () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const render = Task.make("render", {
+          payload: { n: Schema.Int },
+          policy: { selector: "gpu, region in (eu, us)" },
+        })
+        const executor = (name: string, labels: Record<string, string>) =>
+          serving(render.toLayer(() => Effect.sync(() => seen.push(name))), { name, labels })
+        yield* executor("plain", {})
+        yield* executor("elsewhere", { gpu: "a100", region: "ap" })
+        const first = yield* render.submit({ n: 1 })
+        const scheduler = yield* Scheduler
+        const why = yield* until(scheduler.why(first), ({ _tag }) => _tag === "NoneMatches")
+        assert.include(JSON.stringify(why), "gpu,region in (eu,us)")
+        const namespace = yield* CurrentNamespace
+        const triggers = yield* Triggers
+        const soon = Trigger.at(new Date(Date.now() + 300))
+        yield* Layer.build(render.schedule("soon", soon, { n: 2 }))
+        yield* until(
+          triggers.records(namespace, "soon", 1),
+          ([record]) => record?.outcome === "fired",
+        )
+        assert.deepStrictEqual(seen, [])
+        yield* executor("right", { gpu: "a100", region: "eu" })
+        yield* render.result(first)
+        yield* until(Effect.sync(() => seen.length), (count) => count === 2)
+        yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, n) => n),
+          (n) => render.execute({ n }),
+          { concurrency: 20 },
+        )
+        assert.deepStrictEqual(new Set(seen), new Set(["right"]))
+      }))
+
+    test("carries runs out that were submitted before their task had a selector", () =>
+      Effect.gen(function* () {
+        const before = Task.make("narrowed", { success: Schema.String })
+        const run = yield* before.submit({})
+        const after = Task.make("narrowed", {
+          success: Schema.String,
+          policy: { selector: "gpu" },
+        })
+        yield* serving(after.toLayer(() => Effect.succeed("done")), { labels: { gpu: "a100" } })
+        assert.strictEqual(yield* after.result(run), "done")
+      }))
+
+    test("tries again what the policy covers, and nothing else", () =>
+      Effect.gen(function* () {
+        const attempts = { Flaky: 0, Broken: 0 }
+        const picky = Task.make("picky", {
+          payload: { tag: Schema.Literals(["Flaky", "Broken"]) },
+          policy: {
+            retry: Retry.exponential({
+              attempts: 3,
+              delayMillis: 1,
+              errors: Retry.only("Flaky"),
+            }),
+          },
+        })
+        yield* serving(picky.toLayer(({ tag }) =>
+          Effect.suspend(() => {
+            attempts[tag]++
+            return Effect.die({ _tag: tag })
+          })
+        ))
+        for (const tag of ["Flaky", "Broken"] as const) {
+          yield* Effect.flip(picky.execute({ tag }))
+        }
+        assert.deepStrictEqual(attempts, { Flaky: 3, Broken: 1 })
+      }))
+
     test("gives running work back when it shuts down, and another executor goes on", () =>
       Effect.gen(function* () {
         const started = yield* Deferred.make<void>()

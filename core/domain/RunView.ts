@@ -3,11 +3,13 @@ import { Schema } from "effect"
 import { GateKey } from "./Blocking.ts"
 import { ExecutorName, Incarnation } from "./Executor.ts"
 import { Shard } from "./FanIn.ts"
-import { Lane, Level } from "./Lane.ts"
+import type { Labels } from "./Labels.ts"
+import { Lane, Level, selectorOf } from "./Lane.ts"
 import { Fence } from "./Lease.ts"
 import { Namespace } from "./Namespace.ts"
 import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
+import { matches, Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
 import { TriggerName } from "./Trigger.ts"
 
@@ -88,6 +90,8 @@ export const Reason = Schema.TaggedUnion({
   GateOpen: { gate: GateKey },
   /** No live executor serves its task. */
   NoExecutor: { task: TaskName },
+  /** Live executors serve its task, and none has the labels that it asks for. */
+  NoneMatches: { task: TaskName, selector: Selector },
   /** Executors serve its task, and this many runs of its lane go first. */
   Waiting: { lane: Lane, ahead: Schema.Int },
   Held: {
@@ -106,3 +110,16 @@ export const Reason = Schema.TaggedUnion({
   Ended: { state: StateName, failure: Schema.optionalKey(Failure) },
 })
 export type Reason = typeof Reason.Type
+
+/** Why nobody will claim a ready run, if so; `serving` are the labels of those who serve its task. */
+export const unserved = (
+  task: TaskName,
+  lane: Lane,
+  serving: ReadonlyArray<Labels>,
+): Reason | undefined => {
+  if (serving.length === 0) return { _tag: "NoExecutor", task }
+  const selector = selectorOf(lane)
+  return selector === undefined || serving.some((labels) => matches(selector, labels))
+    ? undefined
+    : { _tag: "NoneMatches", task, selector }
+}

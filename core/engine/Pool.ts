@@ -196,7 +196,7 @@ export const make = Effect.fnUntraced(function* (options: {
   ) => {
     const { attempt, crashes, fence, run } = grant
     const { failure, isAnswer, isTimeOut } = unsuccessfulOf(exit)
-    const delayMillis = isAnswer
+    const delayMillis = isAnswer || !Retry.covers(handler.policy.retry, failure.tag)
       ? undefined
       : Retry.delayAfter(handler.policy.retry, attempt - crashes, random.nextDoubleUnsafe())
     report(

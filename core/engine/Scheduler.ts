@@ -211,7 +211,7 @@ const makeClient = Effect.gen(function* () {
       namespace,
       task,
       payload,
-      lane: Lane.ofTask(namespace, task),
+      lane: Lane.ofTask(namespace, task, policy.selector),
       level: options.level ?? policy.level,
       delayMillis: millis(options.delay) ?? 0,
       gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),

@@ -10,6 +10,8 @@
  *   held.
  * - **E5 agreement.** A beat names how many grants its holder knows of, and their digest; the answer
  *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
+ * - **E6 told.** What an incarnation said of itself when it joined is listed, whole: name, capacity,
+ *   labels, resources.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining } from "../domain/Executor.ts"

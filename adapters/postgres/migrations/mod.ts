@@ -2,14 +2,16 @@
 import { Migrator } from "effect/sql"
 import scheduler from "./0001_scheduler.ts"
 import states from "./0002_states.ts"
+import executorResources from "./0003_executor_resources.ts"
 
 export const loader = Migrator.fromRecord({
   "0001_scheduler": scheduler,
   "0002_states": states,
+  "0003_executor_resources": executorResources,
 })
 
 /** The number that a database must have reached for this code. */
-export const latest = 2
+export const latest = 3
 
 /** Where the migrations that ran are written down, in the schema of the scheduler. */
 export const table = "migration"

@@ -1,6 +1,7 @@
 /** The steps from one shape of the file to the next, forward only, never edited once landed. */
 import { ground } from "./0001_ground.ts"
 import { states } from "./0002_states.ts"
+import { executorResources } from "./0003_executor_resources.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
-export const steps: ReadonlyArray<string> = [ground, states]
+export const steps: ReadonlyArray<string> = [ground, states, executorResources]

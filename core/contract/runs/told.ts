@@ -1,18 +1,22 @@
 /** What is told of a run: its events, and why it is where it is. */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, Option } from "effect"
+import { ExecutorName } from "../../domain/Executor.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Reason } from "../../domain/RunView.ts"
+import { Selector } from "../../domain/Selector.ts"
 import { TaskName } from "../../domain/Task.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
   abort,
   admitAll,
   cancelled,
+  definitionOf,
   type Elapse,
   failure,
+  fresh,
   freshNamespace,
   gateOf,
   giveUp,
@@ -147,6 +151,34 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         yield* executors.leave(incarnation)
       }
       assert.deepEqual(yield* why(usual), { _tag: "NoExecutor", task: greet })
+    }))
+
+  it.effect("why NoneMatches: executors serve its task, and none has the labels it asks for", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const namespace = freshNamespace()
+      const selector = Selector.make("region=eu,!spot")
+      const lane = Lane.ofTask(namespace, greet, selector)
+      const joinedWith = Effect.fnUntraced(function* (labels: Record<string, string>) {
+        const incarnation = yield* executors.join({
+          namespace,
+          name: ExecutorName.make(fresh("executor")),
+          capacity: 1,
+          labels,
+          ttlMillis: 60_000,
+        })
+        yield* executors.serve(incarnation, [definitionOf(namespace)])
+        return incarnation
+      })
+      const run = yield* submitOne(specOf(namespace, { lane }))
+      assert.deepEqual(yield* why(run), { _tag: "NoExecutor", task: greet })
+      yield* joinedWith({ region: "eu", spot: "yes" })
+      yield* joinedWith({})
+      assert.deepEqual(yield* why(run), { _tag: "NoneMatches", task: greet, selector })
+      const match = yield* joinedWith({ region: "eu" })
+      assert.deepEqual(yield* why(run), { _tag: "Waiting", lane, ahead: 0 })
+      yield* executors.drain(match)
+      assert.deepEqual(yield* why(run), { _tag: "NoneMatches", task: greet, selector })
     }))
 
   it.effect("why Waiting: names the lane and how many go first", () =>
