@@ -26,6 +26,7 @@ import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
+import type { Lock } from "../core/services/Lock.ts"
 import type { Ownership } from "../core/services/Ownership.ts"
 import type { Storage } from "../core/services/Storage.ts"
 import type { Transport } from "../core/services/Transport.ts"
@@ -78,7 +79,7 @@ export class Server extends Context.Service<Server, {
   ): Layer.Layer<
     Server | Scheduler | Triggers,
     PortTaken | Refused,
-    Storage | Wakeups | Ownership | Transport
+    Storage | Wakeups | Lock | Ownership | Transport
   > =>
     Layer.unwrap(Effect.as(
       check(options),
