@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Fiber, Layer, Redacted, type Scope } from "effect"
-import { createServer } from "node:net"
+import { connect, createServer, type Socket } from "node:net"
 import * as LockContract from "../../core/contract/LockContract.ts"
 import * as LocksContract from "../../core/contract/LocksContract.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
@@ -181,6 +181,29 @@ function ownServers() {
       assert.isAtMost(back, 5000)
     }))
 
+  test("a connection that has fallen silent is replaced, and its waiters are woken as before", () =>
+    Effect.gen(function* () {
+      const { config, redis, server } = yield* World
+      const way = yield* wayTo(server!.url)
+      const behind = yield* Layer.build(Redis.layer({ ...config, url: way.url }))
+      const lock = Context.get(behind, Lock)
+      const { arm, wait } = yield* lock.watch(key)
+      yield* arm
+      way.fallSilent()
+      const lease = yield* granted
+      // Nobody has told it that the connection is gone: it has to ask.
+      assert.isTrue(yield* wait(Duration.seconds(15)), "as it was replaced")
+      yield* arm
+      const waiting = yield* Effect.forkChild(wait(Duration.seconds(5)))
+      yield* Effect.sleep("50 millis")
+      yield* Lock.use((lock) => lock.release(lease))
+      const woken = yield* millisOf(Fiber.join(waiting))
+      assert.isAtMost(woken, 200)
+      assert.isTrue(yield* Fiber.join(waiting))
+      yield* lock.acquire(key, "bob", ttl)
+      assert.strictEqual(yield* redis.ask("PING"), "PONG")
+    }))
+
   test("a server that has lost its data goes on with higher fences", () =>
     Effect.gen(function* () {
       const { redis } = yield* World
@@ -264,6 +287,40 @@ function ownServers() {
     30_000,
   )
 }
+
+/** A way to a server on which what is connected can fall silent, as when a cable is cut. */
+const wayTo = (url: Redacted.Redacted) =>
+  Effect.acquireRelease(
+    Effect.callback<{
+      readonly url: Redacted.Redacted
+      readonly fallSilent: () => void
+      readonly close: () => void
+    }>((resume) => {
+      const sockets = new Set<Socket>()
+      const desk = createServer((near) => {
+        const far = connect(Number(new URL(Redacted.value(url)).port), "127.0.0.1")
+        near.pipe(far).pipe(near)
+        for (const socket of [near, far]) {
+          sockets.add(socket)
+          socket.on("error", () => socket.destroy())
+        }
+      }).listen(0, "127.0.0.1", () => {
+        const address = desk.address()
+        const port = typeof address === "object" && address ? address.port : 0
+        resume(Effect.succeed({
+          url: Redacted.make(`redis://127.0.0.1:${port}`),
+          fallSilent: () => {
+            for (const socket of sockets) socket.unpipe().pause()
+          },
+          close: () => {
+            desk.close()
+            for (const socket of sockets) socket.destroy()
+          },
+        }))
+      })
+    }),
+    ({ close }) => Effect.sync(close),
+  )
 
 describe("redis, without a server", () => {
   it("believes a server that is alone, flushes before it answers, and evicts nothing", () => {

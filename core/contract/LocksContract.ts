@@ -70,6 +70,27 @@ export const suite = <E>(adapter: string, layer: Layer.Layer<Lock, E>): void => 
         assert.isAtMost(all.toSorted((a, b) => a - b).at(-2)!, 200)
       }))
 
+    it.effect("does not miss a release between its first look and its watch", () =>
+      Effect.gen(function* () {
+        const lock = yield* Lock
+        const key = LockKey.make(fresh("lock"))
+        const lease = yield* Effect.fromOption(
+          yield* lock.acquire(key, "ada", Duration.minutes(1)),
+        )
+        const racing = Lock.of({
+          ...lock,
+          watch: (key) => Effect.andThen(Effect.orDie(lock.release(lease)), lock.watch(key)),
+        })
+        const [millis] = yield* timed(
+          Locks.use((locks) => locks.withLock(key, () => Effect.void)).pipe(
+            Effect.provide(
+              Layer.fresh(Locks.layer).pipe(Layer.provide(Layer.succeed(Lock, racing))),
+            ),
+          ),
+        )
+        assert.isBelow(millis, 400)
+      }))
+
     it.effect("is told that the lock is held, at once or when its time is up", () =>
       Effect.gen(function* () {
         const locks = yield* Locks
