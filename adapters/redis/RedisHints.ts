@@ -31,7 +31,7 @@ export class RedisHints {
         arm: Effect.andThen(
           hinted.close,
           // Who could not subscribe still polls, and is woken as soon as it is subscribed.
-          Effect.ignore(Effect.timeout(Effect.tryPromise(() => this.ask([channel])), "1 second")),
+          Effect.ignore(Effect.timeout(Effect.tryPromise(() => this.ask(channel)), "1 second")),
         ),
         wait: (atMost) => Effect.map(Effect.timeoutOption(hinted.await, atMost), Option.isSome),
       }),
@@ -56,19 +56,16 @@ export class RedisHints {
     this.client?.unsubscribe(channel).catch(() => {})
   }
 
-  /** Ends when Redis has confirmed that it will tell of these channels. */
-  private ask(channels: ReadonlyArray<string>): Promise<unknown> {
+  /** Ends when Redis has confirmed that it will tell of the channel. */
+  private ask(channel: string): Promise<unknown> {
     const { client } = this
     if (client === undefined) return Promise.reject(new Error("there is no connection"))
-    const missing = channels.filter((channel) => !this.subscribed.has(channel))
-    if (missing.length > 0) {
-      const asked = client.subscribe(missing, this.heard)
-      for (const channel of missing) this.subscribed.set(channel, asked)
-    }
-    return Promise.all(channels.map((channel) => this.subscribed.get(channel)))
+    // What was refused once is not asked again on this connection.
+    const asked = this.subscribed.get(channel) ??
+      client.subscribe(channel, () => this.wake(channel))
+    this.subscribed.set(channel, asked)
+    return asked
   }
-
-  private readonly heard = (_: string, channel: string): void => this.wake(channel)
 
   private wake(channel: string): void {
     for (const latch of this.waiters.get(channel) ?? []) latch.openUnsafe()
@@ -79,16 +76,10 @@ export class RedisHints {
       Effect.sync(() => {
         this.client = client
         this.subscribed = new Map()
+        // Nobody knows what was missed meanwhile. Whoever looks again, and waits again, subscribes.
+        for (const channel of this.waiters.keys()) this.wake(channel)
       }),
-      () =>
-        // A server that allows no subscriptions is no reason to ask another time.
-        Effect.ignore(Effect.tryPromise(() => this.ask([...this.waiters.keys()]))).pipe(
-          // Nobody knows what was missed meanwhile.
-          Effect.andThen(Effect.sync(() => {
-            for (const channel of this.waiters.keys()) this.wake(channel)
-          })),
-          Effect.andThen(Effect.never),
-        ),
+      () => Effect.never,
       () =>
         Effect.sync(() => {
           this.client = undefined

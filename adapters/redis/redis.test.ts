@@ -217,6 +217,19 @@ function ownServers() {
       yield* lock.renew(after, ttl)
     }))
 
+  test("a server whose clock was set back goes on with higher fences", () =>
+    Effect.gen(function* () {
+      const { redis } = yield* World
+      const lock = yield* Lock
+      const first = yield* granted
+      const ahead = first.fence + 3_600_000_000
+      yield* redis.ask("SET", redis.named("fence"), `${ahead}`)
+      yield* lock.release(first)
+      const second = yield* granted
+      yield* lock.release(second)
+      assert.deepEqual([second.fence, (yield* granted).fence], [ahead + 1, ahead + 2])
+    }))
+
   test("installations with other prefixes do not see each other", () =>
     Effect.gen(function* () {
       const { config } = yield* World

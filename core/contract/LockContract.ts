@@ -5,14 +5,16 @@
  *
  * Tried on the memory adapter, and caught:
  *
- * | law | mistake                                    |
- * | --- | ------------------------------------------ |
- * | L1  | its own holder gets it again               |
- * | L2  | fence starts anew after a release          |
- * | L3  | never expires; an expired lease is renewed |
- * | L4  | renewing does nothing                      |
- * | L5  | released whatever the fence                |
- * | L6  | a watch never returns                      |
+ * | law | mistake                                                                        |
+ * | --- | ------------------------------------------------------------------------------ |
+ * | L1  | its own holder gets it again                                                   |
+ * | L2  | fence starts anew after a release                                              |
+ * | L3  | never expires; an expired lease is renewed                                     |
+ * | L4  | renewing does nothing                                                          |
+ * | L5  | released whatever the fence                                                    |
+ * | L6  | a release wakes nobody; one before the wait is forgotten; time up is a release |
+ * | L7  | claims to be durable                                                           |
+ * | L8  | what has expired is listed; the prefix is ignored; the limit is ignored        |
  */
 import { assert } from "@effect/vitest"
 import {

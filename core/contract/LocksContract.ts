@@ -2,10 +2,16 @@
  * What `Locks` promises, over any `Lock`: as tests that an adapter joins with its own layer. They
  * wait in real time.
  *
- * Tried, and caught:
+ * Tried over the memory adapter, and caught:
  *
- * | promise     | mistake                                             |
- * | ----------- | --------------------------------------------------- |
+ * | test                          | mistake                                           |
+ * | ----------------------------- | ------------------------------------------------- |
+ * | is woken by the release       | it polls, and watches nothing                     |
+ * | does not miss a release       | no look after the watch was armed                 |
+ * | is told that the lock is held | it waits for ever                                 |
+ * | keeps the lock                | it never renews                                   |
+ * | runs work under a lock        | not released at the end                           |
+ * | refuses                       | renewals as far apart as the ttl; advisory fences |
  */
 import { assert } from "@effect/vitest"
 import { Clock, Duration, Effect, Fiber, Layer } from "effect"
