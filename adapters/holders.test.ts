@@ -30,7 +30,11 @@ const holder = (address: string) =>
       const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
       return {
         line: Effect.promise(async () => String((await lines.next()).value)),
-        signal: (name: NodeJS.Signals) => Effect.sync(() => void child.kill(name)),
+        // Under Deno the end of a child that `child.kill` has stopped is never told.
+        signal: (name: NodeJS.Signals) =>
+          Effect.sync(() => {
+            if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, name)
+          }),
         ended: once(child, "exit"),
       }
     }),
