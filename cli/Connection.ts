@@ -103,6 +103,7 @@ const kinds: Record<string, Problem["kind"]> = {
   RunUnknown: "notFound",
   TaskUnknown: "notFound",
   TriggerUnknown: "notFound",
+  LockFree: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
   OrderRefused: "notFound",
@@ -115,6 +116,7 @@ const hints: Record<string, string> = {
   RunUnknown: "belfry run list",
   TaskUnknown: "belfry task list",
   TriggerUnknown: "belfry trigger list",
+  LockFree: "belfry lock list",
 }
 
 const explained = (url: string, error: unknown): Problem => {

@@ -70,7 +70,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       readdirSync(folder).map((file): Promise<object> => import(new URL(file, folder).href)),
     )
     const commands = modules.flatMap((module) => Object.values(module)).filter(Command.isCommand)
-    assert.strictEqual(commands.length, 19)
+    assert.strictEqual(commands.length, 21)
     for (const command of commands) {
       const help: Array<CliOutput.Presenter.Help> = []
       await Effect.runPromise(
@@ -127,5 +127,14 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       [true],
     )
     assert.include(status.schedulers[0].name, new URL(url).port)
+    // It stands by the lock of its file.
+    const locks = await place.run(["lock", "list", "--prefix", "ownership/", "--json"], env)
+    const { fences, items: [held] } = JSON.parse(locks.out)
+    assert.strictEqual(fences, "durable")
+    assert.strictEqual(held.key, "ownership/belfry")
+    const release = (...words: ReadonlyArray<string>) =>
+      place.run(["lock", "release", held.key, ...words], env)
+    assert.strictEqual((await release("--fence", `${held.fence + 1000}`)).code, 3)
+    assert.strictEqual((await release("--fence", `${held.fence}`)).code, 0)
   })
 })

@@ -7,6 +7,8 @@ import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
 import { executorList } from "./commands/executorList.ts"
+import { lockList } from "./commands/lockList.ts"
+import { lockRelease } from "./commands/lockRelease.ts"
 import { runCancel } from "./commands/runCancel.ts"
 import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
@@ -54,6 +56,11 @@ const trigger = Command.make("trigger").pipe(
   Command.withSubcommands([triggerList, triggerPreview]),
 )
 
+const lock = Command.make("lock").pipe(
+  Command.withDescription("Named locks, and who holds them"),
+  Command.withSubcommands([lockList, lockRelease]),
+)
+
 const task = Command.make("task").pipe(
   Command.withDescription("Definitions that executors brought"),
   Command.withSubcommands([taskList]),
@@ -69,6 +76,7 @@ const belfry = Command.make("belfry").pipe(
     run,
     trigger,
     task,
+    lock,
     status,
   ]),
   Command.withExamples([

@@ -1,16 +1,29 @@
 /** The server over real HTTP on the loopback, with an executor in the same process. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
+import {
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Redacted,
+  Schema,
+  Scope,
+} from "effect"
 import { OpenApi } from "effect/http-api"
 import { request } from "node:http"
 import * as Direct from "../adapters/direct/mod.ts"
 import * as Memory from "../adapters/memory/mod.ts"
 import { RpcTransport } from "../adapters/rpc/mod.ts"
 import * as Blocking from "../core/domain/Blocking.ts"
+import { LockKey } from "../core/domain/Lease.ts"
 import type { RunId } from "../core/domain/RunId.ts"
 import { Executor } from "../core/engine/Executor.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import * as Task from "../core/engine/Task.ts"
+import { Lock } from "../core/services/Lock.ts"
 import { Storage } from "../core/services/Storage.ts"
 import { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
 import { Api } from "./api/Api.ts"
@@ -350,6 +363,28 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
       assert.isAtLeast(status.executors.live, 1)
       assert.isAtLeast(status.runs.Succeeded, 1)
       assert.strictEqual(status.schedulers.length, 1)
+    }))
+
+  it.effect("shows who holds a lock, and releases it", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const lock = yield* Lock
+      const ttl = Duration.minutes(1)
+      for (const key of ["api/lock/longer", "api/lock", "other"]) {
+        yield* lock.acquire(LockKey.make(key), "ada", ttl)
+      }
+      const { fences, items, technology } = yield* client.locks.list({ query: { prefix: "api/" } })
+      assert.deepStrictEqual([technology, fences], ["memory", "advisory"])
+      assert.deepStrictEqual(items.map(({ key }) => String(key)), ["api/lock", "api/lock/longer"])
+      assert.isAtMost(items[0]!.endsInMillis, 60_000)
+      const { fence, key } = items[0]!
+      const wrong = yield* post("/api/v1/locks/release", { key, fence: fence + 1 })
+      assert.strictEqual(problem(wrong, "lock-free", 404).field, "fence")
+      const released = yield* client.locks.release({ payload: { key, fence } })
+      assert.strictEqual(released.holder, "ada")
+      problem(yield* post("/api/v1/locks/release", { key }), "lock-free", 404)
+      const left = yield* client.locks.list({ query: { prefix: "api/" } })
+      assert.deepStrictEqual(left.items.map(({ key }) => String(key)), ["api/lock/longer"])
     }))
 
   describe("problems", () => {

@@ -29,6 +29,7 @@ import { Refused } from "../core/domain/Refused.ts"
 import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
 import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
+import type { Lock } from "../core/services/Lock.ts"
 import type { Ownership } from "../core/services/Ownership.ts"
 import { Registry } from "../core/services/Registry.ts"
 import type { Storage } from "../core/services/Storage.ts"
@@ -82,7 +83,7 @@ export class Server extends Context.Service<Server, {
   ): Layer.Layer<
     Server | Scheduler | Triggers,
     PortTaken | Refused,
-    Storage | Wakeups | Ownership | Transport
+    Storage | Wakeups | Lock | Ownership | Transport
   > =>
     Layer.unwrap(Effect.as(
       check(options),

@@ -1,7 +1,7 @@
 /**
  * The scheduler itself, in the order a newcomer meets it: tasks, when they fire, what carries them
  * out, and what a run is. Storage, lock and transport come from `belfry/memory`, `belfry/sqlite`,
- * `belfry/postgres`, `belfry/direct` and `belfry/rpc`.
+ * `belfry/postgres`, `belfry/redis`, `belfry/direct` and `belfry/rpc`.
  */
 export * as Task from "./engine/Task.ts"
 export * as Trigger from "./engine/Trigger.ts"
@@ -26,7 +26,7 @@ export { Reason, RunHappening, RunView } from "./domain/RunView.ts"
 export * as Vocabulary from "./domain/Vocabulary.ts"
 export { Storage } from "./services/Storage.ts"
 export { StorageUnavailable } from "./services/StorageUnavailable.ts"
-export { Lock } from "./services/Lock.ts"
+export { LeaseLost, Lock } from "./services/Lock.ts"
 export { Transport } from "./services/Transport.ts"
 export { Wakeups } from "./services/Wakeups.ts"
 export { Registry } from "./services/Registry.ts"

@@ -49,7 +49,6 @@ export class Transaction {
   /** One instant for all that happens in it. */
   readonly now: number
   readonly topics = new Set<Topic>()
-  readonly released = new Set<string>()
   private readonly tallies = new Map<string, Map<number, number>>()
   private firstId = 0
   private lastId = 0
@@ -119,10 +118,8 @@ export class Database {
   readonly clock: Clock.Clock
   /** Whether other processes may have the file open too. */
   readonly isShared: boolean
-  /** Told of the topics and the released locks of each commit. */
-  readonly listeners = new Set<
-    (topics: ReadonlySet<Topic>, released: ReadonlySet<string>) => void
-  >()
+  /** Told of the topics of each commit. */
+  readonly listeners = new Set<(topics: ReadonlySet<Topic>) => void>()
   readonly wanted = Latch.makeUnsafe()
   private readonly statements = new Map<string, StatementSync>()
   private readonly tupled = new Map<string, StatementSync>()
@@ -307,8 +304,8 @@ export class Database {
     }
     // Taken off before anybody is told, since whoever is told may queue the next, or drop others.
     const done = this.take(answers.length)
-    if (tx.topics.size + tx.released.size > 0) {
-      for (const listener of this.listeners) listener(tx.topics, tx.released)
+    if (tx.topics.size > 0) {
+      for (const listener of this.listeners) listener(tx.topics)
     }
     for (const [at, command] of done.entries()) command.answer(Effect.succeed(answers[at]))
     return true

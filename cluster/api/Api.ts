@@ -203,6 +203,25 @@ export class Executors extends HttpApiGroup.make("executors").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
 
+export class Locks extends HttpApiGroup.make("locks").add(
+  HttpApiEndpoint.get("list", "/locks", {
+    query: {
+      /** Of the keys. */
+      prefix: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+      /** 50 unless named. */
+      limit,
+    },
+    success: Views.LockList,
+    error: Problems.StorageUnavailable,
+  }),
+  /** Frees a lock in its holder's stead, who finds out with its next renewal. */
+  HttpApiEndpoint.post("release", "/locks/release", {
+    payload: Views.ReleaseLock,
+    success: Views.HeldLock,
+    error: [Problems.LockFree, Problems.StorageUnavailable],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Named locks, and who holds them" })) {}
+
 export class System extends HttpApiGroup.make("system").add(
   HttpApiEndpoint.get("status", "/status", {
     query: inNamespace,
@@ -212,7 +231,7 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 export class Api extends HttpApi.make("belfry")
-  .add(Runs, Triggers, Tasks, Executors, System)
+  .add(Runs, Triggers, Tasks, Executors, Locks, System)
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)

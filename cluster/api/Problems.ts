@@ -92,6 +92,13 @@ export class TriggerUnknown extends HttpApiError.Problem<TriggerUnknown>()(
   },
 ) {}
 
+/** Nobody holds the lock, or not under the fence that was named. */
+export class LockFree extends HttpApiError.Problem<LockFree>()(
+  "LockFree",
+  about("lock-free", 404, "The lock is not held"),
+  { ...words, code: Schema.tag("lock-free"), field: Schema.String, reason: Schema.String },
+) {}
+
 /** The idempotency key was used for another task or payload. */
 export class KeyConflict extends HttpApiError.Problem<KeyConflict>()(
   "KeyConflict",

@@ -6,6 +6,7 @@ import { Schema } from "effect"
 import { ExecutorView } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Level } from "../../core/domain/Lane.ts"
+import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
@@ -189,6 +190,28 @@ export type Task = typeof Task.Type
 export const TaskList = Schema.Struct({ items: Schema.Array(Task) })
 
 export const ExecutorList = Schema.Struct({ items: Schema.Array(ExecutorView) })
+
+/** A lease that is live. */
+export const HeldLock = Schema.Struct({
+  ...Lease.fields,
+  /** Unless it is renewed. */
+  endsInMillis: Schema.Int,
+}).annotate({ identifier: "HeldLock" })
+export type HeldLock = typeof HeldLock.Type
+
+export const LockList = Schema.Struct({
+  /** Where they are kept. */
+  technology: Schema.String,
+  /** `advisory`: a crash may forget leases. */
+  fences: Schema.Literals(["durable", "advisory"]),
+  items: Schema.Array(HeldLock),
+})
+
+export const ReleaseLock = Schema.Struct({
+  key: LockKey,
+  /** Only if it is still held under this one. */
+  fence: Schema.optionalKey(Fence),
+})
 
 /** A server process that places runs and fires triggers. */
 export const SchedulerView = Schema.Struct({

@@ -5,6 +5,7 @@
 export * as EngineContract from "./EngineContract.ts"
 export * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 export * as LockContract from "./LockContract.ts"
+export * as LocksContract from "./LocksContract.ts"
 export * as LossyTransport from "./LossyTransport.ts"
 export * as OwnershipContract from "./OwnershipContract.ts"
 export * as RegistryContract from "./RegistryContract.ts"
