@@ -113,6 +113,30 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     )
     assert.strictEqual(code, 0)
     assert.strictEqual(JSON.parse(out), "Hello, Ada!")
+    const parent = await place.run(
+      ["run", "submit", "hello/world", '{"name":"Ada"}', "--shards", "2", "--wait", "--json"],
+      env,
+    )
+    assert.strictEqual(parent.code, 0, parent.err)
+    const { id } = JSON.parse(parent.out)
+    const children = await place.run(["run", "list", "--parent", id, "--json"], env)
+    assert.deepStrictEqual(
+      JSON.parse(children.out).items.map(({ shard }: { shard: object }) => shard),
+      [{ parent: id, index: 1, count: 2 }, { parent: id, index: 0, count: 2 }],
+    )
+    for (const order of ["suspend", "resume", "revive", "notify"]) {
+      const refused = await place.run(["run", order, id], env)
+      assert.strictEqual(refused.code, 3, `${order}: ${refused.err}`)
+      assert.include(refused.err, "Succeeded")
+    }
+    const later = await place.run(["run", "submit", "hello/world", "{}", "--delay", "1h"], env)
+    const suspended = await place.run(["run", "suspend", later.out.trim(), "--json"], env)
+    assert.deepStrictEqual(JSON.parse(suspended.out), {
+      run: later.out.trim(),
+      answer: "confirmed",
+    })
+    const why = await place.run(["run", "why", later.out.trim()], env)
+    assert.include(why.out, "waits to be resumed")
     executor.kill("SIGTERM")
     assert.strictEqual((await executor.done).code, 0)
     const list = await place.run(["executor", "list", "--json"], env)

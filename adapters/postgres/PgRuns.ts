@@ -479,7 +479,11 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** The gates with waiting runs one after the other, by their index, until enough are found open. */
+/**
+ * The gates with waiting runs one after the other, by their index, until enough are found open; and
+ * those of parents without a child that has not ended. Scalar queries, since no plan can make of
+ * them a join with all of history.
+ */
 const selectOpenGates = `
   WITH RECURSIVE waiting AS (
     (SELECT gate, run_id, places, is_discarding FROM blocked ORDER BY gate, level, turn LIMIT 1)
@@ -490,9 +494,10 @@ const selectOpenGates = `
   (SELECT (SELECT gate FROM run WHERE id = w.run_id) AS gate FROM waiting w
     WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1)
   UNION ALL
-  (SELECT $2 || p.run_id FROM parked p WHERE p.kind = 2 AND NOT EXISTS (
-    SELECT FROM child c WHERE c.parent = p.run_id
-      AND NOT EXISTS (SELECT FROM outcome o WHERE o.run_id = c.run_id)) LIMIT $1)
+  (SELECT $2 || p.run_id FROM parked p WHERE p.kind = 2 AND (
+    SELECT c.run_id FROM child c WHERE c.parent = p.run_id
+      AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL LIMIT 1) IS NULL
+    LIMIT $1)
   LIMIT $1`
 
 const insertFamily = `
@@ -506,7 +511,7 @@ const childViews = runViews(
 
 const selectLeft = `
   SELECT run_id::float8 AS run FROM child c WHERE parent = $1::bigint
-    AND NOT EXISTS (SELECT FROM outcome o WHERE o.run_id = c.run_id) ORDER BY nth`
+    AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL ORDER BY nth`
 
 /** Running + Start → Running, marked; not when it is asked to stop, or to be put down. */
 const startMarked = `

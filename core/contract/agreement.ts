@@ -259,7 +259,10 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           ? ["fenced", "duplicate"]
           : ["fenced"]
       }
-      return each.state.fence === report.fence ? ["duplicate"] : ["fenced", "duplicate"]
+      // It may have come from another than who settled.
+      return each.state.fence === report.fence && each.holder === hand.incarnation
+        ? ["duplicate"]
+        : ["fenced", "duplicate"]
     }
 
     const assertSettled = (
