@@ -8,6 +8,7 @@ import { Blocking } from "./Blocking.ts"
 import { Level, usual } from "./Lane.ts"
 import { Namespace } from "./Namespace.ts"
 import * as Retry from "./Retry.ts"
+import * as Text from "./Text.ts"
 
 export const TaskName = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,126}$/, {
@@ -43,6 +44,6 @@ export class TaskDefinition extends Schema.Class<TaskDefinition>("TaskDefinition
   namespace: Namespace,
   name: TaskName,
   policy: Policy,
-  owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))),
-  purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096))),
+  owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256), Text.kept)),
+  purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096), Text.kept)),
 }) {}
