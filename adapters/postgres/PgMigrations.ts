@@ -10,7 +10,8 @@ import { Cause, Effect, Layer } from "effect"
 import { SqlClient, type SqlError } from "effect/sql"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { digestOf, type Migration, migrations, table } from "./migrations/mod.ts"
-import { type Config, connection, DatabaseUnfit, schemaOf, unavailable } from "./Pg.ts"
+import { codeIn, type Config, connection, DatabaseUnfit, schemaOf, unavailable } from "./Pg.ts"
+import * as PgServer from "./PgServer.ts"
 
 export interface MigrationConfig extends Pick<Config, "url" | "schema"> {
   /** Roles that may run a scheduler on the schema, without DDL. They must exist. */
@@ -31,22 +32,31 @@ export const layer = (
       Layer.effectDiscard(migrate(schema, config.grantTo ?? [])).pipe(
         Layer.provide(
           PgClient.layer({
-            // A table of the caller's session must not come before ours in `submit`.
-            ...connection(config, `${schema}, pg_temp`, "migrations"),
+            ...connection(config, searchPath(schema), "migrations"),
             maxConnections: 1,
           }),
         ),
         Layer.catchCause((cause) => {
           const error = Cause.squash(cause)
+          if (error instanceof DatabaseUnfit) {
+            return Layer.effectDiscard(Effect.fail(error))
+          }
+          const known = unavailable("migrate")(error)
           return Layer.effectDiscard(
-            Effect.fail(error instanceof DatabaseUnfit ? error : unavailable("migrate")(error)),
+            Effect.fail(PgServer.isOfPooler(codeIn(known)) ? PgServer.behindPooler() : known),
           )
         }),
       )),
   )
 
+/** `submit` gets it from here: no table of its caller's session may come before ours. */
+const searchPath = (schema: string) => `${schema}, pg_temp`
+
 const migrate = Effect.fnUntraced(function* (schema: string, grantTo: ReadonlyArray<string>) {
   const sql = yield* SqlClient.SqlClient
+  const [server] = yield* sql<PgServer.Server>`${sql.literal(PgServer.describe)}`
+  const reason = PgServer.unfit(searchPath(schema), server!)
+  if (reason !== undefined) return yield* reason
   const before = yield* missing(schema, yield* applied(schema))
   if (before.length === 0 && grantTo.length === 0) return
   yield* sql.withTransaction(Effect.gen(function* () {

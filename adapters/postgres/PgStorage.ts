@@ -10,6 +10,7 @@ import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgRuns from "./PgRuns.ts"
+import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
 import * as PgTriggers from "./PgTriggers.ts"
 import * as PgVacuum from "./PgVacuum.ts"
@@ -45,58 +46,12 @@ export const make = Effect.fn("PgStorage.make")(function* (
   })
 })
 
-const oldest = 150_000
-
-interface Server {
-  readonly [column: string]: unknown
-  readonly version: number
-  readonly name: string
-  readonly is_replica: boolean
-  readonly path: string
-  readonly process: number
-}
-
-/** Why this server cannot serve, if it cannot; `other` is what a second connection said. */
-export const unfit = (schema: string, server: Server, other: Server): DatabaseUnfit | undefined => {
-  const { is_replica, name, path, process, version } = server
-  if (version < oldest) {
-    return new DatabaseUnfit({
-      reason: `PostgreSQL ${name} is too old`,
-      remedy: "Use PostgreSQL 15 or later",
-    })
-  }
-  if (is_replica) {
-    return new DatabaseUnfit({
-      reason: "The server is a replica, or read-only",
-      remedy: "Give the address of the primary, as with target_session_attrs=read-write",
-    })
-  }
-  // Two connections that are open at once are two processes of the server, unless shared out.
-  return process === other.process || path !== schema ? behindPooler() : undefined
-}
-
-const behindPooler = () =>
-  new DatabaseUnfit({
-    reason: "A pooler before the server takes sessions apart: settings or LISTEN would be lost",
-    remedy: "Give the address of the server itself, or of a pooler in session mode that passes " +
-      "options, search_path and statement_timeout on",
-  })
-
-const describe = `
-  SELECT current_setting('server_version_num')::int AS version,
-    current_setting('server_version') AS name, current_setting('search_path') AS path,
-    pg_backend_pid() AS process,
-    pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_replica`
-
-/** A pooler that does not pass a setting on refuses the connection, with this code. */
-const protocolViolation = "08P01"
-
 /** Fails unless the server is new enough, may be written to, and has the tables of this code. */
 export const check = Effect.fn("PgStorage.check")(
   function* (pg: Pg) {
-    const [server] = yield* pg.query<Server>("writes", "check", describe)
-    const [other] = yield* pg.query<Server>("reads", "check", describe)
-    const reason = unfit(pg.schema, server!, other!)
+    const [server] = yield* pg.query<PgServer.Server>("writes", "check", PgServer.describe)
+    const [other] = yield* pg.query<PgServer.Server>("reads", "check", PgServer.describe)
+    const reason = PgServer.unfit(pg.schema, server!, other!)
     if (reason !== undefined) return yield* reason
     const [state] = yield* pg.query<{ is_there: boolean }>(
       "writes",
@@ -118,6 +73,6 @@ export const check = Effect.fn("PgStorage.check")(
   },
   Effect.catchTag(
     "StorageUnavailable",
-    (error) => Effect.fail(codeIn(error) === protocolViolation ? behindPooler() : error),
+    (error) => Effect.fail(PgServer.isOfPooler(codeIn(error)) ? PgServer.behindPooler() : error),
   ),
 )

@@ -16,7 +16,7 @@ import { digestOf, migrations } from "./migrations/mod.ts"
 import * as Postgres from "./mod.ts"
 import * as Pg from "./Pg.ts"
 import { missing } from "./PgMigrations.ts"
-import { unfit } from "./PgStorage.ts"
+import { unfit } from "./PgServer.ts"
 import * as PgVacuum from "./PgVacuum.ts"
 import * as TestDatabase from "./TestDatabase.ts"
 
@@ -175,7 +175,7 @@ describe("a server that will not do", () => {
     const [what, server, reason] of [
       ["too old", { ...good, version: 140_099, name: "14.99" }, /14\.99 is too old.*15/],
       ["a replica", { ...good, is_replica: true }, /replica, or read-only.*primary/],
-      ["shared by a pooler", { ...good, process: 8 }, /pooler.*session mode/],
+      ["shared by a pooler", { ...good, process: 8 }, /pooler.*address of the server itself/],
       ["behind a pooler that drops settings", { ...good, path: "public" }, /pooler/],
     ] as const
   ) {
