@@ -17,6 +17,8 @@ export type Expectation = readonly [expected: string, tolerance: string]
 interface Seen extends ClockStep.Sighting {
   /** Of the steps that were settled. */
   readonly number: number
+  /** Somebody has just written down that the clock goes evenly. */
+  readonly is_even: boolean
 }
 
 export interface PgClock {
@@ -35,6 +37,8 @@ export interface PgClock {
 
 /** Often enough that the two clocks have not drifted apart. */
 const interval = Duration.seconds(5)
+/** That the clock goes evenly is written down once in this time, by one of all. */
+const evenMillis = 4000
 /** A slower answer says too little of when the clock was read; then it is asked again, so often. */
 const slowMillis = 250
 const looksMax = 3
@@ -51,10 +55,11 @@ export const make = Effect.fn("PgClock.make")(function* (
     let best: Seen | undefined
     for (let nth = 0; nth < looksMax && (best === undefined || best.error > slowMillis); nth++) {
       const before = elapsed()
-      const [row] = yield* pg.query<{ said: number; number: number }>(
+      const [row] = yield* pg.query<{ said: number; number: number; is_even: boolean }>(
         "beats",
         "clock",
-        "SELECT steady_clock()::float8 AS said, number FROM clock_step",
+        `SELECT steady_clock()::float8 AS said, number,
+           even_at > clock() - ${evenMillis} AS is_even FROM clock_step`,
       )
       const error = (elapsed() - before) / 2
       if (row === undefined) return yield* unavailable("clock")(new Error("clock_step is empty"))
@@ -71,7 +76,12 @@ export const make = Effect.fn("PgClock.make")(function* (
     const step = Math.round(ClockStep.between(earlier, now))
     if (step === 0) {
       seen = now
-      return
+      if (now.is_even) return
+      return yield* Effect.asVoid(
+        pg.query("beats", "clock", "UPDATE clock_step SET even_at = clock() WHERE number = $1", [
+          now.number,
+        ]),
+      )
     }
     const [row] = yield* pg.query<{ is_settled: boolean }>(
       "beats",
@@ -79,9 +89,9 @@ export const make = Effect.fn("PgClock.make")(function* (
       "SELECT settle_clock_step($1, $2::bigint) AS is_settled",
       [now.number, `${step}`],
     )
-    // Another process was quicker; or the clock was set again.
-    if (!row!.is_settled) return yield* look
+    // If not, another process was quicker, or it was this one that has slept.
     seen = yield* sight
+    if (!row!.is_settled) return
     yield* Effect.logWarning(
       "the clock of the database was set; leases keep what was left of them",
       {

@@ -16,7 +16,8 @@ import {
 import { LockKey } from "../../core/domain/Lease.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
-import { another, client, elapse, layer, setClock } from "./TestStorage.ts"
+import * as Postgres from "./mod.ts"
+import { another, client, elapse, layer, setClock, TestStorage } from "./TestStorage.ts"
 
 const hour = 3_600_000
 const ttl = Duration.seconds(30)
@@ -110,6 +111,31 @@ withLayer(layer, { excludeTestServices: true })("the clock of the database", (it
       yield* elapse(Duration.seconds(31))
       const { lost } = yield* Context.get(contexts[3]!, Storage).runs.recover(100)
       assert.include(lost, ada.incarnation, "and no lease lasts longer for it")
+    }).pipe(Effect.scoped))
+
+  it.effect("I22: a process that has slept ends no lease, and brings none back", () =>
+    Effect.gen(function* () {
+      const { url } = yield* TestStorage
+      const lock = yield* Lock
+      const namespace = freshNamespace()
+      const key = LockKey.make(fresh("key"))
+      // To this one no time goes by, as to a machine that is suspended.
+      const sleeper = yield* Layer.build(Layer.fresh(Postgres.layer({ url })))
+      const gone = yield* joined(namespace, ttl)
+      yield* lock.acquire(key, "ada", ttl)
+      yield* elapse(Duration.minutes(50))
+      assert.include((yield* recoverAll).lost, gone.incarnation)
+      yield* elapse(Duration.minutes(10))
+      const live = yield* joined(namespace, ttl)
+      // A claim that is refused is a reason to look at the clock.
+      yield* Effect.exit(gone.claim(1))
+      const beaten = yield* Context.get(sleeper, Storage).executors.beat(
+        live.incarnation,
+        nothingHeld,
+      )
+      assert.strictEqual(beaten._tag, "Alive")
+      const lease = yield* Context.get(sleeper, Lock).acquire(key, "bob", ttl)
+      assert.isTrue(Option.isSome(lease), "it expired an hour ago")
     }).pipe(Effect.scoped))
 
   it.effect("I22: steps while executors beat, claim and sweep lose none of them", () =>

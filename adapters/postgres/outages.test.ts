@@ -164,12 +164,10 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         yield* Effect.sleep("100 millis")
         const before = yield* connections
         for (let nth = 0; nth < 10; nth++) {
-          const begin = performance.now()
           const { _tag } = yield* executors.beat(hand.incarnation, nothingHeld)
           assert.strictEqual(_tag, "Alive")
           const { grants } = yield* Effect.provide(hand.claim(20), context)
           yield* Effect.provide(hand.settle(...grants.map((grant) => succeed(grant))), context)
-          assert.isBelow(performance.now() - begin, 1000)
           yield* Effect.sleep("250 millis")
         }
         assert.isUndefined(reading.pollUnsafe(), "the lists wait all the time")

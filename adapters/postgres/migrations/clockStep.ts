@@ -4,14 +4,17 @@
  * `steady_clock()` is `clock()` without the steps that were settled, so it goes on as if nothing had
  * happened once a step is settled, and differs from what a process expects of it before. Every
  * process may notice; the number sees to it that one of them settles.
+ *
+ * Whoever has slept sees a step forward too. If somebody has seen the clock go evenly since then, there
+ * was none, and leases that ended in good order meanwhile must not come back.
  */
 export default [
   `CREATE TABLE clock_step (
      number int PRIMARY KEY,
      total bigint NOT NULL,
-     settled_at bigint)`,
+     even_at bigint NOT NULL)`,
   `CREATE UNIQUE INDEX one_clock_step ON clock_step ((true))`,
-  `INSERT INTO clock_step (number, total) VALUES (0, 0)`,
+  `INSERT INTO clock_step (number, total, even_at) VALUES (0, 0, 0)`,
 
   `CREATE FUNCTION steady_clock() RETURNS bigint LANGUAGE sql VOLATILE AS
    $$ SELECT clock() - total FROM clock_step $$`,
@@ -24,8 +27,8 @@ export default [
    DECLARE
      ms bigint := clock();
    BEGIN
-     UPDATE clock_step SET number = number + 1, total = total + step, settled_at = ms
-       WHERE number = seen;
+     UPDATE clock_step SET number = number + 1, total = total + step, even_at = ms
+       WHERE number = seen AND (step < 0 OR even_at <= ms - step / 2);
      IF NOT FOUND THEN RETURN false; END IF;
      UPDATE executor SET beat_at = beat_at + step WHERE standing < 2
        AND CASE WHEN step > 0 THEN beat_at <= ms - step / 2 ELSE beat_at > ms END;
