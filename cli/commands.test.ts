@@ -70,7 +70,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       readdirSync(folder).map((file): Promise<object> => import(new URL(file, folder).href)),
     )
     const commands = modules.flatMap((module) => Object.values(module)).filter(Command.isCommand)
-    assert.strictEqual(commands.length, 21)
+    assert.strictEqual(commands.length, 22)
     for (const command of commands) {
       const help: Array<CliOutput.Presenter.Help> = []
       await Effect.runPromise(

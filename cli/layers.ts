@@ -71,6 +71,33 @@ export const storage = (backing: Backing): Layer.Layer<Kept, Problem> => {
   }
 }
 
+/** Builds all that servers need in a PostgreSQL, for these roles. */
+export const migrations = (
+  url: Redacted.Redacted<string>,
+  grantTo: ReadonlyArray<string>,
+): Layer.Layer<never, Problem> => {
+  const explain = (error: { readonly cause?: unknown; readonly message: string }) =>
+    new Problem({
+      kind: "failed",
+      what: `PostgreSQL at ${hostOf(url)} could not be brought up to date: ${
+        error.cause === undefined ? error.message : innermost(error.cause)
+      }`,
+      fix: "see that this role may create the schema belfry, or owns it, and that the others exist",
+    })
+  // What the roles get covers the tables that come after it as well.
+  return loaded(async () =>
+    (await import("../cluster/ClusterOwnership.ts")).layerMigrations({ url })
+  )
+    .pipe(
+      problemsOf(explain),
+      Layer.provide(
+        loaded(async () =>
+          (await import("../adapters/postgres/mod.ts")).layerMigrations({ url, grantTo })
+        ).pipe(problemsOf(explain)),
+      ),
+    )
+}
+
 /** The driver's own words, without those of the layers around it. */
 const innermost = (cause: unknown): string => {
   let at = cause

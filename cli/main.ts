@@ -6,6 +6,7 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
 import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
+import { migrate } from "./commands/migrate.ts"
 import { executorList } from "./commands/executorList.ts"
 import { lockList } from "./commands/lockList.ts"
 import { lockRelease } from "./commands/lockRelease.ts"
@@ -73,6 +74,7 @@ const belfry = Command.make("belfry").pipe(
     server,
     executor.pipe(Command.withSubcommands([executorList])),
     cluster,
+    migrate,
     run,
     trigger,
     task,

@@ -165,7 +165,10 @@ const migrate = (config: Config) =>
     yield* Effect.gen(function* () {
       const lock = `belfry cluster migrations ${schema}`
       yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${lock}, 0))::text`
-      yield* sql`CREATE SCHEMA IF NOT EXISTS ${sql(schema)}`
+      const [known] = yield* sql<{ is_there: boolean }>`
+        SELECT to_regnamespace(${schema}) IS NOT NULL AS is_there`
+      // To ask for it is refused to a role that may not create one, also if it is there.
+      if (!known!.is_there) yield* sql`CREATE SCHEMA ${sql(schema)}`
       yield* Layer.build(SqlRunnerStorage.layerMigrations({ prefix: prefixOf(config) }))
     }).pipe(sql.withTransaction)
   })

@@ -37,6 +37,8 @@ export interface Options {
   readonly folder?: string | undefined
   /** A free port is taken when left out. */
   readonly port?: number | undefined
+  /** The folder of another PostgreSQL's programs, as in `/usr/lib/postgresql/15/bin`. */
+  readonly programs?: string | undefined
   /** Server settings by name, which win over ours, such as `{ fsync: "off" }`. */
   readonly settings?: Settings | undefined
 }
@@ -72,9 +74,12 @@ export const start: (
   "LocalServer.start",
 )(
   function* (options: Options = {}) {
+    const binaries = yield* options.programs === undefined
+      ? Files.binaries
+      : Files.installed(options.programs)
     const place = yield* options.folder === undefined
-      ? temporary
-      : persistent(options.folder, options.settings)
+      ? temporary(binaries)
+      : persistent(options.folder, binaries, options.settings)
     yield* untilFree(place)
     return yield* launch(place, options)
   },
@@ -90,8 +95,7 @@ interface Place {
   readonly isTemporary: boolean
 }
 
-const temporary = Effect.gen(function* () {
-  const binaries = yield* Files.binaries
+const temporary = Effect.fnUntraced(function* (binaries: Binaries) {
   const { parent, account } = yield* Files.attempt("find the temporary folder", () => {
     const parent = Files.temporaryFolder()
     return { parent, account: Files.accountFor(parent) }
@@ -123,10 +127,13 @@ const removeLeftovers = (parent: string) => {
   }
 }
 
-const persistent = Effect.fnUntraced(function* (given: string, settings: Settings = {}) {
+const persistent = Effect.fnUntraced(function* (
+  given: string,
+  binaries: Binaries,
+  settings: Settings = {},
+) {
   const folder = resolve(given)
   const data = join(folder, "data")
-  const binaries = yield* Files.binaries
   const account = yield* Files.attempt(`look at ${folder}`, () => Files.accountFor(folder))
   yield* mayEnter(dirname(folder), account)
 
@@ -465,7 +472,8 @@ const untilReady = Effect.fnUntraced(function* (place: Place, keeper: Keeper) {
   for (let hundredths = 0; hundredths < 12_000; hundredths++) {
     const holder = yield* Files.attempt(`read ${place.data}`, () => readHolder(place.data))
     // Until the server has replaced it, the file may be that of an earlier one.
-    if (holder?.pid === pid && holder.status === "ready") return true
+    // A server that follows another one is no less ready to be asked.
+    if (holder?.pid === pid && ["ready", "standby"].includes(holder.status ?? "")) return true
     yield* Effect.sleep("10 millis")
   }
   return yield* new LocalServerUnavailable({

@@ -13,7 +13,7 @@
  * with what they should be each time, and made again if they differ.
  */
 import { Effect } from "effect"
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import { createRequire } from "node:module"
@@ -94,6 +94,18 @@ export const binaries: Effect.Effect<Binaries, LocalServerUnavailable> = Effect.
   }
 })
 
+/** The binaries of a PostgreSQL that somebody has installed, which any account may run. */
+export const installed = (folder: string): Effect.Effect<Binaries, LocalServerUnavailable> =>
+  attempt(`find PostgreSQL in ${folder}`, () => {
+    const postgres = fs.realpathSync(join(folder, "postgres"))
+    const programs = dirname(postgres)
+    const said = spawnSync(postgres, ["--version"], { encoding: "utf8" }).stdout
+    const [full, version] = /(\d+)(?:\.\d+)*/.exec(said) ?? []
+    if (full === undefined || version === undefined) throw new Error(`${postgres} says "${said}"`)
+    const key = `${full}-${fingerprint(filesIn(programs))}`
+    return { key, version, initdb: join(programs, "initdb"), postgres }
+  })
+
 /**
  * A data folder as `initdb` leaves it, to be copied and never run. Its superuser `belfry` has no
  * password yet, and so cannot log in.
@@ -112,9 +124,10 @@ export const template = Effect.fnUntraced(function* (binaries: Binaries, account
         `--pgdata=${data}`,
         "--username=belfry",
         "--encoding=UTF8",
-        // PostgreSQL's own, so that text sorts alike on every machine.
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
+        // PostgreSQL's own, so that text sorts alike on every machine; before 17 it has none.
+        ...(Number(binaries.version) < 17
+          ? []
+          : ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]),
         "--locale=C",
         "--auth=reject",
         "--no-sync",

@@ -1,15 +1,16 @@
 /**
  * The connections to PostgreSQL, and the border at which its errors become ours.
  *
- * There are four pools, so that nothing that is slow keeps waiting what must be quick: claims have
- * connections with pinned plans, beats one that nothing else uses, and reads cannot starve either.
+ * There are five pools, so that nothing that is slow keeps waiting what must be quick: claims have
+ * connections with pinned plans, beats some that nothing else uses, submits with a key may have to
+ * wait for another's transaction, and reads cannot starve any of them.
  *
  * Every command is one statement, hence one transaction and one round trip, and what needs several
  * statements is a function in the database. So nothing is ever left open in a transaction, and a
  * statement that fails has done nothing, unless its answer was lost.
  */
 import { PgPool, PgTypes } from "@effect/sql-pg"
-import { Duration, Effect, type Redacted, Schedule, Schema, type Scope } from "effect"
+import { Duration, Effect, Fiber, type Redacted, Schedule, Schema, type Scope } from "effect"
 import { SqlError } from "effect/sql"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 
@@ -27,7 +28,7 @@ export interface Config {
   readonly isVacuuming?: boolean
 }
 
-export type Pool = "claims" | "writes" | "beats" | "reads"
+export type Pool = "claims" | "writes" | "keyed" | "beats" | "reads"
 
 export type Row = Readonly<Record<string, unknown>>
 
@@ -59,7 +60,7 @@ export class DatabaseUnfit extends Schema.TaggedError<DatabaseUnfit>()("Database
 
 const schemaPattern = /^[a-z_][a-z0-9_]{0,39}$/
 
-export const schemaOf = (config: Config): Effect.Effect<string, DatabaseUnfit> => {
+export const schemaOf = (config: Pick<Config, "schema">): Effect.Effect<string, DatabaseUnfit> => {
   const schema = config.schema ?? "belfry"
   return schemaPattern.test(schema) ? Effect.succeed(schema) : Effect.fail(
     new DatabaseUnfit({
@@ -70,13 +71,16 @@ export const schemaOf = (config: Config): Effect.Effect<string, DatabaseUnfit> =
 }
 
 /** What every connection is opened with. */
-export const connection = (config: Config, schema: string, role: string) => ({
-  url: config.url,
+export const connection = ({ url }: Pick<Config, "url">, searchPath: string, role: string) => ({
+  url,
   applicationName: `belfry ${role}`,
   connectTimeout: Duration.seconds(5),
   keepAlive: Duration.seconds(15),
-  startupParameters: { search_path: schema, timezone: "UTC", statement_timeout: "30s" },
+  startupParameters: { search_path: searchPath, timezone: "UTC", statement_timeout: "30s" },
 })
+
+/** Whoever inserts a key that another transaction has inserted and not committed, comes again. */
+const keyedWait = "-c lock_timeout=100ms"
 
 /**
  * A queue is empty most of the time, and its statistics say so; a plan made for an empty table costs
@@ -107,7 +111,9 @@ export const make = Effect.fn("Pg.make")(
     const pools: Readonly<Record<Pool, PgPool.PgPool>> = {
       claims: yield* open("claims", config.claimConnections ?? 4, pinned),
       writes: yield* open("writes", config.writeConnections ?? 4),
-      beats: yield* open("beats", 1),
+      keyed: yield* open("keyed", 2, keyedWait),
+      // The second is for when the first is silent.
+      beats: yield* open("beats", 2),
       reads: yield* open("reads", config.readConnections ?? 3),
     }
 
@@ -120,10 +126,11 @@ export const make = Effect.fn("Pg.make")(
     ) =>
       pools[pool].use((connection) => connection.query(text, params)).pipe(
         Effect.retry({
-          while: (error) => isRefusedForNow(error) || (isRepeatable && error.isRetryable),
+          while: (error) => isWorthAnother(error, pool, isRepeatable),
           schedule: patience,
           times: 5,
         }),
+        pool === "beats" ? inTime : Effect.timeoutOrElse(slow),
         Effect.mapBoth({
           onFailure: unavailable(operation),
           onSuccess: ({ rows }) => rows as ReadonlyArray<R>,
@@ -136,6 +143,25 @@ export const make = Effect.fn("Pg.make")(
 /** About a second in all: who called has a patience of its own. */
 const patience = Schedule.exponential("20 millis", 2.5).pipe(Schedule.jittered)
 
+const unanswered = () => Effect.fail(new Error("the server does not answer"))
+
+/**
+ * A connection may be silent for ever, when the other end is gone without a word, and only who waits
+ * for it can tell. A statement that is slow is ended by the server before.
+ */
+const slow = { duration: Duration.seconds(35), orElse: unanswered }
+
+/** For those with a lease to lose, who cannot wait either until the connection is done away with. */
+const inTime = <A, E>(answer: Effect.Effect<A, E>): Effect.Effect<A, E | Error> =>
+  Effect.flatMap(
+    Effect.forkDetach(answer, { startImmediately: true }),
+    (fiber) =>
+      Fiber.join(fiber).pipe(
+        Effect.timeoutOrElse({ duration: Duration.seconds(5), orElse: unanswered }),
+        Effect.ensuring(Effect.sync(() => fiber.interruptUnsafe())),
+      ),
+  )
+
 /** `cause` says what PostgreSQL said, which the driver keeps two causes deep. */
 export const unavailable = (operation: string) => (error: unknown): StorageUnavailable => {
   const said = SqlError.isSqlError(error) ? error.reason.cause : undefined
@@ -146,15 +172,28 @@ export const unavailable = (operation: string) => (error: unknown): StorageUnava
 const codeOf = (error: SqlError.SqlError): string | undefined =>
   (error.reason.cause as { readonly code?: string } | undefined)?.code
 
-/** PostgreSQL said that it did not carry the statement out, and may do so the next time. */
-const isRefusedForNow = (error: SqlError.SqlError): boolean =>
-  ["40001", "40P01", "55P03", "53300", "57P01", "57P02", "57P03"].includes(codeOf(error) ?? "")
+/** The code with which PostgreSQL, or what stands before it, has refused a statement or connection. */
+export const codeIn = ({ cause }: StorageUnavailable): string | undefined => {
+  const error = cause instanceof Error ? cause.cause : undefined
+  return SqlError.isSqlError(error) ? codeOf(error) : undefined
+}
+
+const lockTimeout = "55P03"
+const passing = ["40001", "40P01", "53300", "57P01", "57P02", "57P03"]
+
+/** PostgreSQL did not carry the statement out, and may do so the next time; or nobody knows. */
+const isWorthAnother = (error: SqlError.SqlError, pool: Pool, isRepeatable: boolean): boolean => {
+  const code = codeOf(error) ?? ""
+  if (code === lockTimeout) return pool !== "keyed"
+  return passing.includes(code) || (isRepeatable && error.isRetryable)
+}
 
 /** PostgreSQL said that the statement cannot be carried out with these parameters. */
-export const isRefusedForGood = ({ cause }: StorageUnavailable): boolean => {
-  const error = cause instanceof Error ? cause.cause : undefined
-  return SqlError.isSqlError(error) && ["22", "23"].includes(codeOf(error)?.slice(0, 2) ?? "")
-}
+export const isRefusedForGood = (error: StorageUnavailable): boolean =>
+  ["22", "23"].includes(codeIn(error)?.slice(0, 2) ?? "")
+
+/** Another transaction has not yet decided about what the statement would insert. */
+export const isUndecided = (error: StorageUnavailable): boolean => codeIn(error) === lockTimeout
 
 /** Numbers as an array parameter of any integer type; a statement casts it. */
 export const numbers = (values: ReadonlyArray<number>): string => `{${values.join(",")}}`

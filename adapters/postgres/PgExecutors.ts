@@ -6,6 +6,7 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import type { ExecutorStorage } from "../../core/services/ExecutorStorage.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
 import { type Pg, texts } from "./Pg.ts"
+import type { PgClock } from "./PgClock.ts"
 import type { PgNames } from "./PgNames.ts"
 import { type ExecutorRow, executorView } from "./rows.ts"
 
@@ -16,7 +17,12 @@ const isHere = "standing < 2 AND beat_at + ttl > clock()"
 /** As the index of those has it. */
 const isToStop = "(is_cancelling OR is_suspending)"
 
-export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorage => {
+export const make = (
+  pg: Pg,
+  names: PgNames,
+  tasks: TaskStorage,
+  clock: PgClock,
+): ExecutorStorage => {
   const stand = (incarnation: Incarnation, operation: string, standing: number) =>
     Effect.asVoid(
       pg.query(
@@ -57,31 +63,17 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
 
     // Late is lost for ever, also when no sweep has noticed: the beat itself says so.
     beat: Effect.fnUntraced(function* (incarnation, known) {
-      const [row] = yield* pg.query<{
-        count: number
-        digest: number
-        runs: ReadonlyArray<RunId>
-        fences: ReadonlyArray<Fence>
-        suspending: ReadonlyArray<boolean>
-      }>(
-        "beats",
-        "beat",
-        `WITH beaten AS (
-           UPDATE executor SET
-             beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
-             standing = CASE WHEN ${isHere} THEN standing ELSE 3 END
-           WHERE incarnation = $1 AND standing < 2 RETURNING standing)
-         SELECT (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
-           (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
-             FROM lease WHERE incarnation = $1) AS digest,
-           ARRAY(SELECT run_id::float8 FROM lease
-             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
-           ARRAY(SELECT fence FROM lease
-             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
-           ARRAY(SELECT is_suspending FROM lease
-             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
-         FROM beaten WHERE standing < 2`,
-        [incarnation],
+      const row = yield* clock.expecting((expectation) =>
+        Effect.map(
+          pg.query<{
+            count: number
+            digest: number
+            runs: ReadonlyArray<RunId>
+            fences: ReadonlyArray<Fence>
+            suspending: ReadonlyArray<boolean>
+          }>("beats", "beat", beatUnlessStepped, [incarnation, ...expectation]),
+          ([row]) => row,
+        )
       )
       if (row === undefined) return { _tag: "Lost" }
       return {
@@ -117,3 +109,21 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
       ),
   }
 }
+
+const beatUnlessStepped = `
+  WITH beaten AS (
+    UPDATE executor SET
+      beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
+      standing = CASE WHEN ${isHere} THEN standing ELSE 3 END
+    WHERE incarnation = $1 AND standing < 2 AND abs(steady_clock() - $2::bigint) <= $3::bigint
+    RETURNING standing)
+  SELECT (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
+    (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
+      FROM lease WHERE incarnation = $1) AS digest,
+    ARRAY(SELECT run_id::float8 FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
+    ARRAY(SELECT fence FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
+    ARRAY(SELECT is_suspending FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
+  FROM beaten WHERE standing < 2`

@@ -10,13 +10,14 @@
  * or the hint sees the row. What remains is the failure of a process or connection between the two,
  * and behind that stands the slow poll of every waiter.
  *
- * One connection per process listens, on a channel of its own. It is proven alive by a notification
+ * One connection per process listens, on a channel of its own, and on one for all, which tells of
+ * submits by SQL: those commit after they could look for waiters. It is proven alive by notifications
  * to itself; when it had to be replaced, everyone who waits looks again.
  */
-import { PgClient } from "@effect/sql-pg"
-import { Duration, Effect, Latch, Queue, Schedule } from "effect"
-import { Reactivity } from "effect/reactivity"
+import { PgConnection } from "@effect/sql-pg"
+import { Duration, Effect, Exit, Latch, Queue, Scope } from "effect"
 import { randomBytes } from "node:crypto"
+import type { GateKey } from "../../core/domain/Blocking.ts"
 import { connection, type Pg, texts } from "./Pg.ts"
 
 /** A topic as waiters and notifications know it: short, since a payload has its bounds. */
@@ -26,10 +27,22 @@ const waitsForMillis = 60_000
 /** At most one statement looks for waiters in this time, unless nothing was told for as long. */
 const pause = Duration.millis(2)
 const patience = Duration.seconds(5)
-const heartbeat = Duration.seconds(10)
+
+export interface Timing {
+  readonly heartbeatMillis: number
+  /** A connection of which nothing was heard for so long is dead, whatever TCP says. */
+  readonly silenceMillis: number
+  /** Between two connections. */
+  readonly pauseMillis: number
+}
+const usual: Timing = { heartbeatMillis: 5000, silenceMillis: 12_000, pauseMillis: 1000 }
+/** Gates beyond are found by the sweep. */
+const gatesMax = 10_000
+const gatePrefix = "g"
 
 export class PgHints {
   private readonly pg: Pg
+  private readonly timing: Timing
   readonly listener: string
   private readonly waiters = new Map<Topic, Set<Latch.Latch>>()
   /** Topics of which this process has a waiter row, and until when it counts on it. */
@@ -39,14 +52,19 @@ export class PgHints {
   private readonly isListening = Latch.makeUnsafe()
   /** Counts what was heard: a row that was written meanwhile may be gone again. */
   private heard = 0
+  /** Gates at which a run waits that nobody has asked to admit. */
+  private gates = new Set<GateKey>()
+  private heardAt = 0
+  private isWarned = false
 
-  private constructor(pg: Pg, listener: string) {
+  private constructor(pg: Pg, listener: string, timing: Timing) {
     this.pg = pg
     this.listener = listener
+    this.timing = timing
   }
 
-  static readonly make = Effect.fn("PgHints.make")(function* (pg: Pg) {
-    const hints = new PgHints(pg, randomBytes(6).toString("hex"))
+  static readonly make = Effect.fn("PgHints.make")(function* (pg: Pg, timing: Timing = usual) {
+    const hints = new PgHints(pg, randomBytes(6).toString("hex"), timing)
     yield* Effect.forkScoped(Effect.forever(hints.tell))
     yield* Effect.forkScoped(hints.listen)
     // So that nobody is woken by the first connection. Without one, whoever waits still polls.
@@ -65,6 +83,13 @@ export class PgHints {
       this.untold.add(topic)
     }
     if (this.untold.size > 0) this.hasUntold.openUnsafe()
+  }
+
+  /** The gates of runs that were submitted by SQL since this was asked last. */
+  takeGates(): Iterable<GateKey> {
+    const taken = this.gates
+    if (taken.size > 0) this.gates = new Set()
+    return taken
   }
 
   add(topic: Topic, latch: Latch.Latch): void {
@@ -138,36 +163,69 @@ export class PgHints {
   )
 
   private readonly hear = Effect.gen({ self: this }, function* () {
-    const client = yield* PgClient.makeClient(
-      connection(this.pg.config, this.pg.schema, "listener"),
-    )
-    const heard = yield* client.listen(this.channel)
+    const { config, schema } = this.pg
+    const opened = yield* PgConnection.make(connection(config, schema, "listener"))
+    const session = yield* opened.pin
+    const own = yield* session.listen(this.channel)
+    const everybodys = yield* session.listen(`${schema}_submit`)
     yield* this.wakeAll
-    yield* this.isListening.open
-    const beat = this.pg.query("beats", "notify", "SELECT pg_notify($1, '')::text", [this.channel])
-    yield* Effect.forkScoped(
-      Effect.forever(Effect.andThen(Effect.sleep(heartbeat), Effect.ignore(beat))),
+    yield* session.query("SELECT pg_notify($1, '')::text", [this.channel]).pipe(
+      Effect.andThen(Effect.sleep(this.timing.heartbeatMillis)),
+      Effect.forever,
+      Effect.forkScoped,
     )
-    while (true) {
-      const notification = yield* Queue.take(heard).pipe(
-        Effect.timeoutOrElse({
-          duration: Duration.times(heartbeat, 2.5),
-          orElse: () => Effect.fail("silent" as const),
-        }),
-      )
-      const topic = notification.payload as Topic
+    yield* Effect.raceAllFirst([
+      Effect.forever(Effect.flatMap(Queue.take(own), ({ payload }) => this.hearOwn(payload))),
+      Effect.forever(
+        Effect.flatMap(Queue.take(everybodys), ({ payload }) => this.hearSubmit(payload)),
+      ),
+      this.untilSilent,
+    ])
+  })
+
+  private hearOwn(payload: string): Effect.Effect<void> {
+    this.heardAt = performance.now()
+    if (payload !== "") {
+      const topic = payload as Topic
       this.heard++
       this.armed.delete(topic)
       this.wake(topic)
     }
+    return this.isListening.open
+  }
+
+  /** The rows of who waits stay as they are, so nothing is to be armed again. */
+  private hearSubmit(payload: string): Effect.Effect<void> {
+    return Effect.sync(() => {
+      if (!payload.startsWith(gatePrefix)) return this.wake(payload as Topic)
+      if (this.gates.size >= gatesMax) this.gates.clear()
+      this.gates.add(payload.slice(gatePrefix.length) as GateKey)
+    })
+  }
+
+  /** Ends when not even our own notifications come back. */
+  private readonly untilSilent = Effect.gen({ self: this }, function* () {
+    const since = this.heardAt = performance.now()
+    const left = () => this.heardAt + this.timing.silenceMillis - performance.now()
+    while (left() > 0) yield* Effect.sleep(left())
+    if (this.heardAt !== since || this.isWarned) return
+    this.isWarned = true
+    yield* Effect.logWarning(
+      "notifications do not come through, as with a pooler in transaction mode: work is found by " +
+        "looking for it, and later. Give the address of the server itself",
+    )
   })
 
-  private readonly listen = Effect.suspend(() =>
-    Effect.scoped(this.hear).pipe(
-      Effect.provide(Reactivity.layer),
-      Effect.tapCause((cause) => Effect.logDebug("the listening connection is replaced", cause)),
-      Effect.retry(Schedule.spaced("500 millis")),
-      Effect.ignore,
-    )
+  private readonly listenOnce = Effect.acquireUseRelease(
+    Scope.make(),
+    (scope) => Scope.provide(this.hear, scope),
+    // To close a connection that is silent takes a while.
+    (scope) => Effect.forkDetach(Scope.close(scope, Exit.void)),
+  ).pipe(
+    Effect.tapCause((cause) => Effect.logDebug("the listening connection is replaced", cause)),
+    Effect.exit,
+    Effect.andThen(Effect.suspend(() => Effect.sleep(this.timing.pauseMillis))),
   )
+
+  private readonly listen = Effect.forever(this.listenOnce)
 }

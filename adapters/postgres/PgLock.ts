@@ -4,10 +4,16 @@ import { type Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
 import { ofLock, type Wakeups } from "../../core/services/Wakeups.ts"
 import type { Pg } from "./Pg.ts"
+import type { PgClock } from "./PgClock.ts"
 import type { PgHints } from "./PgHints.ts"
 import { hintOfLock } from "./PgWakeups.ts"
 
-export const make = (pg: Pg, hints: PgHints, wakeups: Wakeups["Service"]): Lock["Service"] =>
+export const make = (
+  pg: Pg,
+  hints: PgHints,
+  wakeups: Wakeups["Service"],
+  clock: PgClock,
+): Lock["Service"] =>
   Lock.of({
     technology: "postgres",
     // As long as the server keeps what it has acknowledged, which it does unless set up otherwise.
@@ -15,34 +21,40 @@ export const make = (pg: Pg, hints: PgHints, wakeups: Wakeups["Service"]): Lock[
     // The row is replaced, never removed: the last fence of a key must outlive its lease (L2).
     // Whether it has expired is judged when its lock is held, for `clock()` is read then.
     acquire: (key, holder, ttl) =>
-      Effect.map(
-        pg.query<{ fence: number }>(
-          "beats",
-          "acquire",
-          `INSERT INTO lock (key, holder, fence, expires_at) VALUES ($1, $2, 1, clock() + $3)
-           ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lock.fence + 1,
-             expires_at = clock() + $3 WHERE lock.expires_at <= clock()
-           RETURNING fence::float8 AS fence`,
-          [key, holder, Math.ceil(Duration.toMillis(ttl))],
-          // An answer that was lost may have been a grant; its lease then expires unused.
-          false,
-        ),
-        ([row]) =>
-          Option.map(
-            Option.fromNullishOr(row),
-            ({ fence }) => new Lease({ key, holder, fence: fence as Fence }),
+      clock.expecting((expectation) =>
+        Effect.map(
+          pg.query<{ fence: number | null; is_expected: boolean }>(
+            "beats",
+            "acquire",
+            acquireUnlessStepped,
+            [key, holder, Math.ceil(Duration.toMillis(ttl)), ...expectation],
+            // An answer that was lost may have been a grant; its lease then expires unused.
+            false,
           ),
-      ),
+          ([row]) => row!.fence !== null || row!.is_expected ? row : undefined,
+        )
+      ).pipe(Effect.map((row) =>
+        Option.map(
+          Option.fromNullishOr(row?.fence),
+          (fence) => new Lease({ key, holder, fence: fence as Fence }),
+        )
+      )),
     renew: (lease, ttl) =>
       Effect.flatMap(
-        pg.query(
-          "beats",
-          "renew",
-          `UPDATE lock SET expires_at = clock() + $3
-           WHERE key = $1 AND fence = $2::bigint AND expires_at > clock() RETURNING 1`,
-          [lease.key, `${lease.fence}`, Math.ceil(Duration.toMillis(ttl))],
+        clock.expecting((expectation) =>
+          Effect.map(
+            pg.query(
+              "beats",
+              "renew",
+              `UPDATE lock SET expires_at = clock() + $3
+               WHERE key = $1 AND fence = $2::bigint AND expires_at > clock()
+                 AND abs(steady_clock() - $4::bigint) <= $5::bigint RETURNING 1`,
+              [lease.key, `${lease.fence}`, Math.ceil(Duration.toMillis(ttl)), ...expectation],
+            ),
+            ([row]) => row,
+          )
         ),
-        (rows) => rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost({ lease })),
+        (row) => row === undefined ? Effect.fail(new LeaseLost({ lease })) : Effect.void,
       ),
     release: (lease) =>
       Effect.map(
@@ -75,3 +87,13 @@ export const make = (pg: Pg, hints: PgHints, wakeups: Wakeups["Service"]): Lock[
           })),
       ),
   })
+
+const acquireUnlessStepped = `
+  WITH now AS MATERIALIZED (SELECT abs(steady_clock() - $4::bigint) <= $5::bigint AS is_expected),
+  got AS (
+    INSERT INTO lock (key, holder, fence, expires_at) VALUES ($1, $2, 1, clock() + $3)
+    ON CONFLICT (key) DO UPDATE SET holder = excluded.holder, fence = lock.fence + 1,
+      expires_at = clock() + $3
+      WHERE lock.expires_at <= clock() AND abs(steady_clock() - $4::bigint) <= $5::bigint
+    RETURNING fence)
+  SELECT (SELECT fence::float8 FROM got) AS fence, is_expected FROM now`

@@ -18,6 +18,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
 import * as PgClaim from "./PgClaim.ts"
+import type { PgClock } from "./PgClock.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgSubmit from "./PgSubmit.ts"
@@ -45,6 +46,7 @@ export const make = Effect.fnUntraced(function* (
   pg: Pg,
   names: PgNames,
   hints: PgHints,
+  clock: PgClock,
   onClaimed: () => void,
 ): Effect.fn.Return<RunStorage, never, Scope.Scope> {
   const submit = yield* PgSubmit.make(pg, names, hints)
@@ -193,7 +195,8 @@ export const make = Effect.fnUntraced(function* (
     hintLanes(lanes ?? [])
     return {
       promoted,
-      gates: gates ?? [],
+      // What was submitted by SQL is not admitted by who submitted it, so it is here.
+      gates: [...new Set([...(gates ?? []), ...hints.takeGates()])],
       nextInMillis: promoted === limit && limit > 0 ? 0 : next_in ?? undefined,
     }
   })
@@ -285,20 +288,19 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
+  const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, onClaimed)
+
+  // A claim that is refused has done nothing, so it may be given again.
+  const claim: RunStorage["claim"] = (request) =>
+    clock.unlessStepped(claimNext(request), (answer) => answer === "Lost")
+
   const recover: RunStorage["recover"] = Effect.fnUntraced(function* (limit) {
-    const rows = yield* pg.query<{
-      kind: number
-      id: number
-      state: number | null
-      lane: number | null
-      gate: GateKey | null
-    }>(
-      "writes",
-      "recover",
-      `SELECT kind, id::float8 AS id, state, lane_id AS lane, gate_key AS gate
-       FROM recover($1, ${patienceArray})`,
-      [limit],
-    )
+    const rows = (yield* clock.expecting((expectation) =>
+      Effect.map(
+        pg.query<RecoveredRow>("writes", "recover", recoverUnlessStepped, [limit, ...expectation]),
+        (rows) => rows.some(({ kind }) => kind === 2) ? undefined : rows,
+      )
+    )) ?? []
     yield* pg.query("writes", "recover", "SELECT advance_run_ids($1::bigint, $2::bigint)::text", [
       `${RunId.floor(0)}`,
       `${RunId.floor(1) - RunId.floor(0)}`,
@@ -459,7 +461,8 @@ export const make = Effect.fnUntraced(function* (
     submitFamily,
     admit,
     openGates,
-    ...PgClaim.make(pg, names, hints, onClaimed),
+    claim,
+    settle,
     start,
     reconcile,
     promote,
@@ -478,6 +481,24 @@ export const make = Effect.fnUntraced(function* (
     why,
   }
 })
+
+interface RecoveredRow {
+  readonly [column: string]: unknown
+  /** 0: an incarnation found lost, 1: a run freed, 2: nothing was done, as the clock was set. */
+  readonly kind: number
+  readonly id: number
+  readonly state: number | null
+  readonly lane: number | null
+  readonly gate: GateKey | null
+}
+
+/** The function is called for the row of `now`, if it passes: so its argument depends on it. */
+const recoverUnlessStepped = `
+  WITH now AS MATERIALIZED (SELECT abs(steady_clock() - $2::bigint) <= $3::bigint AS is_expected)
+  SELECT kind, id::float8 AS id, state, lane_id AS lane, gate_key AS gate
+  FROM now CROSS JOIN LATERAL recover(CASE WHEN is_expected THEN $1::int END, ${patienceArray})
+  WHERE is_expected
+  UNION ALL SELECT 2, 0, NULL, NULL, NULL FROM now WHERE NOT is_expected`
 
 /**
  * The gates with waiting runs one after the other, by their index, until enough are found open; and

@@ -2,12 +2,15 @@
 import { Effect, type Scope } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import * as migrations from "./migrations/mod.ts"
-import { DatabaseUnfit, type Pg } from "./Pg.ts"
+import { table } from "./migrations/mod.ts"
+import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
+import type { PgClock } from "./PgClock.ts"
 import * as PgExecutors from "./PgExecutors.ts"
 import type { PgHints } from "./PgHints.ts"
+import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgRuns from "./PgRuns.ts"
+import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
 import * as PgTriggers from "./PgTriggers.ts"
 import * as PgVacuum from "./PgVacuum.ts"
@@ -16,10 +19,11 @@ export const make = Effect.fn("PgStorage.make")(function* (
   pg: Pg,
   names: PgNames,
   hints: PgHints,
+  clock: PgClock,
 ): Effect.fn.Return<Storage["Service"], StorageUnavailable, Scope.Scope> {
   let hasClaimed = false
   const tasks = PgTasks.make(pg, names)
-  const runs = yield* PgRuns.make(pg, names, hints, () => {
+  const runs = yield* PgRuns.make(pg, names, hints, clock, () => {
     hasClaimed = true
   })
   if (pg.config.isVacuuming !== false) {
@@ -34,7 +38,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     tasks,
     triggers: PgTriggers.make(pg, names, hints),
     runs,
-    executors: PgExecutors.make(pg, names, tasks),
+    executors: PgExecutors.make(pg, names, tasks, clock),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,
@@ -42,47 +46,33 @@ export const make = Effect.fn("PgStorage.make")(function* (
   })
 })
 
-const oldest = 150_000
-
 /** Fails unless the server is new enough, may be written to, and has the tables of this code. */
-export const check = Effect.fn("PgStorage.check")(function* (pg: Pg) {
-  const [server] = yield* pg.query<{ version: number; name: string; is_replica: boolean }>(
-    "writes",
-    "check",
-    `SELECT current_setting('server_version_num')::int AS version,
-       current_setting('server_version') AS name,
-       pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_replica`,
-  )
-  const { is_replica, name, version } = server!
-  if (version < oldest) {
-    return yield* new DatabaseUnfit({
-      reason: `PostgreSQL ${name} is too old`,
-      remedy: "Use PostgreSQL 15 or later",
-    })
-  }
-  if (is_replica) {
-    return yield* new DatabaseUnfit({
-      reason: "The server is a replica, or read-only",
-      remedy: "Give the address of the primary, as with target_session_attrs=read-write",
-    })
-  }
-  const [state] = yield* pg.query<{ is_there: boolean }>(
-    "writes",
-    "check",
-    `SELECT to_regclass($1) IS NOT NULL AS is_there`,
-    [`${pg.schema}.${migrations.table}`],
-  )
-  const [last] = state!.is_there
-    ? yield* pg.query<{ id: number | null }>(
+export const check = Effect.fn("PgStorage.check")(
+  function* (pg: Pg) {
+    const [server] = yield* pg.query<PgServer.Server>("writes", "check", PgServer.describe)
+    const [other] = yield* pg.query<PgServer.Server>("reads", "check", PgServer.describe)
+    const reason = PgServer.unfit(pg.schema, server!, other!)
+    if (reason !== undefined) return yield* reason
+    const [state] = yield* pg.query<{ is_there: boolean }>(
       "writes",
       "check",
-      `SELECT max(migration_id)::int AS id FROM ${migrations.table}`,
+      `SELECT to_regclass($1) IS NOT NULL AS is_there`,
+      [`${pg.schema}.${table}`],
     )
-    : []
-  if ((last?.id ?? 0) < migrations.latest) {
-    return yield* new DatabaseUnfit({
-      reason: `The schema "${pg.schema}" is at migration ${last?.id ?? 0} of ${migrations.latest}`,
-      remedy: "Run the migrations, with `layerMigrations` or `belfry migrate`",
-    })
-  }
-})
+    const ran = state!.is_there
+      ? yield* pg.query<{ name: string; digest: string | null }>("writes", "check", selectApplied)
+      : []
+    const [first, ...others] = yield* missing(pg.schema, ran)
+    if (first !== undefined) {
+      return yield* new DatabaseUnfit({
+        reason: `The schema "${pg.schema}" lacks ${1 + others.length} migrations, first of all ` +
+          `"${first.name}"`,
+        remedy: "Run the migrations, with `layerMigrations` or `belfry migrate`",
+      })
+    }
+  },
+  Effect.catchTag(
+    "StorageUnavailable",
+    (error) => Effect.fail(PgServer.isOfPooler(codeIn(error)) ? PgServer.behindPooler() : error),
+  ),
+)

@@ -2,16 +2,20 @@
  * Submits runs, many callers in one commit.
  *
  * While one flush is on its way the next one gathers, and every caller waits for the commit its own
- * runs are in. Runs with a key never share a flush with those without, because only they may have to
- * wait for another transaction. A flush that PostgreSQL refuses is tried again call by call, so that
- * nobody fails for another's input.
+ * runs are in. A flush that PostgreSQL refuses is tried again call by call, so that nobody fails for
+ * another's input.
+ *
+ * Runs with a key never share a flush with those without, because only they may have to wait for
+ * another transaction, that of a caller of `submit` in SQL for one. They do not wait for it long: a
+ * flush that would is tried again by halves, aside, so that those who come later need not wait as
+ * well. The key that is to blame comes again and again, and its callers hold no connection meanwhile.
  */
-import { Deferred, Effect, type Scope } from "effect"
+import { Cause, Deferred, Effect, type Scope } from "effect"
 import { createHash } from "node:crypto"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { RunSpec, RunStorage, Submitted } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import { isRefusedForGood, numbers, type Pg, texts, unavailable } from "./Pg.ts"
+import { isRefusedForGood, isUndecided, numbers, type Pg, texts, unavailable } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, type RunRow, runViews, stateOfRow } from "./rows.ts"
@@ -21,6 +25,9 @@ import { columns, firstState, isPlain } from "./specs.ts"
 const flushMax = 1000
 /** A call with as many runs gains nothing from company. */
 const bulk = 100
+/** A key that another transaction keeps undecided is tried so often, for a quarter of a minute. */
+const undecidedTimes = 45
+const undecidedPause = "250 millis"
 
 export const make = Effect.fnUntraced(function* (
   pg: Pg,
@@ -57,7 +64,7 @@ export const make = Effect.fnUntraced(function* (
     const digests = specs.map(digestOf)
     const keys = specs.map(({ idempotencyKey }) => idempotencyKey!)
     const inserted = yield* pg.query<{ id: number; is_new: boolean }>(
-      "writes",
+      "keyed",
       "submit",
       insertUnlessKnown,
       [
@@ -74,15 +81,16 @@ export const make = Effect.fnUntraced(function* (
     hintReady(lanes.filter((_, index) => !isKnown(index) && isPlain(specs[index]!)))
     const known = new Map(
       specs.some((_, index) => isKnown(index))
-        ? (yield* pg.query<RunRow & { nth: number; digest: string }>(
-          "writes",
+        ? (yield* pg.query<KnownRow>(
+          "keyed",
           "submit",
           selectKnown,
           [
             numbers(namespaces.filter((_, index) => isKnown(index))),
             texts(keys.filter((_, index) => isKnown(index))),
+            texts(specs.filter((_, index) => isKnown(index)).map(({ payload }) => payload)),
           ],
-        )).map((row) => [`${row.namespace} ${row.key}`, row])
+        )).map((row) => [`${row.namespace} ${row.key} ${row.given}`, row])
         : [],
     )
     return yield* Effect.forEach(specs, (spec, index) => {
@@ -94,12 +102,12 @@ export const make = Effect.fnUntraced(function* (
           isNew: true,
         })
       }
-      const row = known.get(`${spec.namespace} ${spec.idempotencyKey}`)
+      const row = known.get(`${spec.namespace} ${spec.idempotencyKey} ${spec.payload}`)
       // The key expired between the two statements, and is free again.
       if (row === undefined) return Effect.map(insertKeyed([spec]), ([only]) => only!)
       const run = row.id as RunId
       return Effect.succeed<Submitted>(
-        row.digest === digests[index]
+        row.digest === digests[index] || row.is_same && row.task === spec.task
           ? { _tag: "Submitted", run, state: stateOfRow(row), isNew: false }
           : { _tag: "Conflict", run },
       )
@@ -120,10 +128,26 @@ export const make = Effect.fnUntraced(function* (
   })
 })
 
+interface KnownRow extends RunRow {
+  readonly key: string
+  readonly digest: string
+  readonly given: string
+  /** It was submitted by SQL, with a payload that is the same as JSON, if not as text. */
+  readonly is_same: boolean
+}
+
 interface Call {
   readonly specs: ReadonlyArray<RunSpec>
   readonly answer: Deferred.Deferred<ReadonlyArray<Submitted>, StorageUnavailable>
 }
+
+/** A call that is tried again, so many times more at most. */
+interface Late {
+  readonly call: Call
+  readonly times: number
+}
+
+const isGivenUp = ({ times }: Late): boolean => times === 0
 
 type Flush = (
   specs: ReadonlyArray<RunSpec>,
@@ -134,9 +158,16 @@ const coalesced = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Flush, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const waiting: Array<Call> = []
+  /** Calls with a key that another transaction has not decided about. */
+  const late: Array<Late> = []
+  const lateKeys = new Set<string>()
   let isFlushing = false
+  let isAside = false
 
-  const settleCalls = (calls: ReadonlyArray<Call>): Effect.Effect<void> =>
+  const settleCalls = (
+    calls: ReadonlyArray<Call>,
+    whenUndecided: (calls: ReadonlyArray<Call>) => Effect.Effect<unknown>,
+  ): Effect.Effect<unknown> =>
     flush(calls.flatMap(({ specs }) => specs)).pipe(
       Effect.matchCauseEffect({
         onSuccess: (answers) =>
@@ -147,18 +178,63 @@ const coalesced = Effect.fnUntraced(function* (
             }
           }),
         onFailure: (cause) => {
-          const refused = cause.reasons.some((reason) =>
-            reason._tag === "Fail" && isRefusedForGood(reason.error)
-          )
-          if (calls.length > 1 && refused) {
-            return Effect.forEach(calls, (call) => settleCalls([call]), { discard: true })
+          const because = (is: (error: StorageUnavailable) => boolean) =>
+            cause.reasons.some((reason) => reason._tag === "Fail" && is(reason.error))
+          if (because(isUndecided)) return whenUndecided(calls)
+          if (calls.length > 1 && because(isRefusedForGood)) {
+            return Effect.forEach(calls, (call) => settleCalls([call], whenUndecided), {
+              discard: true,
+            })
           }
-          return Effect.sync(() => {
-            for (const { answer } of calls) Deferred.doneUnsafe(answer, Effect.failCause(cause))
-          })
+          return failAll(calls, cause)
         },
       }),
     )
+
+  /** Finds the keys that are to blame by halves; all others are settled on the way. */
+  const settleHalves = (groups: ReadonlyArray<ReadonlyArray<Late>>): Effect.Effect<unknown> => {
+    const [first, ...others] = groups
+    if (first === undefined) return Effect.void
+    const key = keysOf(first[0]!.call)
+    const calls = groups.flatMap((group) => group.map(({ call }) => call))
+    return settleCalls(calls, () => {
+      if (others.length > 0) {
+        const half = groups.length >> 1
+        return Effect.andThen(
+          settleHalves(groups.slice(0, half)),
+          settleHalves(groups.slice(half)),
+        )
+      }
+      lateKeys.add(key)
+      const [again, given] = [first.filter(({ times }) => times > 0), first.filter(isGivenUp)]
+      late.push(...again.map(({ call, times }) => ({ call, times: times - 1 })))
+      return failAll(given.map(({ call }) => call), Cause.fail(unavailable("submit")(undecided)))
+    })
+  }
+
+  const settleAside = Effect.gen(function* () {
+    while (late.length > 0) {
+      const some = late.splice(0)
+      lateKeys.clear()
+      yield* settleHalves([...Map.groupBy(some, ({ call }) => keysOf(call)).values()]).pipe(
+        Effect.onInterrupt(() => failAll(some.map(({ call }) => call), whenClosed)),
+      )
+      if (late.length > 0) yield* Effect.sleep(undecidedPause)
+    }
+    isAside = false
+  }).pipe(
+    Effect.onInterrupt(() =>
+      Effect.suspend(() => failAll(late.map(({ call }) => call), whenClosed))
+    ),
+  )
+
+  const putAside = (calls: ReadonlyArray<Call>) =>
+    Effect.suspend(() => {
+      late.push(...calls.map((call) => ({ call, times: undecidedTimes })))
+      if (isAside) return Effect.void
+      isAside = true
+      return Effect.forkIn(settleAside, scope)
+    })
 
   const run = Effect.gen(function* () {
     while (true) {
@@ -173,23 +249,27 @@ const coalesced = Effect.fnUntraced(function* (
         calls.push(call)
         size += call.specs.length
       }
-      yield* settleCalls(calls)
+      yield* settleCalls(calls, putAside)
     }
-  }).pipe(Effect.onInterrupt(() =>
-    Effect.sync(() => {
-      // The layer is closing.
-      for (const { answer } of waiting.splice(0)) {
-        Deferred.doneUnsafe(answer, Effect.fail(unavailable("submit")("the storage was closed")))
-      }
-    })
-  ))
+  }).pipe(Effect.onInterrupt(() => Effect.suspend(() => failAll(waiting.splice(0), whenClosed))))
 
   return (specs) => {
     if (specs.length === 0) return Effect.succeed([])
-    if (specs.length >= bulk) return inParts(flush, specs)
     return Effect.gen(function* () {
       const answer = yield* Deferred.make<ReadonlyArray<Submitted>, StorageUnavailable>()
-      waiting.push({ specs, answer })
+      const call = { specs, answer }
+      if (specs.length >= bulk) {
+        return yield* Effect.catchIf(
+          inParts(flush, specs),
+          isUndecided,
+          () => Effect.andThen(putAside([call]), Deferred.await(answer)),
+        )
+      }
+      if (lateKeys.size > 0 && lateKeys.has(keysOf(call))) {
+        yield* putAside([call])
+        return yield* Deferred.await(answer)
+      }
+      waiting.push(call)
       if (!isFlushing) {
         isFlushing = true
         yield* Effect.forkIn(run, scope)
@@ -198,6 +278,20 @@ const coalesced = Effect.fnUntraced(function* (
     })
   }
 })
+
+const undecided = new Error("another transaction has submitted this key, and has not ended")
+const whenClosed = Cause.fail(unavailable("submit")(new Error("the storage was closed")))
+
+const keysOf = ({ specs }: Call): string =>
+  specs.map(({ idempotencyKey, namespace }) => `${namespace} ${idempotencyKey}`).join("\0")
+
+const failAll = (
+  calls: ReadonlyArray<Call>,
+  cause: Cause.Cause<StorageUnavailable>,
+): Effect.Effect<void> =>
+  Effect.sync(() => {
+    for (const { answer } of calls) Deferred.doneUnsafe(answer, Effect.failCause(cause))
+  })
 
 const inParts: (flush: Flush, specs: ReadonlyArray<RunSpec>) => ReturnType<Flush> = Effect
   .fnUntraced(function* (flush, specs) {
@@ -284,7 +378,9 @@ const insertUnlessKnown = `
   SELECT id::float8 AS id, id IN (SELECT run_id FROM k) AS is_new FROM s`
 
 export const selectKnown = `
-  SELECT v.*, i.key, encode(i.digest, 'base64') AS digest
-  FROM unnest($1::int[], $2::text[]) AS u(namespace, key)
+  SELECT v.*, u.key, u.given, encode(i.digest, 'base64') AS digest,
+    CASE WHEN octet_length(i.digest) > 32 THEN submit_is_json(u.given, v.payload::jsonb)
+      ELSE false END AS is_same
+  FROM (SELECT DISTINCT * FROM unnest($1::int[], $2::text[], $3::text[])) AS u(namespace, key, given)
   JOIN idempotency i USING (namespace, key)
   JOIN LATERAL (${runViews("SELECT i.run_id AS id")}) v ON true`

@@ -1,5 +1,6 @@
 /** Task definitions in PostgreSQL: see `TaskStorage` for the laws. */
 import { Effect, Option, Schema } from "effect"
+import * as Lane from "../../core/domain/Lane.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
 import type { DefinedTask, TaskStorage } from "../../core/services/TaskStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
@@ -26,6 +27,10 @@ export const make = (pg: Pg, names: PgNames): TaskStorage => ({
     // The one named last holds; a statement may update a row only once.
     const last = [...new Map(definitions.map((each) => [`${each.namespace} ${each.name}`, each]))
       .values()]
+    // `submit` in SQL needs the lane: made in its transaction, it would keep everybody else waiting.
+    yield* names.laneNumbers(
+      last.map(({ name, namespace, policy }) => Lane.ofTask(namespace, name, policy.selector)),
+    )
     const ids = yield* names.taskNumbers(
       last.map(({ name, namespace }) => ({ namespace, task: name })),
     )

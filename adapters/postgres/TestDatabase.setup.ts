@@ -5,6 +5,9 @@
  * The server of `BELFRY_TEST_DATABASE_URL` is used instead where it is set; its account must be
  * allowed to create databases. All that is made there carries the prefix of the run, and is dropped
  * after it.
+ *
+ * A project of `vitest.config.ts` that is named after a PostgreSQL runs on that one, from the folder
+ * that its environment names.
  */
 import { Cause, Effect, Exit, Redacted, Scope } from "effect"
 import { randomBytes } from "node:crypto"
@@ -17,10 +20,13 @@ import { type Answer, dropAll } from "./TestDatabase.ts"
 export default async (project: TestProject) => {
   const scope = Scope.makeUnsafe()
   const prefix = `belfry_test_${randomBytes(5).toString("hex")}`
-  const given = process.env["BELFRY_TEST_DATABASE_URL"]
+  const programs = project.config.env?.["BELFRY_TEST_POSTGRES"]
+  const given = programs === undefined ? process.env["BELFRY_TEST_DATABASE_URL"] : undefined
 
   let answer: Promise<Answer> | undefined
-  const find = given === undefined ? start(prefix) : Effect.succeed({ url: given, prefix })
+  const find = given === undefined
+    ? start(prefix, programs)
+    : Effect.succeed({ url: given, prefix })
 
   // The answer holds a password, and other accounts of the machine may ask as well.
   const path = `/${randomBytes(16).toString("hex")}`
@@ -48,8 +54,8 @@ export default async (project: TestProject) => {
 // A crash may lose the data of tests, so they need not wait for the disk.
 const settings = { fsync: "off", synchronous_commit: "off", full_page_writes: "off" }
 
-const start = (prefix: string) =>
-  LocalServer.start({ settings }).pipe(
+const start = (prefix: string, programs: string | undefined) =>
+  LocalServer.start({ settings, programs }).pipe(
     Effect.map(({ url }): Answer => ({ url: Redacted.value(url()), prefix })),
     // Whoever asks must get an answer, whatever went wrong.
     Effect.catchCause((cause) => {

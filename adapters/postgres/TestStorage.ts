@@ -1,18 +1,22 @@
 /**
  * The adapter over a database of its own, whose time can be let go by. For tests only.
  *
- * All instants come from the function `clock()`, so time goes by when that function says so.
+ * All instants come from the function `clock()`, so time goes by when that function says so, and the
+ * clock by which the adapter watches it goes along; if it does not, the clock was set.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Context, Duration, Effect, Layer, type Redacted } from "effect"
+import { Clock, Context, Duration, Effect, Layer, type Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
 import * as Postgres from "./mod.ts"
 import * as TestDatabase from "./TestDatabase.ts"
 
 export class TestStorage extends Context.Service<TestStorage, {
   readonly url: Redacted.Redacted<string>
-  /** Milliseconds by which the clock is ahead. */
+  /** Milliseconds by which `clock()` is ahead. */
   aheadMillis: number
+  /** Milliseconds that went by, as the adapter measures them. */
+  passedMillis: number
+  isMovable: boolean
 }>()("belfry/adapters/postgres/TestStorage") {}
 
 const migrated = TestDatabase.prepareTemplate(
@@ -20,11 +24,31 @@ const migrated = TestDatabase.prepareTemplate(
   "belfry",
 )
 
+/** The adapter once more, over the same database and on the same clock. */
+export const another = (config: Partial<Postgres.Config> = {}) =>
+  Layer.unwrap(
+    TestStorage.use((test) =>
+      Effect.map(Clock.Clock, (clock) =>
+        Layer.fresh(Postgres.layer({ url: test.url, ...config })).pipe(
+          Layer.provide(Layer.succeed(
+            Clock.Clock,
+            Object.create(clock, {
+              monotonicTimeNanosUnsafe: {
+                value: () =>
+                  clock.monotonicTimeNanosUnsafe() +
+                  BigInt(Math.round(test.passedMillis)) * 1_000_000n,
+              },
+            }),
+          )),
+        ))
+    ),
+  )
+
 export const layer = Layer.unwrap(
   Effect.map(migrated.fresh, (url) =>
-    Layer.merge(
-      Layer.succeed(TestStorage, { url, aheadMillis: 0 }),
-      Postgres.layer({ url }),
+    Layer.provideMerge(
+      another(),
+      Layer.sync(TestStorage, () => ({ url, aheadMillis: 0, passedMillis: 0, isMovable: false })),
     )),
 )
 
@@ -35,13 +59,33 @@ export const client = TestStorage.use(({ url }) =>
   )
 )
 
-export const elapse = (duration: Duration.Duration) =>
+export const elapse = (duration: Duration.Duration) => move(Duration.toMillis(duration), true)
+
+/** Sets the clock of the database, as its administrator may. */
+export const setClock = (byMillis: number) => move(byMillis, false)
+
+const move = (millis: number, isTimePassing: boolean) =>
   Effect.gen(function* () {
     const test = yield* TestStorage
-    test.aheadMillis += Duration.toMillis(duration)
     const sql = yield* client
-    yield* sql.unsafe(
-      `CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql VOLATILE AS
-       $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + ${test.aheadMillis} $$`,
-    ).unprepared
+    if (!test.isMovable) {
+      // A sequence is no part of transactions: as with a real clock, even a statement that is under
+      // way sees it move.
+      yield* sql`CREATE SEQUENCE IF NOT EXISTS test_ahead MINVALUE ${
+        sql.literal(`${-1e15}`)
+      } START 0`
+      yield* sql.unsafe(
+        `CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+         SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint + last_value
+         FROM test_ahead $$`,
+      ).unprepared
+      test.isMovable = true
+    }
+    yield* sql.withTransaction(Effect.gen(function* () {
+      // Whoever looks at the clock looks here, and so sees both clocks moved, or neither.
+      yield* sql`LOCK TABLE clock_step IN ACCESS EXCLUSIVE MODE`
+      test.aheadMillis += millis
+      if (isTimePassing) test.passedMillis += millis
+      yield* sql`SELECT setval('test_ahead', ${Math.round(test.aheadMillis)}::bigint)::text`
+    }))
   }).pipe(Effect.scoped)

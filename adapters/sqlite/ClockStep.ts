@@ -1,5 +1,6 @@
 /**
- * What is done when the clock of the machine was set, or the machine has slept.
+ * What is done when the clock of the machine was set, or the machine has slept: see
+ * `core/domain/ClockStep.ts` for what a step is.
  *
  * A step of an hour forward would end every lease at once, one back would keep the dead alive for an
  * hour. So whoever was here before the step gets a whole ttl from now, within which the living beat
@@ -7,9 +8,6 @@
  * that shares the file notices the step by itself.
  */
 import type { Transaction } from "./Database.ts"
-
-/** Wall clock and monotonic clock go alike, but for steps; less than this is no step. */
-export const noticedMillis = 500
 
 /** `before` is what the clock would say now without the step. */
 export const settle = ({ db, now }: Transaction, before: number): void => {

@@ -22,6 +22,7 @@ import type { StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
+import { between, type Sighting } from "../../core/domain/ClockStep.ts"
 import * as ClockStep from "./ClockStep.ts"
 import { steps } from "./migrations/mod.ts"
 
@@ -129,8 +130,8 @@ export class Database {
   /** So many commands are carried out one by one, since one of them failed. */
   private singly = 0
   private isClosed = false
-  /** As of the last commit. */
-  private ahead: number
+  /** The clock, as of the last commit. */
+  private seen: Sighting
   /** By how much the clock was found set, until it was logged. */
   stepMillis = 0
 
@@ -138,15 +139,15 @@ export class Database {
     this.sqlite = sqlite
     this.clock = clock
     this.isShared = isShared
-    this.ahead = this.aheadNow()
+    this.seen = this.sight()
   }
 
   /** The storage clock, which has no fractions. */
   readonly now = (): number => Math.floor(this.clock.currentTimeMillisUnsafe())
 
-  /** How far the wall clock is ahead of the monotonic one. */
-  private aheadNow(): number {
-    return this.now() - Number(this.clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+  private sight(): Sighting {
+    const at = Number(this.clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+    return { said: this.now(), at, error: 0 }
   }
 
   /** Statements are few, as no text is ever built from values, so all are kept. */
@@ -280,11 +281,10 @@ export class Database {
     const tx = new Transaction(this, this.now())
     const answers: Array<unknown> = []
     const most = this.singly > 0 ? 1 : commands.length
-    const ahead = this.aheadNow()
-    const step = ahead - this.ahead
-    const isStep = Math.abs(step) > ClockStep.noticedMillis
+    const seen = this.sight()
+    const step = between(this.seen, seen)
     try {
-      if (isStep) ClockStep.settle(tx, tx.now - step)
+      if (step !== 0) ClockStep.settle(tx, tx.now - step)
       const deadline = performance.now() + flushMillis
       while (answers.length < most) {
         answers.push(commands[answers.length]!.carryOut(tx))
@@ -298,10 +298,8 @@ export class Database {
       else for (const command of this.take(1)) command.answer(failed(command.operation, error))
       return true
     }
-    if (isStep) {
-      this.ahead = ahead
-      this.stepMillis += step
-    }
+    this.seen = seen
+    this.stepMillis += step
     // Taken off before anybody is told, since whoever is told may queue the next, or drop others.
     const done = this.take(answers.length)
     if (tx.topics.size > 0) {

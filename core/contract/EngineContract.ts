@@ -11,6 +11,7 @@ import * as Blocking from "../domain/Blocking.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
+import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
@@ -79,6 +80,33 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           "Claimed",
           "Succeeded",
         ])
+      }))
+
+    test("refuses text that not every storage keeps, and stores nothing", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const namespace = yield* CurrentNamespace
+        const submission = { task: TaskName.make("strange"), payload: "1", policy: usualPolicy }
+        for (const flawed of ["a\0b", "a\ud83d", "\udd14b"]) {
+          const refused = [
+            yield* Effect.flip(scheduler.submit(submission, { idempotencyKey: flawed })),
+            yield* Effect.flip(scheduler.submit({ ...submission, payload: `"${flawed}"` })),
+            yield* Effect.flip(scheduler.submit({
+              ...submission,
+              policy: { ...usualPolicy, blocking: Blocking.fifo },
+              blockingKey: flawed,
+            })),
+          ]
+          assert.deepEqual(
+            refused.map((error) => error._tag === "Refused" ? error.field : error._tag),
+            ["idempotencyKey", "payload", "blockingKey"],
+          )
+          yield* Effect.flip(Triggers.use(({ pause }) => pause(namespace, flawed)))
+        }
+        assert.deepEqual(yield* scheduler.list({ namespace, limit: 9 }), [])
+        const payload = JSON.stringify("a\0b \ud83d")
+        const { run } = yield* scheduler.submit({ ...submission, payload })
+        assert.strictEqual((yield* state(run)).payload, payload)
       }))
 
     test("knows in its handler which run it is", () =>

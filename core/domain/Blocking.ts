@@ -8,6 +8,7 @@
 import { Schema } from "effect"
 import type { Namespace } from "./Namespace.ts"
 import type { TaskName } from "./Task.ts"
+import * as Text from "./Text.ts"
 
 export const Blocking = Schema.TaggedUnion({
   Fifo: {},
@@ -32,7 +33,7 @@ export const discard: Blocking = { _tag: "Discard" }
 /** `limit` at a time; the others wait, better levels first. */
 export const concurrent = (limit: number): Blocking => ({ _tag: "Concurrent", limit })
 
-export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024)).pipe(
+export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024), Text.kept).pipe(
   Schema.brand("GateKey"),
 )
 export type GateKey = typeof GateKey.Type

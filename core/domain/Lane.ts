@@ -18,7 +18,7 @@ export const Lane = Schema.NonEmptyString.check(Schema.isMaxLength(2048)).pipe(S
 export type Lane = typeof Lane.Type
 
 /** No name has the sign between task and selector in it. */
-const mark = "?"
+export const mark = "?"
 
 export const ofTask = (
   namespace: Namespace,

@@ -3,6 +3,7 @@
  * grant of the same thing, for ever, so that whoever acts on an older grant can be told apart.
  */
 import { Schema } from "effect"
+import * as Text from "./Text.ts"
 
 export const Fence = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.brand("Fence"))
 export type Fence = typeof Fence.Type
@@ -10,7 +11,7 @@ export type Fence = typeof Fence.Type
 /** The fence of what has never been granted. */
 export const never: Fence = Fence.make(0)
 
-export const LockKey = Schema.NonEmptyString.check(Schema.isMaxLength(512)).pipe(
+export const LockKey = Schema.NonEmptyString.check(Schema.isMaxLength(512), Text.kept).pipe(
   Schema.brand("LockKey"),
 )
 export type LockKey = typeof LockKey.Type

@@ -7,6 +7,7 @@ import { Schema } from "effect"
 import { Namespace } from "./Namespace.ts"
 import { Policy } from "./Policy.ts"
 import { TaskName } from "./TaskName.ts"
+import * as Text from "./Text.ts"
 
 export { Policy, usualPolicy } from "./Policy.ts"
 export { TaskName } from "./TaskName.ts"
@@ -15,6 +16,6 @@ export class TaskDefinition extends Schema.Class<TaskDefinition>("TaskDefinition
   namespace: Namespace,
   name: TaskName,
   policy: Policy,
-  owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))),
-  purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096))),
+  owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256), Text.kept)),
+  purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096), Text.kept)),
 }) {}

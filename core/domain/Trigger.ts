@@ -9,6 +9,7 @@ import { DateTime, Result, Schema } from "effect"
 import { Namespace } from "./Namespace.ts"
 import { Refused } from "./Refused.ts"
 import { TaskName } from "./Task.ts"
+import * as Text from "./Text.ts"
 
 export const TriggerName = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,126}$/, {
@@ -51,10 +52,10 @@ export class TriggerDefinition extends Schema.Class<TriggerDefinition>("TriggerD
   task: TaskName,
   schedule: Schedule,
   /** JSON text, as every run of this trigger gets it. */
-  payload: Schema.String,
+  payload: Schema.String.check(Text.kept),
   misfire: Misfire,
   /** Narrows the gate of a task that blocks by key, as `Blocking.gate` says. */
-  blockingKey: Schema.optionalKey(Schema.String),
+  blockingKey: Schema.optionalKey(Schema.String.check(Text.kept)),
 }) {}
 
 /** An interval keeps its anchor while its length stays, and gets one when it is new. */

@@ -18,6 +18,7 @@ import { RunId, RunIdFromString } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Policy, TaskName } from "../domain/Task.ts"
+import * as Text from "../domain/Text.ts"
 import { Ownership } from "../services/Ownership.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
@@ -406,6 +407,17 @@ const checked = (submission: Submission, options: SubmitOptions) => {
         remedy: "Use at most 512 characters",
       }),
     )
+  }
+  const texts = {
+    payload: submission.payload,
+    idempotencyKey: key,
+    blockingKey: submission.blockingKey,
+  }
+  for (const [field, text] of Object.entries(texts)) {
+    const reason = text === undefined ? undefined : Text.flaw(text)
+    if (reason !== undefined) {
+      return Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
+    }
   }
   return Effect.void
 }

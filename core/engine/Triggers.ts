@@ -83,12 +83,15 @@ const makeClient = Effect.gen(function* () {
   const known = <A>(name: string, answer: Option.Option<A>) =>
     Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new TriggerUnknown({ name }))
 
-  // A name that breaks the rules names no trigger, so it need not be refused apart.
-  const pause = (namespace: Namespace, name: string, isPaused: boolean) =>
-    Effect.flatMap(
-      triggers.pause(namespace, name as Trigger.TriggerName, isPaused),
-      (view) => known(name, view),
-    )
+  // A name that breaks the rules names no trigger, and no storage need be asked.
+  const named = (name: string) =>
+    isTriggerName(name) ? Effect.succeed(name) : Effect.fail(new TriggerUnknown({ name }))
+
+  const pause = Effect.fnUntraced(
+    function* (namespace: Namespace, name: string, isPaused: boolean) {
+      return yield* known(name, yield* triggers.pause(namespace, yield* named(name), isPaused))
+    },
+  )
 
   return Triggers.of({
     put: Effect.fnUntraced(function* (input) {
@@ -97,20 +100,21 @@ const makeClient = Effect.gen(function* () {
       return yield* triggers.put(definition)
     }),
     remove: Effect.fnUntraced(function* (namespace, name) {
-      const isGone = yield* triggers.remove(namespace, name as Trigger.TriggerName)
+      const isGone = yield* triggers.remove(namespace, yield* named(name))
       if (!isGone) return yield* new TriggerUnknown({ name })
     }),
     pause: (namespace, name) => pause(namespace, name, true),
     resume: (namespace, name) => pause(namespace, name, false),
     list: triggers.list,
     records: Effect.fnUntraced(function* (namespace, name, limit) {
-      const found = yield* triggers.find(namespace, name as Trigger.TriggerName)
+      const found = yield* triggers.find(namespace, yield* named(name))
       const { id } = yield* known(name, found)
       return yield* triggers.records(id, limit)
     }),
   })
 })
 
+const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
 const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {

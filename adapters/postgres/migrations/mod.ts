@@ -1,17 +1,29 @@
-/** The migrations in order. They go forward only: a new one is added, an old one never changed. */
-import { Migrator } from "effect/sql"
-import scheduler from "./0001_scheduler.ts"
-import states from "./0002_states.ts"
-import executorResources from "./0003_executor_resources.ts"
+/**
+ * The migrations in order. They go forward only: a new one is added at the end, and one that ran
+ * anywhere is never changed. It is known by its name, and by the digest of its statements.
+ */
+import { createHash } from "node:crypto"
+import scheduler from "./scheduler.ts"
+import states from "./states.ts"
+import executorResources from "./executorResources.ts"
+import clockStep from "./clockStep.ts"
+import submit from "./submit.ts"
 
-export const loader = Migrator.fromRecord({
-  "0001_scheduler": scheduler,
-  "0002_states": states,
-  "0003_executor_resources": executorResources,
-})
+export interface Migration {
+  readonly name: string
+  readonly statements: ReadonlyArray<string>
+}
 
-/** The number that a database must have reached for this code. */
-export const latest = 3
+export const migrations: ReadonlyArray<Migration> = [
+  { name: "scheduler", statements: scheduler },
+  { name: "states", statements: states },
+  { name: "executor resources", statements: executorResources },
+  { name: "clock step", statements: clockStep },
+  { name: "submit", statements: submit },
+]
+
+export const digestOf = ({ statements }: Migration): string =>
+  createHash("sha256").update(statements.join("\0")).digest("hex")
 
 /** Where the migrations that ran are written down, in the schema of the scheduler. */
 export const table = "migration"

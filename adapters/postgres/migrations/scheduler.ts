@@ -11,11 +11,11 @@
  * - There are no foreign keys on what a claim writes; names are interned and never deleted.
  * - A gate is named by a digest of its key; its holders are the rows that carry it, never a counter.
  */
-import { Effect } from "effect"
-import { SqlClient } from "effect/sql"
 import * as RunId from "../../../core/domain/RunId.ts"
 
-const statements = [
+const perMilli = RunId.floor(1) - RunId.floor(0)
+
+export default [
   `CREATE FUNCTION clock() RETURNS bigint LANGUAGE sql VOLATILE AS
    $$ SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint $$`,
 
@@ -482,11 +482,6 @@ const statements = [
        PERFORM setval('run_id', wanted) FROM run_id WHERE last_value + 1000 * per_milli < wanted;
      END IF;
    END $$`,
-]
 
-export default Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  for (const statement of statements) yield* sql.unsafe(statement).unprepared
-  const [now] = yield* sql<{ at: number }>`SELECT clock()::float8 AS at`
-  yield* sql`SELECT setval('run_id', ${RunId.floor(now!.at)}::bigint, false)`
-})
+  `SELECT setval('run_id', clock() * ${perMilli} + ${RunId.floor(0)}, false)`,
+]

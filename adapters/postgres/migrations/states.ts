@@ -6,15 +6,12 @@
  * A child passes the gate of its parent, and `gather` is what `admit` is to the parent behind it: it
  * decides under the gate's lock, from rows. Whoever gives a child another try holds that lock too.
  */
-import { Effect } from "effect"
-import { SqlClient } from "effect/sql"
-
 const pinned = "SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off"
 
 const lock = (gate: string) =>
   `pg_advisory_xact_lock(hashtextextended(current_schema() || ' ' || ${gate}::text, 0))`
 
-const statements = [
+export default [
   // kind: 0 suspended, 1 handed over, 2 a parent. gate: set while it holds its place.
   `CREATE TABLE parked (
      run_id bigint CONSTRAINT parked_once PRIMARY KEY,
@@ -625,8 +622,3 @@ const statements = [
        CASE WHEN final IS NOT NULL OR is_suspending AND places > 1 THEN key END FROM told;
    END $$`,
 ]
-
-export default Effect.gen(function* () {
-  const sql = yield* SqlClient.SqlClient
-  for (const statement of statements) yield* sql.unsafe(statement).unprepared
-})

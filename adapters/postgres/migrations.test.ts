@@ -1,0 +1,185 @@
+/** Who builds the schema, and who only uses it. */
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Logger, Option, Redacted } from "effect"
+import { Reactivity } from "effect/reactivity"
+import {
+  freshNamespace,
+  joined,
+  recoverAll,
+  specOf,
+  submitOne,
+  succeed,
+} from "../../core/contract/world.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import { digestOf, migrations } from "./migrations/mod.ts"
+import * as Postgres from "./mod.ts"
+import * as Pg from "./Pg.ts"
+import { missing } from "./PgMigrations.ts"
+import { unfit } from "./PgServer.ts"
+import * as PgVacuum from "./PgVacuum.ts"
+import * as TestDatabase from "./TestDatabase.ts"
+
+const connect = (url: Redacted.Redacted<string>) =>
+  PgClient.makeClient({ url }).pipe(Effect.provide(Reactivity.layer))
+
+const build = <A, E>(layer: Layer.Layer<A, E>) => Layer.build(Layer.fresh(layer))
+const refused = <A, E>(layer: Layer.Layer<A, E>) => Effect.flip(Effect.scoped(build(layer)))
+
+/** A role that may log in, and nothing else; dropped with all it was granted. */
+const role = Effect.fnUntraced(function* (url: Redacted.Redacted<string>) {
+  const admin = yield* connect(url)
+  const name = `role_${new URL(Redacted.value(url)).pathname.slice(-10)}`
+  yield* admin.unsafe(`CREATE ROLE ${name} LOGIN PASSWORD 'secret'`).unprepared
+  yield* Effect.addFinalizer(() =>
+    Effect.ignore(Effect.andThen(
+      admin.unsafe(`DROP OWNED BY ${name}`).unprepared,
+      admin.unsafe(`DROP ROLE ${name}`).unprepared,
+    ))
+  )
+  const its = new URL(Redacted.value(url))
+  its.username = name
+  its.password = "secret"
+  return { admin, name, url: Redacted.make(its.href) }
+})
+
+const said = (log: Array<string>) =>
+  Logger.layer([Logger.make(({ message }) => void log.push(String(message)))])
+
+/** What a scheduler and an executor do all day. */
+const aDay = Effect.gen(function* () {
+  const { runs } = yield* Storage
+  const namespace = freshNamespace()
+  const hand = yield* joined(namespace)
+  yield* submitOne(specOf(namespace, { idempotencyKey: "once" }))
+  yield* hand.settle(succeed(yield* hand.one))
+  yield* recoverAll
+  assert.strictEqual((yield* runs.list({ namespace, limit: 9 }))[0]!.state, "Succeeded")
+})
+
+describe("migrations", () => {
+  it.live("run once, whoever comes at the same time, and are written down", () =>
+    Effect.gen(function* () {
+      const url = yield* TestDatabase.fresh
+      yield* Effect.all(
+        Array.from({ length: 4 }, () => build(Postgres.layerMigrations({ url }))),
+        { concurrency: "unbounded" },
+      )
+      const sql = yield* connect(url)
+      const rows = yield* sql`SELECT name, digest FROM belfry.migration ORDER BY migration_id`
+      assert.deepEqual(
+        rows,
+        migrations.map((each) => ({ name: each.name, digest: digestOf(each) })),
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("that are missing are named, and so is one that was changed after it ran", () =>
+    Effect.gen(function* () {
+      const url = yield* TestDatabase.fresh
+      const { message } = yield* refused(Postgres.layer({ url }))
+      assert.include(message, `lacks ${migrations.length} migrations, first of all "scheduler"`)
+      yield* build(Postgres.layerMigrations({ url }))
+      const sql = yield* connect(url)
+      yield* sql`DELETE FROM belfry.migration WHERE name = 'submit'`
+      assert.include((yield* refused(Postgres.layer({ url }))).message, '"submit"')
+      yield* sql`UPDATE belfry.migration SET digest = 'other' WHERE name = 'scheduler'`
+      for (const layer of [Postgres.layer, Postgres.layerMigrations]) {
+        const error = yield* refused(layer({ url }) as Layer.Layer<never, Error>)
+        assert.include(error.message, 'has another "scheduler"')
+      }
+    }).pipe(Effect.scoped))
+
+  it.effect("of a later version stand in nobody's way", () =>
+    Effect.gen(function* () {
+      const ran = migrations.map((each) => ({ name: each.name, digest: digestOf(each) }))
+      const later = [...ran, { name: "of tomorrow", digest: "0" }]
+      assert.deepEqual(yield* missing("belfry", later), [])
+    }))
+
+  it.live("leave a schema of any name, and refuse what is none", () =>
+    Effect.gen(function* () {
+      const url = yield* TestDatabase.fresh
+      const context = yield* build(Postgres.layerMigrated({ url, schema: "clock_tower" }))
+      yield* Effect.provide(aDay, context)
+      const sql = yield* connect(url)
+      const names = yield* sql<{ schema: string }>`SELECT DISTINCT n.nspname AS schema
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'S') AND n.nspname !~ '^(pg_|information_schema)'`
+      assert.deepEqual(names.map(({ schema }) => schema), ["clock_tower"])
+      assert.match(
+        (yield* refused(Postgres.layer({ url, schema: 'x"; --' }))).message,
+        /not the name/,
+      )
+    }).pipe(Effect.scoped))
+
+  it.live("are for a deploy step; afterwards a role without any right to DDL does it all", () =>
+    Effect.gen(function* () {
+      const owner = yield* TestDatabase.fresh
+      const { admin, name, url } = yield* role(owner)
+      assert.isTrue(Option.isSome(yield* Effect.option(refused(Postgres.layerMigrations({ url })))))
+      yield* build(Postgres.layerMigrations({ url: owner, grantTo: [name] }))
+      yield* admin.unsafe(`REVOKE ALL ON DATABASE ${databaseOf(owner)} FROM PUBLIC`).unprepared
+      yield* admin.unsafe(`GRANT CONNECT ON DATABASE ${databaseOf(owner)} TO ${name}`).unprepared
+      const log: Array<string> = []
+      const context = yield* build(Postgres.layerMigrated({ url })).pipe(Effect.provide(said(log)))
+      yield* Effect.provide(aDay, context)
+      const sql = yield* connect(url)
+      assert.isTrue(Option.isNone(yield* Effect.option(sql`CREATE TABLE belfry.more (a int)`)))
+    }).pipe(Effect.scoped))
+
+  it.live("tell at the start who may not vacuum the hot tables, and what would let them", () =>
+    Effect.gen(function* () {
+      const owner = yield* TestDatabase.fresh
+      const { admin, name, url } = yield* role(owner)
+      yield* build(Postgres.layerMigrations({ url: owner, grantTo: [name] }))
+      const [server] = yield* admin<{ version: number }>`
+        SELECT current_setting('server_version_num')::int / 10000 AS version`
+      const warned = Effect.gen(function* () {
+        const log: Array<string> = []
+        const pg = yield* Pg.make({ url })
+        const may = yield* Effect.provide(PgVacuum.warn(pg), said(log))
+        assert.strictEqual(may, log.length === 0)
+        return log.join()
+      }).pipe(Effect.scoped)
+      if (server!.version >= 17) {
+        assert.strictEqual(yield* warned, "")
+        yield* admin.unsafe(`REVOKE MAINTAIN ON belfry.lease FROM ${name}`).unprepared
+        assert.include(yield* warned, `GRANT MAINTAIN ON lease TO ${name}`)
+      } else assert.include(yield* warned, `OWNER TO ${name}`)
+      for (const table of ["ready", "lease", "scheduled"]) {
+        yield* admin.unsafe(`ALTER TABLE belfry.${table} OWNER TO ${name}`).unprepared
+      }
+      assert.strictEqual(yield* warned, "")
+    }).pipe(Effect.scoped))
+})
+
+const databaseOf = (url: Redacted.Redacted<string>) =>
+  new URL(Redacted.value(url)).pathname.slice(1)
+
+describe("a server that will not do", () => {
+  const good = {
+    version: 150_018,
+    name: "15.18",
+    is_replica: false,
+    path: "belfry",
+    process: 7,
+  }
+  const other = { ...good, process: 8 }
+
+  it("is none that is new enough, may be written to, and keeps sessions apart", () => {
+    assert.isUndefined(unfit("belfry", good, other))
+    assert.isUndefined(unfit("belfry", { ...good, version: 180_004 }, other))
+  })
+
+  for (
+    const [what, server, reason] of [
+      ["too old", { ...good, version: 140_099, name: "14.99" }, /14\.99 is too old.*15/],
+      ["a replica", { ...good, is_replica: true }, /replica, or read-only.*primary/],
+      ["shared by a pooler", { ...good, process: 8 }, /pooler.*address of the server itself/],
+      ["behind a pooler that drops settings", { ...good, path: "public" }, /pooler/],
+    ] as const
+  ) {
+    it(`is one that is ${what}, and is told so`, () =>
+      assert.match(unfit("belfry", server, other)!.message, reason))
+  }
+})
