@@ -17,6 +17,8 @@ export class TestStorage extends Context.Service<TestStorage, {
   /** Milliseconds that went by, as the adapter measures them. */
   passedMillis: number
   isMovable: boolean
+  /** Moves the clock. A connection is dear, and time goes by often. */
+  readonly sql: PgClient.PgClient
 }>()("belfry/adapters/postgres/TestStorage") {}
 
 const migrated = TestDatabase.prepareTemplate(
@@ -48,16 +50,23 @@ export const layer = Layer.unwrap(
   Effect.map(migrated.fresh, (url) =>
     Layer.provideMerge(
       another(),
-      Layer.sync(TestStorage, () => ({ url, aheadMillis: 0, passedMillis: 0, isMovable: false })),
+      Layer.effect(
+        TestStorage,
+        Effect.map(
+          connected(url),
+          (sql) => ({ url, sql, aheadMillis: 0, passedMillis: 0, isMovable: false }),
+        ),
+      ),
     )),
 )
 
 /** A client of its own, of the same database and schema. */
-export const client = TestStorage.use(({ url }) =>
+export const client = TestStorage.use(({ url }) => connected(url))
+
+const connected = (url: Redacted.Redacted<string>) =>
   PgClient.makeClient({ url, startupParameters: { search_path: "belfry" } }).pipe(
     Effect.provide(Reactivity.layer),
   )
-)
 
 export const elapse = (duration: Duration.Duration) => move(Duration.toMillis(duration), true)
 
@@ -67,7 +76,7 @@ export const setClock = (byMillis: number) => move(byMillis, false)
 const move = (millis: number, isTimePassing: boolean) =>
   Effect.gen(function* () {
     const test = yield* TestStorage
-    const sql = yield* client
+    const { sql } = test
     if (!test.isMovable) {
       // A sequence is no part of transactions: as with a real clock, even a statement that is under
       // way sees it move.
@@ -88,4 +97,4 @@ const move = (millis: number, isTimePassing: boolean) =>
       if (isTimePassing) test.passedMillis += millis
       yield* sql`SELECT setval('test_ahead', ${Math.round(test.aheadMillis)}::bigint)::text`
     }))
-  }).pipe(Effect.scoped)
+  })
