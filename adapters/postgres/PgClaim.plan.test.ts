@@ -25,7 +25,11 @@ const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).
 
 const tables = ["ready", "lease", "run", "outcome", "executor"]
 const batch = 200
-const ids = (from: number) => Array.from({ length: batch }, (_, nth) => from + nth).join(",")
+const holders = 50
+const leases = 20_000
+/** Runs that the first of the holders holds. */
+const held = (from: number) =>
+  Array.from({ length: batch }, (_, nth) => from + nth * holders).join(",")
 
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   "a claim prepared on an empty queue",
@@ -70,11 +74,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           )
           yield* run(`INSERT INTO lease (run_id, claimed_at, lane, incarnation, round, fence, loop,
               level, attempt, crashes, is_careful, is_start_marked, is_cancelling)
-            SELECT id, 0, 1, 1, 0, 1, 0, 1, 1, 0, false, false, false
-            FROM generate_series(1000001, 1020000) id`)
+            SELECT id, 0, 1, 1 + id % ${holders}, 0, 1, 0, 1, 1, 0, false, false, false
+            FROM generate_series(1000001, 1000000 + ${leases}) id`)
 
           const [plan] = yield* say(
-            `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${claim(ids(1_010_000))}`,
+            `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${claim(held(1_000_050))}`,
           )
           const said = plan!["QUERY PLAN"]
           const explained: Explained = typeof said === "string" ? JSON.parse(said) : said
@@ -86,13 +90,14 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           }
           const removed = all.filter((node) => node["Relation Name"] !== undefined)
             .map((node) => node["Rows Removed by Filter"] ?? 0)
-          assert.isAtMost(Math.max(...removed), 0, "rows were read in vain")
+          // Up to PostgreSQL 16 all leases of one holder are looked at, which are few.
+          assert.isAtMost(Math.max(...removed), leases / holders - batch, "rows were read in vain")
           assert.isAtMost(root["Shared Hit Blocks"] + root["Shared Read Blocks"], 30 * batch)
           const [left] = yield* admin<{ ready: number; lease: number; ended: number }>`
             SELECT (SELECT count(*)::int FROM ready) AS ready,
               (SELECT count(*)::int FROM lease) AS lease,
               (SELECT count(*)::int FROM outcome) AS ended`
-          assert.deepStrictEqual(left, { ready: 200_000 - batch, lease: 20_000, ended: batch })
+          assert.deepStrictEqual(left, { ready: 200_000 - batch, lease: leases, ended: batch })
         }).pipe(Effect.scoped))
     }
   },

@@ -574,7 +574,8 @@ const selectMore = `
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM x))),
   o AS (
     INSERT INTO outcome (run_id, finished_at, fence, state, attempt, crashes, is_reported, failure)
-    SELECT run_id, clock(), fence, CASE WHEN is_cancelling THEN 3 ELSE 6 END, 0, crashes, false,
+    SELECT run_id, clock(), fence, CASE WHEN is_cancelling THEN 3 ELSE 6 END, is_cancelling::int,
+      crashes, false,
       CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
   SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
     x.run_id IS NOT NULL AS is_late,

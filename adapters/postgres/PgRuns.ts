@@ -137,7 +137,7 @@ export const make = Effect.fnUntraced(function* (
         "writes",
         "submitFamily",
         PgSubmit.selectKnown,
-        [numbers([namespace]), texts([spec.idempotencyKey])],
+        [numbers([namespace]), texts([spec.idempotencyKey]), texts([spec.payload])],
       )
       const run = row!.id as RunId.RunId
       const known: FamilySubmitted = row!.digest === PgSubmit.digestOf(spec)

@@ -102,7 +102,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
     ["one that is carried out at most once", { delivery: "at-most-once", crashesMax: 0 }],
     ["one by one", { blocking: Blocking.fifo }],
     ["one or none", { blocking: Blocking.discard, level: 2 }],
-    ["one for some executors", { selector: Selector.make("gpu in (a100, h100), region = eu") }],
+    ["one for some executors", { selector: Selector.make("gpu in (a100,h100),region=eu") }],
     ["seven at a time", { blocking: Blocking.concurrent(7) }],
     ["what only its executor minds", {
       timeoutMillis: 5,

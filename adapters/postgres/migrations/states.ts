@@ -537,7 +537,8 @@ export default [
        END IF;
        DELETE FROM deadline d WHERE d.run_id = due.run_id;
        INSERT INTO outcome (run_id, finished_at, fence, state, attempt, crashes, is_reported, failure)
-       VALUES (due.run_id, at, numbers.fence, expire.state, 0, numbers.crashes, false,
+       -- Only what is cancelled keeps the attempt of its grant.
+       VALUES (due.run_id, at, numbers.fence, expire.state, (expire.state = 3)::int, numbers.crashes, false,
          CASE expire.state WHEN 6 THEN too_late END);
        ended := ended + 1;
        run := due.run_id;
