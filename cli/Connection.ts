@@ -103,6 +103,8 @@ const kinds: Record<string, Problem["kind"]> = {
   RunUnknown: "notFound",
   TaskUnknown: "notFound",
   TriggerUnknown: "notFound",
+  CalendarUnknown: "notFound",
+  CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
   RequestUnreadable: "usage",
@@ -114,6 +116,8 @@ const hints: Record<string, string> = {
   RunUnknown: "belfry run list",
   TaskUnknown: "belfry task list",
   TriggerUnknown: "belfry trigger list",
+  CalendarUnknown: "belfry calendar list",
+  CalendarInUse: "belfry trigger list",
 }
 
 const explained = (url: string, error: unknown): Problem => {

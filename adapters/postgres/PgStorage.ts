@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import * as migrations from "./migrations/mod.ts"
 import { DatabaseUnfit, type Pg } from "./Pg.ts"
+import * as PgCalendars from "./PgCalendars.ts"
 import * as PgExecutors from "./PgExecutors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
@@ -32,6 +33,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
   return Storage.of({
     technology: "postgres",
     tasks,
+    calendars: PgCalendars.make(pg, names, hints),
     triggers: PgTriggers.make(pg, names, hints),
     runs,
     executors: PgExecutors.make(pg, names, tasks),
