@@ -106,6 +106,9 @@ const fields: Readonly<Record<string, string>> = {
   calendar: "schedule.calendar",
   freeDay: "schedule.freeDay",
   end: "schedule.end",
+  rest: "calendar.rest",
+  holidays: "calendar.holidays",
+  workdays: "calendar.workdays",
 }
 
 const refused = (error: Refused) => refusal(error, fields[error.field] ?? error.field)

@@ -298,6 +298,25 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.isAtMost((yield* records(namespace, "workdays", 1))[0]!.slot, last + 1000)
       }))
 
+    test("fires until the end, and keeps a trigger that is over when it is brought again", () =>
+      Effect.gen(function* () {
+        const { list, records } = yield* Triggers
+        const namespace = yield* CurrentNamespace
+        const now = yield* Clock.currentTimeMillis
+        const last = (Math.ceil(now / 1000) + 1) * 1000
+        const tick = Task.make("tick")
+        const ending = (end: number) =>
+          tick.schedule("ending", Trigger.cron("* * * * * *", { end: new Date(end) }), {})
+        yield* Layer.build(Layer.fresh(ending(last + 1)))
+        const [over] = yield* until(list(namespace), ([view]) => view?.cursor === undefined)
+        assert.strictEqual((yield* records(namespace, "ending", 10))[0]!.slot, last)
+        yield* Effect.sleep("50 millis")
+        yield* Layer.build(Layer.fresh(ending(last + 1)))
+        assert.deepEqual(yield* list(namespace), [over!])
+        const other = yield* Effect.flip(Layer.build(Layer.fresh(ending(last))))
+        assert.strictEqual(other._tag, "Refused")
+      }))
+
     test("lets the run of a slot wait for its jitter, the slot stays what it is", () =>
       Effect.gen(function* () {
         const started: Array<readonly [slot: number, run: RunId]> = []
