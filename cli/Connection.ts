@@ -104,6 +104,8 @@ const kinds: Record<string, Problem["kind"]> = {
   TaskUnknown: "notFound",
   TriggerUnknown: "notFound",
   LockFree: "notFound",
+  CalendarUnknown: "notFound",
+  CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
   OrderRefused: "notFound",
@@ -117,6 +119,8 @@ const hints: Record<string, string> = {
   TaskUnknown: "belfry task list",
   TriggerUnknown: "belfry trigger list",
   LockFree: "belfry lock list",
+  CalendarUnknown: "belfry calendar list",
+  CalendarInUse: "belfry trigger list",
 }
 
 const explained = (url: string, error: unknown): Problem => {

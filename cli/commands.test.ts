@@ -1,7 +1,8 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Effect } from "effect"
 import { CliOutput, Command } from "effect/cli"
-import { readdirSync } from "node:fs"
+import { readdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
 import { Place } from "./fixture.ts"
 
@@ -21,6 +22,40 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.strictEqual(out.trim().split("\n").length, 2)
     const every = await place.json(["trigger", "preview", "every 90s", ...from])
     assert.strictEqual(every.fires[1].at, "2026-11-01T00:03:00.000Z")
+  })
+
+  it("previews by a calendar from a file, and says what it moved and left out", async () => {
+    const file = join(place.folder, "office.json")
+    writeFileSync(
+      file,
+      JSON.stringify({ rest: ["SAT", "SUN"], holidays: ["2031-10-01"], workdays: ["2031-10-04"] }),
+    )
+    const words = ["trigger", "preview", "0 9 * * *", "--calendar-file", file]
+    const from = ["--from", "2031-09-30T12:00:00Z", "-n", "4"]
+    const skipped = await place.run([...words, ...from])
+    assert.strictEqual(skipped.code, 0, skipped.err)
+    assert.match(skipped.out, /2031-10-01 +left out: free day\n2031-10-02T09:00/)
+    assert.match(skipped.out, /2031-10-04T09:00/, "a make-up workday")
+    const { fires } = await place.json([...words, ...from, "--free-day", "-1"])
+    assert.deepStrictEqual(fires.map(({ at }: { at: string }) => at.slice(0, 10)), [
+      "2031-10-02",
+      "2031-10-03",
+      "2031-10-04",
+      "2031-10-06",
+    ])
+    assert.deepStrictEqual(fires[2].because, [{ _tag: "Moved", from: ["2031-10-05"] }])
+    const gap = await place.run([
+      ...["trigger", "preview", "30 2 * * *", "--zone", "Europe/Berlin"],
+      ...["--from", "2031-03-29T12:00:00Z", "-n", "1"],
+    ])
+    assert.match(gap.out, /03:30.*02:30:00 does not exist on that day/)
+    writeFileSync(file, JSON.stringify({ holidays: ["2031-02-29"] }))
+    const wrong = await place.run([...words, ...from])
+    assert.strictEqual(wrong.code, 2)
+    assert.match(wrong.err, /"2031-02-29" is not a date that exists/)
+    const none = await place.run(["trigger", "preview", "@daily", "--free-day", "next"])
+    assert.strictEqual(none.code, 2)
+    assert.match(none.err, /calendar/)
   })
 
   it("refuses what is no schedule with 2", async () => {
@@ -64,13 +99,39 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.notInclude(err, "secret")
   })
 
+  it("keeps, lists, shows and removes calendars of a server, and previews by them", async () => {
+    const token = "a-token-of-some-length"
+    const server = place.start(["server", "--sqlite", "cal.db", "--port", "0", "--token", token])
+    const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+    const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
+    const days = { rest: ["SUN"], holidays: ["2031-10-01"], workdays: [] }
+    writeFileSync(join(place.folder, "days.json"), JSON.stringify(days))
+    const put = await place.run(["calendar", "put", "office", "days.json"], env)
+    assert.strictEqual(put.code, 0, put.err)
+    assert.match(put.out, /revision 1: 1 holidays, 0 make-up workdays/)
+    const [list, show, preview] = await Promise.all([
+      place.run(["calendar", "list", "--jsonl"], env),
+      place.run(["calendar", "show", "office", "--json"], env),
+      place.run([
+        ...["trigger", "preview", "0 9 1 10 *", "--calendar", "office", "--free-day", "next"],
+        ...["--from", "2031-09-30T12:00:00Z", "-n", "1", "--json"],
+      ], env),
+    ])
+    assert.deepStrictEqual(JSON.parse(list.out), { name: "office", revision: 1 })
+    assert.deepInclude(JSON.parse(show.out), days)
+    assert.strictEqual(JSON.parse(preview.out).fires[0].at, "2031-10-02T09:00:00.000Z")
+    assert.strictEqual((await place.run(["calendar", "remove", "office"], env)).code, 0)
+    const gone = await place.run(["calendar", "show", "office"], env)
+    assert.strictEqual(gone.code, 3, gone.err)
+  })
+
   it("has help with examples for every command", async () => {
     const folder = new URL("./commands/", import.meta.url)
     const modules = await Promise.all(
       readdirSync(folder).map((file): Promise<object> => import(new URL(file, folder).href)),
     )
     const commands = modules.flatMap((module) => Object.values(module)).filter(Command.isCommand)
-    assert.strictEqual(commands.length, 22)
+    assert.strictEqual(commands.length, 26)
     for (const command of commands) {
       const help: Array<CliOutput.Presenter.Help> = []
       await Effect.runPromise(

@@ -3,6 +3,10 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Option } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import { calendarList } from "./commands/calendarList.ts"
+import { calendarPut } from "./commands/calendarPut.ts"
+import { calendarRemove } from "./commands/calendarRemove.ts"
+import { calendarShow } from "./commands/calendarShow.ts"
 import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
@@ -62,6 +66,11 @@ const lock = Command.make("lock").pipe(
   Command.withSubcommands([lockList, lockRelease]),
 )
 
+const calendar = Command.make("calendar").pipe(
+  Command.withDescription("Which days are workdays, for triggers that ask"),
+  Command.withSubcommands([calendarPut, calendarList, calendarShow, calendarRemove]),
+)
+
 const task = Command.make("task").pipe(
   Command.withDescription("Definitions that executors brought"),
   Command.withSubcommands([taskList]),
@@ -77,6 +86,7 @@ const belfry = Command.make("belfry").pipe(
     migrate,
     run,
     trigger,
+    calendar,
     task,
     lock,
     status,

@@ -17,6 +17,7 @@ import type { Failure } from "../../core/domain/RunView.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
@@ -102,6 +103,8 @@ export class MemoryState {
   readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
+  /** By namespace and name. */
+  readonly calendars = new Map<string, KeptCalendar>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   /** The slot records of triggers that were removed. */
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()

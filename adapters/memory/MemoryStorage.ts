@@ -1,6 +1,7 @@
 /** The storage in memory: the reference for every law, on Effect's clock, fit for simulation. */
 import { Clock, Effect } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
+import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
@@ -15,6 +16,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
     return Storage.of({
       technology: "memory",
       tasks,
+      calendars: MemoryCalendars.make(state, now),
       triggers: MemoryTriggers.make(state, now),
       runs: MemoryRuns.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),

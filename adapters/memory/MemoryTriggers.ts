@@ -1,6 +1,8 @@
 /** Triggers and slots in memory: see `TriggerStorage` for the laws. */
 import { Effect, Equal, Option } from "effect"
+import { unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import type {
   Fired,
@@ -18,17 +20,27 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       definition.namespace === namespace && definition.name === name
     )
 
+  const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
+    state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
+
   /** `view` with its cursor at its first slot after now. */
   const onwards = (view: Omit<TriggerView, "cursor">): TriggerView => {
-    const cursor = Trigger.slotAfter(view.definition.schedule, now())
+    const calendar = calendarOf(view.definition)
+    const cursor = Trigger.slotAfter(view.definition.schedule, now(), calendar)
     const { definition, id, isPaused, revision } = view
     return { definition, id, isPaused, revision, ...(cursor !== undefined && { cursor }) }
   }
 
-  const put = (wanted: Trigger.TriggerDefinition): TriggerView => {
+  const put = (wanted: Trigger.TriggerDefinition): Effect.Effect<TriggerView, Refused> => {
+    const calendar = Trigger.calendarOf(wanted.schedule)
+    if (calendar !== undefined && calendarOf(wanted) === undefined) {
+      return Effect.fail(unknownCalendar(calendar))
+    }
     const known = named(wanted.namespace, wanted.name)
     const definition = Trigger.anchored(wanted, known?.view.definition, now())
-    if (known !== undefined && Equal.equals(known.view.definition, definition)) return known.view
+    if (known !== undefined && Equal.equals(known.view.definition, definition)) {
+      return Effect.succeed(known.view)
+    }
     const id = known?.view.id ?? state.nextTriggerId()
     const view = onwards({
       id,
@@ -42,7 +54,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       records: known?.records ?? [],
     })
     state.hint(ofTriggers)
-    return view
+    return Effect.succeed(view)
   }
 
   const fire = (item: Firing): Fired => {
@@ -82,7 +94,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
   }
 
   return {
-    put: (definition) => Effect.sync(() => put(definition)),
+    put: (definition) => Effect.suspend(() => put(definition)),
     remove: (namespace, name) =>
       Effect.sync(() => {
         const kept = named(namespace, name)

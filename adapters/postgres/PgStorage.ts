@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { table } from "./migrations/mod.ts"
 import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
+import * as PgCalendars from "./PgCalendars.ts"
 import type { PgClock } from "./PgClock.ts"
 import * as PgExecutors from "./PgExecutors.ts"
 import type { PgHints } from "./PgHints.ts"
@@ -36,6 +37,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
   return Storage.of({
     technology: "postgres",
     tasks,
+    calendars: PgCalendars.make(pg, names, hints),
     triggers: PgTriggers.make(pg, names, hints),
     runs,
     executors: PgExecutors.make(pg, names, tasks, clock),

@@ -1,6 +1,8 @@
 /** Triggers and slots in PostgreSQL: see `TriggerStorage` for the laws. */
 import { Effect, Equal, Option } from "effect"
+import { type CalendarName, unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -9,6 +11,7 @@ import { numbers, numbersOrNull, type Pg } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import {
+  decodeCalendar,
   encodeTrigger,
   outcomeCodeOf,
   patience,
@@ -32,67 +35,100 @@ interface FiredRow {
 const fireMax = 1000
 
 export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => {
-  /** The trigger of this name, removed or not, and the clock. */
-  const look = Effect.fnUntraced(function* (namespace: number, name: Trigger.TriggerName) {
+  /** The trigger of this name, removed or not, the calendar of `calendar` or its own, the clock. */
+  const look = Effect.fnUntraced(function* (
+    namespace: number,
+    name: Trigger.TriggerName,
+    calendar: CalendarName | undefined,
+  ) {
     const [row] = yield* pg.query<
-      Partial<TriggerRow> & { readonly now: number; readonly is_removed: boolean | null }
+      Partial<TriggerRow> & {
+        readonly now: number
+        readonly is_removed: boolean | null
+        readonly calendar_definition: string | null
+        readonly calendar_revision: number | null
+      }
     >(
       "writes",
       "trigger",
-      `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed
-       FROM (VALUES (1)) one LEFT JOIN trigger ON namespace = $1 AND name = $2`,
-      [namespace, name],
+      `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed, calendar_definition,
+         calendar_revision
+       FROM (VALUES (1)) one LEFT JOIN trigger ON namespace = $1 AND name = $2
+       LEFT JOIN (SELECT namespace AS of, name AS called, definition AS calendar_definition,
+         revision AS calendar_revision FROM calendar) c
+         ON c.of = $1 AND c.called = coalesce($3::text, trigger.calendar)`,
+      [namespace, name, calendar ?? null],
     )
-    const known = row!.id === null ? undefined : row as TriggerRow
-    return { now: row!.now, known, isRemoved: row!.is_removed === true }
+    const { calendar_definition, calendar_revision, is_removed, now } = row!
+    return {
+      now,
+      known: row!.id === null ? undefined : row as TriggerRow,
+      isRemoved: is_removed === true,
+      calendar: calendar_definition === null ? undefined : decodeCalendar(calendar_definition),
+      calendarRevision: calendar_revision,
+    }
   })
 
   const put: (
     definition: Trigger.TriggerDefinition,
-  ) => Effect.Effect<ReturnType<typeof triggerView>, StorageUnavailable> = Effect.fnUntraced(
-    function* (wanted) {
-      const namespace = yield* names.namespace(wanted.namespace)
-      const { isRemoved, known, now } = yield* look(namespace, wanted.name)
-      const before = known === undefined ? undefined : triggerView(known)
-      const definition = Trigger.anchored(wanted, isRemoved ? undefined : before?.definition, now)
-      if (before !== undefined && !isRemoved && Equal.equals(before.definition, definition)) {
-        return before
-      }
-      const cursor = Trigger.slotAfter(definition.schedule, now)
-      const rows = yield* pg.query<TriggerRow>(
-        "writes",
-        "put",
-        `INSERT INTO trigger (namespace, name, cursor, revision, partition, definition)
-         VALUES ($1, $2, $3::bigint, 1, $4, $5)
-         ON CONFLICT ON CONSTRAINT one_id_per_trigger DO UPDATE SET cursor = excluded.cursor,
-           revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
-           is_paused = trigger.is_paused AND NOT trigger.is_removed
-         WHERE trigger.revision = $6 AND trigger.is_removed = $7
-         RETURNING ${triggerColumns}`,
-        [
+  ) => Effect.Effect<ReturnType<typeof triggerView>, Refused | StorageUnavailable> = Effect
+    .fnUntraced(
+      function* (wanted) {
+        const namespace = yield* names.namespace(wanted.namespace)
+        const named = Trigger.calendarOf(wanted.schedule)
+        const { calendar, calendarRevision, isRemoved, known, now } = yield* look(
           namespace,
           wanted.name,
-          cursor === undefined ? null : `${cursor}`,
-          Trigger.partitionOf(wanted.namespace, wanted.name),
-          encodeTrigger(definition),
-          before?.revision ?? 0,
-          isRemoved,
-        ],
-      )
-      // Someone else has put it meanwhile.
-      if (rows[0] === undefined) return yield* put(wanted)
-      hints.give(["t"])
-      return triggerView(rows[0])
-    },
-  )
+          named,
+        )
+        if (named !== undefined && calendar === undefined) return yield* unknownCalendar(named)
+        const before = known === undefined ? undefined : triggerView(known)
+        const definition = Trigger.anchored(wanted, isRemoved ? undefined : before?.definition, now)
+        if (before !== undefined && !isRemoved && Equal.equals(before.definition, definition)) {
+          return before
+        }
+        const cursor = Trigger.slotAfter(definition.schedule, now, calendar)
+        // The calendar is locked, and still the one the cursor was found by, or nothing is done.
+        const rows = yield* pg.query<TriggerRow>(
+          "writes",
+          "put",
+          `WITH named AS MATERIALIZED (
+           SELECT FROM calendar WHERE namespace = $1 AND name = $8::text AND revision = $9::int
+           FOR SHARE)
+         INSERT INTO trigger (namespace, name, cursor, revision, partition, definition, calendar)
+         SELECT $1::int, $2::text, $3::bigint, 1, $4::smallint, $5::text, $8::text
+         WHERE $8::text IS NULL OR EXISTS (SELECT FROM named)
+         ON CONFLICT ON CONSTRAINT one_id_per_trigger DO UPDATE SET cursor = excluded.cursor,
+           revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
+           is_paused = trigger.is_paused AND NOT trigger.is_removed, calendar = excluded.calendar
+         WHERE trigger.revision = $6 AND trigger.is_removed = $7
+         RETURNING ${triggerColumns}`,
+          [
+            namespace,
+            wanted.name,
+            cursor === undefined ? null : `${cursor}`,
+            Trigger.partitionOf(wanted.namespace, wanted.name),
+            encodeTrigger(definition),
+            before?.revision ?? 0,
+            isRemoved,
+            named ?? null,
+            calendarRevision,
+          ],
+        )
+        // Someone else has put it, or its calendar, meanwhile.
+        if (rows[0] === undefined) return yield* put(wanted)
+        hints.give(["t"])
+        return triggerView(rows[0])
+      },
+    )
 
   const pause: TriggerStorage["pause"] = Effect.fnUntraced(function* (namespace, name, isPaused) {
     const of = yield* names.namespace(namespace)
-    const { isRemoved, known, now } = yield* look(of, name)
+    const { calendar, isRemoved, known, now } = yield* look(of, name, undefined)
     if (known === undefined || isRemoved) return Option.none()
     if (known.is_paused === isPaused) return Option.some(triggerView(known))
     const { definition, revision } = triggerView(known)
-    const cursor = Trigger.slotAfter(definition.schedule, now)
+    const cursor = Trigger.slotAfter(definition.schedule, now, calendar)
     const rows = yield* pg.query<TriggerRow>(
       "writes",
       "pause",

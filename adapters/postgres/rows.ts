@@ -1,6 +1,7 @@
 /** Where columns meet the fields of the domain, and nowhere else. */
 import { DateTime, Schema } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import { Calendar } from "../../core/domain/Calendar.ts"
 import type {
   ExecutorName,
   ExecutorView,
@@ -41,6 +42,10 @@ export const decodeFailure = Schema.decodeSync(FailureJson)
 const DefinitionJson = Schema.fromJsonString(TriggerDefinition)
 export const encodeTrigger = Schema.encodeSync(DefinitionJson)
 const decodeTrigger = Schema.decodeSync(DefinitionJson)
+
+const CalendarJson = Schema.fromJsonString(Calendar)
+export const encodeCalendar = Schema.encodeSync(CalendarJson)
+export const decodeCalendar = Schema.decodeSync(CalendarJson)
 
 const at = (millis: number): DateTime.Utc => DateTime.makeUnsafe(millis)
 

@@ -1,6 +1,7 @@
 /** The storage in one SQLite file: the default of one machine. See `Storage` for the laws. */
 import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
+import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
@@ -14,6 +15,7 @@ export const make = (db: Database): Storage["Service"] =>
   Storage.of({
     technology: "sqlite",
     tasks: SqliteTasks.make(db),
+    calendars: SqliteCalendars.make(db),
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),

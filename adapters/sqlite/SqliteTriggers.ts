@@ -1,6 +1,8 @@
 /** Triggers and slots in SQLite: see `TriggerStorage` for the laws. */
 import { Effect, Equal, Option, Schema } from "effect"
+import { unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import { TriggerDefinition } from "../../core/domain/Trigger.ts"
@@ -14,6 +16,7 @@ import type {
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add } from "./RunRows.ts"
+import * as SqliteCalendars from "./SqliteCalendars.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -58,23 +61,28 @@ export const make = (db: Database): TriggerStorage => {
   const byName = (namespace: Namespace, name: Trigger.TriggerName): TriggerRow | undefined =>
     db.get<TriggerRow>(selectByName, namespace, name)
 
-  const put = (tx: Transaction, wanted: TriggerDefinition): TriggerView => {
+  const put = (tx: Transaction, wanted: TriggerDefinition): TriggerView | Refused => {
+    const named = Trigger.calendarOf(wanted.schedule)
+    const calendar = SqliteCalendars.look(db, wanted.namespace, named)
+    if (named !== undefined && calendar === undefined) return unknownCalendar(named)
     const known = byName(wanted.namespace, wanted.name)
     const kept = known?.is_removed === 0 ? definitionOf(known.definition) : undefined
     const definition = Trigger.anchored(wanted, kept, tx.now)
     if (kept !== undefined && Equal.equals(kept, definition)) return viewOf(known!)
     const row = db.get<TriggerRow>(
       `INSERT INTO trigger (namespace, name, partition, definition, revision, is_paused, is_removed,
-         cursor)
-       VALUES (?, ?, ?, ?, 1, 0, 0, ?) ON CONFLICT (namespace, name) DO UPDATE
+         cursor, calendar)
+       VALUES (?, ?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (namespace, name) DO UPDATE
        SET definition = excluded.definition, revision = revision + 1, cursor = excluded.cursor,
+         calendar = excluded.calendar,
          is_paused = CASE is_removed WHEN 1 THEN 0 ELSE is_paused END, is_removed = 0
        RETURNING ${columns}`,
       definition.namespace,
       definition.name,
       Trigger.partitionOf(definition.namespace, definition.name),
       encode(definition),
-      Trigger.slotAfter(definition.schedule, tx.now) ?? null,
+      Trigger.slotAfter(definition.schedule, tx.now, calendar) ?? null,
+      named ?? null,
     )!
     tx.hint(ofTriggers)
     return viewOf(row)
@@ -90,7 +98,8 @@ export const make = (db: Database): TriggerStorage => {
     if (row === undefined || row.is_removed === 1) return Option.none()
     if ((row.is_paused === 1) === isPaused) return Option.some(viewOf(row))
     const { schedule } = definitionOf(row.definition)
-    const cursor = isPaused ? row.cursor : Trigger.slotAfter(schedule, tx.now) ?? null
+    const calendar = SqliteCalendars.look(db, namespace, Trigger.calendarOf(schedule))
+    const cursor = isPaused ? row.cursor : Trigger.slotAfter(schedule, tx.now, calendar) ?? null
     db.run(
       "UPDATE trigger SET is_paused = ?, cursor = ? WHERE id = ?",
       Number(isPaused),
@@ -102,7 +111,11 @@ export const make = (db: Database): TriggerStorage => {
   }
 
   return {
-    put: (definition) => db.write("put", (tx) => put(tx, definition)),
+    put: (definition) =>
+      Effect.flatMap(
+        db.write("put", (tx) => put(tx, definition)),
+        (answer) => "_tag" in answer ? Effect.fail(answer) : Effect.succeed(answer),
+      ),
     remove: (namespace, name) =>
       db.write("remove", () =>
         db.run(

@@ -36,7 +36,10 @@ export const triggerList = Command.make("list", list, (given) =>
   )
 
 const words = (schedule: Schedule): string => {
-  if ("cron" in schedule) return `${schedule.cron}  ${schedule.zone ?? "UTC"}`
+  if ("cron" in schedule) {
+    const { calendar, cron, zone = "UTC" } = schedule
+    return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
+  }
   if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
   return `at ${DateTime.formatIso(schedule.at)}`
 }

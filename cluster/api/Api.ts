@@ -147,7 +147,7 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
   HttpApiEndpoint.post("preview", "/triggers/preview", {
     payload: Views.PreviewTrigger,
     success: Views.Preview,
-    error: Problems.RequestRefused,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
   }),
   HttpApiEndpoint.get("get", "/triggers/:name", {
     params: named,
@@ -180,6 +180,34 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     error: triggerErrors,
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Rules that say when a task is due" })) {}
+
+const calendarErrors = [Problems.CalendarUnknown, Problems.StorageUnavailable] as const
+
+export class Calendars extends HttpApiGroup.make("calendars").add(
+  HttpApiEndpoint.get("list", "/calendars", {
+    query: inNamespace,
+    success: Views.CalendarList,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.get("get", "/calendars/:name", {
+    params: named,
+    query: inNamespace,
+    success: Views.CalendarView,
+    error: calendarErrors,
+  }),
+  HttpApiEndpoint.put("put", "/calendars/:name", {
+    params: named,
+    payload: Views.PutCalendar,
+    success: Views.CalendarView,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
+  }),
+  HttpApiEndpoint.delete("remove", "/calendars/:name", {
+    params: named,
+    query: inNamespace,
+    success: HttpApiSchema.NoContent,
+    error: [...calendarErrors, Problems.CalendarInUse],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Which days are workdays" })) {}
 
 export class Tasks extends HttpApiGroup.make("tasks").add(
   HttpApiEndpoint.get("list", "/tasks", {
@@ -231,7 +259,7 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 export class Api extends HttpApi.make("belfry")
-  .add(Runs, Triggers, Tasks, Executors, Locks, System)
+  .add(Runs, Triggers, Calendars, Tasks, Executors, Locks, System)
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)

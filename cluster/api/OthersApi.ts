@@ -1,6 +1,7 @@
 /** Tasks, executors and the status, over REST. */
 import { DateTime, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { versions } from "node:process"
 import type { ExecutorView, Standing } from "../../core/domain/Executor.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { StateName } from "../../core/domain/Run.ts"
@@ -69,6 +70,7 @@ export const layerSystem = HttpApiBuilder.group(
           namespace,
           now: DateTime.makeUnsafe(yield* storage.now),
           storage: storage.technology,
+          ...(versions["tz"] !== undefined && { tzdata: versions["tz"] }),
           runs: Object.fromEntries(
             StateName.literals.map((state) => [state, counts[state] ?? 0]),
           ) as Status["runs"],

@@ -99,6 +99,25 @@ export class LockFree extends HttpApiError.Problem<LockFree>()(
   { ...words, code: Schema.tag("lock-free"), field: Schema.String, reason: Schema.String },
 ) {}
 
+export class CalendarUnknown extends HttpApiError.Problem<CalendarUnknown>()(
+  "CalendarUnknown",
+  about("calendar-unknown", 404, "There is no such calendar"),
+  {
+    ...words,
+    code: Schema.tag("calendar-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
+/** A trigger names the calendar, so it stays. */
+export class CalendarInUse extends HttpApiError.Problem<CalendarInUse>()(
+  "CalendarInUse",
+  about("calendar-in-use", 409, "A trigger names the calendar"),
+  { ...words, code: Schema.tag("calendar-in-use"), field: Schema.String, reason: Schema.String },
+) {}
+
 /** The idempotency key was used for another task or payload. */
 export class KeyConflict extends HttpApiError.Problem<KeyConflict>()(
   "KeyConflict",

@@ -44,7 +44,18 @@ export const layer = HttpApiBuilder.group(
           (items) => ({ items: items.map(triggerOf) }),
         ).pipe(Effect.catchTag("StorageUnavailable", storageProblem)),
 
-      preview: ({ payload }) => Effect.mapError(preview(payload), refused),
+      preview: ({ payload }) =>
+        preview(
+          payload,
+          (namespace, name) =>
+            Effect.map(
+              storage.calendars.find(namespace, name),
+              Option.map(({ calendar }) => calendar),
+            ),
+        ).pipe(Effect.catchTags({
+          StorageUnavailable: storageProblem,
+          Refused: (error) => Effect.fail(refused(error)),
+        })),
 
       get: ({ params: { name }, query }) => {
         const namespace = query.namespace ?? standard
@@ -64,6 +75,7 @@ export const layer = HttpApiBuilder.group(
           schedule: toSchedule(wanted.schedule),
           payload: JSON.stringify(wanted.payload ?? {}),
           misfire: wanted.misfire,
+          graceMillis: wanted.graceMillis,
           blockingKey: wanted.blockingKey,
         }).pipe(
           Effect.map(triggerOf),
@@ -91,6 +103,12 @@ export const layer = HttpApiBuilder.group(
 const fields: Readonly<Record<string, string>> = {
   expression: "schedule.cron",
   zone: "schedule.zone",
+  calendar: "schedule.calendar",
+  freeDay: "schedule.freeDay",
+  end: "schedule.end",
+  rest: "calendar.rest",
+  holidays: "calendar.holidays",
+  workdays: "calendar.workdays",
 }
 
 const refused = (error: Refused) => refusal(error, fields[error.field] ?? error.field)

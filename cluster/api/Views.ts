@@ -3,6 +3,8 @@
  * and not its text, an instant is an ISO string, and a schedule is written as people say it.
  */
 import { Schema } from "effect"
+import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
+import { Gap, Overlap } from "../../core/domain/Cron.ts"
 import { ExecutorView } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Level } from "../../core/domain/Lane.ts"
@@ -12,7 +14,13 @@ import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
-import { Misfire, TriggerName } from "../../core/domain/Trigger.ts"
+import {
+  Because,
+  LeftOut,
+  Misfire,
+  TriggerDefinition,
+  TriggerName,
+} from "../../core/domain/Trigger.ts"
 
 /** `default` unless it is named. */
 export const InNamespace = Schema.optionalKey(Namespace)
@@ -99,6 +107,20 @@ export const Notify = Schema.Struct({
   })),
 })
 
+const jitter = {
+  /** The run of a slot is due up to this much later, and before the next slot. */
+  jitterMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 86_400_000 })),
+  ),
+}
+const span = {
+  /** No slot before this instant. */
+  start: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  /** No slot from this instant on. */
+  end: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  ...jitter,
+}
+
 /** Exactly one of `cron`, `everyMillis` and `at`. */
 export const Schedule = Schema.Union([
   Schema.Struct({
@@ -106,13 +128,23 @@ export const Schedule = Schema.Union([
     cron: Schema.NonEmptyString.check(Schema.isMaxLength(256)),
     /** An IANA time zone; `UTC` unless named. */
     zone: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(64))),
+    /** What becomes of a local time that is missing when the clocks go forward. */
+    gap: Schema.optionalKey(Gap),
+    /** Which of both instants of a local time that comes twice when the clocks go back. */
+    overlap: Schema.optionalKey(Overlap),
+    /** A calendar of the same namespace. */
+    calendar: Schema.optionalKey(CalendarName),
+    /** What becomes of a slot whose day is free by the calendar: `skip` unless named. */
+    freeDay: Schema.optionalKey(FreeDay),
+    ...span,
   }),
   Schema.Struct({
     everyMillis: Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 366 * 86_400_000 })),
-    /** The instant that slots are counted from: when the trigger was stored, unless named. */
+    /** The instant that slots are counted from: `start`, or when the trigger was stored. */
     anchor: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    ...span,
   }),
-  Schema.Struct({ at: Schema.DateTimeUtcFromString }),
+  Schema.Struct({ at: Schema.DateTimeUtcFromString, ...jitter }),
 ], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
 export type Schedule = typeof Schedule.Type
 
@@ -123,6 +155,8 @@ export const PutTrigger = Schema.Struct({
   payload: Schema.optionalKey(Schema.Json),
   /** What becomes of slots that nobody fired in time. */
   misfire: Schema.optionalKey(Misfire),
+  /** A slot later than this has misfired; a minute unless named. */
+  graceMillis: TriggerDefinition.fields.graceMillis,
   blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
 })
 
@@ -133,6 +167,7 @@ const trigger = {
   schedule: Schedule,
   payload: Schema.Json,
   misfire: Misfire,
+  graceMillis: TriggerDefinition.fields.graceMillis,
   blockingKey: Schema.optionalKey(Schema.String),
   revision: Schema.Int,
   isPaused: Schema.Boolean,
@@ -156,10 +191,34 @@ export const Slot = Schema.Struct({
 export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
 export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
 
+const { name: _name, namespace: _namespace, ...days } = Calendar.fields
+
+/** All may be left out: Saturday and Sunday are free then, and no other day is. */
+export const CalendarDays = Schema.Struct({
+  rest: Schema.optionalKey(days.rest),
+  holidays: Schema.optionalKey(days.holidays),
+  workdays: Schema.optionalKey(days.workdays),
+})
+
+export const PutCalendar = Schema.Struct({ namespace: InNamespace, ...CalendarDays.fields })
+
+export const CalendarView = Schema.Struct({ ...Calendar.fields, revision: Schema.Int })
+  .annotate({ identifier: "Calendar" })
+export type CalendarView = typeof CalendarView.Type
+
+const listedCalendar = { name: CalendarName, revision: Schema.Int }
+export const ListedCalendar = Schema.Struct(listedCalendar)
+export const CalendarList = Schema.Struct({ items: Schema.Array(ListedCalendar) })
+
 export const previewMax = 1000
 
 export const PreviewTrigger = Schema.Struct({
+  namespace: InNamespace,
   schedule: Schedule,
+  /** Instead of the kept calendar that the schedule names. */
+  calendar: Schema.optionalKey(CalendarDays),
+  /** Of the trigger: its jitter depends on it. */
+  name: Schema.optionalKey(TriggerName),
   /** 10 unless named. */
   count: Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: previewMax })),
@@ -173,10 +232,17 @@ export const Preview = Schema.Struct({
     at: Schema.DateTimeUtcFromString,
     /** The same instant on the clocks of the schedule's zone, with their distance from UTC. */
     local: Schema.String,
+    /** When its run is due: `at`, but for the jitter. */
+    due: Schema.DateTimeUtcFromString,
+    /** Why it is then, where the schedule alone does not say so. */
+    because: Schema.Array(Because),
+    /** What would have been due since the fire before, but for a rule. */
+    leftOut: Schema.Array(LeftOut),
   })),
   /** There are no more than these. */
   isComplete: Schema.Boolean,
 })
+export type Preview = typeof Preview.Type
 
 export const Task = Schema.Struct({
   namespace: Namespace,
@@ -229,6 +295,8 @@ export const Status = Schema.Struct({
   /** The storage clock. */
   now: Schema.DateTimeUtcFromString,
   storage: Schema.String,
+  /** Of the tz data that the server reads zones by. */
+  tzdata: Schema.optionalKey(Schema.String),
   /** Runs per state. Past 10,000 in one state a count may be an estimate. */
   runs: Schema.Record(StateName, Schema.Int),
   executors: Schema.Struct({

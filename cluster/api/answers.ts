@@ -6,6 +6,7 @@ import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
 import type { OrderRefused } from "../../core/engine/Scheduler.ts"
+import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { DefinedTask } from "../../core/services/TaskStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -76,6 +77,31 @@ export const triggerUnknown = (
   })
 }
 
+export const calendarUnknown = (
+  namespace: Namespace,
+  name: string,
+  calendars: ReadonlyArray<{ readonly name: string }>,
+) =>
+  new Problems.CalendarUnknown({
+    ...unknown(
+      "calendar",
+      namespace,
+      name,
+      calendars.map((each) => each.name),
+      "Put a calendar of this name first.",
+    ),
+    field: "name",
+  })
+
+export const calendarOf = ({ calendar, revision }: KeptCalendar): Views.CalendarView => ({
+  namespace: calendar.namespace,
+  name: calendar.name,
+  rest: calendar.rest,
+  holidays: calendar.holidays,
+  workdays: calendar.workdays,
+  revision,
+})
+
 const shownMax = 10
 
 const unknown = (
@@ -140,36 +166,56 @@ const instant = (millis: number) => DateTime.makeUnsafe(millis)
 
 export const scheduleOf = (schedule: Trigger.Schedule): Views.Schedule => {
   switch (schedule._tag) {
-    case "Cron":
-      return { cron: schedule.expression, zone: schedule.zone }
-    case "Every":
+    case "Cron": {
+      const { _tag, end, expression, start, ...rules } = schedule
+      return { cron: expression, ...rules, ...span(start, end, instant) }
+    }
+    case "Every": {
+      const { _tag, anchor, end, millis, start, ...rules } = schedule
       return {
-        everyMillis: schedule.millis,
-        ...(schedule.anchor !== undefined && { anchor: instant(schedule.anchor) }),
+        everyMillis: millis,
+        ...rules,
+        ...(anchor !== undefined && { anchor: instant(anchor) }),
+        ...span(start, end, instant),
       }
-    case "At":
-      return { at: instant(schedule.at) }
+    }
+    case "At": {
+      const { _tag, at, ...rules } = schedule
+      return { at: instant(at), ...rules }
+    }
   }
 }
 
 export const toSchedule = (schedule: Views.Schedule): Trigger.Schedule => {
   if ("cron" in schedule) {
-    return { _tag: "Cron", expression: schedule.cron, zone: schedule.zone ?? "UTC" }
+    const { cron: expression, end, start, zone = "UTC", ...rules } = schedule
+    return { _tag: "Cron", expression, zone, ...rules, ...span(start, end, millisOf) }
   }
   if ("everyMillis" in schedule) {
+    const { anchor, end, everyMillis: millis, start, ...rules } = schedule
     return {
       _tag: "Every",
-      millis: schedule.everyMillis,
-      ...(schedule.anchor !== undefined && { anchor: DateTime.toEpochMillis(schedule.anchor) }),
+      millis,
+      ...rules,
+      ...(anchor !== undefined && { anchor: millisOf(anchor) }),
+      ...span(start, end, millisOf),
     }
   }
-  return { _tag: "At", at: DateTime.toEpochMillis(schedule.at) }
+  const { at, ...rules } = schedule
+  return { _tag: "At", at: millisOf(at), ...rules }
 }
+
+const millisOf = (instant: DateTime.Utc) => DateTime.toEpochMillis(instant)
+
+const span = <A, B>(start: A | undefined, end: A | undefined, as: (instant: A) => B) => ({
+  ...(start !== undefined && { start: as(start) }),
+  ...(end !== undefined && { end: as(end) }),
+})
 
 export const triggerOf = (
   { cursor, definition, isPaused, revision }: TriggerView,
 ): Views.Trigger => {
-  const { blockingKey, misfire, name, namespace, payload, schedule, task } = definition
+  const { blockingKey, graceMillis, misfire, name, namespace, payload, schedule, task } = definition
   return {
     namespace,
     name,
@@ -177,6 +223,7 @@ export const triggerOf = (
     schedule: scheduleOf(schedule),
     payload: json(payload),
     misfire,
+    ...(graceMillis !== undefined && { graceMillis }),
     ...(blockingKey !== undefined && { blockingKey }),
     revision,
     isPaused,

@@ -10,6 +10,7 @@ import {
 import { Readiness } from "../Readiness.ts"
 import { Api, Authorization, Courtesy, docsPath, openapiPath } from "./Api.ts"
 import { tokenRefused } from "./Gate.ts"
+import * as CalendarsApi from "./CalendarsApi.ts"
 import * as LocksApi from "./LocksApi.ts"
 import * as OthersApi from "./OthersApi.ts"
 import * as Problems from "./Problems.ts"
@@ -70,6 +71,7 @@ export const layer = Layer.mergeAll(
     Layer.provide(Layer.mergeAll(
       RunsApi.layer,
       TriggersApi.layer,
+      CalendarsApi.layer,
       LocksApi.layer,
       OthersApi.layerTasks,
       OthersApi.layerExecutors,

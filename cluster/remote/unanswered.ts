@@ -14,7 +14,7 @@ interface Refusal {
   readonly remedy: string
 }
 
-const refusals = ["RequestRefused", "RequestUnreadable", "TaskUnknown"]
+const refusals = ["RequestRefused", "RequestUnreadable", "TaskUnknown", "CalendarInUse"]
 
 /** `Refused` for what would be refused again, `StorageUnavailable` for all else. */
 export const refusedOr = (operation: string) => <E>(error: E): Refused | StorageUnavailable => {

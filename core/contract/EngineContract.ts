@@ -6,12 +6,27 @@
  * machine needs.
  */
 import { assert } from "@effect/vitest"
-import { Cause, DateTime, Deferred, Effect, Exit, Fiber, Layer, Ref, Schema, Scope } from "effect"
+import {
+  Cause,
+  Clock,
+  DateTime,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Ref,
+  Schema,
+  Scope,
+} from "effect"
 import * as Blocking from "../domain/Blocking.ts"
+import { dateOf } from "../domain/Calendar.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
+import { dueOf, type TriggerName } from "../domain/Trigger.ts"
+import * as Calendar from "../engine/Calendar.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
@@ -373,6 +388,76 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* triggers.pause(namespace, "every-second")
         const records = yield* triggers.records(namespace, "every-second", 100)
         assert(records.every(({ outcome }) => outcome === "fired"))
+      }))
+
+    test("fires by a calendar, and follows it when it changes", () =>
+      Effect.gen(function* () {
+        const { calendars, records } = yield* Triggers
+        const namespace = yield* CurrentNamespace
+        const slots: Array<number> = []
+        const tick = Task.make("tick")
+        yield* serving(
+          tick.toLayer(() => CurrentRun.use(({ slot }) => Effect.sync(() => slots.push(slot!)))),
+        )
+        const now = yield* Clock.currentTimeMillis
+        const holidays = [0, 1].map((days) => dateOf(Math.floor(now / 86_400_000) + days))
+        yield* Layer.build(
+          tick.schedule("workdays", Trigger.cron("* * * * * *", { calendar: "office" }), {}).pipe(
+            Layer.provide(Calendar.keep({ name: "office", rest: [], holidays })),
+          ),
+        )
+        yield* Effect.sleep("1500 millis")
+        assert.deepStrictEqual(yield* records(namespace, "workdays", 10), [])
+        yield* calendars.put({ namespace, name: "office", rest: [] })
+        yield* until(Effect.sync(() => slots.length), (count) => count >= 2)
+        yield* calendars.put({ namespace, name: "office", rest: [], holidays })
+        const last = (yield* records(namespace, "workdays", 1))[0]!.slot
+        yield* Effect.sleep("1500 millis")
+        assert.isAtMost((yield* records(namespace, "workdays", 1))[0]!.slot, last + 1000)
+      }))
+
+    test("fires until the end, and keeps a trigger that is over when it is brought again", () =>
+      Effect.gen(function* () {
+        const { list, records } = yield* Triggers
+        const namespace = yield* CurrentNamespace
+        const now = yield* Clock.currentTimeMillis
+        const last = (Math.ceil(now / 1000) + 1) * 1000
+        const tick = Task.make("tick")
+        const ending = (end: number) =>
+          tick.schedule("ending", Trigger.cron("* * * * * *", { end: new Date(end) }), {})
+        yield* Layer.build(Layer.fresh(ending(last + 1)))
+        const [over] = yield* until(list(namespace), ([view]) => view?.cursor === undefined)
+        assert.strictEqual((yield* records(namespace, "ending", 10))[0]!.slot, last)
+        yield* Effect.sleep("50 millis")
+        yield* Layer.build(Layer.fresh(ending(last + 1)))
+        assert.deepEqual(yield* list(namespace), [over!])
+        const other = yield* Effect.flip(Layer.build(Layer.fresh(ending(last))))
+        assert.strictEqual(other._tag, "Refused")
+      }))
+
+    test("lets the run of a slot wait for its jitter, the slot stays what it is", () =>
+      Effect.gen(function* () {
+        const started: Array<readonly [slot: number, run: RunId]> = []
+        const tick = Task.make("tick")
+        yield* serving(
+          tick.toLayer(() =>
+            CurrentRun.use(({ id, slot }) => Effect.sync(() => started.push([slot!, id])))
+          ),
+        )
+        const schedule = Trigger.cron("* * * * * *", { jitter: "900 millis" })
+        yield* Layer.build(tick.schedule("spread", schedule, {}))
+        yield* until(Effect.sync(() => started.length), (count) => count >= 3)
+        const definition = {
+          namespace: yield* CurrentNamespace,
+          name: "spread" as TriggerName,
+          schedule,
+        }
+        for (const [slot, run] of started) {
+          const due = dueOf(definition, slot, slot + 1000)
+          const { dueAt } = yield* state(run)
+          assert.strictEqual(slot % 1000, 0)
+          assert.isAtLeast(DateTime.toEpochMillis(dueAt), due)
+        }
       }))
 
     test("answers a repeated submit with the first run, and refuses the key to another payload", () =>

@@ -15,9 +15,11 @@
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer, Option, type Scope } from "effect"
+import { Calendar, CalendarName } from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
+import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
@@ -62,6 +64,7 @@ export const suite = <R, E>(
 ): void => {
   block(`Storage, ${adapter}`, layer, capabilities, (it) => laws(it, elapse, capabilities))
   TaskStorageContract.suite(adapter, layer, capabilities)
+  CalendarStorageContract.suite(adapter, layer, elapse, capabilities)
   TriggerStorageContract.suite(adapter, layer, elapse, capabilities)
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
@@ -74,7 +77,7 @@ export const laws = <R>(
 ): void => {
   it.effect("S1 durable: what was acknowledged is there afterwards", () =>
     Effect.gen(function* () {
-      const { triggers } = yield* Storage
+      const { calendars, triggers } = yield* Storage
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const gate = gateOf(namespace, 1)
@@ -95,10 +98,19 @@ export const laws = <R>(
           misfire: { _tag: "Skip" },
         }),
       )
+      const calendar = new Calendar({
+        namespace,
+        name: CalendarName.make("office"),
+        rest: ["SAT", "SUN"],
+        holidays: ["2031-10-01"],
+        workdays: ["2031-10-04"],
+      })
+      yield* calendars.put(calendar)
       const everything = Effect.gen(function* () {
         const storage = yield* Storage
         return {
           tasks: yield* storage.tasks.list(namespace),
+          calendar: yield* storage.calendars.find(namespace, calendar.name),
           triggers: yield* storage.triggers.list(namespace),
           runs: yield* storage.runs.list({ namespace, limit: 100 }),
           executors: yield* storage.executors.list(namespace),

@@ -1,5 +1,5 @@
 /**
- * The laws of `TriggerStorage`, as tests.
+ * The laws of `TriggerStorage`, as tests. T7 is with the calendars, in `CalendarStorageContract`.
  *
  * Tried on the memory adapter, and caught:
  *
@@ -538,7 +538,11 @@ const kept = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         { schedule: { _tag: "At", at: Date.UTC(2400, 0, 1) } },
         { schedule: { _tag: "Every", millis: 60_000, anchor: 1234 } },
         { payload: '{"a":1e400,"b":"\\u0000"}' },
+        { schedule: { ...cron, gap: "skip", overlap: "both" } },
+        { schedule: { ...cron, start: 1234, end: Date.UTC(2400, 0, 1), jitterMillis: 5000 } },
         { misfire: { _tag: "Skip" } },
+        { misfire: { _tag: "All", max: 3, maxAgeMillis: 3_600_000 } },
+        { graceMillis: 5000 },
         { blockingKey: "customer/1" },
         { task: "other" as never },
       ]

@@ -133,6 +133,8 @@ describe("Trigger.step", () => {
     { _tag: "All", max: 1 },
     { _tag: "All", max: 3 },
     { _tag: "All", max: 1000 },
+    { _tag: "All", max: 4, maxAgeMillis: 150_000 },
+    { _tag: "All", max: 1000, maxAgeMillis: 3_600_000 },
   ]
 
   /** Every slot with its end, as walking through all of them from `cursor` to `now` has it. */
@@ -143,10 +145,11 @@ describe("Trigger.step", () => {
     now: number,
   ): ReadonlyArray<readonly [number, string]> => {
     const due = between(schedule, cursor, now)
-    const missed = due.filter((slot) => slot <= now - Trigger.graceMillis)
+    const missed = due.filter((slot) => slot <= now - Trigger.usualGraceMillis)
     const kept = misfire._tag === "Skip" ? 0 : misfire._tag === "Once" ? 1 : misfire.max
     return due.map((slot, n) => {
-      const isKept = n >= missed.length - kept
+      const ageMax = misfire._tag === "All" ? misfire.maxAgeMillis ?? Infinity : Infinity
+      const isKept = n >= missed.length - kept && (n >= missed.length || slot >= now - ageMax)
       if (isKept) return [slot, "fired"]
       return [slot, misfire._tag === "Once" ? "coalesced" : "skipped"]
     })
@@ -163,7 +166,7 @@ describe("Trigger.step", () => {
     let cursor: number | undefined = from
     for (let steps = 0; cursor !== undefined && cursor <= now; steps++) {
       assert.isBelow(steps, 5000, "a trigger gets on")
-      const { next, passed, slot }: Trigger.Step = Trigger.step(schedule, misfire, cursor, now)
+      const { next, passed, slot }: Trigger.Step = Trigger.step({ schedule, misfire }, cursor, now)
       if (passed !== undefined) {
         assert.strictEqual(passed.from, cursor)
         assert.isAtMost(passed.from, passed.through)
@@ -188,7 +191,7 @@ describe("Trigger.step", () => {
     ["with a last year", cron("0 0 12 1 1 * 2030-2033"), [0, 400 * day, 3000 * day]],
   ]
   for (const misfire of misfires) {
-    const policy = misfire._tag === "All" ? `All ${misfire.max}` : misfire._tag
+    const policy = Object.values(misfire).join(" ")
     for (const [name, schedule, lengths] of downs) {
       it(`${policy}: ${name}, as by walking through every slot`, () => {
         const cursor = Trigger.slotAfter(schedule, start - 1)!
@@ -220,18 +223,44 @@ describe("Trigger.step", () => {
 
   it("fires one by one what is late within the grace", () => {
     const schedule = every(10_000, start)
-    const step = Trigger.step(schedule, { _tag: "Skip" }, start, start + Trigger.graceMillis - 1)
+    const step = Trigger.step(
+      { schedule, misfire: { _tag: "Skip" } },
+      start,
+      start + Trigger.usualGraceMillis - 1,
+    )
     assert.deepStrictEqual(step, { passed: undefined, slot: start, next: start + 10_000 })
   })
 
+  it("has a grace of its own if it is told", () => {
+    const definition = {
+      schedule: every(10_000, start),
+      misfire: { _tag: "Skip" as const },
+      graceMillis: 5000,
+    }
+    assert.strictEqual(Trigger.step(definition, start, start + 4999).slot, start)
+    assert.deepStrictEqual(Trigger.step(definition, start, start + 5000), {
+      passed: { from: start, through: start, outcome: "skipped" },
+      slot: undefined,
+      next: start + 10_000,
+    })
+  })
+
   it("ends a trigger whose last slot was missed", () => {
-    const skip = Trigger.step(at(start), { _tag: "Skip" }, start, start + hour)
+    const skip = Trigger.step(
+      { schedule: at(start), misfire: { _tag: "Skip" } },
+      start,
+      start + hour,
+    )
     assert.deepStrictEqual(skip, {
       passed: { from: start, through: start, outcome: "skipped" },
       slot: undefined,
       next: undefined,
     })
-    const once = Trigger.step(at(start), { _tag: "Once" }, start, start + hour)
+    const once = Trigger.step(
+      { schedule: at(start), misfire: { _tag: "Once" } },
+      start,
+      start + hour,
+    )
     assert.deepStrictEqual(once, { passed: undefined, slot: start, next: undefined })
   })
 })
@@ -276,93 +305,6 @@ describe("Trigger.check", () => {
     assert.strictEqual(refusal(cron(`${"1,".repeat(100_000)}1 * * * *`))?.field, "expression")
     assert.isBelow(performance.now() - began, 50)
   })
-})
-
-describe("daylight saving", () => {
-  /** What a wall clock in `zone` shows at an instant. */
-  const wallClock = (zone: string) => {
-    const format = new Intl.DateTimeFormat("en-GB", {
-      timeZone: zone,
-      hourCycle: "h23",
-      year: "numeric",
-      month: "numeric",
-      day: "numeric",
-      hour: "numeric",
-      minute: "numeric",
-      weekday: "short",
-    })
-    return (instant: number) => {
-      const parts = Object.fromEntries(
-        format.formatToParts(instant).map(({ type, value }) => [type, value]),
-      )
-      return {
-        hour: Number(parts["hour"]),
-        minute: Number(parts["minute"]),
-        day: Number(parts["day"]),
-        weekday: parts["weekday"]!,
-      }
-    }
-  }
-  type Wall = ReturnType<ReturnType<typeof wallClock>>
-
-  /** The minutes of the window whose wall clock fits. */
-  const walked = (zone: string, from: number, to: number, fits: (wall: Wall) => boolean) => {
-    const read = wallClock(zone)
-    const found: Array<number> = []
-    for (let instant = from; instant <= to; instant += minute) {
-      if (fits(read(instant))) found.push(instant)
-    }
-    return found
-  }
-
-  const changes = [
-    ["Europe/Berlin", "spring", Date.UTC(2026, 2, 28), Date.UTC(2026, 2, 31)],
-    ["Europe/Berlin", "autumn", Date.UTC(2026, 9, 24), Date.UTC(2026, 9, 27)],
-    ["America/New_York", "spring", Date.UTC(2026, 2, 7), Date.UTC(2026, 2, 10)],
-    ["America/New_York", "autumn", Date.UTC(2026, 9, 31), Date.UTC(2026, 10, 3)],
-  ] as const
-
-  /** Those that name no time within the hour that is missing or comes twice. */
-  const plain: ReadonlyArray<readonly [string, (wall: Wall) => boolean]> = [
-    ["*/15 * * * *", ({ minute }) => minute % 15 === 0],
-    ["0 * * * *", ({ minute }) => minute === 0],
-    ["0 9 * * *", ({ hour, minute }) => hour === 9 && minute === 0],
-    [
-      "30 7 * * MON-FRI",
-      ({ hour, minute, weekday }) =>
-        hour === 7 && minute === 30 && !["Sat", "Sun"].includes(weekday),
-    ],
-    ["0 0 * * *", ({ hour, minute }) => hour === 0 && minute === 0],
-  ]
-  for (const [zone, season, from, to] of changes) {
-    for (const [expression, fits] of plain) {
-      it(`${expression} in ${zone}, ${season}: as the wall clock has it, minute by minute`, () => {
-        assert.deepStrictEqual(
-          between(cron(expression, zone), from, to),
-          walked(zone, from, to, fits),
-        )
-      })
-    }
-
-    const [hourOfChange, change] = zone === "Europe/Berlin"
-      ? [2, "30 2 * * *"]
-      : season === "spring"
-      ? [2, "30 2 * * *"]
-      : [1, "30 1 * * *"]
-    it(`${change} in ${zone}, ${season}: once a day, on the day of the change as well`, () => {
-      const found = between(cron(change, zone), from, to)
-      const read = wallClock(zone)
-      const days = found.map((slot) => read(slot).day)
-      assert.strictEqual(new Set(days).size, days.length, "never twice a day")
-      assert.strictEqual(found.length, 3)
-      for (const slot of found) {
-        const wall = read(slot)
-        // In spring the time does not exist on one day; it comes right after the gap then.
-        const isOnTime = wall.hour === hourOfChange && wall.minute === 30
-        assert.isTrue(isOnTime || season === "spring" && wall.hour === hourOfChange + 1, `${slot}`)
-      }
-    })
-  }
 })
 
 describe("Trigger.partitionOf", () => {

@@ -110,8 +110,15 @@ export interface Task<
     name: string,
     schedule: Schedule,
     payload: P["Type"],
-    options?: { readonly misfire?: Misfire },
+    options?: ScheduleOptions,
   ) => Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+}
+
+export interface ScheduleOptions {
+  /** What becomes of slots that nobody fired in time; `Trigger.once` unless named. */
+  readonly misfire?: Misfire
+  /** A slot later than this has misfired; a minute unless named. */
+  readonly grace?: Duration.Input
 }
 
 export const make = <
@@ -243,6 +250,9 @@ export const make = <
         schedule: when,
         payload: text,
         misfire: more.misfire,
+        graceMillis: more.grace === undefined
+          ? undefined
+          : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(more.grace))),
         blockingKey: blockingKey?.(value),
       })
     }))

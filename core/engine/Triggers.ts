@@ -1,5 +1,5 @@
 /**
- * Keeps triggers and fires them.
+ * Keeps triggers, with the calendars they name, and fires them.
  *
  * The planner reads the triggers of the partitions this process holds a little ahead, sleeps until
  * the earliest slot and fires all that are due then in one step. It aims by the storage clock: it
@@ -9,13 +9,15 @@
  * Nothing here guards anything. Two planners of one partition, or one that slept through its
  * loss, meet at the unique slot (T1), and the slower one reads again.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
+import * as Calendar from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
 import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Trigger from "../domain/Trigger.ts"
+import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
 import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
@@ -31,6 +33,7 @@ export interface TriggerInput {
   /** JSON text. */
   readonly payload: string
   readonly misfire?: Trigger.Misfire | undefined
+  readonly graceMillis?: number | undefined
   readonly blockingKey?: string | undefined
 }
 
@@ -42,7 +45,34 @@ export class TriggerUnknown extends Schema.TaggedError<TriggerUnknown>()("Trigge
   }
 }
 
+export class CalendarUnknown extends Schema.TaggedError<CalendarUnknown>()("CalendarUnknown", {
+  name: Schema.String,
+}) {
+  override get message() {
+    return `there is no calendar "${this.name}"`
+  }
+}
+
+/** The calendars that triggers name. */
+export interface Calendars {
+  /** Keeps a calendar; the triggers that name it follow it from now on. */
+  readonly put: (
+    input: Calendar.CalendarInput,
+  ) => Effect.Effect<KeptCalendar, Refused | StorageUnavailable>
+  readonly find: (
+    namespace: Namespace,
+    name: string,
+  ) => Effect.Effect<KeptCalendar, CalendarUnknown | StorageUnavailable>
+  readonly list: CalendarStorage["list"]
+  /** Refused while a trigger names it. */
+  readonly remove: (
+    namespace: Namespace,
+    name: string,
+  ) => Effect.Effect<void, CalendarUnknown | Refused | StorageUnavailable>
+}
+
 export class Triggers extends Context.Service<Triggers, {
+  readonly calendars: Calendars
   /** Keeps a trigger; equal to the kept one, it changes nothing. */
   readonly put: (input: TriggerInput) => Effect.Effect<TriggerView, Refused | StorageUnavailable>
   readonly remove: (
@@ -78,7 +108,12 @@ export class Triggers extends Context.Service<Triggers, {
 }
 
 const makeClient = Effect.gen(function* () {
-  const { now, triggers } = yield* Storage
+  const { calendars, now, triggers } = yield* Storage
+
+  const find = Effect.fnUntraced(function* (namespace: Namespace, name: string) {
+    const found = yield* calendars.find(namespace, name as Calendar.CalendarName)
+    return Option.isSome(found) ? found.value : yield* new CalendarUnknown({ name })
+  })
 
   const known = <A>(name: string, answer: Option.Option<A>) =>
     Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new TriggerUnknown({ name }))
@@ -94,10 +129,30 @@ const makeClient = Effect.gen(function* () {
   )
 
   return Triggers.of({
+    calendars: {
+      put: (input) =>
+        Effect.flatMap(Effect.fromResult(Calendar.make(input)), (made) => calendars.put(made)),
+      find,
+      list: calendars.list,
+      remove: Effect.fnUntraced(function* (namespace, name) {
+        const isGone = yield* calendars.remove(namespace, name as Calendar.CalendarName)
+        if (!isGone) return yield* new CalendarUnknown({ name })
+      }),
+    },
     put: Effect.fnUntraced(function* (input) {
       const definition = yield* defined(input)
-      yield* Effect.fromResult(Trigger.check(definition.schedule, yield* now))
-      return yield* triggers.put(definition)
+      const name = Trigger.calendarOf(definition.schedule)
+      const calendar = name === undefined
+        ? undefined
+        : Option.getOrUndefined(yield* calendars.find(input.namespace, name))?.calendar
+      const at = yield* now
+      const checked = Trigger.check(definition.schedule, at, calendar)
+      if (Result.isSuccess(checked)) return yield* triggers.put(definition)
+      // One that is kept as it is may be over by now: whoever brings it again is not to blame.
+      const known = Option.getOrUndefined(yield* triggers.find(input.namespace, definition.name))
+      const isKept = known !== undefined &&
+        Equal.equals(known.definition, Trigger.anchored(definition, known.definition, at))
+      return isKept ? known : yield* checked.failure
     }),
     remove: Effect.fnUntraced(function* (namespace, name) {
       const isGone = yield* triggers.remove(namespace, yield* named(name))
@@ -118,7 +173,7 @@ const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
 const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
-  const { blockingKey, misfire, ...rest } = input
+  const { blockingKey, graceMillis, misfire, ...rest } = input
   return Effect.suspend(() =>
     Effect.try({
       try: () =>
@@ -127,6 +182,7 @@ const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, 
           name: rest.name as Trigger.TriggerName,
           task: TaskName.make(rest.task),
           misfire: misfire ?? { _tag: "Once" },
+          ...(graceMillis !== undefined && { graceMillis }),
           ...(blockingKey !== undefined && { blockingKey }),
         }),
       catch: (cause) => cause,
@@ -146,6 +202,7 @@ const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, 
 /** So far ahead triggers are read; so often at least they are read again. */
 const horizonMillis = 2000
 const batch = 1000
+const calendarsMax = 1000
 
 const plan = Effect.gen(function* () {
   const storage = yield* Storage
@@ -153,6 +210,8 @@ const plan = Effect.gen(function* () {
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
   const held = new Set<number>()
+  /** As last read: one that is still the same keeps what was worked out from it. */
+  const calendars = new Map<string, KeptCalendar>()
   const changed = yield* wakeups.subscribe([Wakeups.ofTriggers])
 
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
@@ -180,14 +239,42 @@ const plan = Effect.gen(function* () {
     return policy
   })
 
-  const firing = (view: TriggerView, policy: Policy, now: number): Firing => {
-    const { schedule, misfire } = view.definition
-    const { next, passed, slot } = Trigger.step(schedule, misfire, view.cursor!, now)
+  /**
+   * The calendar that a trigger names, read once per pass. It is read after the trigger, so it is not
+   * older, and what is decided by a newer one is stale when the trigger is (C4).
+   */
+  const calendarOf = Effect.fnUntraced(function* (
+    read: Map<string, Calendar.Calendar | undefined>,
+    namespace: Namespace,
+    name: Calendar.CalendarName,
+  ) {
+    const key = `${namespace} ${name}`
+    if (read.has(key)) return read.get(key)
+    const found = Option.getOrUndefined(yield* storage.calendars.find(namespace, name))
+    const known = calendars.get(key)
+    const kept = found?.revision === known?.revision ? known : found
+    if (calendars.size >= calendarsMax) calendars.clear()
+    if (kept === undefined) calendars.delete(key)
+    else calendars.set(key, kept)
+    read.set(key, kept?.calendar)
+    return kept?.calendar
+  })
+
+  const firing = (
+    { cursor, definition, id, revision }: TriggerView,
+    policy: Policy,
+    calendar: Calendar.Calendar | undefined,
+    now: number,
+  ): Firing => {
+    const { next, passed, slot } = Trigger.step(definition, cursor!, now, calendar)
+    const due = slot === undefined ? now : Trigger.dueOf(definition, slot, next)
     return {
-      trigger: view.id,
-      revision: view.revision,
+      trigger: id,
+      revision,
       passed,
-      fire: slot === undefined ? undefined : { slot, spec: specOf(view.definition, policy) },
+      fire: slot === undefined
+        ? undefined
+        : { slot, spec: specOf(definition, policy, Math.max(0, Math.ceil(due - now))) },
       next,
     }
   }
@@ -202,6 +289,7 @@ const plan = Effect.gen(function* () {
     const storageNow = () => now + (monotonic() - answered)
 
     const policies = new Map<string, Policy>()
+    const read = new Map<string, Calendar.Calendar | undefined>()
     let waiting = triggers
     const until = now + horizonMillis
     while (waiting.length > 0) {
@@ -212,15 +300,19 @@ const plan = Effect.gen(function* () {
         const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
         if (isChanged) return
       }
-      const due = waiting.filter(({ cursor }) => cursor! <= earliest)
-      const items = yield* Effect.forEach(
-        due,
-        (view) =>
-          Effect.map(
-            policyOf(policies, view.definition),
-            (policy) => firing(view, policy, storageNow()),
-          ),
-      )
+      const due: Array<TriggerView> = []
+      const items: Array<Firing> = []
+      for (const view of waiting) {
+        if (view.cursor! > earliest) continue
+        const { definition } = view
+        const name = Trigger.calendarOf(definition.schedule)
+        const calendar = name && (yield* calendarOf(read, definition.namespace, name))
+        // It was removed meanwhile, and then the trigger was before.
+        if (name !== undefined && calendar === undefined) continue
+        const policy = yield* policyOf(policies, definition)
+        due.push(view)
+        items.push(firing(view, policy, calendar, storageNow()))
+      }
       const answers = yield* storage.triggers.fire(items)
       const gates = new Set(
         items.flatMap(({ fire }, at) =>
@@ -257,13 +349,14 @@ const plan = Effect.gen(function* () {
 const specOf = (
   { blockingKey, namespace, payload, task }: Trigger.TriggerDefinition,
   policy: Policy,
+  delayMillis: number,
 ): RunSpec => ({
   namespace,
   task,
   payload,
   lane: Lane.ofTask(namespace, task, policy.selector),
   level: policy.level,
-  delayMillis: 0,
+  delayMillis,
   gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
   idempotencyKey: undefined,
   isAtMostOnce: policy.delivery === "at-most-once",

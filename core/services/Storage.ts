@@ -1,5 +1,5 @@
 /**
- * Keeps everything: tasks, triggers and slots, runs, executors, the journal.
+ * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the journal.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -14,6 +14,7 @@
  * - **S3 isolated.** Lists and look-ups by name answer within one namespace only.
  */
 import { Context, type Effect } from "effect"
+import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
@@ -24,6 +25,7 @@ export class Storage extends Context.Service<Storage, {
   /** As in `memory`, `sqlite`, `postgres`. */
   readonly technology: string
   readonly tasks: TaskStorage
+  readonly calendars: CalendarStorage
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
   readonly executors: ExecutorStorage

@@ -10,11 +10,14 @@
  * - **T3 not early.** A slot after the storage clock is answered `NotDue` with the time that remains.
  * - **T4 current.** An item for another revision than the kept one, or for a trigger that is paused
  *   or removed, is `Stale`.
- * - **T5 onward.** The cursor never moves back but by a new definition.
+ * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar.
  * - **T6 each for itself.** Items of one call do not affect each other.
+ * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
+ *   one follows its calendar from the moment it is put or resumed.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
+import type { Refused } from "../domain/Refused.ts"
 import { RunIdFromString } from "../domain/RunId.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { type Passed, TriggerDefinition, TriggerId, type TriggerName } from "../domain/Trigger.ts"
@@ -25,7 +28,7 @@ export const TriggerView = Schema.Struct({
   id: TriggerId,
   /** The definition; an `Every` has its anchor. */
   definition: TriggerDefinition,
-  /** Rises with each change of the definition. */
+  /** Rises with each change of the definition, or of the calendar it names. */
   revision: Schema.Int,
   isPaused: Schema.Boolean,
   /** Its first slot without a record; absent when it has none left. In milliseconds. */
@@ -72,7 +75,7 @@ export interface TriggerStorage {
    */
   readonly put: (
     definition: TriggerDefinition,
-  ) => Effect.Effect<TriggerView, StorageUnavailable>
+  ) => Effect.Effect<TriggerView, Refused | StorageUnavailable>
 
   /** Whether there was such a trigger. Its slot records stay. */
   readonly remove: (

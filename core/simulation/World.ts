@@ -203,6 +203,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
   const farStorage = Storage.of({
     technology: storage.technology,
     tasks: far(storage.tasks),
+    calendars: far(storage.calendars),
     triggers: far(storage.triggers),
     runs: far(storage.runs),
     executors: far(storage.executors),

@@ -6,6 +6,7 @@ import { createHash } from "node:crypto"
 import scheduler from "./scheduler.ts"
 import states from "./states.ts"
 import executorResources from "./executorResources.ts"
+import calendars from "./calendars.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 
@@ -18,6 +19,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "scheduler", statements: scheduler },
   { name: "states", statements: states },
   { name: "executor resources", statements: executorResources },
+  { name: "calendars", statements: calendars },
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
 ]
