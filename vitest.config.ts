@@ -4,7 +4,7 @@ const report = process.env["BELFRY_TEST_REPORT"]
 
 export default defineConfig({
   test: {
-    include: ["{core,adapters,cluster,cli,bench}/**/*.test.ts", "*.test.ts"],
+    include: ["{core,adapters,cluster,cli,promise,testing,bench}/**/*.test.ts", "*.test.ts"],
     exclude: ["**/node_modules/**"],
     globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
     testTimeout: 30_000,
