@@ -17,6 +17,7 @@ import { Refused } from "../core/domain/Refused.ts"
 import type { RunId } from "../core/domain/RunId.ts"
 import type { StateName } from "../core/domain/Run.ts"
 import type { Failure } from "../core/domain/RunView.ts"
+import { TaskName } from "../core/domain/Task.ts"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
 import type { Executor } from "../core/engine/Executor.ts"
 import { RunFailed, type Scheduler } from "../core/engine/Scheduler.ts"
@@ -122,11 +123,8 @@ export const task = <
   E extends StandardSchema = NoError,
 >(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
   const { error, payload, policy, success, ...rest } = options
-  const core = CoreTask.make(name, {
+  const core = overJson(name, {
     ...rest,
-    payload: Schema.Json,
-    success: Schema.Json,
-    error: Schema.Json,
     // The key is taken from the payload as it was checked, so it is what the schema accepts.
     ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
   })
@@ -221,6 +219,37 @@ export const task = <
     outcome,
   }
 }
+
+const json = { payload: Schema.Json, success: Schema.Json, error: Schema.Json }
+
+/** Throws `Refused` when name or policy break the rules. */
+const overJson = (
+  name: string,
+  options: Omit<
+    CoreTask.Options<typeof Schema.Json, typeof Schema.Json, typeof Schema.Json>,
+    keyof typeof json
+  >,
+) => {
+  const named = decodeName(name)
+  if (Result.isFailure(named)) {
+    throw new Refused({
+      field: "name",
+      reason: `"${name}" names no task: ${named.failure.message}`,
+      remedy: 'Name it like "images/resize"',
+    })
+  }
+  try {
+    return CoreTask.make(name, { ...options, ...json })
+  } catch (cause) {
+    throw new Refused({
+      field: "policy",
+      reason: `"${name}" cannot have it: ${cause instanceof Error ? cause.message : cause}`,
+      remedy: 'Write durations as in "30 seconds"',
+    })
+  }
+}
+
+const decodeName = Schema.decodeUnknownResult(TaskName)
 
 class PayloadUnreadable extends Error {
   readonly _tag = "PayloadUnreadable"

@@ -94,6 +94,20 @@ describe("a program of promises", () => {
     assert.deepStrictEqual(await belfry.list(), [])
   })
 
+  it("refuses a task whose name or policy breaks the rules", () => {
+    const refusal = (define: () => unknown) => {
+      try {
+        define()
+      } catch (cause) {
+        assert.instanceOf(cause, Refused)
+        return cause.message
+      }
+      throw new Error("it was not refused")
+    }
+    assert.include(refusal(() => task("no such name")), "a task name has 1 to 127 characters")
+    assert.include(refusal(() => task("slow", { policy: { timeout: "soon" as "1 hour" } })), "soon")
+  })
+
   it("gets a declared error typed, and never retried", async () => {
     let starts = 0
     const charge = task("charge", {
@@ -230,6 +244,20 @@ describe("a program of promises", () => {
     assert.deepStrictEqual(await belfry.triggers(), [])
     assert.include(await belfry.report(), "task report: 2 Succeeded")
     assert.lengthOf(await belfry.runs(report), 2)
+  })
+
+  it("waits in a handler for another run, also in virtual time", async () => {
+    const child = task("child", { success: text })
+    const parent = task("parent", { success: text })
+    const handlers = [
+      child.handler(async (_, { sleep }) => {
+        await sleep("2 hours")
+        return "grown"
+      }),
+      parent.handler(async () => await belfry.execute(child, {})),
+    ]
+    await using belfry: Belfry = await startTesting({ handlers, patience: "20 millis" })
+    assert.strictEqual(await belfry.execute(parent, {}), "grown")
   })
 
   it("is refused what cannot start, and leaves nothing open", async () => {

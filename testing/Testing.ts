@@ -120,9 +120,9 @@ interface Carried {
 const standardStart = "2030-01-01T00:00:00Z"
 const kept = 1_000_000
 /** The engine looks this often at least, in virtual time, whether it has something to do or not. */
-const idleMillis = { atWork: 60_000, atRest: 900_000 }
-/** The longest there is; beats come four times as often. */
-const ttlMillis = 4 * idleMillis.atRest
+const idleMillis = { atWork: 60_000, atRest: 1_800_000 }
+/** The longest there is. Runs are started for two thirds of it after each beat. */
+const ttlMillis = 3_600_000
 
 /** Longer than anything waits that closes. */
 const closingMillis = 60_000
