@@ -125,6 +125,7 @@ export const task = <
   const { error, payload, policy, success, ...rest } = options
   const core = overJson(name, {
     ...rest,
+    ...(success !== undefined && { success: Schema.Json }),
     // The key is taken from the payload as it was checked, so it is what the schema accepts.
     ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
   })
@@ -220,7 +221,7 @@ export const task = <
   }
 }
 
-const json = { payload: Schema.Json, success: Schema.Json, error: Schema.Json }
+const json = { payload: Schema.Json, error: Schema.Json }
 
 /** Throws `Refused` when name or policy break the rules. */
 const overJson = (

@@ -33,6 +33,7 @@ export { DeclaredError } from "./DeclaredError.ts"
 export type { Input, Output, StandardSchema } from "./StandardSchema.ts"
 export {
   type CommonOptions,
+  program,
   type ServerOption,
   start,
   type StartOptions,

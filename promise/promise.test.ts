@@ -125,7 +125,8 @@ describe("a program of promises", () => {
     assert.isTrue(charge.isError(cause))
     assert.isFalse(greet.isError(cause))
     if (charge.isError(cause)) assert.strictEqual(cause.error.reason, "negative")
-    const [run] = await belfry.list({ task: charge, limit: 1 })
+    const [run, before] = await belfry.list({ task: charge, limit: 2 })
+    assert.deepInclude(before, { state: "Succeeded", result: undefined })
     assert.deepStrictEqual(await belfry.outcome(charge, run!.id), {
       kind: "error",
       error: { reason: "negative" },

@@ -62,6 +62,14 @@ export const start = async (options: StartOptions): Promise<Belfry> => {
   return over(runtime)
 }
 
+/**
+ * Handlers as the command `belfry` takes them: the default export of a module that `belfry dev` and
+ * `belfry executor` are given.
+ */
+export const program = (
+  handlers: ReadonlyArray<Handler>,
+): Layer.Layer<never, Refused, Executor> => carriedOut(handlers, (all) => all)
+
 /** The handlers as one layer, if there are any, put where `executor` wants them. */
 export const carriedOut = <E, R>(
   handlers: ReadonlyArray<Handler>,

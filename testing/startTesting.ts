@@ -18,7 +18,7 @@
 import { DateTime, type Duration, Effect, Layer, ManagedRuntime } from "effect"
 import { standard } from "../core/domain/Namespace.ts"
 import { type Belfry, over, type Run, runOf } from "../promise/Belfry.ts"
-import { carriedOut, type CommonOptions, namespaceOf } from "../promise/start.ts"
+import { type CommonOptions, namespaceOf, program } from "../promise/start.ts"
 import { Testing, type TestingOptions } from "./Testing.ts"
 
 export interface StartTestingOptions extends TestingOptions, Omit<CommonOptions, "executor"> {}
@@ -38,7 +38,7 @@ export interface TestBelfry extends Belfry {
 export const startTesting = async (options: StartTestingOptions = {}): Promise<TestBelfry> => {
   const { handlers = [], namespace = standard, ...more } = options
   const runtime = ManagedRuntime.make(
-    carriedOut(handlers, (all) => all).pipe(
+    program(handlers).pipe(
       Layer.provideMerge(Testing.layerWith(more)),
       Layer.provideMerge(namespaceOf(namespace)),
     ),
