@@ -75,6 +75,11 @@ describe("in virtual time", () => {
       Effect.gen(function* () {
         assert.strictEqual(yield* Parent.execute({}), 5)
         assert.strictEqual(yield* now, "2030-01-01T02:00:00.000Z")
+        // It waits, and moves no time: that is the test's to do.
+        yield* Parent.submit({})
+        yield* advance("30 minutes")
+        yield* Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+        assert.strictEqual(yield* now, "2030-01-01T02:30:00.000Z")
       }),
       Layer.merge(
         Parent.toLayer(() => Effect.orDie(Plain.execute({ n: 5 }))),
