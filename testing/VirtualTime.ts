@@ -10,14 +10,15 @@
  * It is a clock and a scheduler. The scheduler is Effect's own, and counts what it has been given and
  * has not run yet: once that is nothing, all that was woken has come to rest.
  */
-import { Clock, Duration, Effect, Latch, Scheduler } from "effect"
+import { Clock, Duration, Effect, Scheduler } from "effect"
 
 export type Kind = "punctual" | "fires" | "moves" | "hinted"
 
 interface Sleeper {
   readonly at: number
   readonly kind: Kind
-  readonly latch: Latch.Latch
+  readonly tally: Tally
+  readonly wake: () => void
 }
 
 /** What a run does: as long as it neither sleeps nor has ended it is busy with something real. */
@@ -41,6 +42,7 @@ export class VirtualTime {
   #pending = 0
   #onRest: (() => void) | undefined
   readonly scheduler: Scheduler.Scheduler
+  readonly #wakes: Scheduler.SchedulerDispatcher
 
   constructor(start: number, parent: Scheduler.Scheduler) {
     this.#start = start
@@ -52,6 +54,7 @@ export class VirtualTime {
       shouldYield: (fiber) => parent.shouldYield(fiber),
       makeDispatcher: () => this.#counting(),
     }
+    this.#wakes = this.#counting()
   }
 
   get now(): number {
@@ -123,25 +126,27 @@ export class VirtualTime {
 
   #sleep(millis: number, kind: Kind, tally: Tally): Effect.Effect<void> {
     if (millis <= 0) return Effect.yieldNow
-    return Effect.acquireUseRelease(
-      Effect.sync(() => {
-        const sleeper: Sleeper = { at: this.#now + millis, kind, latch: Latch.makeUnsafe() }
-        this.#sleepers.add(sleeper)
-        tally.sleeping++
-        return sleeper
-      }),
-      ({ latch }) => latch.await,
-      (sleeper) =>
-        Effect.sync(() => {
-          this.#sleepers.delete(sleeper)
-          tally.sleeping--
-        }),
-    )
+    return Effect.callback((resume) => {
+      const sleeper: Sleeper = {
+        at: this.#now + millis,
+        kind,
+        tally,
+        wake: () => resume(Effect.void),
+      }
+      this.#sleepers.add(sleeper)
+      tally.sleeping++
+      return Effect.sync(() => this.#forget(sleeper))
+    })
+  }
+
+  #forget(sleeper: Sleeper): void {
+    if (this.#sleepers.delete(sleeper)) sleeper.tally.sleeping--
   }
 
   #wake(sleeper: Sleeper): void {
-    this.#sleepers.delete(sleeper)
-    sleeper.latch.openUnsafe()
+    this.#forget(sleeper)
+    // Never within the caller: who wakes others is half-way through something.
+    this.#wakes.scheduleTask(sleeper.wake, 0)
   }
 
   #counting(): Scheduler.SchedulerDispatcher {
