@@ -20,8 +20,12 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   // Both ways in which executors reach a server, whatever its storage is: `cli` chooses that.
   "cluster": ["core", "adapters/direct", "adapters/rpc"],
   "cli": ["core", "adapters", "cluster"],
+  // A program of promises names its storage in an option, so this chooses adapters as `cli` does.
+  "promise": ["core", "adapters", "cluster"],
+  // Virtual time is the memory storage's alone: all others live by clocks of their own.
+  "testing": ["core", "adapters/memory", "adapters/direct", "promise"],
   "bench": ["core", "adapters", "cluster"],
-  "docs": ["core", "adapters", "cluster"],
+  "docs": ["core", "adapters", "cluster", "promise", "testing"],
   "scripts": [],
 }
 
@@ -41,6 +45,8 @@ const mayUse: Record<string, ReadonlyArray<string>> = {
   "adapters/sqlite": ["node:"],
   "cluster": ["@effect/platform-node", "@effect/sql-pg", "node:"],
   "cli": ["@effect/platform-node", "node:"],
+  "promise": [],
+  "testing": [],
 }
 
 /** Who may read a clock of its own, wait in real time, or draw lots. Everybody else is simulated. */
@@ -60,7 +66,9 @@ const helpers = new Set([
   "cli/fixture.ts",
 ])
 
-const files = globSync("{core,adapters,cluster,cli,bench,docs,scripts}/**/*.{ts,mjs}")
+const files = globSync(
+  "{core,adapters,cluster,cli,promise,testing,bench,docs,scripts}/**/*.{ts,mjs}",
+)
   .filter((file) => !file.includes("node_modules/"))
   .toSorted()
 const text = (file: string) => readFileSync(file, "utf8")
@@ -149,7 +157,7 @@ describe("imports", () => {
     none(stray)
     // What nothing reaches is dead, or a part of a test that should say so.
     none(
-      files.filter((file) => /^(core|adapters|cluster|cli)\//.test(file))
+      files.filter((file) => /^(core|adapters|cluster|cli|promise|testing)\//.test(file))
         .filter((file) => !reached.has(file) && !isTest(file)),
     )
   })
@@ -166,7 +174,9 @@ describe("files", () => {
   it("take time and luck from where a simulation can give them", () => {
     none(offences(
       /\bDate\.now\b|\bMath\.random\b|\bnew Date\(\)|(?<![.\w])set(Timeout|Interval|Immediate)\b/,
-      files.filter((file) => /^(core|adapters|cluster|cli)\//.test(file) && !isTest(file))
+      files.filter((file) =>
+        /^(core|adapters|cluster|cli|promise|testing)\//.test(file) && !isTest(file)
+      )
         .filter((file) => !Object.keys(mayLookAtTheWorld).some((path) => file.startsWith(path))),
     ))
   })

@@ -28,7 +28,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "all",
-          include: ["{core,adapters,cluster,cli,bench}/**/*.test.ts", "*.test.ts"],
+          include: ["{core,adapters,cluster,cli,promise,testing,bench}/**/*.test.ts", "*.test.ts"],
           globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
         },
       },

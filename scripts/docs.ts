@@ -56,7 +56,11 @@ const isOfTests = (file: string) =>
   /\.test\.ts$|^core\/(contract|simulation)\//.test(file) ||
   /from "(@effect\/)?vitest/.test(read(file))
 
-const files = fs.globSync(["README.md", "docs/**/*.md", "{core,adapters,cluster,cli}/**/*.ts"], {
+const files = fs.globSync([
+  "README.md",
+  "docs/**/*.md",
+  "{core,adapters,cluster,cli,promise,testing}/**/*.ts",
+], {
   cwd: root,
 })
   .filter((file) => file.endsWith(".md") || !isOfTests(file))

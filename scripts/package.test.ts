@@ -81,6 +81,42 @@ const answer: string = await Effect.runPromise(
 console.log(answer)
 `
 
+/** Of promises, in an empty folder: no optional peer, and a schema written by hand. */
+const promises = `
+import { Refused, start, task, Trigger } from "belfry/promise"
+import { startTesting } from "belfry/testing"
+
+const name = {
+  "~standard": {
+    version: 1,
+    vendor: "hand",
+    validate: (value) =>
+      typeof value?.name === "string" ? { value } : { issues: [{ message: "a name is wanted" }] },
+  },
+}
+const text = { "~standard": { version: 1, vendor: "hand", validate: (value) => ({ value }) } }
+const hello = task("hello/world", { payload: name, success: text })
+const handlers = [hello.handler(async ({ name }) => \`Hello, \${name}!\`)]
+
+for (const storage of ["memory", { sqlite: "belfry.db" }]) {
+  await using belfry = await start({ storage, handlers })
+  console.log(await belfry.execute(hello, { name: "Ada" }))
+}
+
+const refused = await start({ storage: { postgres: "postgres://127.0.0.1:1/none" } }).catch((e) => e)
+console.log(refused instanceof Refused, refused.field, refused.reason)
+
+await using belfry = await startTesting({ handlers })
+await belfry.schedule(hello, "nightly", Trigger.cron("0 3 * * *"), { name: "owls" })
+await belfry.advance("30 days")
+console.log((await belfry.runs(hello)).filter(({ result }) => result === "Hello, owls!").length)
+`
+const promised = `Hello, Ada!
+Hello, Ada!
+true storage.postgres the package @effect/sql-pg is not installed
+30
+`
+
 const wrong = `
 import { Schema } from "effect"
 import { Task } from "belfry"
@@ -137,6 +173,14 @@ describe("the package", () => {
   it("is imported by Deno without its optional peers", () => {
     assert.strictEqual(node(bare, deno, "run", "-A", "all.mjs"), "imported\n")
   })
+
+  for (const [runtime, words] of Object.entries({ Node: [], Deno: [deno, "run", "-A"] })) {
+    it(`serves programs of promises on ${runtime}, and their tests, without its peers`, () => {
+      const folder = mkdtempSync(join(bare, "promises-"))
+      writeFileSync(join(folder, "promises.mjs"), promises)
+      assert.strictEqual(node(folder, ...words, "promises.mjs"), promised)
+    })
+  }
 
   it("has a command that answers without a server", () => {
     const belfry = (...words: ReadonlyArray<string>) =>

@@ -79,6 +79,8 @@ export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
   readonly records: Array<SlotRecord>
+  /** The latest slot with a record: after it there is none. */
+  through: number
 }
 
 /** Finished runs and slot records are kept up to these numbers, the latest ones. */

@@ -52,6 +52,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: known?.records ?? [],
+      through: known?.through ?? -Infinity,
     })
     state.hint(ofTriggers)
     return Effect.succeed(view)
@@ -65,7 +66,9 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     const last = item.fire?.slot ?? item.passed?.through
     if (last === undefined) return { _tag: "Recorded" }
     if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
-    const isRecorded = covers(kept.records, item.passed?.from ?? last, last, state.bounds.records)
+    const first = item.passed?.from ?? last
+    const isRecorded = first <= kept.through &&
+      covers(kept.records, first, last, state.bounds.records)
     if (kept.view.cursor === undefined || kept.view.cursor <= last) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
@@ -85,6 +88,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
         ...(outcome !== "skipped" && run !== undefined && { run }),
         ...(outcome === "skipped" && { reason: "misfired" }),
       })
+      kept.through = Math.max(kept.through, through)
       if (kept.records.length > state.bounds.records) kept.records.shift()
     }
     if (item.passed) record(item.passed.from, item.passed.through, item.passed.outcome)

@@ -18,10 +18,13 @@ export const failureOf = (value: unknown): Failure => {
       ...(value.stack !== undefined && { stack: cut(value.stack, stackMax) }),
     }
   }
-  const tag = (value as { _tag?: unknown } | undefined | null)?._tag
+  const { _tag: tag, message } = (value ?? {}) as { _tag?: unknown; message?: unknown }
   return {
     tag: typeof tag === "string" ? cut(tag, 256) : "Failure",
-    message: cut(typeof value === "string" ? value : inspect(value), messageMax),
+    message: cut(
+      typeof value === "string" ? value : typeof message === "string" ? message : inspect(value),
+      messageMax,
+    ),
   }
 }
 

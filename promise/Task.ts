@@ -1,0 +1,332 @@
+/**
+ * A task for programs of promises: a name, the schemas of its payload, success and error in any
+ * library, and its policies. Who submits and who carries it out share this value.
+ *
+ * It is the core's own task over JSON. The schemas are asked here, before a payload is stored and
+ * again when it is read, by whichever version of the program does.
+ */
+import {
+  Duration,
+  Effect,
+  type Layer,
+  Result,
+  Schema,
+  type StandardSchema as Standard,
+} from "effect"
+import { Refused } from "../core/domain/Refused.ts"
+import type { RunId } from "../core/domain/RunId.ts"
+import type { StateName } from "../core/domain/Run.ts"
+import type { Failure } from "../core/domain/RunView.ts"
+import { TaskName } from "../core/domain/Task.ts"
+import { CurrentRun } from "../core/engine/CurrentRun.ts"
+import type { Executor } from "../core/engine/Executor.ts"
+import { RunFailed, type Scheduler } from "../core/engine/Scheduler.ts"
+import * as CoreTask from "../core/engine/Task.ts"
+import { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
+import { DeclaredError } from "./DeclaredError.ts"
+import {
+  type Input,
+  kept,
+  keptFor,
+  type Output,
+  parse,
+  type StandardSchema,
+} from "./StandardSchema.ts"
+
+export interface TaskOptions<
+  P extends StandardSchema,
+  S extends StandardSchema,
+  E extends StandardSchema,
+> {
+  readonly payload?: P
+  readonly success?: S
+  /** What the handler may answer instead of a success. It is final: it is never retried. */
+  readonly error?: E
+  readonly policy?: CoreTask.PolicyOptions<Input<P>>
+  readonly owner?: string
+  readonly purpose?: string
+}
+
+/** What a handler may know of the run it carries out, and do in it. */
+export interface RunContext<E> {
+  /** Aborted when the run is cancelled, times out or is somebody else's, and at the end. */
+  readonly signal: AbortSignal
+  readonly run: RunId
+  readonly task: string
+  readonly namespace: string
+  /** `1` at the first start. */
+  readonly attempt: number
+  /** Give it to whatever must not be written by two attempts at once. */
+  readonly fence: number
+  /** The slot that fired it. */
+  readonly slot: Date | undefined
+  readonly idempotencyKey: string | undefined
+  /** Ends the run with an error that the task declares. */
+  readonly fail: (error: E) => never
+  /** Pauses, in virtual time under test; rejects when `signal` is aborted. */
+  readonly sleep: (duration: Duration.Input) => Promise<void>
+}
+
+/** The code of one task, for `start`. */
+export interface Handler {
+  readonly task: string
+  /** @internal */
+  readonly layer: Layer.Layer<never, never, Executor>
+}
+
+/** How a run ended. */
+export type Outcome<S, E> =
+  | { readonly kind: "success"; readonly value: S }
+  /** An error that the task declares. */
+  | { readonly kind: "error"; readonly error: E }
+  | { readonly kind: "failure"; readonly state: StateName; readonly failure?: Failure }
+
+/** Without a payload schema: an empty object. */
+export type NoPayload = Standard.StandardSchemaV1<Record<never, never>>
+export type NoSuccess = Standard.StandardSchemaV1<void>
+export type NoError = Standard.StandardSchemaV1<never>
+
+export interface Task<
+  P extends StandardSchema = StandardSchema,
+  S extends StandardSchema = StandardSchema,
+  E extends StandardSchema = StandardSchema,
+> {
+  readonly name: string
+  readonly payload: P | undefined
+  readonly success: S | undefined
+  readonly error: E | undefined
+
+  /** The code that carries runs of this task out. What it throws is retried as the policy says. */
+  readonly handler: (
+    carryOut: (
+      payload: Output<P>,
+      context: RunContext<Input<E>>,
+    ) => Input<S> | Promise<Input<S>>,
+  ) => Handler
+
+  /** Whether `cause` is an error that this task declares. */
+  readonly isError: (cause: unknown) => cause is DeclaredError<Output<E>>
+
+  /** @internal */
+  readonly core: CoreTask.Task<typeof Schema.Json, typeof Schema.Json, typeof Schema.Json>
+  /** @internal The payload as it is kept. */
+  readonly keep: (payload: unknown) => Effect.Effect<Schema.Json, Refused>
+  /** @internal */
+  readonly outcome: (
+    run: RunId,
+  ) => Effect.Effect<Outcome<Output<S>, Output<E>>, StorageUnavailable, Scheduler>
+}
+
+export const task = <
+  P extends StandardSchema = NoPayload,
+  S extends StandardSchema = NoSuccess,
+  E extends StandardSchema = NoError,
+>(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
+  const { error, payload, policy, success, ...rest } = options
+  const core = overJson(name, {
+    ...rest,
+    ...(success !== undefined && { success: Schema.Json }),
+    // The key is taken from the payload as it was checked, so it is what the schema accepts.
+    ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
+  })
+
+  const keep = (value: unknown) =>
+    Effect.flatMap(
+      payload === undefined ? Effect.succeed(kept(value)) : keptFor(payload, value),
+      (checked) =>
+        Effect.fromResult(Result.mapError(checked, (reason) =>
+          new Refused({
+            field: "payload",
+            reason: `it does not fit the task "${name}": ${reason}`,
+            remedy: "Submit what the task's payload schema describes, as JSON can keep it",
+          }))),
+    )
+
+  /** A stored payload that this version of the task cannot read may be readable elsewhere. */
+  const read = (value: Schema.Json) =>
+    payload === undefined
+      ? Effect.succeed(value as Output<P>)
+      : Effect.flatMap(parse(payload, value), (answer) =>
+        Result.isSuccess(answer)
+          ? Effect.succeed(answer.success)
+          : Effect.die(new PayloadUnreadable(answer.failure)))
+
+  const answer = (value: Input<S>) =>
+    success === undefined
+      ? Effect.succeed(null)
+      : Effect.flatMap(keptFor(success, value), (checked) =>
+        Effect.fromResult(Result.mapError(checked, (reason) =>
+          refusal("ResultRefused", `the handler's result was refused: ${reason}`))))
+
+  const declared = ({ error: value }: DeclaredError<unknown>) =>
+    error === undefined
+      ? Effect.die(new Error(`the task "${name}" declares no error`))
+      : Effect.flatMap(keptFor(error, value), (checked) =>
+        Effect.fail(Result.getOrElse(checked, (reason) =>
+          refusal("ErrorRefused", `the handler's error was refused: ${reason}`))))
+
+  const handler: Task<P, S, E>["handler"] = (carryOut) => ({
+    task: name,
+    layer: core.toLayer(Effect.fnUntraced(function* (value) {
+      const input = yield* read(value)
+      const run = yield* contextOf<Input<E>>(name)
+      const result = yield* Effect.catch(
+        untilStopped((signal) => carryOut(input, { ...run, signal, sleep: run.sleep(signal) })),
+        declared,
+      )
+      return yield* answer(result)
+    })),
+  })
+
+  const outcome: Task<P, S, E>["outcome"] = (run) =>
+    core.result(run).pipe(
+      Effect.flatMap((value) =>
+        Effect.map(
+          success === undefined
+            ? Effect.succeed(Result.succeed(undefined as Output<S>))
+            : parse(success, value),
+          (read): Outcome<Output<S>, Output<E>> => {
+            if (Result.isSuccess(read)) return { kind: "success", value: read.success }
+            throw new Error(`the result of run ${run} does not fit "${name}": ${read.failure}`)
+          },
+        )
+      ),
+      Effect.catch((cause) => {
+        if (cause instanceof RunFailed) return Effect.succeed(failed(cause))
+        if (cause instanceof StorageUnavailable) return Effect.fail(cause)
+        return declaredOf(cause, run)
+      }),
+    )
+
+  const declaredOf = (value: Schema.Json, run: RunId) =>
+    Effect.map(
+      error === undefined ? Effect.succeed(Result.fail("it declares none")) : parse(error, value),
+      (read): Outcome<Output<S>, Output<E>> =>
+        Result.isSuccess(read)
+          ? { kind: "error", error: read.success }
+          : failed(new RunFailed({ run, state: "Failed", failure: failureOf(value) })),
+    )
+
+  return {
+    name,
+    payload,
+    success,
+    error,
+    handler,
+    isError: (cause): cause is DeclaredError<Output<E>> =>
+      cause instanceof DeclaredError && cause.task === name,
+    core,
+    keep,
+    outcome,
+  }
+}
+
+const json = { payload: Schema.Json, error: Schema.Json }
+
+/** Throws `Refused` when name or policy break the rules. */
+const overJson = (
+  name: string,
+  options: Omit<
+    CoreTask.Options<typeof Schema.Json, typeof Schema.Json, typeof Schema.Json>,
+    keyof typeof json
+  >,
+) => {
+  const named = decodeName(name)
+  if (Result.isFailure(named)) {
+    throw new Refused({
+      field: "name",
+      reason: `"${name}" names no task: ${named.failure.message}`,
+      remedy: 'Name it like "images/resize"',
+    })
+  }
+  try {
+    return CoreTask.make(name, { ...options, ...json })
+  } catch (cause) {
+    throw new Refused({
+      field: "policy",
+      reason: `"${name}" cannot have it: ${cause instanceof Error ? cause.message : cause}`,
+      remedy: 'Write durations as in "30 seconds"',
+    })
+  }
+}
+
+const decodeName = Schema.decodeUnknownResult(TaskName)
+
+class PayloadUnreadable extends Error {
+  readonly _tag = "PayloadUnreadable"
+
+  constructor(reason: string) {
+    super(`the stored payload does not fit the task's payload schema: ${reason}`)
+  }
+}
+
+/** An answer that cannot be kept: final like a declared error, and told apart by its tag. */
+const refusal = (tag: "ResultRefused" | "ErrorRefused", message: string): Schema.Json => ({
+  _tag: tag,
+  message,
+})
+
+const failureOf = (value: Schema.Json): Failure => {
+  const { _tag, message } = (value ?? {}) as Record<string, unknown>
+  return {
+    tag: typeof _tag === "string" ? _tag : "Failure",
+    message: typeof message === "string" ? message : JSON.stringify(value),
+  }
+}
+
+const failed = ({ failure, state }: RunFailed): Outcome<never, never> => ({
+  kind: "failure",
+  state,
+  ...(failure !== undefined && { failure }),
+})
+
+const contextOf = Effect.fnUntraced(function* <E>(task: string) {
+  const { attempt, fence, id, idempotencyKey, namespace, slot } = yield* CurrentRun
+  const context = yield* Effect.context<never>()
+  return {
+    run: id,
+    task,
+    namespace: namespace as string,
+    attempt,
+    fence: fence as number,
+    slot: slot === undefined ? undefined : new Date(slot),
+    idempotencyKey,
+    fail: (error: E): never => {
+      throw new DeclaredError(task, error)
+    },
+    sleep: (signal: AbortSignal) => async (duration: Duration.Input) => {
+      signal.throwIfAborted()
+      await Effect.runPromiseWith(context)(Effect.sleep(duration), { signal }).catch((cause) => {
+        signal.throwIfAborted()
+        throw cause
+      })
+    },
+  }
+})
+
+/** So long a handler that was told to stop may take to do so before nobody waits for it. */
+const stopTimeout = Duration.seconds(5)
+
+/**
+ * Calls a handler. Interrupted, it aborts the signal and waits until the handler has stopped, so that
+ * the next attempt does not begin beside it.
+ */
+const untilStopped = <A>(
+  call: (signal: AbortSignal) => A | Promise<A>,
+): Effect.Effect<A, DeclaredError<unknown>> =>
+  Effect.callback((resume) => {
+    const controller = new AbortController()
+    const ended = (async () => await call(controller.signal))().then(
+      (value) => resume(Effect.succeed(value)),
+      (cause) => resume(cause instanceof DeclaredError ? Effect.fail(cause) : Effect.die(cause)),
+    )
+    return Effect.suspend(() => {
+      controller.abort(
+        new DOMException("the run was stopped: see its state for the reason", "AbortError"),
+      )
+      return Effect.timeoutOrElse(Effect.promise(() => ended), {
+        duration: stopTimeout,
+        orElse: () => Effect.logWarning("a handler goes on although its signal was aborted"),
+      })
+    })
+  })

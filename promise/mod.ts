@@ -1,0 +1,61 @@
+/**
+ * Tasks for programs of promises: any Standard Schema library, `AbortSignal`, and no Effect.
+ *
+ * ```ts
+ * import { Schema } from "effect" // or zod, valibot, arktype, …
+ * import { start, task, Trigger } from "belfry/promise"
+ *
+ * const greet = task("greet", {
+ *   payload: Schema.toStandardSchemaV1(Schema.Struct({ name: Schema.String })),
+ *   success: Schema.toStandardSchemaV1(Schema.String),
+ * })
+ *
+ * const greeting = greet.handler(async ({ name }, { signal }) => {
+ *   signal.throwIfAborted()
+ *   return `Hello, ${name}!`
+ * })
+ *
+ * await using belfry = await start({ storage: { sqlite: ":memory:" }, handlers: [greeting] })
+ * await belfry.schedule(greet, "nightly", Trigger.cron("0 3 * * *"), { name: "night owls" })
+ * console.log(await belfry.execute(greet, { name: "Ada" }))
+ * ```
+ */
+export {
+  type Belfry,
+  type Query,
+  type Run,
+  type Slot,
+  type Submit,
+  type Trigger as TriggerView,
+  type Waiting,
+} from "./Belfry.ts"
+export { DeclaredError } from "./DeclaredError.ts"
+export type { Input, Output, StandardSchema } from "./StandardSchema.ts"
+export {
+  type CommonOptions,
+  program,
+  type ServerOption,
+  start,
+  type StartOptions,
+  type StorageOption,
+} from "./start.ts"
+export {
+  type Handler,
+  type NoError,
+  type NoPayload,
+  type NoSuccess,
+  type Outcome,
+  type RunContext,
+  type Task,
+  task,
+  type TaskOptions,
+} from "./Task.ts"
+
+export * as Blocking from "../core/domain/Blocking.ts"
+export { Refused } from "../core/domain/Refused.ts"
+export * as Retry from "../core/domain/Retry.ts"
+export type { RunId } from "../core/domain/RunId.ts"
+export { KeyConflict, RunFailed, RunUnknown } from "../core/engine/Scheduler.ts"
+export * as Trigger from "../core/engine/Trigger.ts"
+export { TriggerUnknown } from "../core/engine/Triggers.ts"
+export { StorageUnavailable } from "../core/services/StorageUnavailable.ts"

@@ -1,0 +1,78 @@
+/**
+ * What does not compile. Each `@ts-expect-error` is a test of `npm run check`: it fails there when
+ * the line below it is accepted. Nothing of it is run.
+ */
+import { assert, it } from "@effect/vitest"
+import { Schema } from "effect"
+import { expectTypeOf } from "vitest"
+import type { Belfry, RunId } from "./mod.ts"
+import { Blocking, task, Trigger } from "./mod.ts"
+
+const standard = Schema.toStandardSchemaV1
+const resize = task("resize", {
+  payload: standard(Schema.Struct({ url: Schema.String, width: Schema.NumberFromString })),
+  success: standard(Schema.Struct({ bytes: Schema.Int })),
+  error: standard(Schema.Struct({ reason: Schema.String })),
+})
+const plain = task("plain")
+
+it("a task of promises is what its schemas say, where it is submitted and carried out", () => {
+  const program = async (belfry: Belfry) => {
+    const payload = { url: "a", width: "320" }
+    expectTypeOf(await belfry.submit(resize, payload)).toEqualTypeOf<RunId>()
+    expectTypeOf(await belfry.execute(resize, payload)).toEqualTypeOf<{ readonly bytes: number }>()
+    expectTypeOf(await belfry.execute(plain, {})).toEqualTypeOf<void>()
+    const outcome = await belfry.outcome(resize, 1)
+    if (outcome.kind === "error") {
+      expectTypeOf(outcome.error).toEqualTypeOf<{ readonly reason: string }>()
+    }
+    const cause: unknown = undefined
+    if (resize.isError(cause)) expectTypeOf(cause.error.reason).toEqualTypeOf<string>()
+
+    // @ts-expect-error -- the payload lacks a field
+    await belfry.submit(resize, { url: "a" })
+    // @ts-expect-error -- the payload is what the schema accepts, not what it makes of that
+    await belfry.submit(resize, { url: "a", width: 320 })
+    // @ts-expect-error -- there is no such option
+    await belfry.submit(resize, payload, { priority: 5 }) // @ts-expect-error -- the success has no such field
+    ;(await belfry.execute(resize, payload)).pixels
+    // @ts-expect-error -- the payload of a trigger is the task's
+    await belfry.schedule(resize, "often", Trigger.every("1 hour"), { url: 7, width: "1" })
+    // @ts-expect-error -- a schedule is made by Trigger
+    await belfry.schedule(plain, "often", "0 * * * *", {})
+    // @ts-expect-error -- a payload that is wanted is not left out
+    await belfry.execute(resize)
+  }
+
+  resize.handler(({ url, width }, { attempt, fail, signal }) => {
+    expectTypeOf(url).toEqualTypeOf<string>()
+    expectTypeOf(width).toEqualTypeOf<number>()
+    expectTypeOf(attempt).toEqualTypeOf<number>()
+    expectTypeOf(signal).toEqualTypeOf<AbortSignal>()
+    if (width < 0) fail({ reason: "too small" })
+    return { bytes: width }
+  })
+  // @ts-expect-error -- the handler's result is not the task's success
+  resize.handler(() => ({ bytes: "many" }))
+  // @ts-expect-error -- nor is nothing
+  resize.handler(() => {})
+  // @ts-expect-error -- the error is not what the task declares
+  resize.handler((_, { fail }) => fail({ why: "it is too small" }))
+  // @ts-expect-error -- this task declares no error
+  plain.handler((_, { fail }) => fail("no"))
+
+  task("keyed", {
+    payload: standard(Schema.Struct({ account: Schema.String })),
+    // @ts-expect-error -- the key is taken from the payload, which has no such field
+    policy: { blocking: Blocking.fifo, blockingKey: ({ customer }) => customer },
+  })
+  task("numbered", {
+    payload: standard(Schema.Struct({ account: Schema.Int })),
+    // @ts-expect-error -- a key is a text
+    policy: { blockingKey: ({ account }) => account },
+  })
+  // @ts-expect-error -- a schema is one, not the fields of one
+  task("fields", { payload: { url: Schema.String } })
+
+  assert.isFunction(program)
+})
