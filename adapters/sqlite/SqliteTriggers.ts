@@ -32,7 +32,7 @@ const columns = "id, definition, revision, is_paused, is_removed, cursor"
 const selectByName = `SELECT ${columns} FROM trigger WHERE namespace = ? AND name = ?`
 const selectById = `SELECT ${columns} FROM trigger WHERE id = ?`
 /** So many slots are fired by one step, so that many due at once do not hold up everybody else. */
-const fireBatch = 250
+const fireBatch = 100
 const listed = 10_000
 
 export const make = (db: Database): TriggerStorage => {
@@ -118,12 +118,19 @@ export const make = (db: Database): TriggerStorage => {
         return row === undefined || row.is_removed === 1 ? Option.none() : Option.some(viewOf(row))
       }),
     list: (namespace) =>
-      db.read("list triggers", () =>
-        db.all<TriggerRow>(
+      db.readInTurns("list triggers", function* (at) {
+        const rows = at.all<TriggerRow>(
           `SELECT ${columns} FROM trigger WHERE namespace = ? AND is_removed = 0
            ORDER BY name LIMIT ${listed}`,
           namespace,
-        ).map(viewOf)),
+        )
+        const views: Array<TriggerView> = []
+        for (const row of rows) {
+          views.push(viewOf(row))
+          yield
+        }
+        return views
+      }),
     due: (partitions, withinMillis, limit) =>
       db.read("due", () => {
         const now = db.now()

@@ -11,7 +11,7 @@
  * | R4     | fence stays as it was                                                                  |
  * | R5     | fence unchecked; holder unchecked; no duplicates                                       |
  * | R6     | by id alone; no ageing; only the first lane with a run                                 |
- * | R7     | `isAgain` ignored; loop ignored; round ignored                                         |
+ * | R7     | `isAgain` ignored; loop ignored; round ignored; later rounds too                       |
  * | R8     | one holder too many; level ignored; a retry gives its place back; freed gate not named |
  * | R9     | promoted early; retried at once                                                        |
  * | R10    | a retry comes back after the request; user code starts after it                        |
@@ -713,6 +713,27 @@ const rounds = <R>(it: Tests<Storage | R>): void => {
       const again = yield* hand.claim(4, { isAgain: true })
       assert.deepStrictEqual(sorted(ids(again.grants)), sorted(ids(lost.grants)))
       assert.deepStrictEqual(ids(again.grants).filter((run) => ids(heard.grants).includes(run)), [])
+    }))
+
+  it.effect("R7 rounds: an earlier round is given again without those after it", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(4).map(() => specOf(namespace)))
+      const first = yield* hand.claim(2)
+      const rounds = hand.answered()
+      yield* hand.claim(2)
+      const again = yield* runs.claim({
+        incarnation: hand.incarnation,
+        ...rounds[0]!,
+        isAgain: true,
+        lanes: [Lane.ofTask(namespace, greet)],
+        limit: 4,
+        reports: [],
+      })
+      if (again === "Lost") return assert.fail("the executor is lost")
+      assert.deepStrictEqual(sorted(ids(again.grants)), sorted(ids(first.grants)))
     }))
 
   it.effect("R7 rounds: a request that was lost is simply carried out", () =>
