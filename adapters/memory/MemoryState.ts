@@ -65,6 +65,8 @@ export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
   readonly records: Array<SlotRecord>
+  /** The end of the last record that has left by its age. */
+  usedThrough: number | undefined
 }
 
 /** Finished runs and slot records are kept up to these numbers, the latest ones. */
@@ -88,7 +90,7 @@ export class MemoryState {
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
-  private readonly finished: Array<Entry> = []
+  private finished: Array<Entry> = []
   /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
   private forgotten = 0
   private lastId = 0
@@ -229,9 +231,29 @@ export class MemoryState {
       this.finished.splice(0, this.forgotten)
       this.forgotten = 0
     }
-    this.runs.delete(entry.id)
-    const { idempotencyKey, namespace } = entry.spec
-    if (idempotencyKey !== undefined) this.idempotency.delete(`${namespace} ${idempotencyKey}`)
+    this.forget(entry)
+  }
+
+  private forget({ id, spec: { idempotencyKey, namespace } }: Entry): void {
+    this.runs.delete(id)
+    const key = `${namespace} ${idempotencyKey}`
+    // The key may have passed on to another run.
+    if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {
+      this.idempotency.delete(key)
+    }
+  }
+
+  /** Takes away the finished runs that are over, the earliest first; how many. */
+  retire(isOver: (entry: Entry) => boolean, limit: number): number {
+    let retired = 0
+    this.finished = this.finished.slice(this.forgotten).filter((entry) => {
+      if (retired === limit || !isOver(entry)) return true
+      this.forget(entry)
+      retired++
+      return false
+    })
+    this.forgotten = 0
+    return retired
   }
 }
 

@@ -40,6 +40,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: known?.records ?? [],
+      usedThrough: known?.usedThrough,
     })
     state.hint(ofTriggers)
     return view
@@ -53,7 +54,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     const last = item.fire?.slot ?? item.passed?.through
     if (last === undefined) return { _tag: "Recorded" }
     if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
-    const isRecorded = covers(kept.records, item.passed?.from ?? last, last, state.bounds.records)
+    const isRecorded = covers(kept, item.passed?.from ?? last, last, state.bounds.records)
     if (kept.view.cursor === undefined || kept.view.cursor <= last) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
@@ -130,10 +131,11 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
 
 /** Whether a record covers a slot in [`from`, `to`]; what was forgotten counts as covered. */
 const covers = (
-  records: ReadonlyArray<SlotRecord>,
+  { records, usedThrough }: KeptTrigger,
   from: number,
   to: number,
   recordsMax: number,
 ): boolean =>
+  (usedThrough !== undefined && from <= usedThrough) ||
   (records.length === recordsMax && from < records[0]!.slot) ||
   records.some(({ slot, through }) => slot <= to && through >= from)

@@ -5,6 +5,7 @@ import type { StorageUnavailable } from "../../core/services/StorageUnavailable.
 import * as migrations from "./migrations/mod.ts"
 import { DatabaseUnfit, type Pg } from "./Pg.ts"
 import * as PgExecutors from "./PgExecutors.ts"
+import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgRuns from "./PgRuns.ts"
@@ -35,6 +36,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     triggers: PgTriggers.make(pg, names, hints),
     runs,
     executors: PgExecutors.make(pg, names, tasks),
+    history: PgHistory.make(pg),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

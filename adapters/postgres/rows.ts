@@ -31,6 +31,9 @@ export const standingOf = (code: number): Standing => standings[code]!
 const outcomes: ReadonlyArray<SlotRecord["outcome"]> = ["fired", "skipped", "coalesced"]
 export const outcomeCodeOf = (outcome: SlotRecord["outcome"]): number => outcomes.indexOf(outcome)
 
+/** The reason of a stretch whose records have left by their age. It is not listed. */
+export const used = "used"
+
 const FailureJson = Schema.fromJsonString(Failure)
 export const encodeFailure = Schema.encodeSync(FailureJson)
 export const decodeFailure = Schema.decodeSync(FailureJson)

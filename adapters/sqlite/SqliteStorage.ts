@@ -2,6 +2,7 @@
 import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
+import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -17,5 +18,6 @@ export const make = (db: Database): Storage["Service"] =>
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
+    history: SqliteHistory.make(db),
     now: db.read("now", db.now),
   })

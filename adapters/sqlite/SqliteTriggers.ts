@@ -14,6 +14,7 @@ import type {
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add } from "./RunRows.ts"
+import { used } from "./SqliteHistory.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -161,7 +162,7 @@ export const make = (db: Database): TriggerStorage => {
       db.read("records", () =>
         db.all<SlotRow>(
           `SELECT slot, through, outcome, run, reason, lateness_millis FROM slot
-           WHERE trigger = ? ORDER BY slot DESC LIMIT ?`,
+           WHERE trigger = ? AND reason IS NOT '${used}' ORDER BY slot DESC LIMIT ?`,
           trigger,
           limit,
         ).map(recordOf)),

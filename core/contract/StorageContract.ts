@@ -19,6 +19,7 @@ import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
+import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -65,6 +66,7 @@ export const suite = <R, E>(
   TriggerStorageContract.suite(adapter, layer, elapse, capabilities)
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
+  HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

@@ -4,6 +4,7 @@
  */
 export * as EngineContract from "./EngineContract.ts"
 export * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
+export * as HistoryStorageContract from "./HistoryStorageContract.ts"
 export * as LockContract from "./LockContract.ts"
 export * as LossyTransport from "./LossyTransport.ts"
 export * as OwnershipContract from "./OwnershipContract.ts"

@@ -7,6 +7,7 @@ import { Schema } from "effect"
 import { Blocking } from "./Blocking.ts"
 import { Level, usual } from "./Lane.ts"
 import { Namespace } from "./Namespace.ts"
+import { Retention } from "./Retention.ts"
 import * as Retry from "./Retry.ts"
 
 export const TaskName = Schema.String.check(
@@ -29,6 +30,8 @@ export const Policy = Schema.Struct({
   /** How many lost executors a run survives before it is put into quarantine. */
   crashesMax: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
   level: Level,
+  /** For how long its runs are known after they ended; `Retention.usual` unless given. */
+  retention: Schema.optionalKey(Retention),
 })
 export type Policy = typeof Policy.Type
 

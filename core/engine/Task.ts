@@ -22,6 +22,7 @@ import * as Blocking from "../domain/Blocking.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { Retry } from "../domain/Retry.ts"
+import type { Retention } from "../domain/Retention.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
@@ -48,6 +49,8 @@ export interface PolicyOptions<Payload> {
   readonly delivery?: Policy["delivery"]
   readonly crashesMax?: number
   readonly level?: Lane.Level
+  /** For how long its runs are known after they ended. */
+  readonly retention?: Retention
 }
 
 export interface Options<
@@ -277,6 +280,7 @@ const policyOf = (options: PolicyOptions<never>): Policy => ({
   ...(options.delivery !== undefined && { delivery: options.delivery }),
   ...(options.crashesMax !== undefined && { crashesMax: options.crashesMax }),
   ...(options.level !== undefined && { level: options.level }),
+  ...(options.retention !== undefined && { retention: options.retention }),
 })
 
 /** Between a value and its JSON text, compiled once. */

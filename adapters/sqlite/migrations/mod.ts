@@ -1,5 +1,6 @@
 /** The steps from one shape of the file to the next, forward only, never edited once landed. */
 import { ground } from "./0001_ground.ts"
+import { history } from "./0002_history.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
-export const steps: ReadonlyArray<string> = [ground]
+export const steps: ReadonlyArray<string> = [ground, history]

@@ -1,0 +1,194 @@
+/**
+ * What leaves PostgreSQL by its age: see `HistoryStorage` for the laws.
+ *
+ * No index tells what is old, since each run would pay for it. A pass walks the runs of each task
+ * instead, from the earliest until they are too young, a bounded number per statement, and each
+ * process remembers where it is.
+ */
+import { Effect } from "effect"
+import * as Retention from "../../core/domain/Retention.ts"
+import type { HistoryStorage } from "../../core/services/HistoryStorage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import type { Pg, Row } from "./Pg.ts"
+import { outcomeCodeOf, used } from "./rows.ts"
+
+/** One call makes so many statements at most for each sort of thing. */
+const statementsMax = 50
+/** One statement looks at so many rows. */
+const window = 1000
+
+/** What one statement did, and where the next one begins; absent at the end of a pass. */
+interface Done<Place> {
+  readonly count: number
+  readonly next: Place | undefined
+}
+
+export const make = (pg: Pg): HistoryStorage => {
+  /** Goes on where it ended the last time, statement by statement. */
+  const pass = <Place>(
+    step: (from: Place | undefined, limit: number) => Effect.Effect<
+      Done<Place>,
+      StorageUnavailable
+    >,
+  ) => {
+    let place: Place | undefined
+    return Effect.fnUntraced(function* (limit: number) {
+      let count = 0
+      for (let statements = 0; statements < statementsMax && count < limit; statements++) {
+        const done = yield* step(place, limit - count)
+        place = done.next
+        count += done.count
+        if (place === undefined) break
+      }
+      return { count, hasMore: place !== undefined }
+    })
+  }
+
+  const query = <R extends Row>(text: string, params: ReadonlyArray<unknown>) =>
+    Effect.map(pg.query<R>("writes", "retire", text, params), ([row]) => row)
+
+  const retireRuns = pass<{ readonly task: number; readonly run: number }>(
+    Effect.fnUntraced(function* (from = { task: 0, run: 0 }, limit) {
+      const task = yield* query<{ id: number; retention: Retention.Retention | null }>(nextTask, [
+        from.task,
+      ])
+      if (task === undefined) return { count: 0, next: undefined }
+      const after = task.id === from.task ? from.run : 0
+      const row = yield* query<{ count: number; last: number | null }>(retireRunsOfTask, [
+        task.id,
+        `${after}`,
+        `${ageOf(task.retention)}`,
+        limit,
+      ])
+      const { count, last } = row!
+      const next = last === null ? { task: task.id + 1, run: 0 } : { task: task.id, run: last }
+      return { count, next }
+    }),
+  )
+
+  const retireKeys = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
+    const row = yield* query<{ count: number; last: number | null }>(retireKeysAfter, [
+      `${from}`,
+      `${Retention.keyMillis}`,
+      limit,
+    ])
+    return { count: row!.count, next: row!.last ?? undefined }
+  }))
+
+  const retireSlots = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
+    const trigger = yield* query<{ id: number; retention: Retention.Retention | null }>(
+      nextTrigger,
+      [from],
+    )
+    if (trigger === undefined) return { count: 0, next: undefined }
+    const row = yield* query<{ count: number }>(retireSlotsOfTrigger, [
+      trigger.id,
+      `${ageOf(trigger.retention)}`,
+      limit,
+    ])
+    // The trigger may have more.
+    const next = row!.count === Math.min(limit, window) ? trigger.id : trigger.id + 1
+    return { count: row!.count, next }
+  }))
+
+  return {
+    retire: Effect.fnUntraced(function* (limit) {
+      const runs = yield* retireRuns(limit)
+      const keys = yield* retireKeys(limit)
+      const slots = yield* retireSlots(limit)
+      return {
+        runs: runs.count,
+        keys: keys.count,
+        slots: slots.count,
+        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+      }
+    }),
+  }
+}
+
+const ageOf = (retention: Retention.Retention | null): number =>
+  Retention.millis[retention ?? Retention.usual]
+
+const retentionOf = "t.definition::json #>> '{policy,retention}' AS retention"
+
+const nextTask = `
+  SELECT t.id, ${retentionOf} FROM task t WHERE t.id >= $1 ORDER BY t.id LIMIT 1`
+
+/**
+ * `$1` task, `$2` after this run, `$3` their age, `$4` limit. `last` is the run to go on after, if
+ * there may be more that are old enough.
+ */
+const retireRunsOfTask = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT r.id, r.created_at, o.finished_at
+    FROM (SELECT id, created_at FROM run WHERE task = $1 AND -id < -($2::bigint)
+      ORDER BY -id DESC LIMIT ${window}) r
+    LEFT JOIN LATERAL (SELECT finished_at FROM outcome WHERE run_id = r.id OFFSET 0) o ON true),
+  over AS MATERIALIZED (
+    SELECT id FROM seen, now WHERE finished_at <= ms - $3::bigint ORDER BY id LIMIT $4),
+  ended AS (DELETE FROM outcome WHERE run_id = ANY (ARRAY(SELECT id FROM over)) RETURNING run_id),
+  keys AS (DELETE FROM idempotency WHERE run_id = ANY (ARRAY(SELECT id FROM over))),
+  notes AS (DELETE FROM journal WHERE run_id = ANY (ARRAY(SELECT id FROM over))),
+  runs AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT id FROM over)))
+  SELECT (SELECT count(*)::int FROM ended) AS count,
+    CASE
+      WHEN (SELECT count(*) FROM over) >= $4 THEN (SELECT max(id) FROM over)
+      WHEN (SELECT count(*) FROM seen) = ${window}
+        AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $3::bigint
+        THEN (SELECT max(id) FROM seen)
+    END::float8 AS last`
+
+/** `$1` after this run, `$2` their age, `$3` limit. */
+const retireKeysAfter = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT k.run_id, r.created_at,
+      EXISTS (SELECT FROM outcome o WHERE o.run_id = k.run_id) AS has_ended
+    FROM (SELECT run_id FROM idempotency WHERE run_id > $1::bigint
+      ORDER BY run_id LIMIT ${window}) k
+    JOIN LATERAL (SELECT created_at FROM run WHERE id = k.run_id OFFSET 0) r ON true),
+  over AS MATERIALIZED (
+    SELECT run_id FROM seen, now WHERE has_ended AND created_at <= ms - $2::bigint
+    ORDER BY run_id LIMIT $3),
+  keys AS (
+    DELETE FROM idempotency WHERE run_id = ANY (ARRAY(SELECT run_id FROM over)) RETURNING run_id)
+  SELECT (SELECT count(*)::int FROM keys) AS count,
+    CASE
+      WHEN (SELECT count(*) FROM over) >= $3 THEN (SELECT max(run_id) FROM over)
+      WHEN (SELECT count(*) FROM seen) = ${window}
+        AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $2::bigint
+        THEN (SELECT max(run_id) FROM seen)
+    END::float8 AS last`
+
+const nextTrigger = `
+  SELECT g.id, ${retentionOf} FROM trigger g
+  LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
+  WHERE g.id >= $1 ORDER BY g.id LIMIT 1`
+
+/**
+ * `$1` trigger, `$2` their age, `$3` limit. The first record becomes the stretch of all that have
+ * left, so that no slot of it can fire again.
+ */
+const retireSlotsOfTrigger = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT slot, through, through + lateness > ms - $2::bigint AS is_young,
+      reason IS NOT DISTINCT FROM '${used}' AS is_used
+    FROM now, (SELECT * FROM slot WHERE trigger = $1 ORDER BY slot.slot
+      LIMIT least($3, ${window}) + 1) s),
+  over AS MATERIALIZED (
+    SELECT slot, through, is_used FROM seen
+    WHERE NOT EXISTS (SELECT FROM seen y WHERE y.is_young AND y.slot <= seen.slot)
+    ORDER BY slot
+    LIMIT least($3, ${window}) + (SELECT count(*) FILTER (WHERE is_used) FROM seen)),
+  gone AS (
+    DELETE FROM slot WHERE trigger = $1 AND slot.slot = ANY (ARRAY(
+      SELECT slot FROM over WHERE slot > (SELECT min(slot) FROM over))) RETURNING slot.slot),
+  stretch AS (
+    UPDATE slot SET through = greatest(through, (SELECT max(through) FROM over)),
+      outcome = ${outcomeCodeOf("skipped")}, run_id = NULL, reason = '${used}', lateness = 0
+    WHERE trigger = $1 AND slot.slot = (SELECT min(slot) FROM over)
+      AND EXISTS (SELECT FROM over WHERE NOT is_used)
+    RETURNING slot.slot)
+  SELECT (SELECT count(*)::int FROM over WHERE NOT is_used) AS count`
