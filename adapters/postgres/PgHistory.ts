@@ -49,19 +49,22 @@ export const make = (pg: Pg): HistoryStorage => {
 
   const retireRuns = pass<{ readonly task: number; readonly run: number }>(
     Effect.fnUntraced(function* (from = { task: 0, run: 0 }, limit) {
-      const task = yield* query<{ id: number; retention: Retention.Retention | null }>(nextTask, [
-        from.task,
-      ])
-      if (task === undefined) return { count: 0, next: undefined }
-      const after = task.id === from.task ? from.run : 0
+      const task = yield* query<Holder>(nextTask, [from.task, `${from.run}`, ...ages])
+      if (task!.id === null) {
+        return {
+          count: 0,
+          next: task!.last === null ? undefined : { task: task!.last + 1, run: 0 },
+        }
+      }
+      const after = task!.id === from.task ? from.run : 0
       const row = yield* query<{ count: number; last: number | null }>(retireRunsOfTask, [
-        task.id,
+        task!.id,
         `${after}`,
-        `${ageOf(task.retention)}`,
+        `${ageOf(task!.retention)}`,
         limit,
       ])
       const { count, last } = row!
-      const next = last === null ? { task: task.id + 1, run: 0 } : { task: task.id, run: last }
+      const next = last === null ? { task: task!.id + 1, run: 0 } : { task: task!.id, run: last }
       return { count, next }
     }),
   )
@@ -76,18 +79,17 @@ export const make = (pg: Pg): HistoryStorage => {
   }))
 
   const retireSlots = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
-    const trigger = yield* query<{ id: number; retention: Retention.Retention | null }>(
-      nextTrigger,
-      [from],
-    )
-    if (trigger === undefined) return { count: 0, next: undefined }
+    const trigger = yield* query<Holder>(nextTrigger, [from, ...ages])
+    if (trigger!.id === null) {
+      return { count: 0, next: trigger!.last === null ? undefined : trigger!.last + 1 }
+    }
     const row = yield* query<{ count: number }>(retireSlotsOfTrigger, [
-      trigger.id,
-      `${ageOf(trigger.retention)}`,
+      trigger!.id,
+      `${ageOf(trigger!.retention)}`,
       limit,
     ])
     // The trigger may have more.
-    const next = row!.count === Math.min(limit, window) ? trigger.id : trigger.id + 1
+    const next = row!.count === Math.min(limit, window) ? trigger!.id : trigger!.id + 1
     return { count: row!.count, next }
   }))
 
@@ -109,10 +111,36 @@ export const make = (pg: Pg): HistoryStorage => {
 const ageOf = (retention: Retention.Retention | null): number =>
   Retention.millis[retention ?? Retention.usual]
 
+/** A task or trigger that may let go of something; without an id, none of those up to the last. */
+interface Holder {
+  readonly [column: string]: unknown
+  readonly id: number | null
+  readonly retention: Retention.Retention | null
+  readonly last: number | null
+}
+
 const retentionOf = "t.definition::json #>> '{policy,retention}' AS retention"
 
+/** The ages of the classes, as parameters; `ageIn` chooses among them from the first on. */
+const ages = Retention.Retention.literals.map((retention) => `${Retention.millis[retention]}`)
+const ageIn = (first: number) =>
+  `CASE coalesce(retention, '${Retention.usual}') ${
+    Retention.Retention.literals.map((retention, at) =>
+      `WHEN '${retention}' THEN $${first + at}::bigint`
+    ).join(" ")
+  } END`
+
+/** `$1` from this task on, `$2` after this run of it. */
 const nextTask = `
-  SELECT t.id, ${retentionOf} FROM task t WHERE t.id >= $1 ORDER BY t.id LIMIT 1`
+  WITH page AS MATERIALIZED (
+    SELECT t.id, ${retentionOf} FROM task t WHERE t.id >= $1 ORDER BY t.id LIMIT ${window})
+  SELECT old.id, old.retention, (SELECT max(id) FROM page) AS last
+  FROM (VALUES (1)) one LEFT JOIN LATERAL (
+    SELECT id, retention FROM page WHERE clock() - ${ageIn(3)} >= (
+      SELECT created_at FROM run
+      WHERE task = page.id AND -id < -(CASE page.id WHEN $1 THEN $2::bigint ELSE 0 END)
+      ORDER BY -id DESC LIMIT 1)
+    ORDER BY id LIMIT 1) old ON true`
 
 /**
  * `$1` task, `$2` after this run, `$3` their age, `$4` limit. `last` is the run to go on after, if
@@ -161,10 +189,18 @@ const retireKeysAfter = `
         THEN (SELECT max(run_id) FROM seen)
     END::float8 AS last`
 
+/** `$1` from this trigger on. */
 const nextTrigger = `
-  SELECT g.id, ${retentionOf} FROM trigger g
-  LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
-  WHERE g.id >= $1 ORDER BY g.id LIMIT 1`
+  WITH page AS MATERIALIZED (
+    SELECT g.id, ${retentionOf} FROM trigger g
+    LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
+    WHERE g.id >= $1 ORDER BY g.id LIMIT ${window})
+  SELECT old.id, old.retention, (SELECT max(id) FROM page) AS last
+  FROM (VALUES (1)) one LEFT JOIN LATERAL (
+    SELECT id, retention FROM page WHERE clock() - ${ageIn(2)} >= (
+      SELECT through + lateness FROM slot
+      WHERE trigger = page.id AND reason IS DISTINCT FROM '${used}' ORDER BY slot.slot LIMIT 1)
+    ORDER BY id LIMIT 1) old ON true`
 
 /**
  * `$1` trigger, `$2` their age, `$3` limit. The first record becomes the stretch of all that have

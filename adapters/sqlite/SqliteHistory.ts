@@ -76,15 +76,27 @@ export const make = (db: Database): HistoryStorage => {
 const overAt = (retention: Retention.Retention | null, now: number): number =>
   now - Retention.millis[retention ?? Retention.usual]
 
+/** A kind or a trigger, and the instant of the earliest thing that it may let go of. */
+interface Holder {
+  readonly id: number
+  readonly retention: Retention.Retention | null
+  readonly earliest: number | null
+}
+
 interface PlaceOfRuns {
   readonly kind: number
   readonly run: number
 }
 
+/** And when the earliest of its runs was submitted, of those after a place. */
 const nextKind = `
-  SELECT kind.id, json_extract(task.definition, '$.policy.retention') AS retention
+  SELECT kind.id, json_extract(task.definition, '$.policy.retention') AS retention, (
+      SELECT created_at FROM run
+      WHERE run.kind = kind.id AND run.id > CASE kind.id WHEN ?1 THEN ?2 ELSE 0 END
+      ORDER BY run.id LIMIT 1
+    ) AS earliest
   FROM kind LEFT JOIN task ON task.namespace = kind.namespace AND task.name = kind.task
-  WHERE kind.id >= ? ORDER BY kind.id LIMIT 1`
+  WHERE kind.id >= ?1 ORDER BY kind.id LIMIT 1`
 
 const runsOfKind = `
   SELECT run.id AS run, run.created_at, outcome.finished_at
@@ -99,12 +111,17 @@ function* oldRuns(
 ): Steps<Look<RunId, PlaceOfRuns>> {
   const found: Array<RunId> = []
   let place: PlaceOfRuns = from ?? { kind: 0, run: 0 }
-  for (let looked = 0; looked < lookedMax && found.length < limit; looked += window) {
+  for (let looked = 0; looked < lookedMax && found.length < limit; looked++) {
     yield
-    const kind = at.get<{ id: number; retention: Retention.Retention | null }>(nextKind, place.kind)
+    const kind = at.get<Holder>(nextKind, place.kind, place.run)
     if (kind === undefined) return { found, next: undefined }
     const over = overAt(kind.retention, now)
     const after = kind.id === place.kind ? place.run : 0
+    if (kind.earliest === null || kind.earliest > over) {
+      place = { kind: kind.id + 1, run: 0 }
+      continue
+    }
+    looked += window
     const seen = at.all<{ run: RunId; created_at: number; finished_at: number | null }>(
       runsOfKind,
       kind.id,
@@ -183,7 +200,10 @@ interface Stretch {
 export const used = "used"
 
 const nextTrigger = `
-  SELECT trigger.id, json_extract(task.definition, '$.policy.retention') AS retention
+  SELECT trigger.id, json_extract(task.definition, '$.policy.retention') AS retention, (
+      SELECT through + lateness_millis FROM slot
+      WHERE slot.trigger = trigger.id AND reason IS NOT '${used}' ORDER BY slot LIMIT 1
+    ) AS earliest
   FROM trigger LEFT JOIN task ON task.namespace = trigger.namespace
     AND task.name = json_extract(trigger.definition, '$.task')
   WHERE trigger.id >= ? ORDER BY trigger.id LIMIT 1`
@@ -201,14 +221,16 @@ function* oldSlots(
   const found: Array<Stretch> = []
   let place = from ?? 0
   let left = limit
-  for (let looked = 0; looked < lookedMax && left > 0; looked += window) {
+  for (let looked = 0; looked < lookedMax && left > 0; looked++) {
     yield
-    const trigger = at.get<{ id: number; retention: Retention.Retention | null }>(
-      nextTrigger,
-      place,
-    )
+    const trigger = at.get<Holder>(nextTrigger, place)
     if (trigger === undefined) return { found, next: undefined }
     const over = overAt(trigger.retention, now)
+    if (trigger.earliest === null || trigger.earliest > over) {
+      place = trigger.id + 1
+      continue
+    }
+    looked += window
     const most = Math.min(left, window)
     // One more, as the first may be what is left of others.
     const seen = at.all<

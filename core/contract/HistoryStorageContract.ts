@@ -13,7 +13,8 @@
  * | H5  | limit ignored for runs; for slots                                    |
  *
  * On the SQLite adapter: what has left is counted still (H2), what is left of slot records is listed
- * (H4), a run that two took is counted twice (H5). On PostgreSQL: what has not ended is taken (H1).
+ * (H4), a run that two took is counted twice, a pass ends after one window (H5). On PostgreSQL: what
+ * has not ended is taken (H1), a pass ends after one window (H5).
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer, Option } from "effect"
@@ -315,6 +316,17 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.isAtLeast(known, left - 2)
         left = known
       }
+    }))
+
+  it.effect("H5 bounded: many that stay do not stand in the way of those that leave", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      yield* submitAll(times(1100).map(() => specOf(namespace)))
+      const late = yield* submitAll(times(3).map(() => specOf(namespace)))
+      for (const run of late) yield* cancelled(run)
+      yield* days(31)
+      yield* retireAll
+      assert.deepEqual(yield* Storage.use(({ runs }) => runs.counts(namespace)), { Ready: 1100 })
     }))
 
   it.effect("H5 bounded: two at once take each run once", () =>
