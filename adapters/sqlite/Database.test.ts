@@ -15,6 +15,7 @@ import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Database from "./Database.ts"
+import { steps } from "./migrations/mod.ts"
 
 const freshFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
@@ -199,6 +200,22 @@ it.effect("the log is taken over into the file while nobody writes", () =>
     assert.strictEqual(keptIn(`${alone} 2`), 200)
     yield* db.write("insert", insert("a"))
     assert.deepEqual(yield* keys(db), ["a"])
+  }))
+
+it.effect("a file of an older version is brought up to date, with all that is in it", () =>
+  Effect.gen(function* () {
+    const file = yield* freshFile
+    const sqlite = new DatabaseSync(file)
+    sqlite.exec(steps[0]!)
+    sqlite.exec("PRAGMA application_id = 0x426c6679")
+    sqlite.exec("PRAGMA user_version = 1")
+    sqlite.exec("INSERT INTO meta VALUES ('a', 1)")
+    sqlite.close()
+    const db = yield* open(file)
+    assert.deepEqual(yield* keys(db), ["a"])
+    const { user_version: version } = db.get<{ user_version: number }>("PRAGMA user_version")!
+    assert.strictEqual(version, steps.length)
+    assert.isDefined(db.get("SELECT 1 FROM sqlite_schema WHERE name = 'idempotency_run'"))
   }))
 
 it.effect("a file of a newer version is refused, with the remedy", () =>
