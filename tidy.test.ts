@@ -36,6 +36,7 @@ const mayUse: Record<string, ReadonlyArray<string>> = {
   "adapters/direct": [],
   "adapters/memory": [],
   "adapters/postgres": ["@effect/sql-pg", "node:"],
+  "adapters/redis": ["redis", "node:"],
   "adapters/rpc": ["@effect/platform-node", "node:"],
   "adapters/sqlite": ["node:"],
   "cluster": ["@effect/platform-node", "@effect/sql-pg", "node:"],

@@ -192,12 +192,16 @@ export const table = (report: Report): string => {
     "ratio",
     "remarks",
   ]
-  const baseline = report.results.filter((result) =>
+  const peer = report.results.filter((result) =>
     result.system === "graphile-worker" && result.settings === "best"
   )
+  const baseOf = ({ load, settings, system }: Result) =>
+    peer.length > 0
+      ? peer.find((other) => other.load === load)
+      : report.results.find((other) => other.system === system && other.settings === settings)
   const lines = report.results.map((result) => {
     const name = `${result.system} ${result.variant}`
-    const base = baseline.find((other) => other.load === result.load)
+    const base = baseOf(result)
     const ratio = base === result ? "1.00" : report.ratios
       .find(({ of, to }) => of === name && to === `${base?.system} ${base?.variant}`)
       ?.median.toFixed(2) ?? "–"
@@ -226,7 +230,9 @@ export const table = (report: Report): string => {
     ).join("  ").trimEnd()
   const { machine, settings } = report
   return [
-    `${report.question}: median of ${settings.repetitions}, ratio to graphile-worker best in the same repetition`,
+    `${report.question}: median of ${settings.repetitions}, ratio to ${
+      peer.length > 0 ? "graphile-worker best" : "the first load"
+    } in the same repetition`,
     `${machine["cores"]} cores (${machine["cpu"]}), Node ${machine["node"]}, PostgreSQL ${
       machine["postgres"]
     }, load ${(machine["loadAverage"] as ReadonlyArray<number>).join(" ")}`,

@@ -19,6 +19,15 @@ export interface Load {
   /** Priorities within a lane; level 0 goes first. */
   readonly levels: number
   readonly blocking?: Blocking
+  readonly beside?: Beside
+}
+
+/** So many jobs of each kind are in the store, and none of them is to be carried out. */
+export interface Beside {
+  readonly finished: number
+  readonly future: number
+  /** Each waits for another one of its key. */
+  readonly blocked: number
 }
 
 /** How jobs of the same key stand in each other's way. Job `n` has the key `n % keys`. */
@@ -65,7 +74,9 @@ export interface Prepared {
   readonly drain: (
     witness: Witness,
   ) => Effect.Effect<void, unknown, Scope.Scope>
-  /** Whether the store still holds a job that is not finished. Asked after the last handler. */
+  /** Puts these into the store, beside which `fill` and `drain` are then asked. */
+  readonly surround?: (beside: Beside) => Effect.Effect<void, unknown>
+  /** Whether the store still holds a job of the load. Asked after the last handler. */
   readonly unfinished: Effect.Effect<boolean, unknown>
 }
 
@@ -101,7 +112,12 @@ export const batches = (
   })
 
 export const loadName = (load: Load): string => {
-  const { blocking } = load
+  const { beside, blocking } = load
+  if (beside !== undefined) {
+    const { blocked, finished, future } = beside
+    return [`${finished} finished`, `${future} future`, `${blocked} blocked`].join(", ")
+      .replaceAll("000000 ", "M ").replaceAll("000 ", "k ")
+  }
   if (blocking === undefined) {
     return load.lanes === 1 && load.levels === 1
       ? "1 lane"

@@ -7,7 +7,7 @@ import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import * as Progress from "./Progress.ts"
 import { Server } from "./Server.ts"
-import { type Load, loadName, type System } from "./System.ts"
+import { type Load, loadName, type Place, type Prepared, type System } from "./System.ts"
 import { type Verdict, Witness } from "./Witness.ts"
 
 /** One system under one load: a line of the table. */
@@ -60,12 +60,20 @@ export interface Settings {
 setFlagsFromString("--expose-gc")
 const collectGarbage: () => void = runInNewContext("gc")
 
-const runTrial = Effect.fnUntraced(
+export const runTrial = Effect.fnUntraced(
   function* (subject: Subject, settings: Settings) {
-    const { load, system } = subject
     const server = yield* Server
     const place = yield* server.place
-    const prepared = yield* system.prepare(place)
+    return yield* tried(subject, settings, place, yield* subject.system.prepare(place))
+  },
+  Effect.scoped,
+)
+
+/** A trial in a place that is ready for it, and may be used again. */
+export const tried = Effect.fnUntraced(
+  function* (subject: Subject, settings: Settings, place: Place, prepared: Prepared) {
+    const { load, system } = subject
+    const server = yield* Server
     yield* prepared.fill(load)
     if (system.store === "postgres") yield* server.settle(place)
     const witness = new Witness(load)
@@ -113,7 +121,7 @@ const runTrial = Effect.fnUntraced(
 )
 
 /** Jobs that warm up compiler and caches before the first repetition; their trial is forgotten. */
-const warmUp = ({ load, system }: Subject): Subject => ({
+export const warmUp = ({ load, system }: Subject): Subject => ({
   system,
   load: {
     ...load,
@@ -121,13 +129,14 @@ const warmUp = ({ load, system }: Subject): Subject => ({
   },
 })
 
+export const name = ({ load, system }: Subject): string =>
+  `${system.name} ${system.settings}, ${loadName(load)}, ${load.jobs.toLocaleString("en")} jobs`
+
 /** All trials of all subjects, in the order in which they were carried out. */
 export const runAll = Effect.fnUntraced(function* (
   subjects: ReadonlyArray<Subject>,
   settings: Settings,
 ) {
-  const name = ({ load, system }: Subject) =>
-    `${system.name} ${system.settings}, ${loadName(load)}, ${load.jobs.toLocaleString("en")} jobs`
   const trials: Array<Trial> = []
   for (const subject of subjects) {
     yield* Progress.show(`warm-up: ${name(subject)}`)

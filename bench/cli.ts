@@ -5,6 +5,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Blocking from "./questions/blocking.ts"
 import * as Claims from "./questions/claims.ts"
+import * as Growth from "./questions/growth.ts"
 import * as Report from "./Report.ts"
 import * as Server from "./Server.ts"
 import type { Load } from "./System.ts"
@@ -55,17 +56,16 @@ interface Common {
   readonly patience: number
 }
 
+const picked = (systems: ReadonlyArray<string>) =>
+  Effect.try({ try: () => pick(systems), catch: (error) => error })
+
 const ask = Effect.fnUntraced(function* (
   question: string,
   { json, patience, repetitions, systems }: Common,
   loads: ReadonlyArray<Load>,
   notes: ReadonlyArray<string>,
 ) {
-  const picked = yield* Effect.try({
-    try: () => pick(systems),
-    catch: (error) => error,
-  })
-  const { remarks, subjects } = subjectsOf(picked, loads)
+  const { remarks, subjects } = subjectsOf(yield* picked(systems), loads)
   const settings = { repetitions, patience }
   const { facts } = yield* Server.Server
   const trials = yield* runAll(subjects, settings)
@@ -113,9 +113,32 @@ const blocking = Command.make(
   ),
 )
 
+const growth = Command.make(
+  "growth",
+  {
+    ...common,
+    jobs: Flag.Int("jobs").pipe(Flag.withDefault(100_000)),
+    rows: Flag.Int("rows").pipe(
+      Flag.withDefault(1_000_000),
+      Flag.withDescription("So many jobs are finished, in the future, and blocked"),
+    ),
+  },
+  Effect.fnUntraced(function* ({ jobs, json, patience, repetitions, rows, systems }) {
+    const growing = (yield* picked(systems)).filter(Growth.canGrow)
+    const { subjects } = subjectsOf(growing, Growth.loads(jobs, rows))
+    const settings = { repetitions, patience }
+    const { facts } = yield* Server.Server
+    const { pages, trials } = yield* Growth.run(subjects, settings)
+    const report = Report.make("growth", subjects, trials, settings, facts, pages)
+    yield* Console.log(json ? JSON.stringify(report, null, 2) : Report.table(report))
+  }, Effect.provide(Server.layer)),
+).pipe(
+  Command.withDescription("Claims in an empty store, and beside millions of other jobs"),
+)
+
 Command.make("bench").pipe(
   Command.withDescription("One question a command, in one run with the peers"),
-  Command.withSubcommands([claims, blocking]),
+  Command.withSubcommands([claims, blocking, growth]),
   Command.run({ version: "0.1.0" }),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain,

@@ -103,8 +103,10 @@ const kinds: Record<string, Problem["kind"]> = {
   RunUnknown: "notFound",
   TaskUnknown: "notFound",
   TriggerUnknown: "notFound",
+  LockFree: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
+  OrderRefused: "notFound",
   RequestUnreadable: "usage",
   RequestRefused: "usage",
   BodyTooLarge: "usage",
@@ -114,6 +116,7 @@ const hints: Record<string, string> = {
   RunUnknown: "belfry run list",
   TaskUnknown: "belfry task list",
   TriggerUnknown: "belfry trigger list",
+  LockFree: "belfry lock list",
 }
 
 const explained = (url: string, error: unknown): Problem => {

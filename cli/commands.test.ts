@@ -70,7 +70,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       readdirSync(folder).map((file): Promise<object> => import(new URL(file, folder).href)),
     )
     const commands = modules.flatMap((module) => Object.values(module)).filter(Command.isCommand)
-    assert.strictEqual(commands.length, 15)
+    assert.strictEqual(commands.length, 21)
     for (const command of commands) {
       const help: Array<CliOutput.Presenter.Help> = []
       await Effect.runPromise(
@@ -95,8 +95,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
     const wrong = await place.run(["executor", "--samples"], { ...env, BELFRY_TOKEN: "another" })
     assert.strictEqual(wrong.code, 4, wrong.err)
+    const bad = await place.run(["executor", "--samples", "--resource", "gpu=many"], env)
+    assert.strictEqual(bad.code, 2, bad.err)
+    assert.match(bad.err, /executor\.resources\.gpu: NaN is not/)
     const executor = place.start(
-      ["executor", "--samples", "--name", "one", "--label", "zone=eu", "--concurrency", "3"],
+      [
+        ...["executor", "--samples", "--name", "one", "--concurrency", "3"],
+        ...["--label", "zone=eu", "--label", "disk=ssd"],
+        ...["--resource", "gpu=2", "--resource", "memory=0.5"],
+      ],
       env,
     )
     await executor.says(/belfry executor one/)
@@ -106,12 +113,52 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     )
     assert.strictEqual(code, 0)
     assert.strictEqual(JSON.parse(out), "Hello, Ada!")
+    const parent = await place.run(
+      ["run", "submit", "hello/world", '{"name":"Ada"}', "--shards", "2", "--wait", "--json"],
+      env,
+    )
+    assert.strictEqual(parent.code, 0, parent.err)
+    const { id } = JSON.parse(parent.out)
+    const children = await place.run(["run", "list", "--parent", id, "--json"], env)
+    assert.deepStrictEqual(
+      JSON.parse(children.out).items.map(({ shard }: { shard: object }) => shard),
+      [{ parent: id, index: 1, count: 2 }, { parent: id, index: 0, count: 2 }],
+    )
+    for (const order of ["suspend", "resume", "revive", "notify"]) {
+      const refused = await place.run(["run", order, id], env)
+      assert.strictEqual(refused.code, 3, `${order}: ${refused.err}`)
+      assert.include(refused.err, "Succeeded")
+    }
+    const later = await place.run(["run", "submit", "hello/world", "{}", "--delay", "1h"], env)
+    const suspended = await place.run(["run", "suspend", later.out.trim(), "--json"], env)
+    assert.deepStrictEqual(JSON.parse(suspended.out), {
+      run: later.out.trim(),
+      answer: "confirmed",
+    })
+    const why = await place.run(["run", "why", later.out.trim()], env)
+    assert.include(why.out, "waits to be resumed")
     executor.kill("SIGTERM")
     assert.strictEqual((await executor.done).code, 0)
     const list = await place.run(["executor", "list", "--json"], env)
     const [one] = JSON.parse(list.out).items
     assert.strictEqual(one.standing, "left")
     assert.strictEqual(one.capacity, 3)
-    assert.deepStrictEqual(one.labels, { zone: "eu" })
+    assert.deepStrictEqual(one.labels, { zone: "eu", disk: "ssd" })
+    assert.deepStrictEqual(one.resources, { gpu: 2, memory: 0.5 })
+    const status = JSON.parse((await place.run(["status", "--json"], env)).out)
+    assert.deepStrictEqual(
+      status.schedulers.map(({ isSelf }: { readonly isSelf: boolean }) => isSelf),
+      [true],
+    )
+    assert.include(status.schedulers[0].name, new URL(url).port)
+    // It stands by the lock of its file.
+    const locks = await place.run(["lock", "list", "--prefix", "ownership/", "--json"], env)
+    const { fences, items: [held] } = JSON.parse(locks.out)
+    assert.strictEqual(fences, "durable")
+    assert.strictEqual(held.key, "ownership/belfry")
+    const release = (...words: ReadonlyArray<string>) =>
+      place.run(["lock", "release", held.key, ...words], env)
+    assert.strictEqual((await release("--fence", `${held.fence + 1000}`)).code, 3)
+    assert.strictEqual((await release("--fence", `${held.fence}`)).code, 0)
   })
 })

@@ -7,7 +7,13 @@ import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
 import { executorList } from "./commands/executorList.ts"
+import { lockList } from "./commands/lockList.ts"
+import { lockRelease } from "./commands/lockRelease.ts"
 import { runCancel } from "./commands/runCancel.ts"
+import { runNotify } from "./commands/runNotify.ts"
+import { runResume } from "./commands/runResume.ts"
+import { runRevive } from "./commands/runRevive.ts"
+import { runSuspend } from "./commands/runSuspend.ts"
 import { runEvents } from "./commands/runEvents.ts"
 import { runList } from "./commands/runList.ts"
 import { runShow } from "./commands/runShow.ts"
@@ -31,12 +37,28 @@ const cluster = Command.make("cluster").pipe(
 
 const run = Command.make("run").pipe(
   Command.withDescription("Submit runs, and see what becomes of them"),
-  Command.withSubcommands([runSubmit, runList, runShow, runEvents, runWhy, runCancel]),
+  Command.withSubcommands([
+    runSubmit,
+    runList,
+    runShow,
+    runEvents,
+    runWhy,
+    runCancel,
+    runSuspend,
+    runResume,
+    runNotify,
+    runRevive,
+  ]),
 )
 
 const trigger = Command.make("trigger").pipe(
   Command.withDescription("Rules that say when a task is due"),
   Command.withSubcommands([triggerList, triggerPreview]),
+)
+
+const lock = Command.make("lock").pipe(
+  Command.withDescription("Named locks, and who holds them"),
+  Command.withSubcommands([lockList, lockRelease]),
 )
 
 const task = Command.make("task").pipe(
@@ -54,6 +76,7 @@ const belfry = Command.make("belfry").pipe(
     run,
     trigger,
     task,
+    lock,
     status,
   ]),
   Command.withExamples([

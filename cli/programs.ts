@@ -3,6 +3,7 @@ import { Cause, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
+import { Refused } from "../core/domain/Refused.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import type { Scheduler } from "../core/engine/Scheduler.ts"
 import type { Triggers } from "../core/engine/Triggers.ts"
@@ -31,7 +32,13 @@ const loadOne = Effect.fnUntraced(function* (file: string) {
   const module: { readonly default?: unknown } = yield* Effect.tryPromise({
     try: () => import(pathToFileURL(path).href),
     catch: (cause) =>
-      new Problem({ kind: "failed", what: `${file} does not load: ${stackOf(cause)}` }),
+      cause instanceof Refused
+        ? new Problem({
+          kind: "usage",
+          what: `${file}: ${cause.field}: ${cause.reason}`,
+          fix: cause.remedy,
+        })
+        : new Problem({ kind: "failed", what: `${file} does not load: ${stackOf(cause)}` }),
   })
   if (!Layer.isLayer(module.default)) {
     return yield* new Problem({

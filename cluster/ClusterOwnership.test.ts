@@ -235,7 +235,7 @@ describe("a cluster", () => {
         const all = () => held.size === ClusterOwnership.duties.length
         const holding = () => `held: ${[...held]}`
         yield* until(all, holding, bound)
-        const [self] = yield* Context.get(context, Schedulers)
+        const [self] = yield* Context.get(context, Schedulers)!
         assert.deepStrictEqual([self?.isSelf, self?.isHealthy, self?.duties?.length], [
           true,
           true,

@@ -1,11 +1,10 @@
 /**
- * Which server processes there are. A server that is alone answers for itself; `ClusterOwnership`
- * answers for all that share its storage.
+ * Which server processes there are, for an ownership that knows more of them than the registry does,
+ * such as their duties: `ClusterOwnership` answers for all members of its cluster.
  */
-import { Context, Effect } from "effect"
+import { Context, type Effect } from "effect"
 import type { SchedulerView } from "./api/Views.ts"
 
-export const Schedulers = Context.Reference<Effect.Effect<ReadonlyArray<SchedulerView>>>(
-  "belfry/cluster/Schedulers",
-  { defaultValue: () => Effect.succeed([{ name: "alone", isSelf: true, isHealthy: true }]) },
-)
+export const Schedulers = Context.Reference<
+  Effect.Effect<ReadonlyArray<SchedulerView>> | undefined
+>("belfry/cluster/Schedulers", { defaultValue: () => undefined })

@@ -1,16 +1,29 @@
 /** The server over real HTTP on the loopback, with an executor in the same process. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Deferred, Effect, Exit, Fiber, Layer, Redacted, Schema, Scope } from "effect"
+import {
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Redacted,
+  Schema,
+  Scope,
+} from "effect"
 import { OpenApi } from "effect/http-api"
 import { request } from "node:http"
 import * as Direct from "../adapters/direct/mod.ts"
 import * as Memory from "../adapters/memory/mod.ts"
 import { RpcTransport } from "../adapters/rpc/mod.ts"
 import * as Blocking from "../core/domain/Blocking.ts"
+import { LockKey } from "../core/domain/Lease.ts"
 import type { RunId } from "../core/domain/RunId.ts"
 import { Executor } from "../core/engine/Executor.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import * as Task from "../core/engine/Task.ts"
+import { Lock } from "../core/services/Lock.ts"
 import { Storage } from "../core/services/Storage.ts"
 import { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
 import { Api } from "./api/Api.ts"
@@ -157,6 +170,44 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
           409,
         )
         assert.strictEqual(conflict.run, run)
+      }))
+
+    it.effect("suspends, resumes and revives, and answers 409 to what a run does not take", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const params = (id: RunId) => ({ params: { id } })
+        const { run } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
+        })
+        assert.strictEqual((yield* client.runs.suspend(params(run))).answer, "confirmed")
+        assert.strictEqual((yield* client.runs.why(params(run)))._tag, "Suspended")
+        const early = problem(yield* post(`/api/v1/runs/${run}/notify`, {}), "order-refused", 409)
+        assert.strictEqual(early.state, "Suspended")
+        assert.strictEqual((yield* client.runs.resume(params(run))).answer, "confirmed")
+        assert.strictEqual((yield* client.runs.get(params(run))).state, "Scheduled")
+        const failing = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: 1 } },
+        })
+        assert.strictEqual((yield* untilEnded(failing.run)).state, "Failed")
+        assert.strictEqual((yield* client.runs.revive(params(failing.run))).answer, "confirmed")
+        const again = yield* untilEnded(failing.run)
+        assert.deepInclude(again, { state: "Failed", attempt: 2 })
+        problem(yield* post("/api/v1/runs/12345/revive", {}), "run-unknown", 404)
+      }))
+
+    it.effect("cuts a run into shards, and lists them by their parent", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const { run } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: "x" }, shards: 3, shardsAtOnce: 2 },
+        })
+        assert.strictEqual((yield* untilEnded(run)).state, "Succeeded")
+        const { items } = yield* client.runs.list({ query: { parent: run } })
+        assert.deepStrictEqual(items.map(({ shard }) => shard?.index), [2, 1, 0])
+        assert.isTrue(items.every(({ state }) => state === "Succeeded"))
       }))
 
     it.effect("answers discarded, cancels, and says why a run waits", () =>
@@ -312,6 +363,28 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
       assert.isAtLeast(status.executors.live, 1)
       assert.isAtLeast(status.runs.Succeeded, 1)
       assert.strictEqual(status.schedulers.length, 1)
+    }))
+
+  it.effect("shows who holds a lock, and releases it", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const lock = yield* Lock
+      const ttl = Duration.minutes(1)
+      for (const key of ["api/lock/longer", "api/lock", "other"]) {
+        yield* lock.acquire(LockKey.make(key), "ada", ttl)
+      }
+      const { fences, items, technology } = yield* client.locks.list({ query: { prefix: "api/" } })
+      assert.deepStrictEqual([technology, fences], ["memory", "advisory"])
+      assert.deepStrictEqual(items.map(({ key }) => String(key)), ["api/lock", "api/lock/longer"])
+      assert.isAtMost(items[0]!.endsInMillis, 60_000)
+      const { fence, key } = items[0]!
+      const wrong = yield* post("/api/v1/locks/release", { key, fence: fence + 1 })
+      assert.strictEqual(problem(wrong, "lock-free", 404).field, "fence")
+      const released = yield* client.locks.release({ payload: { key, fence } })
+      assert.strictEqual(released.holder, "ada")
+      problem(yield* post("/api/v1/locks/release", { key }), "lock-free", 404)
+      const left = yield* client.locks.list({ query: { prefix: "api/" } })
+      assert.deepStrictEqual(left.items.map(({ key }) => String(key)), ["api/lock/longer"])
     }))
 
   describe("problems", () => {
@@ -580,6 +653,32 @@ describe("a server's life", () => {
       const foreign = yield* refusalOf({ host: "192.0.2.1", isBehindProxy: true })
       assert.strictEqual(foreign._tag, "Refused")
     }))
+
+  it.live("its status lists every server over the same storage, as long as it is there", () =>
+    Effect.gen(function* () {
+      const names = Effect.gen(function* () {
+        const { port } = yield* Server
+        const { schedulers } = yield* Effect.flatMap(
+          api,
+          ({ system }) => system.status({ query: {} }),
+        )
+        const [self, ...more] = schedulers.filter(({ isSelf }) => isSelf)
+        assert.deepStrictEqual(more, [])
+        assert.match(self!.name, new RegExp(`:${port}$`))
+        return schedulers.map(({ name }) => name)
+      })
+      const scope = yield* Scope.make()
+      const second = yield* Layer.build(Layer.fresh(Server.layer({ port: 0, token }))).pipe(
+        Scope.provide(scope),
+      )
+      const both = yield* names
+      assert.strictEqual(both.length, 2)
+      assert.deepStrictEqual(yield* Effect.provide(names, second), both)
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* names).length, 1)
+    }).pipe(
+      Effect.provide(Layer.provideMerge(Server.layer({ port: 0, token }), Layer.fresh(Platform))),
+    ))
 
   it.live("at its end it is unready first, lets connections go, and lets requests finish", () =>
     Effect.gen(function* () {

@@ -19,14 +19,19 @@
  * its duties up.
  */
 import { createServer } from "node:http"
+import { hostname } from "node:os"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
-import { Context, Duration, Effect, Layer, Redacted, Schema, Scope } from "effect"
+import { Context, Duration, Effect, Layer, Redacted, Schedule, Schema, Scope } from "effect"
 import { HttpRouter, type HttpServerError } from "effect/http"
 import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
+import { ExecutorName } from "../core/domain/Executor.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
+import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
+import type { Lock } from "../core/services/Lock.ts"
 import type { Ownership } from "../core/services/Ownership.ts"
+import { Registry } from "../core/services/Registry.ts"
 import type { Storage } from "../core/services/Storage.ts"
 import type { Transport } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
@@ -78,14 +83,16 @@ export class Server extends Context.Service<Server, {
   ): Layer.Layer<
     Server | Scheduler | Triggers,
     PortTaken | Refused,
-    Storage | Wakeups | Ownership | Transport
+    Storage | Wakeups | Lock | Ownership | Transport
   > =>
     Layer.unwrap(Effect.as(
       check(options),
       Layer.effect(Server, serve(options)).pipe(
         Layer.provide(NodeHttpServer.layerHttpServices),
         Layer.provideMerge(Layer.merge(Scheduler.layerWith(options), Triggers.layer)),
-        Layer.provide(Layer.merge(Readiness.layer, Tokens.layer([options.token]))),
+        Layer.provide(
+          Layer.mergeAll(Readiness.layer, Tokens.layer([options.token]), StorageRegistry.layer),
+        ),
       ),
     ))
 }
@@ -153,6 +160,7 @@ const serve = Effect.fnUntraced(function* (options: ServerOptions) {
 
   const actual = server.address._tag === "UnixPathAddress" ? port : server.address.port
   const authority = `${bracketed(host)}:${actual}`
+  yield* announced(ExecutorName.make(`${machine()}:${actual}`))
   return Server.of({
     host,
     port: actual,
@@ -160,6 +168,21 @@ const serve = Effect.fnUntraced(function* (options: ServerOptions) {
     rpcUrl: `ws://${authority}${rpcPath}`,
   })
 }, Effect.withTracerEnabled(false))
+
+/** A storage that is away for a moment keeps no server from starting. */
+const announced = Effect.fnUntraced(function* (name: ExecutorName) {
+  const { announce } = yield* Registry
+  yield* announce({ name }).pipe(
+    Effect.catch(() =>
+      announce({ name }).pipe(Effect.retry(Schedule.spaced("1 second")), Effect.forkScoped)
+    ),
+  )
+})
+
+/** The name of this machine, as far as it is one. */
+const machine = () =>
+  hostname().replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 100) ||
+  "server"
 
 /** Slow and many clients are bounded here, before any of our code runs. */
 const bounded = () => {

@@ -1,16 +1,19 @@
 /**
  * The scheduler itself, in the order a newcomer meets it: tasks, when they fire, what carries them
  * out, and what a run is. Storage, lock and transport come from `belfry/memory`, `belfry/sqlite`,
- * `belfry/postgres`, `belfry/direct` and `belfry/rpc`.
+ * `belfry/postgres`, `belfry/redis`, `belfry/direct` and `belfry/rpc`.
  */
 export * as Task from "./engine/Task.ts"
 export * as Trigger from "./engine/Trigger.ts"
 export * as Retry from "./domain/Retry.ts"
 export * as Blocking from "./domain/Blocking.ts"
+export * as Selector from "./domain/Selector.ts"
+export * as Placement from "./domain/Placement.ts"
+export { Routing } from "./domain/Routing.ts"
 export { CurrentRun } from "./engine/CurrentRun.ts"
 export { CurrentNamespace } from "./engine/CurrentNamespace.ts"
 export { Executor } from "./engine/Executor.ts"
-export { KeyConflict, RunFailed, RunUnknown, Scheduler } from "./engine/Scheduler.ts"
+export { KeyConflict, OrderRefused, RunFailed, RunUnknown, Scheduler } from "./engine/Scheduler.ts"
 export { Triggers, TriggerUnknown } from "./engine/Triggers.ts"
 export { LockHeld, Locks } from "./engine/Locks.ts"
 export * as LocalOwnership from "./engine/LocalOwnership.ts"
@@ -20,9 +23,12 @@ export { Refused } from "./domain/Refused.ts"
 export { RunId } from "./domain/RunId.ts"
 export { TaskName } from "./domain/Task.ts"
 export { Reason, RunHappening, RunView } from "./domain/RunView.ts"
+export * as Vocabulary from "./domain/Vocabulary.ts"
 export { Storage } from "./services/Storage.ts"
 export { StorageUnavailable } from "./services/StorageUnavailable.ts"
-export { Lock } from "./services/Lock.ts"
+export { LeaseLost, Lock } from "./services/Lock.ts"
 export { Transport } from "./services/Transport.ts"
 export { Wakeups } from "./services/Wakeups.ts"
+export { Registry } from "./services/Registry.ts"
+export * as StorageRegistry from "./engine/StorageRegistry.ts"
 export { Ownership } from "./services/Ownership.ts"

@@ -53,6 +53,7 @@ const pinned = (name: string) => {
 const needsPeer: Record<string, string> = {
   "./postgres": "@effect/sql-pg",
   "./cluster/ownership": "@effect/sql-pg",
+  "./redis": "redis",
   "./contract": "@effect/vitest",
 }
 const subpaths = Object.keys(own.exports).filter((path) => path !== "./package.json")
@@ -173,7 +174,8 @@ describe("the package", () => {
       full = install(
         "full",
         built.tarball,
-        ...["@effect/sql-pg", "@effect/vitest", "@types/node", "typescript", "vitest"].map(pinned),
+        ...["@effect/sql-pg", "@effect/vitest", "@types/node", "redis", "typescript", "vitest"]
+          .map(pinned),
       )
       const compilerOptions = {
         target: "es2024",

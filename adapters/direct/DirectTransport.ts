@@ -192,4 +192,6 @@ const unless = (latch: Latch.Latch, subscription: Subscription, atMostMillis: nu
   )
 
 const isNews = ({ told }: Session, revoked: ReadonlyArray<Revocation>): boolean =>
-  !revoked.every(({ fence, run }) => told.some((t) => t.run === run && t.fence === fence))
+  !revoked.every(({ fence, isSuspending, run }) =>
+    told.some((t) => t.run === run && t.fence === fence && t.isSuspending === isSuspending)
+  )

@@ -39,12 +39,16 @@ export const make = (
     if (member === undefined || standing === "lost" || standing === "left") return { _tag: "Lost" }
     member.beatAt = now()
     const revoked = [...member.held].filter(({ state }) =>
-      state._tag === "Running" && state.isCancelling
+      state._tag === "Running" && (state.isCancelling || state.isSuspending)
     )
     const kept = held([...member.held].map(grantOf))
     return {
       _tag: "Alive",
-      revoked: revoked.map(grantOf),
+      revoked: revoked.map((entry) => ({
+        ...grantOf(entry),
+        ...(entry.state._tag === "Running" && entry.state.isSuspending &&
+          { isSuspending: true as const }),
+      })),
       isAgreed: kept.count === known.count && kept.digest === known.digest,
     }
   }
@@ -101,6 +105,7 @@ export const make = (
             standing: standingOf(member, now())!,
             capacity: member.joining.capacity,
             labels: member.joining.labels,
+            resources: member.joining.resources ?? {},
             tasks: member.tasks,
             held: member.held.size,
             joinedAt: DateTime.makeUnsafe(member.joinedAt),

@@ -44,7 +44,7 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
     )
     const keys = retireKeys(limit)
     const slots = retireSlots(limit)
-    return { runs, keys, slots, hasMore: Math.max(runs, keys, slots) === limit }
+    return { runs, keys, slots, hasMore: Math.max(runs, keys, slots) >= limit }
   }
 
   return { retire: (limit) => Effect.sync(() => retire(limit)) }

@@ -1,4 +1,7 @@
-/** Locks in memory: see `Lock` for the laws. They are local to the process, and need no I/O. */
+/**
+ * Locks in memory: see `Lock` for the laws. They are local to the process, and need no I/O. Their
+ * fences begin anew with each process, so they are advisory to whatever outlives it.
+ */
 import { Clock, Duration, Effect, Latch, Layer, Option } from "effect"
 import { Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
@@ -10,7 +13,7 @@ export const layer: Layer.Layer<Lock> = Layer.effect(
     const clock = yield* Clock.Clock
     // Entries are replaced, never removed: the last fence of a key must outlive its lease (L2).
     const held = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
-    const released = new Map<LockKey, Latch.Latch>()
+    const watched = new Map<LockKey, Set<Latch.Latch>>()
     const now = () => clock.currentTimeMillisUnsafe()
 
     const current = (lease: Lease) => {
@@ -19,6 +22,8 @@ export const layer: Layer.Layer<Lock> = Layer.effect(
     }
 
     return Lock.of({
+      technology: "memory",
+      fences: "advisory",
       acquire: (key, holder, ttl) =>
         Effect.sync(() => {
           const last = held.get(key)
@@ -40,10 +45,37 @@ export const layer: Layer.Layer<Lock> = Layer.effect(
           const entry = current(lease)
           if (entry === undefined) return
           entry.expiresAt = now()
-          released.get(lease.key)?.openUnsafe()
-          released.delete(lease.key)
+          for (const latch of watched.get(lease.key) ?? []) latch.openUnsafe()
         }),
-      watch: (key) => Effect.suspend(() => within(released, key, () => Latch.makeUnsafe()).await),
+      watch: (key) =>
+        Effect.map(
+          Effect.acquireRelease(
+            Effect.sync(() => {
+              const released = Latch.makeUnsafe()
+              within(watched, key, () => new Set<Latch.Latch>()).add(released)
+              return released
+            }),
+            (released) =>
+              Effect.sync(() => {
+                const latches = watched.get(key)
+                latches?.delete(released)
+                if (latches?.size === 0) watched.delete(key)
+              }),
+          ),
+          (released) => ({
+            arm: Effect.asVoid(released.close),
+            wait: (atMost) =>
+              Effect.map(Effect.timeoutOption(released.await, atMost), Option.isSome),
+          }),
+        ),
+      held: ({ limit, prefix }) =>
+        Effect.sync(() =>
+          [...held.values()]
+            .filter(({ expiresAt, lease }) => expiresAt > now() && lease.key.startsWith(prefix))
+            .toSorted((a, b) => a.lease.key < b.lease.key ? -1 : 1)
+            .slice(0, limit)
+            .map(({ expiresAt, lease }) => ({ lease, endsIn: Duration.millis(expiresAt - now()) }))
+        ),
     })
   }),
 )

@@ -3,17 +3,30 @@ import { DateTime, Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import {
+  type Reason,
+  type RunHappening,
+  type RunView,
+  tooLate,
+  unnotified,
+  unserved,
+} from "../../core/domain/RunView.ts"
 import type {
   Admission,
   Claimed,
   ClaimRequest,
+  Expiry,
+  FamilySpec,
+  FamilySubmitted,
   Grant,
   Known,
+  Notice,
+  Ordered,
   Report,
   RunSpec,
   RunStorage,
@@ -24,19 +37,54 @@ import { standingOf } from "./MemoryExecutors.ts"
 import type { Entry, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): RunStorage => {
+  const nameOf = ({ idempotencyKey, namespace }: RunSpec) => `${namespace} ${idempotencyKey}`
+
+  /** What its key says of a spec, if it names a run already. */
+  const knownBy = (spec: RunSpec): Submitted | undefined => {
+    if (spec.idempotencyKey === undefined) return undefined
+    const known = state.runs.get(state.idempotency.get(nameOf(spec))!)
+    if (known === undefined) return undefined
+    return known.spec.task === spec.task && known.spec.payload === spec.payload
+      ? { _tag: "Submitted", run: known.id, state: known.state._tag, isNew: false }
+      : { _tag: "Conflict", run: known.id }
+  }
+
+  const add = (spec: RunSpec, kin?: { readonly isParent: boolean }): Entry => {
+    const entry = state.add(spec, now(), undefined, kin)
+    if (spec.idempotencyKey !== undefined) state.idempotency.set(nameOf(spec), entry.id)
+    return entry
+  }
+
   const submit = (spec: RunSpec): Submitted => {
-    const key = spec.idempotencyKey === undefined
-      ? undefined
-      : `${spec.namespace} ${spec.idempotencyKey}`
-    const known = key === undefined ? undefined : state.runs.get(state.idempotency.get(key)!)
+    const known = knownBy(spec)
+    if (known !== undefined) return known
+    const { id, state: { _tag } } = add(spec)
+    return { _tag: "Submitted", run: id, state: _tag, isNew: true }
+  }
+
+  const submitFamily = ({ children, parent: spec, places }: FamilySpec): FamilySubmitted => {
+    const known = knownBy(spec)
+    if (known?._tag === "Conflict") return known
     if (known !== undefined) {
-      return known.spec.task === spec.task && known.spec.payload === spec.payload
-        ? { _tag: "Submitted", run: known.id, state: known.state._tag, isNew: false }
-        : { _tag: "Conflict", run: known.id }
+      return { ...known, children: [], gate: FanIn.gate(known.run, places).key }
     }
-    const entry = state.add(spec, now())
-    if (key !== undefined) state.idempotency.set(key, entry.id)
-    return { _tag: "Submitted", run: entry.id, state: entry.state._tag, isNew: true }
+    const parent = add(spec, { isParent: true })
+    const gate = FanIn.gate(parent.id, places)
+    for (const [index, child] of children.entries()) {
+      const shard = { parent: parent.id, index, count: children.length }
+      const idempotencyKey = FanIn.keyOf(shard)
+      parent.children.push(
+        state.add({ ...child, gate, idempotencyKey }, now(), undefined, { shard }),
+      )
+    }
+    return {
+      _tag: "Submitted",
+      run: parent.id,
+      state: parent.state._tag,
+      isNew: true,
+      children: parent.children.map(({ id }) => id),
+      gate: gate.key,
+    }
   }
 
   const holders = (gate: GateKey): ReadonlyArray<Entry> => [...state.holders.get(gate) ?? []]
@@ -45,7 +93,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const admissions: Array<Admission> = []
     for (;;) {
       const entry = state.blocked.get(gate)?.first
-      if (entry === undefined) return admissions
+      if (entry === undefined) return [...admissions, ...gather(gate)]
       const decision = Blocking.decide(entry.spec.gate!, state.holders.get(gate)?.size ?? 0)
       if (decision === "wait") return admissions
       if (decision === "discard") {
@@ -55,6 +103,23 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       state.move(entry, { _tag: decision === "admit" ? "Admit" : "Discard" }, now())
       admissions.push({ run: entry.id, state: decision === "admit" ? "Ready" : "Discarded" })
     }
+  }
+
+  const haveEnded = ({ children }: Entry) =>
+    children.every((child) => Run.isFinal(child.state._tag))
+
+  /** Ends the parent behind the gate, if its children have. */
+  const gather = (gate: GateKey): ReadonlyArray<Admission> => {
+    const parent = state.parents.get(FanIn.parentOf(gate)!)
+    if (parent === undefined || !haveEnded(parent)) return []
+    const ends = parent.children.map((child) => child.state._tag)
+    const verdict = FanIn.verdict(ends)
+    if (verdict === "Failed") {
+      const unsuccessful = ends.filter((end) => end !== "Succeeded").length
+      parent.failure = FanIn.failureOf(unsuccessful, ends.length)
+    }
+    state.move(parent, { _tag: "Gather", verdict }, now())
+    return [{ run: parent.id, state: verdict }]
   }
 
   const settle = (
@@ -67,6 +132,11 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const held = { ...entry.state, holder: entry.holder }
     const isOwn = held._tag === "Running" && held.holder?.incarnation === incarnation
     const { run: _, ...event } = report
+    if (isOwn && report._tag === "Await") {
+      entry.awaitsUntil = report.timeoutMillis === undefined
+        ? undefined
+        : now() + report.timeoutMillis
+    }
     if (!isOwn || !state.move(entry, event, now())) {
       if (entry.settled === report.fence) return "duplicate"
       state.note(entry, "LateReport", now(), `${report._tag} with fence ${report.fence}`)
@@ -88,6 +158,15 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         break
       case "Release":
         state.note(entry, "Released", now())
+        break
+      case "Yield":
+        state.note(entry, "Yielded", now())
+        state.forgetDeadline(entry)
+        entry.checkpoint = report.checkpoint ?? entry.checkpoint
+        break
+      case "Await":
+        state.note(entry, "Awaited", now())
+        state.forgetDeadline(entry)
     }
     if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
       reschedule(entry, report.delayMillis)
@@ -104,9 +183,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   }
 
   const freePlace = (entry: Entry, freed: Set<GateKey>): void => {
-    if (entry.spec.gate !== undefined && Run.isFinal(entry.state._tag)) {
-      freed.add(entry.spec.gate.key)
-    }
+    const { gate } = entry.spec
+    if (gate !== undefined && !Run.holdsPlace(entry.state, gate.places)) freed.add(gate.key)
   }
 
   const grant = (entry: Entry): Grant => ({
@@ -120,6 +198,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     payload: entry.spec.payload,
     ...(entry.spec.idempotencyKey !== undefined && { idempotencyKey: entry.spec.idempotencyKey }),
     ...(entry.slot !== undefined && { slot: entry.slot }),
+    ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
+    ...(entry.shard !== undefined && { shard: entry.shard }),
   })
 
   const claim = (request: ClaimRequest): Claimed | "Lost" => {
@@ -140,6 +220,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (round.length > 0) return answer(round)
     }
     if (standing === "draining") return answer([])
+    tooLateToBegin(Infinity, freed)
     const first = candidates(request.lanes, request.limit)
     for (const entry of first) {
       const { incarnation, loop, round } = request
@@ -173,7 +254,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
     const entry = state.runs.get(run)
     return entry !== undefined && entry.holder?.incarnation === incarnation &&
-      entry.state._tag === "Running" && !entry.state.isCancelling &&
+      entry.state._tag === "Running" && !entry.state.isCancelling && !entry.state.isSuspending &&
       state.move(entry, { _tag: "Start", fence }, now())
   }
 
@@ -216,18 +297,129 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const cancel = (run: RunId) => {
     const entry = state.runs.get(run)
-    if (entry === undefined) return Option.none()
+    return entry === undefined ? Option.none() : Option.some(cancelOne(entry))
+  }
+
+  const cancelOne = (
+    entry: Entry,
+  ): Ordered<"confirmed" | "requested" | "ended"> => {
     const freed = new Set<GateKey>()
-    if (!state.move(entry, { _tag: "Cancel" }, now())) {
-      return Option.some({ answer: "ended" as const, freed: [] })
+    if (!state.move(entry, { _tag: "Cancel" }, now())) return { answer: "ended", freed: [] }
+    if (entry.state._tag === "Awaiting") {
+      entry.children.forEach(cancelOne)
+      return { answer: "requested", freed: [FanIn.gate(entry.id, 1).key] }
     }
     if (entry.state._tag === "Running") {
       state.note(entry, "CancelAsked", now())
       state.hint(`executor ${entry.holder!.incarnation}`)
-      return Option.some({ answer: "requested" as const, freed: [] })
+      return { answer: "requested", freed: [] }
     }
     freePlace(entry, freed)
-    return Option.some({ answer: "confirmed" as const, freed: [...freed] })
+    return { answer: "confirmed", freed: [...freed] }
+  }
+
+  /** The answer to an order about a run that is known. */
+  const ordered = <A>(
+    run: RunId,
+    carryOut: (entry: Entry, freed: Set<GateKey>) => A,
+  ): Option.Option<Ordered<A>> => {
+    const entry = state.runs.get(run)
+    if (entry === undefined) return Option.none()
+    const freed = new Set<GateKey>()
+    const answer = carryOut(entry, freed)
+    return Option.some({ answer, freed: [...freed] })
+  }
+
+  const suspend = (entry: Entry, freed: Set<GateKey>) => {
+    if (Run.isFinal(entry.state._tag)) return "ended"
+    if (entry.state._tag === "Suspended") return "confirmed"
+    if (!state.move(entry, { _tag: "Suspend" }, now())) return "refused"
+    if (entry.state._tag === "Running") {
+      state.note(entry, "SuspendAsked", now())
+      state.hint(`executor ${entry.holder!.incarnation}`)
+      return "requested"
+    }
+    state.note(entry, "Suspended", now())
+    freePlace(entry, freed)
+    return "confirmed"
+  }
+
+  const resume = (entry: Entry, freed: Set<GateKey>) => {
+    if (Run.isFinal(entry.state._tag)) return "ended"
+    if (entry.state._tag !== "Suspended") {
+      return entry.state._tag === "Running" && entry.state.isSuspending ? "refused" : "confirmed"
+    }
+    const { gate } = entry.spec
+    const isDue = entry.dueAt <= now()
+    entry.turn = state.nextRunId(now())
+    state.note(entry, "Resumed", now())
+    state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
+    freePlace(entry, freed)
+    return "confirmed"
+  }
+
+  const notify = (notice: Notice) => (entry: Entry, freed: Set<GateKey>) => {
+    if (Run.isFinal(entry.state._tag)) return entry.isNotified ? "duplicate" : "ended"
+    const isSuccess = notice._tag === "Succeeded"
+    if (!state.move(entry, { _tag: "Notify", isSuccess }, now())) return "refused"
+    entry.isNotified = true
+    state.note(entry, "Notified", now())
+    entry.result = isSuccess ? notice.result : undefined
+    entry.failure = isSuccess ? undefined : notice.failure
+    freePlace(entry, freed)
+    return "applied"
+  }
+
+  const revive = (entry: Entry, freed: Set<GateKey>) => {
+    if (!Run.isFinal(entry.state._tag)) return "confirmed"
+    const isParent = entry.children.length > 0
+    const parent = isParent ? entry : entry.shard && state.runs.get(entry.shard.parent)
+    const revived = (isParent ? entry.children : [entry])
+      .filter((each) => reviveOne(each, freed))
+    if (revived.length === 0) return "refused"
+    if (parent !== undefined && state.move(parent, { _tag: "Reopen" }, now())) {
+      parent.failure = undefined
+      state.note(parent, "Reopened", now())
+    }
+    return "confirmed"
+  }
+
+  const reviveOne = (entry: Entry, freed: Set<GateKey>): boolean => {
+    const { gate } = entry.spec
+    entry.turn = state.nextRunId(now())
+    if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
+    entry.isNotified = false
+    state.note(entry, "Revived", now(), entry.failure?.message)
+    freePlace(entry, freed)
+    return true
+  }
+
+  const tooLateToBegin = (limit: number, freed: Set<GateKey>): Array<Expiry["runs"][number]> => {
+    const runs: Array<Expiry["runs"][number]> = []
+    while (runs.length < limit) {
+      const entry = state.deadlines.first
+      if (entry === undefined || entry.deadlineAt! > now()) break
+      state.forgetDeadline(entry)
+      if (!state.move(entry, { _tag: "Expire" }, now())) continue
+      if (entry.state._tag === "Expired") entry.failure = tooLate
+      freePlace(entry, freed)
+      runs.push({ run: entry.id, state: entry.state._tag })
+    }
+    return runs
+  }
+
+  const expire = (limit: number): Expiry => {
+    const freed = new Set<GateKey>()
+    const runs = tooLateToBegin(limit, freed)
+    while (runs.length < limit) {
+      const entry = state.awaiting.first
+      if (entry === undefined || entry.awaitsUntil! > now()) break
+      entry.failure = unnotified
+      state.move(entry, { _tag: "Expire" }, now())
+      freePlace(entry, freed)
+      runs.push({ run: entry.id, state: entry.state._tag })
+    }
+    return { runs, freed: [...freed] }
   }
 
   const recover = (limit: number) => {
@@ -283,6 +475,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
+      ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
+      ...(entry.shard !== undefined && { shard: entry.shard }),
     }
   }
 
@@ -297,7 +491,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: 0 },
       ...entry.journal,
       ...(entry.claimedAt === undefined || entry.state._tag === "Ready" ||
-          entry.state._tag === "Scheduled"
+          entry.state._tag === "Scheduled" || entry.state._tag === "Suspended" ||
+          entry.state._tag === "Blocked"
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{
@@ -332,11 +527,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
       }
       case "Ready": {
-        const isServed = [...state.members.values()].some((member) =>
+        const serving = [...state.members.values()].filter((member) =>
           standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
           member.tasks.includes(task)
         )
-        if (!isServed) return { _tag: "NoExecutor", task }
+        const none = unserved(task, lane, serving.map(({ joining: { labels } }) => labels))
+        if (none !== undefined) return none
         const order = Lane.order(now())
         const place = (each: Entry) => ({ level: each.spec.level, rank: each.rank, run: each.id })
         const ahead = [...state.ready.get(lane)!]
@@ -345,8 +541,29 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }
       case "Running": {
         const { incarnation, joining: { name } } = state.members.get(entry.holder!.incarnation)!
-        return { _tag: "Held", incarnation, name, isCancelling: entry.state.isCancelling }
+        const { isCancelling, isSuspending } = entry.state
+        return {
+          _tag: "Held",
+          incarnation,
+          name,
+          isCancelling,
+          ...(isSuspending && { isSuspending }),
+        }
       }
+      case "Awaiting": {
+        if (!entry.state.isParent) {
+          const { awaitsUntil } = entry
+          return {
+            _tag: "Awaits",
+            ...(awaitsUntil !== undefined && { until: DateTime.makeUnsafe(awaitsUntil) }),
+          }
+        }
+        const left = entry.children.filter((child) => !Run.isFinal(child.state._tag))
+        const children = left.slice(0, 10).map(({ id }) => id)
+        return { _tag: "AwaitsChildren", left: left.length, children }
+      }
+      case "Suspended":
+        return { _tag: "Suspended", since: DateTime.makeUnsafe(entry.suspendedAt) }
       default:
         return { _tag: "Ended", state: entry.state._tag, ...failure }
     }
@@ -354,10 +571,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   return {
     submit: (specs) => Effect.sync(() => specs.map(submit)),
+    submitFamily: (family) => Effect.sync(() => submitFamily(family)),
     admit: (gates) => Effect.sync(() => gates.flatMap(admit)),
     openGates: (limit) =>
       Effect.sync(() => {
-        const open: Array<GateKey> = []
+        const open: Array<GateKey> = [...state.parents.values()].filter(haveEnded)
+          .slice(0, limit).map(({ id }) => FanIn.gate(id, 1).key)
         for (const [key, waiting] of state.blocked) {
           const held = state.holders.get(key)?.size ?? 0
           if (open.length === limit) break
@@ -379,15 +598,21 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
     promote: (limit) => Effect.sync(() => promote(limit)),
     cancel: (run) => Effect.sync(() => cancel(run)),
+    suspend: (run) => Effect.sync(() => ordered(run, suspend)),
+    resume: (run) => Effect.sync(() => ordered(run, resume)),
+    notify: (run, notice) => Effect.sync(() => ordered(run, notify(notice))),
+    revive: (run) => Effect.sync(() => ordered(run, revive)),
+    expire: (limit) => Effect.sync(() => expire(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),
     find: (run) => Effect.sync(() => find(run)),
     findMany: (runs) => Effect.sync(() => runs.flatMap((run) => Option.toArray(find(run)))),
-    list: ({ before, limit, namespace, states, task }) =>
+    list: ({ before, limit, namespace, parent, states, task }) =>
       Effect.sync(() =>
         [...state.runs.values()].reverse().filter((entry) =>
           entry.spec.namespace === namespace &&
           (task === undefined || entry.spec.task === task) &&
           (states === undefined || states.includes(entry.state._tag)) &&
+          (parent === undefined || entry.shard?.parent === parent) &&
           (before === undefined || entry.id < before)
         ).slice(0, limit).map(view)
       ),

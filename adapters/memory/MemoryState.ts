@@ -9,6 +9,7 @@ import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
@@ -40,6 +41,18 @@ export interface Entry {
   settled: Fence | undefined
   result: string | undefined
   failure: Failure | undefined
+  checkpoint: string | undefined
+  /** When it is too late to begin, while that matters. */
+  deadlineAt: number | undefined
+  /** Until when it awaits at most. */
+  awaitsUntil: number | undefined
+  /** When it was suspended. */
+  suspendedAt: number
+  isNotified: boolean
+  /** It is a child. */
+  readonly shard: Shard | undefined
+  /** It is a parent. */
+  readonly children: Array<Entry>
   readonly journal: Array<Happened>
 }
 
@@ -83,6 +96,12 @@ export class MemoryState {
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
   readonly scheduled = new Sorted<Entry>((a, b) => a.dueAt - b.dueAt || a.id - b.id)
   readonly blocked = new Map<GateKey, Sorted<Entry>>()
+  /** Those handed over for a limited time, by its end. */
+  readonly awaiting = new Sorted<Entry>((a, b) => a.awaitsUntil! - b.awaitsUntil! || a.id - b.id)
+  /** Parents with children that have not ended, or whose end was not gathered yet. */
+  readonly parents = new Map<RunId.RunId, Entry>()
+  /** Those not begun, by when it is too late to. */
+  readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
@@ -90,7 +109,10 @@ export class MemoryState {
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
+  /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
+  /** With children. */
+  private finishedRuns = 0
   /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
   private forgotten = 0
   private lastId = 0
@@ -132,18 +154,21 @@ export class MemoryState {
     spec: RunSpec,
     now: number,
     fired?: { readonly trigger: TriggerName; readonly slot: number },
+    kin: { readonly isParent?: boolean; readonly shard?: Shard } = {},
   ): Entry {
     const id = this.nextRunId(now)
+    const { deadlineMillis } = spec
     const entry: Entry = {
       id,
       spec,
       createdAt: now,
       trigger: fired?.trigger,
       slot: fired?.slot,
-      state: Run.submitted({
+      state: kin.isParent === true ? Run.submittedParent : Run.submitted({
         isDueLater: spec.delayMillis > 0,
         isGated: spec.gate !== undefined,
         isAtMostOnce: spec.isAtMostOnce,
+        hasDeadline: deadlineMillis !== undefined,
       }),
       dueAt: now + spec.delayMillis,
       rank: 0,
@@ -154,9 +179,17 @@ export class MemoryState {
       settled: undefined,
       result: undefined,
       failure: undefined,
+      checkpoint: undefined,
+      deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
+      awaitsUntil: undefined,
+      suspendedAt: 0,
+      isNotified: false,
+      shard: kin.shard,
+      children: [],
       journal: [],
     }
     this.runs.set(id, entry)
+    if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
     this.enter(entry, now)
     return entry
   }
@@ -171,6 +204,13 @@ export class MemoryState {
     return true
   }
 
+  /** It has begun, or ended: no deadline matters to it any more. */
+  forgetDeadline(entry: Entry): void {
+    if (entry.deadlineAt === undefined) return
+    this.deadlines.delete(entry)
+    entry.deadlineAt = undefined
+  }
+
   note(entry: Entry, kind: string, now: number, detail?: string): void {
     const { attempt, fence } = entry.state
     entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
@@ -180,7 +220,7 @@ export class MemoryState {
   private enter(entry: Entry, now: number): void {
     const { gate, lane, level } = entry.spec
     const state = entry.state
-    if (gate !== undefined && Run.holdsPlace(state)) {
+    if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
     }
     switch (state._tag) {
@@ -198,17 +238,29 @@ export class MemoryState {
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.add(entry)
         break
+      case "Awaiting":
+        if (state.isParent) this.parents.set(entry.id, entry)
+        else if (entry.awaitsUntil !== undefined) this.awaiting.add(entry)
+        break
+      case "Suspended":
+        entry.suspendedAt = now
+        break
       default:
+        this.forgetDeadline(entry)
         entry.finishedAt = now
+        if (entry.shard !== undefined) break
         this.finished.push(entry)
-        if (this.finished.length - this.forgotten > this.bounds.finished) this.forgetFirst()
+        this.finishedRuns += 1 + entry.children.length
+        while (this.finishedRuns > this.bounds.finished) this.forgetFirst()
     }
   }
 
   private quit(entry: Entry): void {
     const { gate, lane } = entry.spec
     const state = entry.state
-    if (gate !== undefined && Run.holdsPlace(state)) drop(this.holders, gate.key, entry)
+    if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
+      drop(this.holders, gate.key, entry)
+    }
     switch (state._tag) {
       case "Scheduled":
         this.scheduled.delete(entry)
@@ -222,6 +274,18 @@ export class MemoryState {
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.delete(entry)
         break
+      case "Awaiting":
+        this.parents.delete(entry.id)
+        if (entry.awaitsUntil !== undefined) this.awaiting.delete(entry)
+        break
+      case "Suspended":
+        break
+      default:
+        // It was revived.
+        entry.finishedAt = undefined
+        if (entry.shard !== undefined) break
+        this.finished.splice(this.finished.lastIndexOf(entry), 1)
+        this.finishedRuns -= 1 + entry.children.length
     }
   }
 
@@ -234,28 +298,35 @@ export class MemoryState {
     this.forget(entry)
   }
 
-  private forget({ id, spec: { idempotencyKey, namespace } }: Entry): void {
-    this.runs.delete(id)
-    const key = `${namespace} ${idempotencyKey}`
-    // The key may have passed on to another run.
-    if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {
-      this.idempotency.delete(key)
+  /** A family as a whole; of how many runs. */
+  private forget(entry: Entry): number {
+    const family = familyOf(entry)
+    for (const { id, spec: { idempotencyKey, namespace } } of family) {
+      this.runs.delete(id)
+      const key = `${namespace} ${idempotencyKey}`
+      // The key may have passed on to another run.
+      if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {
+        this.idempotency.delete(key)
+      }
     }
+    this.finishedRuns -= family.length
+    return family.length
   }
 
   /** Takes away the finished runs that are over, the earliest first; how many. */
   retire(isOver: (entry: Entry) => boolean, limit: number): number {
     let retired = 0
     this.finished = this.finished.slice(this.forgotten).filter((entry) => {
-      if (retired === limit || !isOver(entry)) return true
-      this.forget(entry)
-      retired++
+      if (retired >= limit || !familyOf(entry).every(isOver)) return true
+      retired += this.forget(entry)
       return false
     })
     this.forgotten = 0
     return retired
   }
 }
+
+const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 
 const byTurn = (a: Entry, b: Entry): number => a.spec.level - b.spec.level || a.turn - b.turn
 

@@ -3,22 +3,27 @@
  *
  * One statement settles the reports of the last round, all of them successes, and claims the next.
  * It is written so that each of its accesses has one sensible plan, an index scan, and runs on
- * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`, the
- * payload comes through a fenced LATERAL; nothing is joined with an array, nor plainly with `run`. Where
- * two indexes could serve, as for the leases of a holder, only one condition is put so that an index
- * can: by `IS NOT DISTINCT FROM` none can.
+ * connections that allow no other (`Pg.pinned`): ids come as `= ANY (array)`, rows go by `ctid`;
+ * nothing is joined with an array, nor with `run`.
  *
  * Which runs are next is found without locks, by merging the heads of the lanes' levels in the order
  * of `Lane.order`; a merge reads as many rows as it returns, whatever the number of lanes. It only
- * tells how many to take from each level of each lane. Then that many are locked there, skipping
- * what others have locked, so claims at the same time take the next ones rather than none.
+ * tells how many to take from each level of each lane, so where one alone has any, nothing is merged.
+ * Then that many are locked there, skipping what others have locked, so claims at the same time take
+ * the next ones rather than none.
+ *
+ * What is granted comes as rows of `run`, since of most runs these tell all: a run that is neither
+ * gated nor careful and was never granted has the numbers of a first grant, and a rank that follows
+ * from its due time. Of the others the header row brings the numbers, as one text.
  */
 import { Effect } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { tooLate } from "../../core/domain/RunView.ts"
 import type {
   Claimed,
   ClaimRequest,
@@ -36,19 +41,54 @@ import { encodeFailure, patience } from "./rows.ts"
 type Settlement = Omit<Claimed, "grants">
 
 interface GrantRow extends Row {
-  /** The run, or -1 in the row that tells of the statement itself. */
   readonly run: number
+  readonly level: Lane.Level
+  readonly task: number
+  readonly due: number
+  readonly slot: number | null
+  readonly payload: string
+  readonly idempotency_key: string | null
+  /** `Numbers` of runs that are not plain. */
+  readonly numbers: string | null
+}
+
+/** What the statement tells of itself, in the columns of a row whose run is -1. */
+const headerOf = (row: GrantRow) => ({
+  standing: row.level as number,
+  applied: row.task,
+  now: row.due,
+  /** Gates of which a place was given back. */
+  freed: row.payload as string | null,
+  /** Ids, unless all reports were applied. */
+  appliedIds: row.idempotency_key,
+  numbers: row.numbers,
+})
+
+/** What a grant carries of its run's course. */
+interface Numbers {
+  readonly rank: number
   readonly fence: number
   readonly attempt: number
   readonly crashes: number
-  readonly is_careful: boolean
-  readonly rank: number
-  readonly level: Lane.Level
-  readonly task: number
-  readonly payload: string | null
-  readonly idempotency_key: string | null
-  readonly slot: number | null
+  readonly isCareful: boolean
 }
+
+/** `run,rank,fence,attempt,crashes,careful` of each, with `;` between them. */
+const decodeNumbers = (text: string | null): ReadonlyMap<number, Numbers> =>
+  new Map(
+    text === null ? [] : text.split(";").map((each): [number, Numbers] => {
+      const [run, rank, fence, attempt, crashes, careful] = each.split(",").map(Number)
+      return [run!, {
+        rank: rank!,
+        fence: fence!,
+        attempt: attempt!,
+        crashes: crashes!,
+        isCareful: careful === 1,
+      }]
+    }),
+  )
+
+const firstGrant = { fence: 1, attempt: 1, crashes: 0, isCareful: false }
 
 export const make = (
   pg: Pg,
@@ -70,7 +110,7 @@ export const make = (
       const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
         "claims",
         "settle",
-        settleAny,
+        of.some(({ _tag }) => _tag === "Yield") ? settleAndKeep : settleAny,
         [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
@@ -103,20 +143,64 @@ export const make = (
     return reports.map((_, index): Settled => duplicates.has(index) ? "duplicate" : "fenced")
   })
 
-  const grantsOf = Effect.fnUntraced(function* (rows: ReadonlyArray<GrantRow>, now: number) {
+  /** The grants; those too late to begin are ended instead, and the gates freed that way named. */
+  const grantsOf = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
+    rows: ReadonlyArray<GrantRow>,
+    courses: ReadonlyMap<number, Numbers>,
+    now: number,
+  ) {
+    const grants = yield* plainGrantsOf(rows, courses, now)
+    // Only what was granted before has a checkpoint, only a careful one has a deadline.
+    const others = rows.filter(({ idempotency_key: key, run }) =>
+      courses.has(run) || (key !== null && FanIn.mayBeKey(key))
+    )
+    if (others.length === 0) return { grants, freed: [] }
+    const more = yield* pg.query<MoreRow>("claims", "claim", selectMore, [
+      numbers(others.map(({ run }) => run)),
+      incarnation,
+      encodeFailure(tooLate),
+    ], false)
+    const byRun = new Map(more.map((row) => [row.run, row]))
+    return {
+      grants: grants.flatMap((grant): Array<Grant> => {
+        const row = byRun.get(grant.run)
+        if (row === undefined) return [grant]
+        const { checkpoint, count, is_late, nth, parent } = row
+        return is_late ? [] : [{
+          ...grant,
+          ...(checkpoint !== null && { checkpoint }),
+          ...(parent !== null && { shard: { parent, index: nth, count } }),
+        }]
+      }),
+      freed: more.flatMap(({ gate }) => gate === null ? [] : [gate]),
+    }
+  })
+
+  const plainGrantsOf = Effect.fnUntraced(function* (
+    rows: ReadonlyArray<GrantRow>,
+    courses: ReadonlyMap<number, Numbers>,
+    now: number,
+  ) {
     const order = Lane.order(now)
     const taskOf = yield* names.tasksOf(rows.map(({ task }) => task))
-    return rows.toSorted((a, b) => order(a, b)).map((row): Grant => {
+    const placed = rows.map((row) => {
+      const { run, level } = row
+      const known = courses.get(run)
+      return { row, run, level, known, rank: known?.rank ?? Lane.rank(row.due, level) }
+    })
+    return placed.sort(order).map(({ row, known }): Grant => {
       const { namespace, task } = taskOf(row.task)
+      const { attempt, crashes, fence, isCareful } = known ?? firstGrant
       const grant: Grant = {
         run: row.run as RunId,
-        fence: row.fence as Fence,
+        fence: fence as Fence,
         namespace,
         task,
-        attempt: row.attempt,
-        crashes: row.crashes,
-        isCareful: row.is_careful,
-        payload: row.payload!,
+        attempt,
+        crashes,
+        isCareful,
+        payload: row.payload,
       }
       // Most have neither, and spreading nothing twice costs as much as all the rest.
       if (row.idempotency_key === null && row.slot === null) return grant
@@ -151,21 +235,25 @@ export const make = (
       // Carried out twice it would claim twice; who asked repeats it as `isAgain`.
       false,
     )
-    const header = rows.find(({ run }) => run === -1)
-    if (header === undefined || header.level > 1) return "Lost"
+    const own = rows.find(({ run }) => run === -1)
+    if (own === undefined) return "Lost"
+    const header = headerOf(own)
+    if (header.standing > 1) return "Lost"
     if (rows.length > 1 || reports.length > 0) onClaimed()
-    const grants = rows.length === 1 ? [] : yield* grantsOf(
-      rows.filter((row) => row !== header),
-      header.rank,
+    const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
+      incarnation,
+      rows.filter((row) => row !== own),
+      decodeNumbers(header.numbers),
+      header.now,
     )
-    const freed = header.payload === null
-      ? []
-      : [...new Set(JSON.parse(header.payload) as Array<GateKey>)]
-    if (header.attempt === reports.length) {
+    const freed = header.freed === null
+      ? missed
+      : [...new Set([...JSON.parse(header.freed) as Array<GateKey>, ...missed])]
+    if (header.applied === reports.length) {
       return { settled: reports.map(() => "applied" as const), grants, freed }
     }
     const applied = new Set(
-      (header.idempotency_key ?? "").split(",").filter((id) => id !== "").map(Number),
+      (header.appliedIds ?? "").split(",").filter((id) => id !== "").map(Number),
     )
     const late = reports.filter(({ run }) => !applied.has(run))
     const answers = (yield* judgeLate(incarnation, late)).values()
@@ -192,14 +280,22 @@ export const make = (
         loop,
         round,
       ])
-      if (again.length > 0) return { ...settlement, grants: yield* grantsOf(again, 0) }
+      if (again.length > 0) {
+        const courses = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
+        const { freed, grants } = yield* grantsOf(incarnation, again, courses, 0)
+        return { ...settlement, grants, freed: [...settlement.freed, ...freed] }
+      }
     }
     const claimed = yield* claimNext(request, lanes, [])
-    return claimed === "Lost" ? claimed : { ...settlement, grants: claimed.grants }
+    if (claimed === "Lost") return claimed
+    const freed = [...settlement.freed, ...claimed.freed]
+    return { ...settlement, grants: claimed.grants, freed }
   })
 
   return { claim, settle }
 }
+
+const none = { grants: [], freed: [] }
 
 const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
 
@@ -216,19 +312,43 @@ const distinct = (reports: ReadonlyArray<Report>): ReadonlyArray<ReadonlyArray<n
 }
 
 const results = (reports: ReadonlyArray<Report>) =>
-  reports.some((report) => report._tag === "Succeed" && report.result !== undefined)
-    ? texts(reports.map((report) => report._tag === "Succeed" ? report.result : undefined))
+  reports.some((report) => resultOf(report) !== undefined)
+    ? texts(reports.map(resultOf))
     : texts([])
 
-const kinds = ["Succeed", "Retry", "GiveUp", "TimeOut", "Release", "Abort"] as const
+const resultOf = (report: Report): string | undefined =>
+  report._tag === "Succeed"
+    ? report.result
+    : report._tag === "Yield"
+    ? report.checkpoint
+    : undefined
+
+const kinds = [
+  "Succeed",
+  "Retry",
+  "GiveUp",
+  "TimeOut",
+  "Release",
+  "Abort",
+  "Yield",
+  "Await",
+] as const
 
 const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(({ fence }) => fence)),
   numbers(reports.map(({ _tag }) => kinds.indexOf(_tag))),
   results(reports),
   texts(reports.map((report) => "failure" in report ? encodeFailure(report.failure) : undefined)),
-  numbers(reports.map((report) => report._tag === "Retry" ? Math.ceil(report.delayMillis) : 0)),
+  numbers(reports.map(delayOf)),
 ]
+
+/** Until it is tried again, or has timed out; never is `-1`. */
+const delayOf = (report: Report): number =>
+  report._tag === "Retry"
+    ? Math.ceil(report.delayMillis)
+    : report._tag === "Await"
+    ? Math.ceil(report.timeoutMillis ?? -1)
+    : 0
 
 /** Statements exist for few numbers of lanes, and lane 0 is always empty. */
 const padded = (lanes: ReadonlyArray<number>): ReadonlyArray<number> => [
@@ -306,7 +426,7 @@ const claimText = (laneArray: string, heads: string): string => `
     FROM executor WHERE incarnation = $1),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($5::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+    WHERE incarnation = $1 AND run_id = ANY ($5::bigint[])
       AND fence = ($6::int[])[width_bucket(run_id, $5::bigint[])]
       AND (SELECT standing FROM guard) < 2
     RETURNING run_id, claimed_at, fence, attempt, crashes, gate),
@@ -315,13 +435,25 @@ const claimText = (laneArray: string, heads: string): string => `
       is_reported, result)
     SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
       ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+  -- The heads that have any run: the one, if they are one.
+  sole AS MATERIALIZED (
+    SELECT CASE WHEN count(*) = 1 THEN min(pair) END AS pair FROM (
+      SELECT ((u.nth - 1) * ${Lane.levels.length} + v.level)::int AS pair
+      FROM unnest(${laneArray}) WITH ORDINALITY AS u(lane, nth)
+      CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
+      CROSS JOIN LATERAL (
+        SELECT FROM ready WHERE lane = u.lane AND level = v.level LIMIT 1) h) heads),
   -- The clock comes in from outside, rather than by a scan of guard in each branch.
   top AS MATERIALIZED (
     SELECT head.pair FROM guard now CROSS JOIN LATERAL (
-      SELECT pair FROM (${heads}) ordered LIMIT CASE WHEN now.standing = 0 THEN $4 ELSE 0 END) head),
+      SELECT pair FROM (${heads}) ordered
+      LIMIT CASE WHEN now.standing = 0 AND (SELECT pair FROM sole) IS NULL THEN $4 ELSE 0 END) head),
   d AS (
     DELETE FROM ready WHERE ctid = ANY (ARRAY(
-      SELECT c.ctid FROM (SELECT pair, count(*) AS quota FROM top GROUP BY pair) p
+      SELECT c.ctid FROM (
+        SELECT pair, count(*) AS quota FROM top GROUP BY pair
+        UNION ALL
+        SELECT sole.pair, $4 FROM sole, guard WHERE sole.pair IS NOT NULL AND standing = 0) p
       CROSS JOIN LATERAL (
         SELECT r.ctid FROM ready r
         WHERE r.lane = (${laneArray})[p.pair / ${Lane.levels.length} + 1]
@@ -333,46 +465,47 @@ const claimText = (laneArray: string, heads: string): string => `
       crashes, is_careful, is_start_marked, is_cancelling, gate)
     SELECT run_id, ${nowOfGuard}, lane, $1, $3::int, fence + 1, $2::smallint, level, attempt + 1, crashes,
       is_careful, false, false, gate FROM d)
-  SELECT d.run_id::float8 AS run, d.fence + 1 AS fence, d.attempt + 1 AS attempt,
-    d.crashes::int AS crashes, d.is_careful,
-    d.rank::float8 AS rank, d.level::int AS level, j.task, j.payload, j.idempotency_key,
-    j.slot::float8 AS slot
-  FROM d CROSS JOIN LATERAL (
-    SELECT task, payload, idempotency_key, slot FROM run WHERE id = d.run_id OFFSET 0) j
+  SELECT id::float8 AS run, level::int AS level, task, due_at::float8 AS due, slot::float8 AS slot,
+    payload, idempotency_key, NULL AS numbers
+  FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM d))
   UNION ALL
-  SELECT -1, 0, (SELECT count(*)::int FROM x), 0, false, ms::float8, standing, 0,
+  SELECT -1, standing, (SELECT count(*)::int FROM x), ms::float8, NULL,
     (SELECT json_agg((SELECT gate FROM run WHERE id = x.run_id))::text FROM x
       WHERE gate IS NOT NULL),
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
       THEN (SELECT string_agg(run_id::text, ',') FROM x) END,
-    NULL
+    (SELECT string_agg(concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int),
+      ';') FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
   FROM guard`
 
 const selectHere = `
   SELECT 1 FROM executor WHERE incarnation = $1 AND standing < 2 AND beat_at + ttl > clock()`
 
 const selectRound = `
-  SELECT l.run_id::float8 AS run, l.fence, l.attempt::int, l.crashes::int, l.is_careful, l.claimed_at::float8 AS rank,
-    l.level::int, j.task, j.payload, j.idempotency_key, j.slot::float8 AS slot
-  FROM lease l CROSS JOIN LATERAL (
-    SELECT task, payload, idempotency_key, slot FROM run WHERE id = l.run_id OFFSET 0) j
+  SELECT r.id::float8 AS run, r.level::int AS level, r.task, r.due_at::float8 AS due,
+    r.slot::float8 AS slot, r.payload, r.idempotency_key,
+    concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int)
+      AS numbers
+  FROM lease l CROSS JOIN LATERAL (SELECT * FROM run WHERE id = l.run_id OFFSET 0) r
   WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`
 
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
- * Failed, + TimeOut → TimedOut, + Release → Ready; in all other cases → Cancelled.
+ * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting; in all
+ * other cases → Cancelled. One suspending + Retry, + Release → Suspended.
  */
-const settleAny = `
+const settleText = (more: string): string => `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
     DELETE FROM lease
-    WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
+    WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
     RETURNING *),
   y AS MATERIALIZED (
     SELECT x.*, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
-      CASE WHEN is_cancelling AND said <> 0 THEN 5 ELSE said END AS kind
+      CASE WHEN is_cancelling AND said <> 0 THEN 5
+        WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
       CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
   o AS (
@@ -380,8 +513,17 @@ const settleAny = `
       is_reported, result, failure)
     SELECT run_id, ms, claimed_at, $1, fence,
       CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
-      attempt, crashes, true, result, failure
+      attempt, crashes, true, CASE said WHEN 0 THEN result END, failure
     FROM y WHERE kind IN (0, 2, 3, 5)),
+  p AS (
+    INSERT INTO parked (run_id, since, awaits_until, claimed_at, lane, incarnation, fence, level,
+      attempt, crashes, kind, is_careful, gate)
+    SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
+      CASE kind WHEN 7 THEN claimed_at END, lane, $1, fence, level,
+      attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
+      CASE WHEN kind = 7 OR gate IS NULL THEN gate
+        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places = 1) END
+    FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
     SELECT ms + delay, run_id, lane, fence, level, attempt, crashes, is_careful, gate
@@ -393,13 +535,54 @@ const settleAny = `
     FROM y WHERE kind = 4),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
-    SELECT run_id, ms, claimed_at, fence, attempt,
-      CASE kind WHEN 1 THEN 'Retried' ELSE 'Released' END, failure
-    FROM y WHERE kind IN (1, 4))
+    SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
+      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
+      failure
+    FROM y WHERE kind IN (1, 4, 6, 7))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
-    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4)
-      THEN (SELECT gate FROM run WHERE id = run_id) END AS gate
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
+      THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
+
+const settleAny = settleText("")
+
+/** What was put down has begun, so it is never too late to go on. */
+const settleAndKeep = settleText(`
+  k AS (
+    INSERT INTO checkpoint (run_id, value)
+    SELECT run_id, result FROM y WHERE kind = 6 AND said = 6 AND result IS NOT NULL
+    ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`)
+
+interface MoreRow extends Row {
+  readonly run: RunId
+  readonly checkpoint: string | null
+  readonly parent: RunId | null
+  readonly nth: number
+  readonly count: number
+  readonly is_late: boolean
+  readonly gate: GateKey | null
+}
+
+/** Running + Expire → Expired, Cancelled if it was to stop; and what else there is about the rest. */
+const selectMore = `
+  WITH x AS (
+    DELETE FROM lease WHERE run_id = ANY (ARRAY(
+      SELECT run_id FROM deadline WHERE run_id = ANY ($1::bigint[]) AND expires_at <= clock()))
+      AND incarnation = $2 AND NOT is_start_marked AND attempt = 1
+    RETURNING *),
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM x))),
+  o AS (
+    INSERT INTO outcome (run_id, finished_at, fence, state, attempt, crashes, is_reported, failure)
+    SELECT run_id, clock(), fence, CASE WHEN is_cancelling THEN 3 ELSE 6 END, 0, crashes, false,
+      CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
+  SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
+    x.run_id IS NOT NULL AS is_late,
+    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate
+  FROM unnest($1::bigint[]) AS u(run_id)
+  LEFT JOIN checkpoint c ON c.run_id = u.run_id
+  LEFT JOIN child k ON k.run_id = u.run_id
+  LEFT JOIN x ON x.run_id = u.run_id`
 
 /** Late reports beyond are not noted, lest a mad holder fill the disk. */
 const journalMax = 1000
@@ -414,7 +597,8 @@ const judgeSettled = `
         AND o.incarnation = $4
     ) OR EXISTS (
       SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
-        AND j.kind IN ('Retried', 'Released') AND j.detail IS NULL)),
+        AND j.kind IN ('Retried', 'Released', 'Yielded', 'Awaited', 'Revived')
+        AND j.detail IS NULL)),
   noted AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
     SELECT u.run_id, clock(), u.fence, 0, 'LateReport', u.said FROM u

@@ -13,6 +13,9 @@ const goneMillis = 3_600_000
 
 const isHere = "standing < 2 AND beat_at + ttl > clock()"
 
+/** As the index of those has it. */
+const isToStop = "(is_cancelling OR is_suspending)"
+
 export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorage => {
   const stand = (incarnation: Incarnation, operation: string, standing: number) =>
     Effect.asVoid(
@@ -25,15 +28,16 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
     )
 
   return {
-    join: Effect.fnUntraced(function* ({ capacity, labels, name, namespace, ttlMillis }) {
+    join: Effect.fnUntraced(function* (joining) {
+      const { capacity, labels, name, namespace, resources = {}, ttlMillis } = joining
       const of = yield* names.namespace(namespace)
       const [row] = yield* pg.query<{ incarnation: Incarnation }>(
         "beats",
         "join",
-        `INSERT INTO executor (namespace, name, capacity, labels, ttl, joined_at, beat_at)
-         SELECT $1, $2, $3, $4, $5, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
+        `INSERT INTO executor (namespace, name, capacity, labels, ttl, resources, joined_at, beat_at)
+         SELECT $1, $2, $3, $4, $5, $6, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
          RETURNING incarnation`,
-        [of, name, capacity, JSON.stringify(labels), ttlMillis],
+        [of, name, capacity, JSON.stringify(labels), ttlMillis, JSON.stringify(resources)],
       )
       return row!.incarnation
     }),
@@ -58,6 +62,7 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
         digest: number
         runs: ReadonlyArray<RunId>
         fences: ReadonlyArray<Fence>
+        suspending: ReadonlyArray<boolean>
       }>(
         "beats",
         "beat",
@@ -70,16 +75,22 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
            (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
              FROM lease WHERE incarnation = $1) AS digest,
            ARRAY(SELECT run_id::float8 FROM lease
-             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS runs,
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
            ARRAY(SELECT fence FROM lease
-             WHERE incarnation = $1 AND is_cancelling ORDER BY run_id) AS fences
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
+           ARRAY(SELECT is_suspending FROM lease
+             WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
          FROM beaten WHERE standing < 2`,
         [incarnation],
       )
       if (row === undefined) return { _tag: "Lost" }
       return {
         _tag: "Alive",
-        revoked: row.runs.map((run, index) => ({ run, fence: row.fences[index]! })),
+        revoked: row.runs.map((run, index) => ({
+          run,
+          fence: row.fences[index]!,
+          ...(row.suspending[index] === true && { isSuspending: true as const }),
+        })),
         isAgreed: row.count === known.count && row.digest === known.digest,
       }
     }),
@@ -93,7 +104,7 @@ export const make = (pg: Pg, names: PgNames, tasks: TaskStorage): ExecutorStorag
         pg.query<ExecutorRow>(
           "reads",
           "executors",
-          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.tasks,
+          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.resources, e.tasks,
              CASE WHEN ${isHere} OR standing > 1 THEN standing ELSE 3 END AS standing,
              (SELECT count(*)::int FROM lease l WHERE l.incarnation = e.incarnation) AS held,
              e.joined_at::float8 AS joined_at, e.beat_at::float8 AS beat_at

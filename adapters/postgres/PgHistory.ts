@@ -62,6 +62,7 @@ export const make = (pg: Pg): HistoryStorage => {
         `${after}`,
         `${ageOf(task!.retention)}`,
         limit,
+        ...ages,
       ])
       const { count, last } = row!
       const next = last === null ? { task: task!.id + 1, run: 0 } : { task: task!.id, run: last }
@@ -145,6 +146,10 @@ const nextTask = `
 /**
  * `$1` task, `$2` after this run, `$3` their age, `$4` limit. `last` is the run to go on after, if
  * there may be more that are old enough.
+ *
+ * A child is passed over, since it leaves with its parent. Outcomes are locked before anything is
+ * deleted: one that somebody revives meanwhile is not there any more, and keeps its family. Look-ups
+ * among all of history are scalar, as no plan can make of them a join with it.
  */
 const retireRunsOfTask = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
@@ -153,15 +158,41 @@ const retireRunsOfTask = `
     FROM (SELECT id, created_at FROM run WHERE task = $1 AND -id < -($2::bigint)
       ORDER BY -id DESC LIMIT ${window}) r
     LEFT JOIN LATERAL (SELECT finished_at FROM outcome WHERE run_id = r.id OFFSET 0) o ON true),
+  old AS MATERIALIZED (
+    SELECT id,
+      1 + coalesce((SELECT count FROM child c WHERE c.parent = seen.id LIMIT 1), 0) AS size
+    FROM seen, now WHERE finished_at <= ms - $3::bigint
+      AND (SELECT parent FROM child c WHERE c.run_id = seen.id) IS NULL),
   over AS MATERIALIZED (
-    SELECT id FROM seen, now WHERE finished_at <= ms - $3::bigint ORDER BY id LIMIT $4),
-  ended AS (DELETE FROM outcome WHERE run_id = ANY (ARRAY(SELECT id FROM over)) RETURNING run_id),
-  keys AS (DELETE FROM idempotency WHERE run_id = ANY (ARRAY(SELECT id FROM over))),
-  notes AS (DELETE FROM journal WHERE run_id = ANY (ARRAY(SELECT id FROM over))),
-  runs AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT id FROM over)))
+    SELECT id, size
+    FROM (SELECT id, size, sum(size) OVER (ORDER BY id) - size AS before FROM old) o
+    WHERE before < $4::int),
+  member AS MATERIALIZED (
+    SELECT over.id AS head, over.id AS run_id FROM over
+    UNION ALL SELECT over.id, c.run_id FROM over
+      CROSS JOIN LATERAL (SELECT run_id FROM child WHERE parent = over.id OFFSET 0) c
+      WHERE over.size > 1),
+  held AS MATERIALIZED (
+    SELECT run_id, finished_at FROM outcome
+    WHERE run_id = ANY (ARRAY(SELECT run_id FROM member)) FOR UPDATE SKIP LOCKED),
+  aged AS MATERIALIZED (
+    SELECT member.head, held.finished_at, (SELECT ${retentionOf} FROM task t
+      WHERE t.id = (SELECT r.task FROM run r WHERE r.id = member.run_id)) AS retention
+    FROM member LEFT JOIN held ON held.run_id = member.run_id),
+  gone AS MATERIALIZED (
+    SELECT run_id FROM member WHERE head IN (
+      SELECT head FROM aged, now GROUP BY head
+      HAVING bool_and(coalesce(finished_at <= ms - ${ageIn(5)}, false)))),
+  ended AS (DELETE FROM outcome WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone)) RETURNING run_id),
+  ${
+  ["idempotency", "journal", "deadline", "checkpoint", "child"].map((table) =>
+    `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
+  ).join("\n  ")
+}
+  of_run AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM gone)))
   SELECT (SELECT count(*)::int FROM ended) AS count,
     CASE
-      WHEN (SELECT count(*) FROM over) >= $4 THEN (SELECT max(id) FROM over)
+      WHEN (SELECT sum(size) FROM over) >= $4::int THEN (SELECT max(id) FROM over)
       WHEN (SELECT count(*) FROM seen) = ${window}
         AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $3::bigint
         THEN (SELECT max(id) FROM seen)

@@ -1,16 +1,17 @@
 /** Locks in PostgreSQL: see `Lock` for the laws. */
-import { Duration, Effect, Latch, Option } from "effect"
-import { createHash } from "node:crypto"
+import { Duration, Effect, Option } from "effect"
 import { type Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
+import { ofLock, type Wakeups } from "../../core/services/Wakeups.ts"
 import type { Pg } from "./Pg.ts"
-import type { PgHints, Topic } from "./PgHints.ts"
+import type { PgHints } from "./PgHints.ts"
+import { hintOfLock } from "./PgWakeups.ts"
 
-/** A watcher looks again this often, in case the hint was lost. */
-const pause = Duration.seconds(5)
-
-export const make = (pg: Pg, hints: PgHints): Lock["Service"] =>
+export const make = (pg: Pg, hints: PgHints, wakeups: Wakeups["Service"]): Lock["Service"] =>
   Lock.of({
+    technology: "postgres",
+    // As long as the server keeps what it has acknowledged, which it does unless set up otherwise.
+    fences: "durable",
     // The row is replaced, never removed: the last fence of a key must outlive its lease (L2).
     // Whether it has expired is judged when its lock is held, for `clock()` is read then.
     acquire: (key, holder, ttl) =>
@@ -53,21 +54,24 @@ export const make = (pg: Pg, hints: PgHints): Lock["Service"] =>
           [lease.key, `${lease.fence}`],
         ),
         (rows) => {
-          if (rows.length > 0) hints.give([topicOf(lease.key)])
+          if (rows.length > 0) hints.give([hintOfLock(lease.key)])
         },
       ),
-    watch: (key) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => {
-          const released = Latch.makeUnsafe()
-          hints.add(topicOf(key), released)
-          return released
-        }),
-        (released) =>
-          Effect.andThen(hints.arm([topicOf(key)]), Effect.timeoutOption(released.await, pause)),
-        (released) => Effect.sync(() => hints.delete(topicOf(key), released)),
-      ).pipe(Effect.asVoid),
+    watch: (key) => wakeups.subscribe([ofLock(key)]),
+    held: ({ limit, prefix }) =>
+      Effect.map(
+        pg.query<{ key: LockKey; holder: string; fence: number; ends_in: number }>(
+          "reads",
+          "held",
+          `SELECT key, holder, fence::float8 AS fence, ends_in::float8 AS ends_in
+           FROM (SELECT *, expires_at - clock() AS ends_in FROM lock) AS lock
+           WHERE ends_in > 0 AND starts_with(key, $1) ORDER BY key COLLATE "C" LIMIT $2`,
+          [prefix, limit],
+        ),
+        (rows) =>
+          rows.map(({ ends_in, fence, holder, key }) => ({
+            lease: new Lease({ key, holder, fence: fence as Fence }),
+            endsIn: Duration.millis(ends_in),
+          })),
+      ),
   })
-
-const topicOf = (key: LockKey): Topic =>
-  `k${createHash("sha256").update(key).digest("base64url").slice(0, 22)}`

@@ -13,6 +13,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
 import * as Postgres from "./mod.ts"
+import { patience } from "./rows.ts"
 import { client, layer, TestStorage } from "./TestStorage.ts"
 
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
@@ -73,6 +74,12 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             `UPDATE ready SET rank = $1::bigint + CASE WHEN run_id % 7 < 3 THEN -1 ELSE 1 END
                * (100000 + run_id * 7919 % 10007) WHERE run_id = ANY ($2::bigint[])`,
             [`${at}`, `{${ids.join(",")}}`],
+          )
+          // The rank of a plain run follows from when it is due.
+          yield* sql.unsafe(
+            `UPDATE run SET due_at = rank - ('${patience}'::bigint[])[run.level + 1]
+             FROM ready WHERE run_id = id AND run_id = ANY ($1::bigint[])`,
+            [`{${ids.join(",")}}`],
           )
           const placed = yield* sql.unsafe<Lane.Place>(
             `SELECT level, rank::float8 AS rank, run_id::float8 AS run FROM ready

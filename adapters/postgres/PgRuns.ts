@@ -1,13 +1,21 @@
 /** Runs in PostgreSQL: see `RunStorage` for the laws, `PgSubmit` and `PgClaim` for the hot path. */
-import { Effect, Option, type Scope } from "effect"
+import { DateTime, Effect, Option, type Scope } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Labels } from "../../core/domain/Labels.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
-import type { Reason } from "../../core/domain/RunView.ts"
+import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import type { Admission, RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
+import type {
+  Admission,
+  FamilySubmitted,
+  RunQuery,
+  RunSpec,
+  RunStorage,
+} from "../../core/services/RunStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
 import * as PgClaim from "./PgClaim.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
@@ -15,6 +23,7 @@ import type { PgNames } from "./PgNames.ts"
 import * as PgSubmit from "./PgSubmit.ts"
 import {
   decodeFailure,
+  encodeFailure,
   happenings,
   type JournalRow,
   patience,
@@ -22,7 +31,10 @@ import {
   runView,
   runViews,
   stateOf,
+  stateOfRow,
+  suspendedCode,
 } from "./rows.ts"
+import { columns } from "./specs.ts"
 
 /** A decision is cheap, and yet a gate with a hundred thousand places is not opened in one step. */
 const admissionsMax = 1000
@@ -50,15 +62,92 @@ export const make = Effect.fnUntraced(function* (
       [texts(gates), admissionsMax],
     )
     hintLanes(rows.map(({ is_admitted, lane }) => is_admitted ? lane : null))
-    return rows.map(({ is_admitted, run }): Admission => ({
+    const admissions = rows.map(({ is_admitted, run }): Admission => ({
       run,
       state: is_admitted ? "Ready" : "Discarded",
     }))
+    const families = gates.filter((gate) => FanIn.parentOf(gate) !== undefined)
+    return families.length === 0 ? admissions : [...admissions, ...(yield* gather(families))]
   })
+
+  /** Ends the parents behind these gates whose children have. */
+  const gather = (gates: ReadonlyArray<GateKey>) =>
+    Effect.map(
+      pg.query<{ run: RunId.RunId; state: number }>(
+        "writes",
+        "admit",
+        "SELECT run::float8 AS run, state FROM gather($1::text[], $2::bigint[])",
+        [texts(gates), numbers(gates.map((gate) => FanIn.parentOf(gate)!))],
+      ),
+      (rows) =>
+        rows.map(({ run, state }): Admission => ({ run, state: stateOf(state) as FanIn.Verdict })),
+    )
+
+  const submitFamily: RunStorage["submitFamily"] = Effect.fnUntraced(
+    function* ({ children, parent, places }): Effect.fn.Return<
+      FamilySubmitted,
+      StorageUnavailable
+    > {
+      const of = yield* columns(names, [parent])
+      const [namespace] = yield* names.namespaceNumbers([parent.namespace])
+      const { deadlines, plain, special } = yield* columns(names, children)
+      const rows = yield* pg.query<{ run: RunId.RunId; nth: number; is_new: boolean }>(
+        "writes",
+        "submitFamily",
+        insertFamily,
+        [
+          of.tasks[0],
+          of.lanes[0],
+          parent.level,
+          parent.payload,
+          namespace,
+          parent.idempotencyKey ?? null,
+          PgSubmit.digestOf(parent),
+          FanIn.prefix,
+          places,
+          ...plain,
+          special[0],
+          deadlines,
+        ],
+        parent.idempotencyKey !== undefined,
+      )
+      const first = rows.find(({ nth }) => nth === -1)
+      // The key expired between the two statements, and is free again.
+      if (first === undefined) return yield* submitFamily({ children, parent, places })
+      const { is_new, run } = first
+      const gate = FanIn.gate(run, places).key
+      if (!is_new) return yield* knownFamily(parent, namespace!, gate)
+      const made = rows.filter(({ nth }) => nth >= 0).sort((a, b) => a.nth - b.nth)
+      return {
+        _tag: "Submitted",
+        run,
+        state: "Awaiting",
+        isNew: true,
+        children: made.map((child) => child.run),
+        gate,
+      }
+    },
+  )
+
+  const knownFamily = Effect.fnUntraced(
+    function* (spec: RunSpec, namespace: number, gate: GateKey) {
+      const [row] = yield* pg.query<RunRow & { digest: string }>(
+        "writes",
+        "submitFamily",
+        PgSubmit.selectKnown,
+        [numbers([namespace]), texts([spec.idempotencyKey])],
+      )
+      const run = row!.id as RunId.RunId
+      const known: FamilySubmitted = row!.digest === PgSubmit.digestOf(spec)
+        ? { _tag: "Submitted", run, state: stateOfRow(row!), isNew: false, children: [], gate }
+        : { _tag: "Conflict", run }
+      return known
+    },
+  )
 
   const openGates: RunStorage["openGates"] = (limit) =>
     Effect.map(
-      pg.query<{ gate: GateKey }>("writes", "openGates", selectOpenGates, [limit]),
+      pg.query<{ gate: GateKey }>("writes", "openGates", selectOpenGates, [limit, FanIn.prefix]),
       (rows) => rows.map(({ gate }) => gate),
     )
 
@@ -112,19 +201,88 @@ export const make = Effect.fnUntraced(function* (
   const cancel: RunStorage["cancel"] = Effect.fnUntraced(function* (run) {
     const [row] = yield* pg.query<{
       answer: "confirmed" | "requested" | "ended" | null
-      holder: Incarnation | null
+      holders: ReadonlyArray<Incarnation>
+      is_parent: boolean
       gate: GateKey | null
     }>(
       "writes",
       "cancel",
-      `SELECT c.answer, c.holder, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
+      `SELECT c.answer, c.holders, c.is_parent, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
        FROM cancel($1::bigint, ${patienceArray}) c`,
       [`${run}`],
     )
     if (row === undefined || row.answer === null) return Option.none()
-    const { answer, gate, holder } = row
-    if (holder !== null) hints.give([`e${holder}`])
-    return Option.some({ answer, freed: answer === "confirmed" && gate !== null ? [gate] : [] })
+    const { answer, gate, holders, is_parent } = row
+    hints.give(new Set(holders.map((holder) => `e${holder}` as const)))
+    const freed = answer === "confirmed" && gate !== null ? [gate] : []
+    return Option.some({ answer, freed: is_parent ? [FanIn.gate(run, 1).key] : freed })
+  })
+
+  /** One order to one run: what the function answers, and its gate if a place of it was freed. */
+  const order = Effect.fnUntraced(function* <A extends string>(
+    operation: string,
+    call: string,
+    run: RunId.RunId,
+    params: ReadonlyArray<unknown> = [],
+  ) {
+    const [row] = yield* pg.query<{
+      answer: A | null
+      is_freed: boolean | null
+      gate: GateKey | null
+      holder?: Incarnation | null
+      lane_id?: number | null
+    }>(
+      "writes",
+      operation,
+      `SELECT c.*, (SELECT gate FROM run WHERE id = $1::bigint) AS gate FROM ${call} c`,
+      [`${run}`, ...params],
+    )
+    if (row === undefined || row.answer === null) return Option.none()
+    const { answer, gate, holder, is_freed, lane_id } = row
+    if (holder !== null && holder !== undefined) hints.give([`e${holder}`])
+    hintLanes([lane_id ?? null])
+    return Option.some({ answer, freed: is_freed === true && gate !== null ? [gate] : [] })
+  })
+
+  const suspend: RunStorage["suspend"] = (run) =>
+    order("suspend", `suspend($1::bigint, ${patienceArray})`, run)
+
+  const resume: RunStorage["resume"] = (run) =>
+    order("resume", `resume($1::bigint, ${patienceArray})`, run)
+
+  const notify: RunStorage["notify"] = (run, notice) =>
+    order("notify", "notify_run($1::bigint, $2, $3, $4)", run, [
+      notice._tag === "Succeeded",
+      notice._tag === "Succeeded" ? notice.result ?? null : null,
+      notice._tag === "Failed" ? encodeFailure(notice.failure) : null,
+    ])
+
+  const revive: RunStorage["revive"] = Effect.fnUntraced(function* (run) {
+    const [row] = yield* pg.query<{
+      answer: "confirmed" | "refused" | null
+      gates: ReadonlyArray<GateKey>
+      lanes: ReadonlyArray<number>
+    }>("writes", "revive", `SELECT * FROM revive($1::bigint, ${patienceArray}, $2)`, [
+      `${run}`,
+      FanIn.prefix,
+    ])
+    if (row === undefined || row.answer === null) return Option.none()
+    hintLanes(row.lanes)
+    return Option.some({ answer: row.answer, freed: [...new Set(row.gates)] })
+  })
+
+  const expire: RunStorage["expire"] = Effect.fnUntraced(function* (limit) {
+    const rows = yield* pg.query<{ run: RunId.RunId; state: number; gate: GateKey | null }>(
+      "writes",
+      "expire",
+      `SELECT run::float8 AS run, state, gate_key AS gate
+       FROM expire($1, ${patienceArray}, $2, $3)`,
+      [limit, encodeFailure(tooLate), encodeFailure(unnotified)],
+    )
+    return {
+      runs: rows.map(({ run, state }) => ({ run, state: stateOf(state) })),
+      freed: [...new Set(rows.flatMap(({ gate }) => gate === null ? [] : [gate]))],
+    }
   })
 
   const recover: RunStorage["recover"] = Effect.fnUntraced(function* (limit) {
@@ -152,7 +310,11 @@ export const make = Effect.fnUntraced(function* (
       lost: rows.flatMap(({ id, kind }) => kind === 0 ? [id as Incarnation] : []),
       runs: runs.map(({ id, state }) => ({
         run: id as RunId.RunId,
-        state: state === null ? "Ready" as const : stateOf(state),
+        state: state === null
+          ? "Ready" as const
+          : state === suspendedCode
+          ? "Suspended" as const
+          : stateOf(state),
       })),
       freed: [...new Set(runs.flatMap(({ gate }) => gate === null ? [] : [gate]))],
     }
@@ -171,7 +333,7 @@ export const make = Effect.fnUntraced(function* (
     )
 
   const list: RunStorage["list"] = (query) =>
-    Effect.map(
+    query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
       pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
         query.namespace,
         query.limit,
@@ -179,6 +341,23 @@ export const make = Effect.fnUntraced(function* (
         ...(query.task === undefined ? [] : [query.task]),
       ]),
       (rows) => rows.map(runView),
+    )
+
+  /** They are few, so the other conditions are looked at one by one. */
+  const childrenOf = (
+    { before, limit, namespace, states, task }: RunQuery,
+    parent: RunId.RunId,
+  ) =>
+    Effect.map(
+      pg.query<RunRow>("reads", "list", childViews, [
+        `${parent}`,
+        `${before ?? Number.MAX_SAFE_INTEGER}`,
+      ]),
+      (rows) =>
+        rows.map(runView).filter((view) =>
+          view.namespace === namespace && (task === undefined || view.task === task) &&
+          (states === undefined || states.includes(view.state))
+        ).slice(0, limit),
     )
 
   const counts: RunStorage["counts"] = (namespace) =>
@@ -210,13 +389,38 @@ export const make = Effect.fnUntraced(function* (
       case "Running": {
         const { incarnation, name } = view.executor!
         const isCancelling = view.isCancelling === true
-        return Option.some<Reason>({ _tag: "Held", incarnation, name, isCancelling })
+        return Option.some<Reason>({
+          _tag: "Held",
+          incarnation,
+          name,
+          isCancelling,
+          ...(view.isSuspending === true && { isSuspending: true }),
+        })
       }
+      case "Suspended":
+        return Option.some<Reason>({
+          _tag: "Suspended",
+          since: DateTime.makeUnsafe(row.since!),
+        })
+      case "Awaiting":
+        return Option.some(yield* whyAwaiting(row))
       case "Blocked":
         return Option.some(yield* whyBlocked(run, view.gate!))
       default:
         return Option.some(yield* whyReady(row))
     }
+  })
+
+  const whyAwaiting = Effect.fnUntraced(function* ({ awaits_until, id, parked }: RunRow) {
+    if (parked !== 2) {
+      return {
+        _tag: "Awaits",
+        ...(awaits_until !== null && { until: DateTime.makeUnsafe(awaits_until) }),
+      } as Reason
+    }
+    const rows = yield* pg.query<{ run: RunId.RunId }>("reads", "why", selectLeft, [`${id}`])
+    const children = rows.slice(0, 10).map(({ run }) => run)
+    return { _tag: "AwaitsChildren", left: rows.length, children } as Reason
   })
 
   const whyBlocked = Effect.fnUntraced(function* (run: RunId.RunId, gate: GateKey) {
@@ -238,20 +442,21 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const whyReady = Effect.fnUntraced(function* (run: RunRow) {
-    const [row] = yield* pg.query<{ is_served: boolean; ahead: number }>(
+    const [row] = yield* pg.query<{ serving: ReadonlyArray<string>; ahead: number }>(
       "reads",
       "why",
       selectAhead,
       [`${run.id}`, run.namespace, run.task],
     )
-    const reason: Reason = row!.is_served
-      ? { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
-      : { _tag: "NoExecutor", task: run.task }
+    const serving = row!.serving.map((labels) => JSON.parse(labels) as Labels)
+    const reason: Reason = unserved(run.task, run.lane, serving) ??
+      { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
     return reason
   })
 
   return {
     submit,
+    submitFamily,
     admit,
     openGates,
     ...PgClaim.make(pg, names, hints, onClaimed),
@@ -259,6 +464,11 @@ export const make = Effect.fnUntraced(function* (
     reconcile,
     promote,
     cancel,
+    suspend,
+    resume,
+    notify,
+    revive,
+    expire,
     recover,
     find: (run) => Effect.map(findMany([run]), ([view]) => Option.fromNullishOr(view)),
     findMany,
@@ -269,7 +479,11 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** The gates with waiting runs one after the other, by their index, until enough are found open. */
+/**
+ * The gates with waiting runs one after the other, by their index, until enough are found open; and
+ * those of parents without a child that has not ended. Scalar queries, since no plan can make of
+ * them a join with all of history.
+ */
 const selectOpenGates = `
   WITH RECURSIVE waiting AS (
     (SELECT gate, run_id, places, is_discarding FROM blocked ORDER BY gate, level, turn LIMIT 1)
@@ -277,14 +491,33 @@ const selectOpenGates = `
     SELECT n.* FROM waiting w CROSS JOIN LATERAL (
       SELECT gate, run_id, places, is_discarding FROM blocked
       WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n)
-  SELECT (SELECT gate FROM run WHERE id = w.run_id) AS gate FROM waiting w
-  WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1`
+  (SELECT (SELECT gate FROM run WHERE id = w.run_id) AS gate FROM waiting w
+    WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1)
+  UNION ALL
+  (SELECT $2 || p.run_id FROM parked p WHERE p.kind = 2 AND (
+    SELECT c.run_id FROM child c WHERE c.parent = p.run_id
+      AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL LIMIT 1) IS NULL
+    LIMIT $1)
+  LIMIT $1`
 
-/** Running + Start → Running, marked; not when it is asked to stop. */
+const insertFamily = `
+  SELECT run::float8 AS run, nth, is_new FROM submit_family($1::int, $2::int, $3::smallint, $4,
+    $5::int, $6, $7, $8, $9::int, $10::int[], $11::int[], $12::smallint[], $13::text[],
+    $14::boolean[], $15::smallint[], $16::bigint[], $17::bigint[])`
+
+const childViews = runViews(
+  "SELECT run_id AS id FROM child WHERE parent = $1::bigint AND run_id < $2::bigint",
+) + " ORDER BY r.id DESC"
+
+const selectLeft = `
+  SELECT run_id::float8 AS run FROM child c WHERE parent = $1::bigint
+    AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL ORDER BY nth`
+
+/** Running + Start → Running, marked; not when it is asked to stop, or to be put down. */
 const startMarked = `
   UPDATE lease SET is_start_marked = true
-  WHERE run_id = ANY ($2::bigint[]) AND incarnation IS NOT DISTINCT FROM $1
-    AND NOT is_cancelling
+  WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
+    AND NOT is_cancelling AND NOT is_suspending
     AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
   RETURNING run_id::float8 AS run, fence`
 
@@ -305,12 +538,18 @@ const reconcileHeld = `
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
     SELECT lane, level, ms + (${patienceArray})[level + 1], run_id, attempt - 1, crashes, fence,
-      is_careful, gate FROM x, now WHERE NOT is_cancelling),
+      is_careful, gate FROM x, now WHERE NOT is_cancelling AND NOT is_suspending),
+  p AS (
+    INSERT INTO parked (run_id, since, lane, fence, level, attempt, crashes, kind, is_careful, gate)
+    SELECT run_id, ms, lane, fence, level, attempt - 1, crashes, 0, is_careful,
+      CASE WHEN gate IS NOT NULL
+        THEN (SELECT x.gate FROM run WHERE id = x.run_id AND gate_places = 1) END
+    FROM x, now WHERE NOT is_cancelling AND is_suspending),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, detail)
     SELECT run_id, ms, claimed_at, fence, attempt, 'Released', 'its holder does not know of it'
     FROM x, now)
-  SELECT NULL::float8 AS passed, lane FROM x WHERE NOT is_cancelling
+  SELECT NULL::float8 AS passed, lane FROM x WHERE NOT is_cancelling AND NOT is_suspending
   UNION ALL
   SELECT k.run_id::float8, NULL FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
   WHERE NOT EXISTS (SELECT FROM lease l
@@ -364,9 +603,10 @@ const selectionOf = ({ states, task }: RunQuery): string => {
   // for a handful of ready runs.
   const lanes = `SELECT id FROM lane
     WHERE ${task === undefined ? "starts_with(name, $1 || ':')" : "name = $1 || ':' || $4"}`
-  const standing = (table: string) =>
+  const standing = (table: string, condition = "") =>
     `SELECT h.run_id AS id FROM ${table} h
      WHERE h.lane = ANY (ARRAY(${lanes})) AND h.run_id < $3::bigint
+       ${condition}
      ORDER BY h.run_id DESC LIMIT $2`
   const ended = (state: StateName) =>
     `SELECT h.run_id AS id FROM outcome h JOIN run ON run.id = h.run_id
@@ -383,6 +623,10 @@ const selectionOf = ({ states, task }: RunQuery): string => {
         return standing("ready")
       case "Running":
         return standing("lease")
+      case "Suspended":
+        return standing("parked", "AND h.kind = 0")
+      case "Awaiting":
+        return standing("parked", "AND h.kind > 0")
       case "Succeeded":
         return latest("AND EXISTS (SELECT FROM outcome o WHERE o.run_id = run.id AND o.state = 0)")
       default:
@@ -416,6 +660,8 @@ const countStates = `
     countOf("Blocked", standingIn("blocked")),
     countOf("Ready", standingIn("ready")),
     countOf("Running", standingIn("lease")),
+    countOf("Suspended", `${standingIn("parked")} AND h.kind = 0`),
+    countOf("Awaiting", `${standingIn("parked")} AND h.kind > 0`),
     ...finals.map((state, code) => countOf(state, endedAs(code))),
   ].join(" UNION ALL ")
 }`
@@ -425,6 +671,7 @@ const selectGate = `
   holding AS MATERIALIZED (
     SELECT run_id FROM ready WHERE gate = gate_id($1) UNION ALL
     SELECT run_id FROM lease WHERE gate = gate_id($1) UNION ALL
+    SELECT run_id FROM parked WHERE gate = gate_id($1) UNION ALL
     SELECT run_id FROM scheduled WHERE gate = gate_id($1) AND fence > 0)
   SELECT places, is_discarding, (SELECT count(*)::int FROM holding) AS held,
     ARRAY(SELECT run_id::float8 FROM holding ORDER BY run_id LIMIT 10) AS holders,
@@ -443,10 +690,10 @@ const selectAhead = `
       SELECT * FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
       LIMIT 1) q ON true
     WHERE r.id = $1::bigint)
-  SELECT EXISTS (
-      SELECT FROM executor e JOIN namespace n ON n.id = e.namespace
+  SELECT ARRAY(
+      SELECT DISTINCT e.labels FROM executor e JOIN namespace n ON n.id = e.namespace
       WHERE n.name = $2 AND e.standing = 0 AND e.beat_at + e.ttl > ms AND $3 = ANY (e.tasks)
-    ) AS is_served,
+    ) AS serving,
     (SELECT count(*)::int FROM (
       SELECT FROM it JOIN ready o ON o.lane = it.lane
       WHERE (o.rank > ms, CASE WHEN o.rank > ms THEN o.level ELSE 0 END, o.rank, o.run_id)

@@ -28,13 +28,13 @@ export const make = Effect.fnUntraced(function* (
   hints: PgHints,
 ): Effect.fn.Return<RunStorage["submit"], never, Scope.Scope> {
   const insert = Effect.fnUntraced(function* (specs: ReadonlyArray<RunSpec>) {
-    const { lanes, plain, special } = yield* columns(names, specs)
+    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
     const areAllPlain = specs.every(isPlain)
     const rows = yield* pg.query<{ id: number }>(
       "writes",
       "submit",
       areAllPlain ? insertPlain : insertAny,
-      areAllPlain ? [...plain, patience] : [...plain, patience, ...special],
+      areAllPlain ? [...plain, patience] : [...plain, patience, ...special, deadlines],
       false,
     )
     hintReady(lanes.filter((_, index) => isPlain(specs[index]!)))
@@ -52,7 +52,7 @@ export const make = Effect.fnUntraced(function* (
   const insertKeyed = Effect.fnUntraced(function* (
     specs: ReadonlyArray<RunSpec>,
   ): Effect.fn.Return<ReadonlyArray<Submitted>, StorageUnavailable> {
-    const { lanes, plain, special } = yield* columns(names, specs)
+    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
     const namespaces = yield* names.namespaceNumbers(specs.map(({ namespace }) => namespace))
     const digests = specs.map(digestOf)
     const keys = specs.map(({ idempotencyKey }) => idempotencyKey!)
@@ -60,7 +60,15 @@ export const make = Effect.fnUntraced(function* (
       "writes",
       "submit",
       insertUnlessKnown,
-      [...plain, patience, ...special, numbers(namespaces), texts(keys), texts(digests)],
+      [
+        ...plain,
+        patience,
+        ...special,
+        deadlines,
+        numbers(namespaces),
+        texts(keys),
+        texts(digests),
+      ],
     )
     const isKnown = (index: number) => !inserted[index]!.is_new
     hintReady(lanes.filter((_, index) => !isKnown(index) && isPlain(specs[index]!)))
@@ -201,14 +209,16 @@ const inParts: (flush: Flush, specs: ReadonlyArray<RunSpec>) => ReturnType<Flush
     return answers
   })
 
-const digestOf = ({ payload, task }: RunSpec): string =>
+export const digestOf = ({ payload, task }: RunSpec): string =>
   createHash("sha256").update(task).update("\0").update(payload).digest("base64")
 
 const plainColumns = "task, lane, level, payload, is_at_most_once, crashes_max"
 const plainParams =
   "$1::int[], $2::int[], $3::smallint[], $4::text[], $5::boolean[], $6::smallint[]"
-const anyColumns = `${plainColumns}, delay, gate, gate_places, is_gate_discarding`
-const anyParams = `${plainParams}, $8::bigint[], $9::text[], $10::int[], $11::boolean[]`
+const anyColumns = `${plainColumns}, delay, gate, gate_places, is_gate_discarding, deadline`
+const anyParams =
+  `${plainParams}, $8::bigint[], $9::text[], $10::int[], $11::boolean[], $12::bigint[]`
+const isCareful = "is_at_most_once OR deadline IS NOT NULL"
 
 /** Ids are drawn in the order of the specs, and `s` is read in that order. */
 const insertPlain = `
@@ -227,15 +237,18 @@ const insertPlain = `
 const places = (from: string) => `
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful)
-    SELECT lane, level, ms + ($7::bigint[])[level + 1], id, 0, 0, 0, is_at_most_once
+    SELECT lane, level, ms + ($7::bigint[])[level + 1], id, 0, 0, 0, ${isCareful}
     FROM ${from}, now WHERE delay = 0 AND gate IS NULL),
+  d AS (
+    INSERT INTO deadline (run_id, expires_at)
+    SELECT id, ms + deadline FROM ${from}, now WHERE deadline IS NOT NULL),
   c AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, id, lane, 0, level, 0, 0, is_at_most_once, gate_id(gate)
+    SELECT ms + delay, id, lane, 0, level, 0, 0, ${isCareful}, gate_id(gate)
     FROM ${from}, now WHERE delay > 0),
   b AS (
     INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
-    SELECT gate_id(gate), id, id, lane, gate_places, level, is_at_most_once, is_gate_discarding
+    SELECT gate_id(gate), id, id, lane, gate_places, level, ${isCareful}, is_gate_discarding
     FROM ${from}, now WHERE delay = 0 AND gate IS NOT NULL)`
 
 const runColumns = `${plainColumns}, gate, gate_places, is_gate_discarding`
@@ -258,7 +271,7 @@ const insertUnlessKnown = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   s AS MATERIALIZED (
     SELECT nextval('run_id') AS id, u.*
-    FROM unnest(${anyParams}, $12::int[], $13::text[], $14::text[])
+    FROM unnest(${anyParams}, $13::int[], $14::text[], $15::text[])
       AS u(${anyColumns}, namespace, key, digest)),
   k AS (
     INSERT INTO idempotency (namespace, key, run_id, digest)
@@ -270,7 +283,7 @@ const insertUnlessKnown = `
     SELECT id, ms, ms + delay, key, ${runColumns} FROM w, now),${places("w")}
   SELECT id::float8 AS id, id IN (SELECT run_id FROM k) AS is_new FROM s`
 
-const selectKnown = `
+export const selectKnown = `
   SELECT v.*, i.key, encode(i.digest, 'base64') AS digest
   FROM unnest($1::int[], $2::text[]) AS u(namespace, key)
   JOIN idempotency i USING (namespace, key)

@@ -1,7 +1,9 @@
 /** Wake-ups through LISTEN and NOTIFY: see `Wakeups` for the laws, and `PgHints` for why they hold. */
 import { Effect, Latch, Option } from "effect"
+import { createHash } from "node:crypto"
 import { type Topic, Wakeups } from "../../core/services/Wakeups.ts"
 import type { Lane } from "../../core/domain/Lane.ts"
+import type { LockKey } from "../../core/domain/Lease.ts"
 import type { PgHints, Topic as Hint } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 
@@ -39,6 +41,11 @@ export const make = (hints: PgHints, names: PgNames): Wakeups["Service"] =>
 
 const lanePrefix = "lane "
 const executorPrefix = "executor "
+const lockPrefix = "lock "
+
+/** A key may be longer than what a notification carries. */
+export const hintOfLock = (key: LockKey): Hint =>
+  `k${createHash("sha256").update(key).digest("base64url").slice(0, 22)}`
 
 const hintOf = (names: PgNames, topic: Topic) => {
   if (topic.startsWith(lanePrefix)) {
@@ -47,6 +54,9 @@ const hintOf = (names: PgNames, topic: Topic) => {
   }
   if (topic.startsWith(executorPrefix)) {
     return Effect.succeed<Hint>(`e${Number(topic.slice(executorPrefix.length))}`)
+  }
+  if (topic.startsWith(lockPrefix)) {
+    return Effect.succeed(hintOfLock(topic.slice(lockPrefix.length) as LockKey))
   }
   return Effect.succeed<Hint>("t")
 }

@@ -30,9 +30,10 @@ export const layer = (
       yield* PgStorage.check(pg)
       const names = new PgNames(pg)
       const hints = yield* PgHints.make(pg)
+      const wakeups = PgWakeups.make(hints, names)
       return Context.make(Storage, yield* PgStorage.make(pg, names, hints)).pipe(
-        Context.add(Lock, PgLock.make(pg, hints)),
-        Context.add(Wakeups, PgWakeups.make(hints, names)),
+        Context.add(Lock, PgLock.make(pg, hints, wakeups)),
+        Context.add(Wakeups, wakeups),
       )
     }),
   )

@@ -33,6 +33,8 @@ export const outcomeCodeOf = (outcome: SlotRecord["outcome"]): number => outcome
 
 /** The reason of a stretch whose records have left by their age. It is not listed. */
 export const used = "used"
+/** How `RunStorage.recover` tells of a run that was put down. */
+export const suspendedCode = -1
 
 const FailureJson = Schema.fromJsonString(Failure)
 export const encodeFailure = Schema.encodeSync(FailureJson)
@@ -49,15 +51,17 @@ export const runViews = (which: string): string => `
   SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane, r.level, r.payload,
     r.idempotency_key, r.gate, g.name AS trigger, r.slot::float8 AS slot,
     r.created_at::float8 AS created_at, coalesce(s.due_at, r.due_at)::float8 AS due_at,
-    coalesce(o.attempt, x.attempt, s.attempt, q.attempt, 0) AS attempt,
-    coalesce(o.crashes, x.crashes, s.crashes, q.crashes, 0) AS crashes,
-    coalesce(o.fence, x.fence, s.fence, q.fence, 0) AS fence,
+    coalesce(o.attempt, x.attempt, s.attempt, q.attempt, p.attempt, b.attempt, 0) AS attempt,
+    coalesce(o.crashes, x.crashes, s.crashes, q.crashes, p.crashes, b.crashes, 0) AS crashes,
+    coalesce(o.fence, x.fence, s.fence, q.fence, p.fence, b.fence, 0) AS fence,
     o.state AS outcome, x.run_id IS NOT NULL AS is_running, s.run_id IS NOT NULL AS is_scheduled,
-    b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, o.result,
+    b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending, o.result,
+    p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
+    k.parent::float8 AS parent, k.nth, k.count AS siblings,
     CASE WHEN o.run_id IS NOT NULL THEN o.failure
-      WHEN coalesce(x.fence, s.fence, q.fence) > 0 THEN (SELECT j.failure FROM journal j
+      WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
-    coalesce(o.claimed_at, x.claimed_at)::float8 AS claimed_at,
+    coalesce(o.claimed_at, x.claimed_at, p.claimed_at)::float8 AS claimed_at,
     o.finished_at::float8 AS finished_at, e.incarnation, e.name AS executor
   FROM (${which}) w
   JOIN run r ON r.id = w.id
@@ -65,9 +69,14 @@ export const runViews = (which: string): string => `
   JOIN namespace n ON n.id = t.namespace
   JOIN lane l ON l.id = r.lane
   LEFT JOIN outcome o ON o.run_id = r.id
-  LEFT JOIN lease x ON x.run_id = r.id
+  LEFT JOIN LATERAL (
+    SELECT * FROM lease
+    WHERE o.run_id IS NULL AND incarnation = ANY ((SELECT holding())::int[]) AND run_id = r.id) x
+    ON true
   LEFT JOIN scheduled s ON s.run_id = r.id
   LEFT JOIN blocked b ON b.run_id = r.id
+  LEFT JOIN parked p ON p.run_id = r.id
+  LEFT JOIN child k ON k.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
       AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
@@ -99,6 +108,14 @@ export interface RunRow {
   readonly is_scheduled: boolean
   readonly is_blocked: boolean
   readonly is_cancelling: boolean | null
+  readonly is_suspending: boolean | null
+  /** 0 suspended, 1 handed over, 2 a parent. */
+  readonly parked: number | null
+  readonly since: number | null
+  readonly awaits_until: number | null
+  readonly parent: RunId | null
+  readonly nth: number | null
+  readonly siblings: number | null
   readonly result: string | null
   readonly failure: string | null
   readonly claimed_at: number | null
@@ -116,6 +133,8 @@ export const stateOfRow = (row: RunRow): StateName =>
     ? "Scheduled"
     : row.is_blocked
     ? "Blocked"
+    : row.parked !== null
+    ? (row.parked === 0 ? "Suspended" : "Awaiting")
     : "Ready"
 
 export const runView = (row: RunRow): RunView => ({
@@ -143,6 +162,10 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.claimed_at !== null && { claimedAt: at(row.claimed_at) }),
   ...(row.finished_at !== null && { finishedAt: at(row.finished_at) }),
   ...(row.is_cancelling === true && { isCancelling: true }),
+  ...(row.is_suspending === true && { isSuspending: true }),
+  ...(row.parent !== null && {
+    shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
+  }),
 })
 
 export interface JournalRow {
@@ -207,6 +230,7 @@ export interface ExecutorRow {
   readonly standing: number
   readonly capacity: number
   readonly labels: string
+  readonly resources: string
   readonly tasks: ReadonlyArray<TaskName>
   readonly held: number
   readonly joined_at: number
@@ -220,6 +244,7 @@ export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorVi
   standing: standingOf(row.standing),
   capacity: row.capacity,
   labels: JSON.parse(row.labels) as Readonly<Record<string, string>>,
+  resources: JSON.parse(row.resources) as Readonly<Record<string, number>>,
   tasks: row.tasks,
   held: row.held,
   joinedAt: at(row.joined_at),

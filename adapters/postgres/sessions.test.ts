@@ -5,13 +5,18 @@
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, type Scope } from "effect"
 import {
+  found,
   freshNamespace,
   gateOf,
+  giveUp,
+  handOver,
   joined,
   specOf,
   submitAll,
   submitOne,
+  succeed,
 } from "../../core/contract/world.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -104,6 +109,115 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         )
         assert.isTrue(waited, "two decisions about one gate do not overlap")
         assert.deepStrictEqual(answer, [], "the place is taken")
+      }).pipe(Effect.scoped))
+
+    it.effect("R15 awaiting: a notice waits for one under way, and comes second", () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace))
+        yield* hand.settle(handOver(yield* hand.one))
+        const { answer, waited } = yield* between(
+          (say) => say("SELECT * FROM notify_run($1::bigint, true, '1', NULL)", [`${run}`]),
+          () => runs.notify(run, { _tag: "Succeeded", result: "2" }),
+          "COMMIT",
+        )
+        assert.isTrue(waited)
+        assert.deepInclude(answer, { _tag: "Some", value: { answer: "duplicate", freed: [] } })
+        assert.strictEqual((yield* found(run)).result, "1")
+      }).pipe(Effect.scoped))
+
+    it.effect("R15 awaiting: a notice waits for the handing over under way, and is not lost", () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace))
+        yield* hand.one
+        const { answer, waited } = yield* between(
+          (say) =>
+            say(
+              `WITH x AS (DELETE FROM lease WHERE run_id = $1::bigint RETURNING *)
+               INSERT INTO parked (run_id, since, lane, incarnation, fence, level, attempt, crashes,
+                 kind, is_careful)
+               SELECT run_id, clock(), lane, incarnation, fence, level, attempt, crashes, 1,
+                 is_careful FROM x`,
+              [`${run}`],
+            ),
+          () => runs.notify(run, { _tag: "Succeeded" }),
+          "COMMIT",
+        )
+        assert.isTrue(waited)
+        assert.deepInclude(answer, { _tag: "Some", value: { answer: "applied", freed: [] } })
+      }).pipe(Effect.scoped))
+
+    it.effect("R18 family: the last of two children sees the other end, and gathers", () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const family = yield* runs.submitFamily({
+          parent: specOf(namespace),
+          children: [specOf(namespace), specOf(namespace)],
+          places: 2,
+        })
+        if (family._tag === "Conflict") return assert.fail("a conflict")
+        yield* runs.admit([family.gate])
+        const { grants: [a, b] } = yield* hand.claim(2)
+        const settle = [
+          hand.incarnation,
+          1,
+          2,
+          0,
+          `{${a!.run}}`,
+          `{${a!.fence}}`,
+          "{}",
+          0,
+        ]
+        const { answer, waited } = yield* between(
+          (say) =>
+            Effect.gen(function* () {
+              // The other child has ended, and nobody sees it yet.
+              yield* say(claimStatement(1), settle)
+              yield* say("SELECT * FROM gather(ARRAY[$1], ARRAY[$2::bigint])", [
+                family.gate,
+                `${family.run}`,
+              ])
+            }),
+          () => Effect.flatMap(hand.settle(succeed(b!)), ({ freed }) => runs.admit(freed)),
+          "COMMIT",
+        )
+        assert.isTrue(waited, "two decisions about one parent do not overlap")
+        assert.deepStrictEqual(answer, [{ run: family.run, state: "Succeeded" }])
+      }).pipe(Effect.scoped))
+
+    it.effect("R18 family: a parent is not ended behind a child that is being revived", () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const family = yield* runs.submitFamily({
+          parent: specOf(namespace),
+          children: [specOf(namespace)],
+          places: 1,
+        })
+        if (family._tag === "Conflict") return assert.fail("a conflict")
+        yield* runs.admit([family.gate])
+        const grant = yield* hand.one
+        yield* hand.settle(giveUp(grant))
+        const { answer, waited } = yield* between(
+          (say) =>
+            say(`SELECT * FROM revive($1::bigint, '${patience}'::bigint[], $2)`, [
+              `${grant.run}`,
+              FanIn.prefix,
+            ]),
+          () => runs.admit([family.gate]),
+          "COMMIT",
+        )
+        assert.isTrue(waited)
+        assert.deepStrictEqual(answer, [{ run: grant.run, state: "Ready" }])
+        assert.strictEqual((yield* found(family.run)).state, "Awaiting")
       }).pipe(Effect.scoped))
 
     for (const end of ["COMMIT", "ROLLBACK"] as const) {

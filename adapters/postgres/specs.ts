@@ -13,6 +13,8 @@ export interface Columns {
   readonly plain: ReadonlyArray<unknown>
   /** delay bigint[], gate text[], gate_places int[], is_gate_discarding boolean[] */
   readonly special: ReadonlyArray<unknown>
+  /** bigint[] */
+  readonly deadlines: unknown
 }
 
 export const columns = (
@@ -47,6 +49,7 @@ export const columns = (
           numbersOrNull(specs.map((spec) => spec?.gate?.places)),
           `{${specs.map(({ gate } = {} as RunSpec) => isDiscarding(gate)).join(",")}}`,
         ],
+        deadlines: numbersOrNull(specs.map((spec) => spec?.deadlineMillis)),
       }
     },
   )
@@ -56,7 +59,8 @@ const isDiscarding = (gate: RunSpec["gate"]): string =>
   gate === undefined ? "NULL" : gate.whenFull === "discard" ? "t" : "f"
 
 /** Nothing of it but a row that is ready at once. */
-export const isPlain = (spec: RunSpec): boolean => spec.gate === undefined && spec.delayMillis === 0
+export const isPlain = (spec: RunSpec): boolean =>
+  spec.gate === undefined && spec.delayMillis === 0 && spec.deadlineMillis === undefined
 
 export const firstState = (spec: RunSpec): Run.RunState["_tag"] =>
   Run.submitted({

@@ -30,6 +30,10 @@ const reports = atMost(Report, batchMax)
 const ofIncarnation = { incarnation: Incarnation }
 
 const HeldGrant = Schema.Struct({ run: RunId, fence: Fence })
+const RevokedGrant = Schema.Struct({
+  ...HeldGrant.fields,
+  isSuspending: Schema.optionalKey(Schema.Literal(true)),
+})
 
 /** The token is missing or unknown. */
 export class TokenRefused extends Schema.TaggedError<TokenRefused>()("TokenRefused", {}) {
@@ -86,7 +90,7 @@ export class ExecutorRpcs extends RpcGroup.make(
       held: Schema.Struct({ count: Schema.Int, digest: Schema.Int }),
     },
     success: Schema.TaggedUnion({
-      Alive: { revoked: Schema.Array(HeldGrant), isAgreed: Schema.Boolean },
+      Alive: { revoked: Schema.Array(RevokedGrant), isAgreed: Schema.Boolean },
       Lost: {},
     }),
     error: TransportUnavailable,
@@ -105,7 +109,7 @@ export class ExecutorRpcs extends RpcGroup.make(
   /** None when there were none within the wait. */
   Rpc.make("revocations", {
     payload: { ...ofIncarnation, waitMillis },
-    success: Schema.Array(HeldGrant),
+    success: Schema.Array(RevokedGrant),
     error: TransportUnavailable,
   }),
   Rpc.make("drain", { payload: ofIncarnation, error: TransportUnavailable }),

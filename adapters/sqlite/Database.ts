@@ -45,10 +45,8 @@ interface Command {
 
 export class Database extends Connection {
   readonly clock: Clock.Clock
-  /** Told of the topics and the released locks of each commit. */
-  readonly listeners = new Set<
-    (topics: ReadonlySet<Topic>, released: ReadonlySet<string>) => void
-  >()
+  /** Told of the topics of each commit. */
+  readonly listeners = new Set<(topics: ReadonlySet<Topic>) => void>()
   readonly wanted = Latch.makeUnsafe()
   private readonly names = new Names(this)
   private readonly snapshots: Snapshots | undefined
@@ -200,8 +198,8 @@ export class Database extends Connection {
     }
     // Taken off before anybody is told, since whoever is told may queue the next, or drop others.
     const done = this.take(answers.length)
-    if (tx.topics.size + tx.released.size > 0) {
-      for (const listener of this.listeners) listener(tx.topics, tx.released)
+    if (tx.topics.size > 0) {
+      for (const listener of this.listeners) listener(tx.topics)
     }
     for (const [at, command] of done.entries()) command.answer(Effect.succeed(answers[at]))
     return true

@@ -49,6 +49,15 @@ export interface RunRow {
   readonly executor_name: string | null
   readonly is_started: number | null
   readonly is_cancelling: number | null
+  readonly is_suspending: number | null
+  readonly is_parent: number | null
+  readonly is_admitted: number | null
+  /** Since when it is parked. */
+  readonly since: number | null
+  readonly awaits_until: number | null
+  readonly parent: RunId | null
+  readonly nth: number | null
+  readonly siblings: number | null
   readonly claimed_at: number | null
   readonly finished_at: number | null
   readonly result: string | null
@@ -63,7 +72,7 @@ const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`
 
 const numberOf = (column: string) =>
   `coalesce(lease.${column}, ready.${column}, late.${column}, scheduled.${column},
-    outcome.${column}, 0) AS ${column}`
+    outcome.${column}, parked.${column}, blocked.${column}, 0) AS ${column}`
 
 /** One statement is one snapshot, so a run is seen in one state. The last failure is the journal's. */
 const selectRun = `
@@ -76,21 +85,25 @@ const selectRun = `
       WHEN lease.run IS NOT NULL THEN 'Running'
       WHEN ready.run IS NOT NULL OR late.run IS NOT NULL THEN 'Ready'
       WHEN blocked.run IS NOT NULL THEN 'Blocked'
+      WHEN parked.run IS NOT NULL THEN parked.state
       WHEN scheduled.run IS NOT NULL THEN 'Scheduled'
     END AS state,
     ${numberOf("attempt")}, ${numberOf("crashes")}, ${numberOf("fence")}, ${numberOf("settled")},
     coalesce(lease.is_careful, ready.is_careful, late.is_careful, scheduled.is_careful,
-      outcome.is_careful, run.is_at_most_once) AS is_careful,
+      outcome.is_careful, parked.is_careful, blocked.is_careful, run.is_at_most_once) AS is_careful,
     coalesce(lease.due_at, ready.due_at, late.due_at, scheduled.due_at, outcome.due_at,
       run.created_at + run.delay_millis) AS due_at,
     coalesce(ready.rank, late.rank) AS rank, blocked.turn,
-    coalesce(lease.incarnation, outcome.incarnation) AS incarnation,
-    executor.name AS executor_name, lease.is_started, lease.is_cancelling,
-    coalesce(lease.claimed_at, outcome.claimed_at) AS claimed_at, outcome.finished_at,
+    coalesce(lease.incarnation, outcome.incarnation, parked.incarnation) AS incarnation,
+    executor.name AS executor_name, lease.is_started, lease.is_cancelling, lease.is_suspending,
+    parked.is_parent, parked.is_admitted, parked.since, parked.awaits_until,
+    child.parent, child.nth, child.count AS siblings,
+    coalesce(lease.claimed_at, outcome.claimed_at, parked.claimed_at) AS claimed_at, outcome.finished_at,
     outcome.result,
     CASE
       WHEN outcome.run IS NOT NULL THEN outcome.failure
-      WHEN coalesce(lease.settled, ready.settled, late.settled, scheduled.settled, 0) > 0 THEN (
+      WHEN coalesce(lease.settled, ready.settled, late.settled, scheduled.settled, parked.settled,
+        blocked.settled, 0) > 0 THEN (
         SELECT failure FROM journal
         WHERE journal.run = run.id AND journal.failure IS NOT NULL
         ORDER BY journal.id DESC LIMIT 1
@@ -106,6 +119,8 @@ const selectRun = `
   LEFT JOIN ready AS late ON late.run = run.id AND late.is_late = 1
   LEFT JOIN scheduled ON scheduled.run = run.id
   LEFT JOIN blocked ON blocked.run = run.id
+  LEFT JOIN parked ON parked.run = run.id
+  LEFT JOIN child ON child.run = run.id
   LEFT JOIN executor ON executor.incarnation = coalesce(lease.incarnation, outcome.incarnation)
   LEFT JOIN trigger ON trigger.id = run.trigger
   WHERE run.id = ?`
@@ -130,7 +145,12 @@ export const stateOf = (row: RunRow): Run.RunState => {
         ...course,
         isStartMarked: row.is_started === 1,
         isCancelling: row.is_cancelling === 1,
+        isSuspending: row.is_suspending === 1,
       }
+    case "Awaiting":
+      return { _tag: row.state, ...course, isParent: row.is_parent === 1 }
+    case "Suspended":
+      return { _tag: row.state, ...course, isAdmitted: row.is_admitted === 1 }
     default:
       return { _tag: row.state, ...course } as Run.RunState
   }
@@ -146,6 +166,8 @@ export interface Details {
   readonly failure?: Failure | undefined
   /** Its turn at the gate. */
   readonly turn?: number
+  /** Until when it awaits at most. */
+  readonly awaitsUntil?: number
 }
 
 /** The state that `row` took by the event, if it took it. */
@@ -158,8 +180,9 @@ export const move = (
   const next = Run.advance(stateOf(row), event)
   if (Result.isFailure(next)) return undefined
   const state = next.success
-  if (state._tag === "Running" && row.state === "Running") stay(tx, row, state)
-  else {
+  if (state._tag === row.state) {
+    if (state._tag === "Running") stay(tx, row, state)
+  } else {
     quit(tx, row)
     enter(tx, row, state, details)
     tx.tally(row.kind, row.state, -1)
@@ -172,9 +195,10 @@ type Running = Extract<Run.RunState, { readonly _tag: "Running" }>
 
 const stay = ({ db }: Transaction, row: RunRow, state: Running): void => {
   db.run(
-    "UPDATE lease SET is_started = ?, is_cancelling = ? WHERE run = ?",
+    "UPDATE lease SET is_started = ?, is_cancelling = ?, is_suspending = ? WHERE run = ?",
     Number(state.isStartMarked),
     Number(state.isCancelling),
+    Number(state.isSuspending),
     row.id,
   )
 }
@@ -198,6 +222,14 @@ const quit = ({ db }: Transaction, row: RunRow): void => {
       break
     case "Running":
       db.run("DELETE FROM lease WHERE run = ?", row.id)
+      break
+    case "Awaiting":
+    case "Suspended":
+      db.run("DELETE FROM parked WHERE run = ?", row.id)
+      break
+    default:
+      // It was revived.
+      db.run("DELETE FROM outcome WHERE run = ?", row.id)
   }
 }
 
@@ -236,12 +268,17 @@ const enter = (
       break
     case "Blocked":
       db.run(
-        "INSERT INTO blocked VALUES (?, ?, ?, ?, ?)",
+        insertBlocked,
         row.gate,
         row.level,
         details.turn ?? row.id,
         row.id,
         row.kind,
+        attempt,
+        crashes,
+        fence,
+        settled,
+        isCareful,
       )
       break
     case "Ready":
@@ -264,6 +301,27 @@ const enter = (
       break
     case "Running":
       throw new Error("only a claim grants a run")
+    case "Awaiting":
+    case "Suspended":
+      db.run(
+        insertParked,
+        row.id,
+        row.kind,
+        state._tag,
+        Number(state._tag === "Awaiting" && state.isParent),
+        Number(state._tag === "Suspended" && state.isAdmitted),
+        attempt,
+        crashes,
+        fence,
+        settled,
+        isCareful,
+        now,
+        state._tag === "Awaiting" ? details.awaitsUntil ?? null : null,
+        row.incarnation,
+        row.claimed_at,
+        row.gate !== null && Run.holdsPlace(state, row.gate_places!) ? row.gate : null,
+      )
+      break
     default:
       db.run(
         insertOutcome,
@@ -296,7 +354,10 @@ const insertRun = `
     gate, gate_places, gate_when_full, trigger, slot, idempotency_key, payload)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const insertReady = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?, 0, NULL, NULL)"
-const insertBlocked = "INSERT INTO blocked VALUES (?, ?, ?, ?, ?)"
+const insertBlocked = `
+  INSERT INTO blocked (gate, level, turn, run, kind, attempt, crashes, fence, settled, is_careful)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+const insertParked = "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 const insertScheduled = "INSERT INTO scheduled VALUES (?, ?, ?, 0, 0, 0, 0, ?, ?)"
 
 /** Keeps a new run and puts it where its first state says. */
@@ -304,13 +365,20 @@ export const add = (
   tx: Transaction,
   spec: RunSpec,
   fired?: { readonly trigger: number; readonly slot: number },
+  kin: { readonly isParent?: boolean } = {},
 ): { readonly run: RunId; readonly state: Run.StateName } => {
   const { db, now } = tx
   const run = tx.nextRunId()
   const kind = db.kindOf(spec.namespace, spec.task)
   const lane = db.laneOf(spec.lane)
-  const isCareful = Number(spec.isAtMostOnce)
-  const { gate, level } = spec
+  const { deadlineMillis, gate, level } = spec
+  const state = kin.isParent === true ? Run.submittedParent : Run.submitted({
+    isDueLater: spec.delayMillis > 0,
+    isGated: gate !== undefined,
+    isAtMostOnce: spec.isAtMostOnce,
+    hasDeadline: deadlineMillis !== undefined,
+  })
+  const isCareful = Number(state.isCareful)
   db.run(
     insertRun,
     run,
@@ -319,7 +387,7 @@ export const add = (
     level,
     now,
     spec.delayMillis,
-    isCareful,
+    Number(spec.isAtMostOnce),
     spec.crashesMax,
     gate?.key ?? null,
     gate?.places ?? null,
@@ -329,21 +397,21 @@ export const add = (
     spec.idempotencyKey ?? null,
     spec.payload,
   )
-  const { _tag: state } = Run.submitted({
-    isDueLater: spec.delayMillis > 0,
-    isGated: gate !== undefined,
-    isAtMostOnce: spec.isAtMostOnce,
-  })
-  tx.tally(kind, state, 1)
-  if (state === "Scheduled") {
+  tx.tally(kind, state._tag, 1)
+  if (deadlineMillis !== undefined) {
+    db.run("INSERT INTO deadline VALUES (?, ?)", run, now + deadlineMillis)
+  }
+  if (state._tag === "Scheduled") {
     db.run(insertScheduled, run, kind, now + spec.delayMillis, isCareful, gate?.key ?? null)
-  } else if (state === "Blocked") {
-    db.run(insertBlocked, gate!.key, level, run, run, kind)
+  } else if (state._tag === "Blocked") {
+    db.run(insertBlocked, gate!.key, level, run, run, kind, 0, 0, 0, 0, isCareful)
+  } else if (state._tag === "Awaiting") {
+    db.run(insertParked, run, kind, state._tag, 1, 0, 0, 0, 0, 0, 0, now, null, null, null, null)
   } else {
     db.run(insertReady, lane, level, Lane.rank(now, level), run, kind, isCareful)
     tx.hint(`lane ${spec.lane}`)
   }
-  return { run, state }
+  return { run, state: state._tag }
 }
 
 /** A run has at most so many journal rows; what comes after is left out. */

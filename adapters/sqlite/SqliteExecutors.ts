@@ -18,7 +18,8 @@ import { define } from "./SqliteTasks.ts"
 const goneMillis = 3_600_000
 /** Rows of gone executors give finished runs the name of their holder, for about as long. */
 const namedMillis = 400 * 86_400_000
-const listed = 1000
+/** Whoever is here is listed, and of those gone no more than come after so many. */
+const goneListed = 1000
 
 /** How an executor stands, whether or not a sweep has noticed. */
 export const standingOf = (
@@ -77,8 +78,8 @@ const join = ({ db, now }: Transaction, joining: Joining): Incarnation => {
   db.run("DELETE FROM executor WHERE may_hold = 0 AND ends_at < ?", now - namedMillis)
   return db.get<{ incarnation: Incarnation }>(
     `INSERT INTO executor (namespace, name, standing, capacity, labels, tasks, ttl_millis,
-       joined_at, beat_at, ends_at, may_hold)
-     VALUES (?1, ?2, 'live', ?3, ?4, '[]', ?5, ?6, ?6, ?6 + ?5, 1)
+       joined_at, beat_at, ends_at, may_hold, resources)
+     VALUES (?1, ?2, 'live', ?3, ?4, '[]', ?5, ?6, ?6, ?6 + ?5, 1, ?7)
      RETURNING incarnation`,
     joining.namespace,
     joining.name,
@@ -86,6 +87,7 @@ const join = ({ db, now }: Transaction, joining: Joining): Incarnation => {
     JSON.stringify(joining.labels),
     joining.ttlMillis,
     now,
+    JSON.stringify(joining.resources ?? {}),
   )!.incarnation
 }
 
@@ -107,13 +109,18 @@ const beat = (
      FROM lease WHERE incarnation = ?`,
     incarnation,
   )!
-  const revoked = db.all<{ run: RunId; fence: Fence }>(
-    "SELECT run, fence FROM lease WHERE incarnation = ? AND is_cancelling = 1 ORDER BY run",
+  const revoked = db.all<{ run: RunId; fence: Fence; is_suspending: number }>(
+    `SELECT run, fence, is_suspending FROM lease
+     WHERE incarnation = ? AND (is_cancelling = 1 OR is_suspending = 1) ORDER BY run`,
     incarnation,
   )
   return {
     _tag: "Alive",
-    revoked: revoked.map(({ fence, run }): Revocation => ({ run, fence })),
+    revoked: revoked.map(({ fence, is_suspending, run }): Revocation => ({
+      run,
+      fence,
+      ...(is_suspending === 1 && { isSuspending: true }),
+    })),
     isAgreed: kept.count === known.count && kept.digest === known.digest,
   }
 }
@@ -124,6 +131,7 @@ interface ExecutorRow {
   readonly standing: Standing
   readonly capacity: number
   readonly labels: string
+  readonly resources: string
   readonly tasks: string
   readonly joined_at: number
   readonly beat_at: number
@@ -134,12 +142,18 @@ interface ExecutorRow {
 const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> => {
   const now = db.now()
   return db.all<ExecutorRow>(
-    `SELECT incarnation, name, standing, capacity, labels, tasks, joined_at, beat_at, ends_at,
+    `SELECT incarnation, name, standing, capacity, labels, resources, tasks, joined_at, beat_at,
+       ends_at,
        (SELECT count(*) FROM lease WHERE lease.incarnation = executor.incarnation) AS held
-     FROM executor WHERE namespace = ? AND ends_at > ?
-     ORDER BY incarnation DESC LIMIT ${listed}`,
+     FROM executor WHERE namespace = ?1 AND ends_at > ?2 AND (
+       (standing IN ('live', 'draining') AND ends_at > ?3) OR
+       incarnation > coalesce((SELECT incarnation FROM executor
+         WHERE namespace = ?1 AND ends_at > ?2
+         ORDER BY incarnation DESC LIMIT 1 OFFSET ${goneListed}), 0))
+     ORDER BY incarnation DESC`,
     namespace,
     now - goneMillis,
+    now,
   ).map((row) => ({
     incarnation: row.incarnation,
     namespace,
@@ -147,6 +161,7 @@ const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> =
     standing: standingAt(row, now),
     capacity: row.capacity,
     labels: JSON.parse(row.labels) as Record<string, string>,
+    resources: JSON.parse(row.resources) as Record<string, number>,
     tasks: JSON.parse(row.tasks) as ReadonlyArray<TaskName>,
     held: row.held,
     joinedAt: DateTime.makeUnsafe(row.joined_at),

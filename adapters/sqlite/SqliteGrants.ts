@@ -1,10 +1,12 @@
 /** Grants and reports in SQLite: the hot path of `RunStorage`, in bulk where that is worth it. */
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { tooLate } from "../../core/domain/RunView.ts"
 import type {
   Claimed,
   ClaimRequest,
@@ -23,10 +25,65 @@ export const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" 
   const { freed, settled } = settleAll(tx, incarnation, reports)
   if (isAgain) {
     const again = tx.db.tuples<GrantRow>(grantsOfRound, incarnation, loop, round)
-    if (again.length > 0) return { settled, grants: again.map(grantOf), freed }
+    if (again.length > 0) return { settled, ...grantsOf(tx, again, freed) }
   }
-  const grants = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
-  return { settled, grants, freed }
+  const granted = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
+  return { settled, ...grantsOf(tx, granted, freed) }
+}
+
+const grantsOf = (
+  tx: Transaction,
+  rows: ReadonlyArray<GrantRow>,
+  freed: ReadonlyArray<GateKey>,
+): Omit<Claimed, "settled"> => {
+  if (!rows.some(mayHaveMore)) return { grants: rows.map(grantOf), freed }
+  const gates = new Set(freed)
+  const grants = rows.flatMap((row) =>
+    mayHaveMore(row) ? wholeGrant(tx, row, gates) : [grantOf(row)]
+  )
+  return { grants, freed: [...gates] }
+}
+
+/** Only what was granted before has a checkpoint, only a careful one has a deadline. */
+const mayHaveMore = ([, fence, , , , , , isCareful, , idempotencyKey]: GrantRow): boolean =>
+  fence > 1 || isCareful === 1 || (idempotencyKey !== null && FanIn.mayBeKey(idempotencyKey))
+
+const selectMore = `
+  SELECT (SELECT at FROM deadline WHERE run = ?1) AS deadline,
+    (SELECT value FROM checkpoint WHERE run = ?1) AS checkpoint,
+    child.parent, child.nth, child.count
+  FROM (SELECT 1) LEFT JOIN child ON child.run = ?1`
+
+interface More {
+  readonly deadline: number | null
+  readonly checkpoint: string | null
+  readonly parent: RunId | null
+  readonly nth: number
+  readonly count: number
+}
+
+/** None when it is too late to begin: then it ends here. */
+const wholeGrant = (
+  tx: Transaction,
+  row: GrantRow,
+  freed: Set<GateKey>,
+): ReadonlyArray<Grant> => {
+  const more = tx.db.get<More>(selectMore, row[0])!
+  if (more.deadline !== null && more.deadline <= tx.now) {
+    const held = rowOf(tx.db, row[0])!
+    const state = move(tx, held, { _tag: "Expire" }, { failure: tooLate })
+    if (state !== undefined) {
+      tx.db.run("DELETE FROM deadline WHERE run = ?", held.id)
+      freePlace(held, state, freed)
+      return []
+    }
+  }
+  const { checkpoint, count, nth, parent } = more
+  return [{
+    ...grantOf(row),
+    ...(checkpoint !== null && { checkpoint }),
+    ...(parent !== null && { shard: { parent, index: nth, count } }),
+  }]
 }
 
 type GrantRow = readonly [
@@ -90,7 +147,7 @@ const grant = (
   { incarnation, loop, round }: ClaimRequest,
   lanes: ReadonlyArray<Lane.Lane>,
   limit: number,
-): ReadonlyArray<Grant> => {
+): ReadonlyArray<GrantRow> => {
   const { db, now } = tx
   const queues = queuesOf(db, lanes)
   const { fronts, order } = queues.length === 1
@@ -108,7 +165,7 @@ const grant = (
     }
   }
   if (order !== undefined) granted.sort(([a], [b]) => order.get(a)! - order.get(b)!)
-  return granted.map(grantOf)
+  return granted
 }
 
 const queuesOf = (db: Database, lanes: ReadonlyArray<Lane.Lane>): ReadonlyArray<Queue> => {
@@ -292,14 +349,38 @@ const settle = (
     settled: report.fence,
     ...("failure" in report && { failure: report.failure }),
     ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
+    ...(report._tag === "Await" && report.timeoutMillis !== undefined &&
+      { awaitsUntil: tx.now + report.timeoutMillis }),
   })
   if (state === undefined) return unapplied(tx, report)
   const after = { id: row.id, attempt: state.attempt, fence: state.fence }
   if (report._tag === "Retry") {
     note(tx, after, "Retried", report.failure.message, report.failure)
   } else if (report._tag === "Release") note(tx, after, "Released")
+  else if (report._tag === "Await") {
+    note(tx, after, "Awaited")
+    begun(tx, row.id)
+  } else if (report._tag === "Yield") {
+    note(tx, after, "Yielded")
+    putDown(tx, row.id, report.checkpoint)
+  }
   freePlace(row, state, freed)
   return "applied"
+}
+
+/** It is never too late to go on. */
+const begun = ({ db }: Transaction, run: RunId): void =>
+  void db.run("DELETE FROM deadline WHERE run = ?", run)
+
+const putDown = (tx: Transaction, run: RunId, checkpoint: string | undefined): void => {
+  begun(tx, run)
+  if (checkpoint === undefined) return
+  tx.db.run(
+    `INSERT INTO checkpoint VALUES (?, ?)
+     ON CONFLICT (run) DO UPDATE SET value = excluded.value`,
+    run,
+    checkpoint,
+  )
 }
 
 /** What becomes of a report that its run does not take. It is kept as evidence. */
@@ -312,5 +393,5 @@ const unapplied = (tx: Transaction, report: Report): Settled => {
 }
 
 export const freePlace = (row: RunRow, state: Run.RunState, freed: Set<GateKey>): void => {
-  if (row.gate !== null && Run.isFinal(state._tag)) freed.add(row.gate as GateKey)
+  if (row.gate !== null && !Run.holdsPlace(state, row.gate_places!)) freed.add(row.gate as GateKey)
 }

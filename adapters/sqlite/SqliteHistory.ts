@@ -18,8 +18,6 @@ import type { Steps } from "./Snapshots.ts"
 const lookedMax = 20_000
 /** So many rows are read by one step. */
 const window = 100
-/** So many things are deleted by one transaction. */
-const batch = 50
 
 /** What a look has found, and where the next one begins; absent at the end of a pass. */
 interface Look<Found, Place> {
@@ -42,18 +40,15 @@ export const make = (db: Database): HistoryStorage => {
         (at) => look(at, place, limit, db.now()),
       )
       const counts = yield* Effect.forEach(
-        Array.from(
-          { length: Math.ceil(found.length / batch) },
-          (_, at) => found.slice(at * batch, (at + 1) * batch),
-        ),
-        (some) => db.write("retire", (tx) => some.reduce((sum, each) => sum + retire(tx, each), 0)),
+        found,
+        (each) => db.write("retire", (tx) => retire(tx, each)),
         { concurrency: "unbounded" },
       )
       place = next
       return { count: counts.reduce((sum, count) => sum + count, 0), hasMore: next !== undefined }
     })
   }
-  const retireRuns = pass(oldRuns, retireRun)
+  const retireRuns = pass(oldRuns, retireFamily)
   const retireKeys = pass(oldKeys, retireKey)
   const retireSlots = pass(oldSlots, retireStretch)
 
@@ -98,8 +93,11 @@ const nextKind = `
   FROM kind LEFT JOIN task ON task.namespace = kind.namespace AND task.name = kind.task
   WHERE kind.id >= ?1 ORDER BY kind.id LIMIT 1`
 
+/** `children`: of a parent; a child is passed over, as it leaves with its parent. */
 const runsOfKind = `
-  SELECT run.id AS run, run.created_at, outcome.finished_at
+  SELECT run.id AS run, run.created_at, outcome.finished_at,
+    (SELECT count(*) FROM child WHERE child.parent = run.id) AS children,
+    EXISTS (SELECT 1 FROM child WHERE child.run = run.id) AS is_child
   FROM run LEFT JOIN outcome ON outcome.run = run.id
   WHERE run.kind = ? AND run.id > ? ORDER BY run.id LIMIT ${window}`
 
@@ -110,8 +108,9 @@ function* oldRuns(
   now: number,
 ): Steps<Look<RunId, PlaceOfRuns>> {
   const found: Array<RunId> = []
+  let left = limit
   let place: PlaceOfRuns = from ?? { kind: 0, run: 0 }
-  for (let looked = 0; looked < lookedMax && found.length < limit; looked++) {
+  for (let looked = 0; looked < lookedMax && left > 0; looked++) {
     yield
     const kind = at.get<Holder>(nextKind, place.kind, place.run)
     if (kind === undefined) return { found, next: undefined }
@@ -122,37 +121,84 @@ function* oldRuns(
       continue
     }
     looked += window
-    const seen = at.all<{ run: RunId; created_at: number; finished_at: number | null }>(
-      runsOfKind,
-      kind.id,
-      after,
-    )
+    const seen = at.all<SeenRun>(runsOfKind, kind.id, after)
     place = { kind: kind.id + 1, run: 0 }
-    for (const { created_at, finished_at, run } of seen) {
+    for (const { children, created_at, finished_at, is_child, run } of seen) {
       // Those after it are younger still.
       if (created_at > over) break
-      if (finished_at !== null && finished_at <= over) found.push(run)
-      const hasRest = found.length === limit || seen.length === window
+      const isOver = finished_at !== null && finished_at <= over && is_child === 0
+      if (isOver && (children === 0 || isFamilyOver(at, run, now))) {
+        found.push(run)
+        left -= 1 + children
+      }
+      const hasRest = left <= 0 || seen.length === window
       if (hasRest) place = { kind: kind.id, run }
-      if (found.length === limit) break
+      if (left <= 0) break
+      if (children > 0) {
+        looked += children
+        yield
+      }
     }
   }
   return { found, next: place }
 }
 
-const retireRun = (tx: Transaction, run: RunId): number => {
+interface SeenRun {
+  readonly run: RunId
+  readonly created_at: number
+  readonly finished_at: number | null
+  readonly children: number
+  readonly is_child: number
+}
+
+/** A run, and its children if it has any. */
+const family = "SELECT ?1 AS run UNION ALL SELECT run FROM child WHERE parent = ?1"
+
+const ageOfTask = `CASE json_extract(task.definition, '$.policy.retention')
+  ${
+  Retention.Retention.literals
+    .map((retention) => `WHEN '${retention}' THEN ${Retention.millis[retention]}`)
+    .join(" ")
+}
+  ELSE ${Retention.millis[Retention.usual]} END`
+
+const stays = `
+  SELECT 1 FROM (${family}) AS member
+    CROSS JOIN run ON run.id = member.run
+    CROSS JOIN kind ON kind.id = run.kind
+    LEFT JOIN task ON task.namespace = kind.namespace AND task.name = kind.task
+    LEFT JOIN outcome ON outcome.run = run.id
+  WHERE outcome.run IS NULL OR outcome.finished_at > ?2 - ${ageOfTask} LIMIT 1`
+
+/** Whether each of them is old enough by its own task. */
+const isFamilyOver = (at: Connection, run: RunId, now: number): boolean =>
+  at.get(stays, run, now) === undefined
+
+/** How many runs have left. */
+const retireFamily = (tx: Transaction, run: RunId): number => {
+  const { db, now } = tx
+  // Since it was found, one of them was revived.
+  if (!isFamilyOver(db, run, now)) return 0
+  const members = db.all<{ run: RunId }>(family, run)
+  db.run("DELETE FROM child WHERE parent = ?", run)
+  return members.filter((member) => retireRun(tx, member.run)).length
+}
+
+const retireRun = (tx: Transaction, run: RunId): boolean => {
   const { db } = tx
   const outcome = db.get<{ kind: number; state: number }>(
     "DELETE FROM outcome WHERE run = ? RETURNING kind, state",
     run,
   )
   // Another process was quicker.
-  if (outcome === undefined) return 0
+  if (outcome === undefined) return false
   tx.tally(outcome.kind, finals[outcome.state]!, -1)
   db.run("DELETE FROM idempotency WHERE run = ?", run)
   db.run("DELETE FROM journal WHERE run = ?", run)
+  db.run("DELETE FROM deadline WHERE run = ?", run)
+  db.run("DELETE FROM checkpoint WHERE run = ?", run)
   db.run("DELETE FROM run WHERE id = ?", run)
-  return 1
+  return true
 }
 
 const keysByRun = `

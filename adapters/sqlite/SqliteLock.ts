@@ -1,22 +1,15 @@
 /** Locks in SQLite: see `Lock` for the laws. */
-import { Duration, Effect, Latch, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { type Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
+import { ofLock, type Wakeups } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
-import type { Neighbours } from "./Neighbours.ts"
 
-export const make = (db: Database, neighbours: Neighbours): Lock["Service"] => {
-  const watched = new Map<string, Latch.Latch>()
-
-  const release = (key: string) => {
-    watched.get(key)?.openUnsafe()
-    watched.delete(key)
-  }
-  db.listeners.add((_, released) => released.forEach(release))
-  // Another process may have released any of them; a watch may return for no reason.
-  neighbours.listeners.add(() => [...watched.keys()].forEach(release))
-
-  return Lock.of({
+export const make = (db: Database, wakeups: Wakeups["Service"]): Lock["Service"] =>
+  Lock.of({
+    technology: "sqlite",
+    // Each commit is on the disk before it is acknowledged; what is not in a file dies with us.
+    fences: db.isShared ? "durable" : "advisory",
     acquire: (key, holder, ttl) =>
       db.write("acquire", (tx) => acquire(tx, key, holder, Duration.toMillis(ttl))),
     renew: (lease, ttl) =>
@@ -32,16 +25,24 @@ export const make = (db: Database, neighbours: Neighbours): Lock["Service"] => {
           lease.key,
           lease.fence,
         )
-        if (changes === 1) tx.released.add(lease.key)
+        if (changes === 1) tx.hint(ofLock(lease.key))
       }),
-    watch: (key) =>
-      Effect.suspend(() => {
-        const latch = watched.get(key) ?? Latch.makeUnsafe()
-        watched.set(key, latch)
-        return neighbours.whileWaiting(latch.await)
+    watch: (key) => wakeups.subscribe([ofLock(key)]),
+    held: ({ limit, prefix }) =>
+      db.read("held", () => {
+        const now = db.now()
+        return db.all<{ key: LockKey; holder: string; fence: Fence; expires_at: number }>(
+          `SELECT key, holder, fence, expires_at FROM lock
+           WHERE expires_at > ?1 AND substr(key, 1, length(?2)) = ?2 ORDER BY key LIMIT ?3`,
+          now,
+          prefix,
+          limit,
+        ).map(({ expires_at, fence, holder, key }) => ({
+          lease: new Lease({ key, holder, fence }),
+          endsIn: Duration.millis(expires_at - now),
+        }))
       }),
   })
-}
 
 const acquire = (
   { db, now }: Transaction,

@@ -6,7 +6,13 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import {
+  type Failure,
+  type Reason,
+  type RunHappening,
+  type RunView,
+  unserved,
+} from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
@@ -71,6 +77,10 @@ const viewOf = (row: RunRow): RunView => ({
   ...(row.gate !== null && { gate: row.gate as Blocking.GateKey }),
   ...(row.trigger_name !== null && { trigger: row.trigger_name as RunView["trigger"] & string }),
   ...(row.slot !== null && { slot: DateTime.makeUnsafe(row.slot) }),
+  ...(row.is_suspending === 1 && { isSuspending: true }),
+  ...(row.parent !== null && {
+    shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
+  }),
   ...(row.incarnation !== null && row.executor_name !== null && {
     executor: {
       incarnation: row.incarnation as Incarnation,
@@ -97,6 +107,7 @@ type Ids = ReadonlyArray<{ readonly run: RunId }>
 function* idsOf(at: Connection, query: RunQuery): Steps<ReadonlyArray<RunId>> {
   const before = query.before ?? Number.MAX_SAFE_INTEGER
   const limit = Math.max(0, Math.min(query.limit, listed))
+  if (query.parent !== undefined) return yield* childrenOf(at, query, query.parent, before, limit)
   const states = query.states === undefined ? [undefined] : [...new Set(query.states)]
   let found: Array<RunId> = []
   for (const kind of kindsOf(at, query.namespace, query.task)) {
@@ -110,6 +121,31 @@ function* idsOf(at: Connection, query: RunQuery): Steps<ReadonlyArray<RunId>> {
     }
   }
   return first(found, limit)
+}
+
+/** They are few, so the other conditions are looked at one by one. */
+function* childrenOf(
+  at: Connection,
+  { namespace, states, task }: RunQuery,
+  parent: RunId,
+  before: number,
+  limit: number,
+): Steps<ReadonlyArray<RunId>> {
+  const children = at.all<{ run: RunId }>(
+    "SELECT run FROM child WHERE parent = ? AND run < ? ORDER BY run DESC",
+    parent,
+    before,
+  )
+  const found: Array<RunId> = []
+  for (const { run } of children) {
+    if (found.length === limit) break
+    const row = rowOf(at, run)!
+    const isWanted = row.namespace === namespace && (task === undefined || row.task === task) &&
+      (states === undefined || states.includes(row.state))
+    if (isWanted) found.push(run)
+    yield
+  }
+  return found
 }
 
 const first = (runs: Array<RunId>, limit: number): Array<RunId> =>
@@ -159,6 +195,15 @@ function* latestIn(
         before,
         limit,
       )
+    case "Awaiting":
+    case "Suspended":
+      return at.all(
+        "SELECT run FROM parked WHERE kind = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?",
+        kind,
+        state,
+        before,
+        limit,
+      )
     case "Ready":
       if (isLong(at)) return yield* walked(at, readyOnes, kind, before, Math.min(limit, runs))
       return at.all(
@@ -200,7 +245,8 @@ const readyOnes = onTheWay(`
   NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id)
   AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.run = run.id)
   AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.run = run.id)
-  AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)`)
+  AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)
+  AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.run = run.id)`)
 
 /** The latest, found on the way back; there are at least `count` of all ages. */
 function* walked(
@@ -255,7 +301,9 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null || state === "Suspended"
+      ? []
+      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,
@@ -283,10 +331,29 @@ const reasonOf = (db: Database, row: RunRow, now: number): Reason => {
         incarnation: row.incarnation as Incarnation,
         name: row.executor_name as ExecutorName,
         isCancelling: row.is_cancelling === 1,
+        ...(row.is_suspending === 1 && { isSuspending: true }),
       }
+    case "Awaiting":
+      if (row.is_parent === 1) return childrenReason(db, row)
+      return {
+        _tag: "Awaits",
+        ...(row.awaits_until !== null && { until: DateTime.makeUnsafe(row.awaits_until) }),
+      }
+    case "Suspended":
+      return { _tag: "Suspended", since: DateTime.makeUnsafe(row.since!) }
     default:
       return { _tag: "Ended", state: row.state, ...failureOf(row) }
   }
+}
+
+const childrenReason = (db: Database, { id }: RunRow): Reason => {
+  const left = db.all<{ run: RunId }>(
+    `SELECT run FROM child WHERE parent = ?
+       AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = child.run) ORDER BY nth`,
+    id,
+  )
+  const children = left.slice(0, 10).map(({ run }) => run)
+  return { _tag: "AwaitsChildren", left: left.length, children }
 }
 
 const blockedReason = (db: Database, row: RunRow): Reason => {
@@ -306,16 +373,17 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
 
 const readyReason = (db: Database, row: RunRow, now: number): Reason => {
   const task = row.task as TaskName
-  const served = db.get(
-    `SELECT 1 FROM executor, json_each(executor.tasks) AS served
+  const lane = row.lane_name as Lane.Lane
+  const serving = db.all<{ labels: string }>(
+    `SELECT DISTINCT executor.labels FROM executor, json_each(executor.tasks) AS served
      WHERE executor.namespace = ? AND executor.ends_at > ? AND executor.standing = 'live'
-       AND served.value = ? LIMIT 1`,
+       AND served.value = ?`,
     row.namespace,
     now,
     task,
   )
-  if (served === undefined) return { _tag: "NoExecutor", task }
-  return { _tag: "Waiting", lane: row.lane_name as Lane.Lane, ahead: aheadOf(db, row, now) }
+  return unserved(task, lane, serving.map(({ labels }) => JSON.parse(labels))) ??
+    { _tag: "Waiting", lane, ahead: aheadOf(db, row, now) }
 }
 
 /** Past this many it does not matter how many more there are. */

@@ -3,12 +3,19 @@ import { Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { type Failure, tooLate, unnotified } from "../../core/domain/RunView.ts"
 import type {
   Admission,
+  Expiry,
+  FamilySpec,
+  FamilySubmitted,
   Known,
+  Notice,
+  Ordered,
   Recovered,
   RunSpec,
   RunStorage,
@@ -40,6 +47,7 @@ export const make = (db: Database): RunStorage => {
         ),
         (answers) => answers.flat(),
       ),
+    submitFamily: (family) => db.write("submitFamily", (tx) => submitFamily(tx, family)),
     admit: (gates) =>
       Effect.map(
         Effect.forEach(new Set(gates), (gate) =>
@@ -76,7 +84,23 @@ export const make = (db: Database): RunStorage => {
           nextInMillis: steps.at(-1)!.nextInMillis,
         }),
       ),
-    cancel: (run) => db.write("cancel", (tx) => cancel(tx, run)),
+    cancel: (run) => db.write("cancel", (tx) => ordered(tx, run, cancel)),
+    suspend: (run) => db.write("suspend", (tx) => ordered(tx, run, suspend)),
+    resume: (run) => db.write("resume", (tx) => ordered(tx, run, resume)),
+    notify: (run, notice) => db.write("notify", (tx) => ordered(tx, run, notify(notice))),
+    revive: (run) => db.write("revive", (tx) => ordered(tx, run, revive)),
+    expire: (limit) =>
+      Effect.map(
+        inSteps(
+          limit,
+          (most) => db.write("expire", (tx) => expire(tx, most)),
+          ({ runs }) => runs.length,
+        ),
+        (steps) => ({
+          runs: steps.flatMap(({ runs }) => runs),
+          freed: distinct(steps.flatMap(({ freed }) => freed)),
+        }),
+      ),
     recover: (limit) =>
       Effect.map(
         inSteps(
@@ -122,34 +146,65 @@ const inSteps = <A, E>(
     }
   })
 
-const submit = (tx: Transaction, spec: RunSpec): Submitted => {
-  if (spec.idempotencyKey === undefined) return { _tag: "Submitted", ...add(tx, spec), isNew: true }
+/** What its key says of a spec, if it names a run already. */
+const knownBy = (tx: Transaction, spec: RunSpec): Submitted | undefined => {
+  if (spec.idempotencyKey === undefined) return undefined
   const known = tx.db.get<{ run: RunId }>(
     "SELECT run FROM idempotency WHERE namespace = ? AND key = ?",
     spec.namespace,
     spec.idempotencyKey,
   )
   const row = known && rowOf(tx.db, known.run)
-  if (row !== undefined) {
-    return row.task === spec.task && row.payload === spec.payload
-      ? { _tag: "Submitted", run: row.id, state: row.state, isNew: false }
-      : { _tag: "Conflict", run: row.id }
-  }
-  const { run, state } = add(tx, spec)
+  if (row === undefined) return undefined
+  return row.task === spec.task && row.payload === spec.payload
+    ? { _tag: "Submitted", run: row.id, state: row.state, isNew: false }
+    : { _tag: "Conflict", run: row.id }
+}
+
+const keepKey = (tx: Transaction, { idempotencyKey, namespace }: RunSpec, run: RunId): void => {
+  if (idempotencyKey === undefined) return
   tx.db.run(
     `INSERT INTO idempotency VALUES (?, ?, ?)
      ON CONFLICT (namespace, key) DO UPDATE SET run = excluded.run`,
-    spec.namespace,
-    spec.idempotencyKey,
+    namespace,
+    idempotencyKey,
     run,
   )
+}
+
+const submit = (tx: Transaction, spec: RunSpec): Submitted => {
+  const known = knownBy(tx, spec)
+  if (known !== undefined) return known
+  const { run, state } = add(tx, spec)
+  keepKey(tx, spec, run)
   return { _tag: "Submitted", run, state, isNew: true }
 }
 
-/** Holders are derived from rows: ready, running, or scheduled between attempts. */
+const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
+  const { children: specs, parent: spec, places } = family
+  const known = knownBy(tx, spec)
+  if (known?._tag === "Conflict") return known
+  if (known !== undefined) {
+    return { ...known, children: [], gate: FanIn.gate(known.run, places).key }
+  }
+  const { run: parent, state } = add(tx, spec, undefined, { isParent: true })
+  keepKey(tx, spec, parent)
+  const gate = FanIn.gate(parent, places)
+  const count = specs.length
+  const children = specs.map((child, index) => {
+    const idempotencyKey = FanIn.keyOf({ parent, index, count })
+    const { run } = add(tx, { ...child, gate, idempotencyKey })
+    tx.db.run("INSERT INTO child VALUES (?, ?, ?, ?)", parent, index, count, run)
+    return run
+  })
+  return { _tag: "Submitted", run: parent, state, isNew: true, children, gate: gate.key }
+}
+
+/** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
   SELECT run FROM lease WHERE gate = ?1
   UNION ALL SELECT run FROM ready WHERE gate = ?1
+  UNION ALL SELECT run FROM parked WHERE gate = ?1 AND gate IS NOT NULL
   UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
   LIMIT ?2`
 
@@ -175,7 +230,7 @@ const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admi
   let held: number | undefined
   while (admissions.length < most) {
     const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
-    if (waiting === undefined) break
+    if (waiting === undefined) return [...admissions, ...gather(tx, gate)]
     const row = rowOf(db, waiting.run)!
     held ??= heldAt(db, gate, -1)
     const decision = Blocking.decide(gateOf(row), held)
@@ -192,12 +247,37 @@ const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admi
   return admissions
 }
 
+const endsOf = `
+  SELECT outcome.state, count(*) AS runs
+  FROM child LEFT JOIN outcome ON outcome.run = child.run
+  WHERE child.parent = ? GROUP BY outcome.state`
+
+/** Ends the parent behind the gate, if its children have. */
+const gather = (tx: Transaction, gate: GateKey): ReadonlyArray<Admission> => {
+  const parent = FanIn.parentOf(gate)
+  const row = parent === undefined ? undefined : rowOf(tx.db, parent)
+  if (row?.state !== "Awaiting" || row.is_parent !== 1) return []
+  const ends = tx.db.all<{ state: number | null; runs: number }>(endsOf, row.id)
+  if (ends.some(({ state }) => state === null)) return []
+  const verdict = FanIn.verdict(ends.map(({ state }) => Run.finals[state!]!))
+  const sum = (some: typeof ends) => some.reduce((all, { runs }) => all + runs, 0)
+  const failure = FanIn.failureOf(sum(ends.filter(({ state }) => state !== 0)), sum(ends))
+  move(tx, row, { _tag: "Gather", verdict }, verdict === "Failed" ? { failure } : {})
+  return [{ run: row.id, state: verdict }]
+}
+
+const haveEnded = `
+  SELECT run FROM parked WHERE is_parent = 1 AND NOT EXISTS (
+    SELECT 1 FROM child WHERE child.parent = parked.run
+      AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = child.run)) LIMIT ?`
+
 function* openGates(
   at: Connection,
   from: string,
   limit: number,
 ): Steps<{ readonly next: string; readonly open: ReadonlyArray<GateKey> }> {
-  const open: Array<GateKey> = []
+  const open: Array<GateKey> = at.all<{ run: RunId }>(haveEnded, Math.max(0, limit))
+    .map(({ run }) => FanIn.gate(run, 1).key)
   let last = from
   for (let seen = 0; seen < gatesBatch && open.length < limit; seen++) {
     yield
@@ -220,11 +300,11 @@ function* openGates(
   return { next: last, open }
 }
 
-/** Running's cell Start; a run that was asked to stop does not start. */
+/** Running's cell Start; a run that was asked to stop, or to be put down, does not start. */
 const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean =>
   tx.db.run(
     `UPDATE lease SET is_started = 1
-     WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0`,
+     WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0 AND is_suspending = 0`,
     run,
     incarnation,
     fence,
@@ -274,19 +354,146 @@ const promote = (tx: Transaction, limit: number) => {
   }
 }
 
-const cancel = (tx: Transaction, run: RunId) => {
+/** The answer to an order about a run that is known. */
+const ordered = <A>(
+  tx: Transaction,
+  run: RunId,
+  carryOut: (tx: Transaction, row: RunRow, freed: Set<GateKey>) => A,
+): Option.Option<Ordered<A>> => {
   const row = rowOf(tx.db, run)
   if (row === undefined) return Option.none()
+  const freed = new Set<GateKey>()
+  const answer = carryOut(tx, row, freed)
+  return Option.some({ answer, freed: [...freed] })
+}
+
+const childrenOf = ({ db }: Transaction, parent: RunId): ReadonlyArray<RunRow> =>
+  db.all<{ run: RunId }>("SELECT run FROM child WHERE parent = ? ORDER BY nth", parent)
+    .flatMap(({ run }) => rowOf(db, run) ?? [])
+
+const cancel = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   const state = move(tx, row, { _tag: "Cancel" })
-  if (state === undefined) return Option.some({ answer: "ended" as const, freed: [] })
+  if (state === undefined) return "ended"
+  if (state._tag === "Awaiting") {
+    for (const child of childrenOf(tx, row.id)) cancel(tx, child, freed)
+    freed.add(FanIn.gate(row.id, 1).key)
+    return "requested"
+  }
   if (state._tag === "Running") {
     note(tx, row, "CancelAsked")
     tx.hint(`executor ${row.incarnation!}`)
-    return Option.some({ answer: "requested" as const, freed: [] })
+    return "requested"
   }
-  const freed = new Set<GateKey>()
   freePlace(row, state, freed)
-  return Option.some({ answer: "confirmed" as const, freed: [...freed] })
+  return "confirmed"
+}
+
+const suspend = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+  if (Run.isFinal(row.state)) return "ended"
+  if (row.state === "Suspended") return "confirmed"
+  const state = move(tx, row, { _tag: "Suspend" })
+  if (state === undefined) return "refused"
+  if (state._tag === "Running") {
+    note(tx, row, "SuspendAsked")
+    tx.hint(`executor ${row.incarnation!}`)
+    return "requested"
+  }
+  note(tx, row, "Suspended")
+  freePlace(row, state, freed)
+  return "confirmed"
+}
+
+const resume = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+  if (Run.isFinal(row.state)) return "ended"
+  if (row.state !== "Suspended") return row.is_suspending === 1 ? "refused" : "confirmed"
+  const event = {
+    _tag: "Resume",
+    isDue: row.due_at <= tx.now,
+    places: row.gate_places ?? 0,
+  } as const
+  const state = move(tx, row, event, { turn: tx.nextRunId() })!
+  note(tx, row, "Resumed")
+  freePlace(row, state, freed)
+  return "confirmed"
+}
+
+const notify = (notice: Notice) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+  if (Run.isFinal(row.state)) return wasNotified(tx, row) ? "duplicate" : "ended"
+  const isSuccess = notice._tag === "Succeeded"
+  const state = move(
+    tx,
+    row,
+    { _tag: "Notify", isSuccess },
+    isSuccess ? { result: notice.result } : { failure: notice.failure },
+  )
+  if (state === undefined) return "refused"
+  note(tx, row, "Notified")
+  freePlace(row, state, freed)
+  return "applied"
+}
+
+/** Since it was revived last, if ever. */
+const wasNotified = ({ db }: Transaction, { id }: RunRow): boolean =>
+  db.get<{ kind: string }>(
+    `SELECT kind FROM journal WHERE run = ? AND kind IN ('Notified', 'Revived')
+     ORDER BY id DESC LIMIT 1`,
+    id,
+  )?.kind === "Notified"
+
+const revive = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+  if (!Run.isFinal(row.state)) return "confirmed"
+  const children = childrenOf(tx, row.id)
+  const revived = (children.length > 0 ? children : [row])
+    .filter((each) => reviveOne(tx, each, freed))
+  if (revived.length === 0) return "refused"
+  const parent = children.length > 0
+    ? row
+    : row.parent === null
+    ? undefined
+    : rowOf(tx.db, row.parent)
+  if (parent !== undefined && move(tx, parent, { _tag: "Reopen" }) !== undefined) {
+    note(tx, parent, "Reopened")
+  }
+  return "confirmed"
+}
+
+const reviveOne = (tx: Transaction, row: RunRow, freed: Set<GateKey>): boolean => {
+  const event = { _tag: "Revive", isGated: row.gate !== null } as const
+  const state = move(tx, row, event, { turn: tx.nextRunId() })
+  if (state === undefined) return false
+  const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
+  note(tx, row, "Revived", failure?.message, failure)
+  freePlace(row, state, freed)
+  return true
+}
+
+const expire = (tx: Transaction, limit: number): Expiry => {
+  const { db, now } = tx
+  const runs: Array<Expiry["runs"][number]> = []
+  const freed = new Set<GateKey>()
+  const end = (run: RunId, failure: Failure) => {
+    const row = rowOf(db, run)!
+    const state = move(tx, row, { _tag: "Expire" }, row.is_cancelling === 1 ? {} : { failure })
+    if (state === undefined) return
+    freePlace(row, state, freed)
+    runs.push({ run, state: state._tag })
+  }
+  const late = db.all<{ run: RunId }>(
+    "SELECT run FROM deadline WHERE at <= ? ORDER BY at LIMIT ?",
+    now,
+    limit,
+  )
+  for (const { run } of late) {
+    db.run("DELETE FROM deadline WHERE run = ?", run)
+    end(run, tooLate)
+  }
+  const silent = db.all<{ run: RunId }>(
+    "SELECT run FROM parked WHERE awaits_until <= ? ORDER BY awaits_until LIMIT ?",
+    now,
+    limit - runs.length,
+  )
+  for (const { run } of silent) end(run, unnotified)
+  return { runs, freed: [...freed] }
 }
 
 const recover = (tx: Transaction, limit: number): Recovered => {

@@ -9,7 +9,6 @@ export class Transaction {
   /** One instant for all that happens in it. */
   readonly now: number
   readonly topics = new Set<Topic>()
-  readonly released = new Set<string>()
   private readonly tallies = new Map<string, Map<number, number>>()
   private firstId = 0
   private lastId = 0

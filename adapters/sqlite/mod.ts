@@ -26,8 +26,9 @@ export const layer = (
   Layer.effectContext(Effect.gen(function* () {
     const db = yield* Database.open(file, yield* Clock.Clock)
     const neighbours = yield* Neighbours.make(db)
+    const wakeups = SqliteWakeups.make(db, neighbours)
     return Context.make(Storage, SqliteStorage.make(db)).pipe(
-      Context.add(Wakeups, SqliteWakeups.make(db, neighbours)),
-      Context.add(Lock, SqliteLock.make(db, neighbours)),
+      Context.add(Wakeups, wakeups),
+      Context.add(Lock, SqliteLock.make(db, wakeups)),
     )
   }))

@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as LockContract from "../../core/contract/LockContract.ts"
+import * as LocksContract from "../../core/contract/LocksContract.ts"
 import * as StorageContract from "../../core/contract/StorageContract.ts"
 import * as WakeupsContract from "../../core/contract/WakeupsContract.ts"
 import { Lock } from "../../core/services/Lock.ts"
@@ -33,7 +34,7 @@ const inFile = Layer.unwrap(Effect.map(File, (file) => Sqlite.layer({ file }))).
 
 /** Opens what the files hold at this moment, as after the end of the process and all its memory. */
 const reopened = <A, E>(
-  then: Effect.Effect<A, E, Storage>,
+  then: Effect.Effect<A, E, Storage | Lock>,
 ): Effect.Effect<A, unknown, File | Scope.Scope> =>
   Effect.gen(function* () {
     const file = yield* File
@@ -44,6 +45,8 @@ const reopened = <A, E>(
   })
 
 StorageContract.suite("sqlite in a file", inFile, TestClock.adjust, { reopened })
+LockContract.suite("sqlite in a file", inFile, TestClock.adjust, { reopened })
+LocksContract.suite("sqlite in a file", inFile)
 
 /** Each call goes to the one of two connections that the one before it did not go to. */
 const alternately = <A extends object>(one: A, other: A): A => {
@@ -87,11 +90,13 @@ const shared = Layer.effectContext(Effect.gen(function* () {
   }).pipe(
     Context.add(Lock, both(Lock)),
     Context.add(Wakeups, Context.get(other, Wakeups)),
+    Context.add(File, file),
   )
 }))
 
 StorageContract.suite("sqlite, two connections", shared, TestClock.adjust)
-LockContract.suite("sqlite, two connections", shared, TestClock.adjust)
+LockContract.suite("sqlite, two connections", shared, TestClock.adjust, { reopened })
+LocksContract.suite("sqlite, two connections", shared)
 WakeupsContract.suite(
   "sqlite, two connections",
   shared,

@@ -11,6 +11,7 @@ import * as Postgres from "../../adapters/postgres/mod.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { standard } from "../../core/domain/Namespace.ts"
+import { TaskName } from "../../core/domain/Task.ts"
 import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
@@ -20,6 +21,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { Wakeups } from "../../core/services/Wakeups.ts"
 import {
   batches,
+  type Beside,
   keyOf,
   laneOf,
   levelOf,
@@ -29,7 +31,7 @@ import {
   type Prepared,
   type System,
 } from "../System.ts"
-import type { Witness } from "../Witness.ts"
+import { Witness } from "../Witness.ts"
 
 type Stored = Layer.Layer<Storage | Wakeups, unknown>
 
@@ -86,40 +88,73 @@ const handlers = (load: Load, witness: Witness) => {
   return Layer.mergeAll(first!, ...others)
 }
 
+/** Runs that stay where they are: due in a week, or behind a run of a task that nobody serves. */
+const standing = ({ blocked, future }: Beside): ReadonlyArray<RunSpec> => {
+  const load: Load = { jobs: future + blocked, lanes: 1, levels: 1 }
+  const served = specOf(0, load, [taskOf(0, load)])
+  const task = TaskName.make("bench/unserved")
+  const lane = Lane.ofTask(standard, task)
+  const gateOf = (n: number) =>
+    Blocking.gate(standard, task, Blocking.fifo, `${n % Math.ceil(blocked / 100)}`)
+  return [
+    ...Array.from({ length: future }, () => ({ ...served, delayMillis: 7 * 86_400_000 })),
+    ...Array.from({ length: blocked }, (_, n) => ({ ...served, task, lane, gate: gateOf(n) })),
+  ]
+}
+
 const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): System["prepare"] =>
   Effect.fnUntraced(function* (place) {
     const context = yield* Layer.build(storedIn(place))
     const { runs } = Context.get(context, Storage)
     const stored = Layer.succeedContext(context)
     let filled: Load = { jobs: 0, lanes: 1, levels: 1 }
+    const submit = (specs: ReadonlyArray<RunSpec>) => {
+      const gates = new Set(specs.flatMap(({ gate }) => gate === undefined ? [] : [gate.key]))
+      return Effect.andThen(runs.submit(specs), runs.admit([...gates]))
+    }
+    const fill = (load: Load) => {
+      filled = load
+      const tasks = Array.from({ length: load.lanes }, (_, lane) => taskOf(lane, load))
+      return Effect.forEach(
+        batches(load, 1000),
+        (batch) => submit(batch.map((n) => specOf(n, load, tasks))),
+        { discard: true },
+      )
+    }
+    const drain = (witness: Witness) =>
+      Effect.asVoid(Layer.build(
+        handlers(filled, witness).pipe(
+          Layer.provideMerge(Executor.layerWith(options)),
+          Layer.provide(Direct.layer),
+          Layer.provideMerge(Scheduler.layer),
+          Layer.provide(LocalOwnership.layer),
+          Layer.provide(stored),
+        ),
+      ))
     return {
-      fill: (load) => {
-        filled = load
-        const tasks = Array.from({ length: load.lanes }, (_, lane) => taskOf(lane, load))
-        return Effect.forEach(batches(load, 1000), (batch) => {
-          const specs = batch.map((n) => specOf(n, load, tasks))
-          const gates = new Set(specs.flatMap(({ gate }) => gate === undefined ? [] : [gate.key]))
-          return Effect.andThen(runs.submit(specs), runs.admit([...gates]))
-        }, { discard: true })
-      },
-      drain: (witness) =>
-        Effect.asVoid(Layer.build(
-          handlers(filled, witness).pipe(
-            Layer.provideMerge(Executor.layerWith(options)),
-            Layer.provide(Direct.layer),
-            Layer.provideMerge(Scheduler.layer),
-            Layer.provide(LocalOwnership.layer),
-            Layer.provide(stored),
-          ),
-        )),
-      unfinished: Effect.map(
-        runs.list({
-          namespace: standard,
-          states: ["Ready", "Running", "Blocked", "Scheduled"],
-          limit: 1,
-        }),
-        ({ length }) => length > 0,
-      ),
+      fill,
+      drain,
+      surround: Effect.fnUntraced(function* (beside: Beside) {
+        const finished: Load = { jobs: beside.finished, lanes: 1, levels: 1 }
+        if (finished.jobs > 0) {
+          const witness = new Witness(finished)
+          yield* fill(finished)
+          yield* Effect.scoped(Effect.andThen(drain(witness), Effect.promise(() => witness.done)))
+        }
+        const specs = standing(beside)
+        for (let from = 0; from < specs.length; from += 1000) {
+          yield* submit(specs.slice(from, from + 1000))
+        }
+      }),
+      unfinished: Effect.gen(function* () {
+        for (let lane = 0; lane < filled.lanes; lane++) {
+          const { name: task } = taskOf(lane, filled)
+          const states = ["Ready", "Running"] as const
+          const left = yield* runs.list({ namespace: standard, task, states, limit: 1 })
+          if (left.length > 0) return true
+        }
+        return false
+      }),
     } satisfies Prepared
   })
 

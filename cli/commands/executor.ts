@@ -19,6 +19,11 @@ export const executor = Command.make("executor", {
     Flag.withDescription("Says something of this executor; may be given several times"),
     Flag.optional,
   ),
+  resource: Flag.KeyValuePair("resource").pipe(
+    Flag.withMetavar("name=amount"),
+    Flag.withDescription("What this executor offers to runs; may be given several times"),
+    Flag.optional,
+  ),
   samples: Flag.Boolean("samples").pipe(
     Flag.withDescription("Carry the sample tasks out as well"),
     Flag.withDefault(false),
@@ -27,6 +32,7 @@ export const executor = Command.make("executor", {
   Command.withDescription("Carry tasks out for a server elsewhere, over one outgoing connection"),
   Command.withExamples([
     { command: "belfry executor tasks.ts --url http://127.0.0.1:7070 --concurrency 20" },
-    { command: "belfry executor billing.ts mail.ts --name mail-1 --label zone=eu" },
+    { command: "belfry executor billing.ts mail.ts --name mail-1 --label region=eu" },
+    { command: "belfry executor render.ts --label gpu=a100 --resource gpu=2" },
   ]),
 )

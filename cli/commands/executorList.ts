@@ -18,13 +18,14 @@ export const executorList = Command.make("list", list, (given) =>
       if (given.jsonl) return document.items.forEach(Output.printJsonLine)
       const now = Date.now()
       Output.print(Output.table(
-        ["executor", "incarnation", "standing", "holds", "labels", "tasks", "beat"],
+        ["executor", "incarnation", "standing", "holds", "labels", "resources", "tasks", "beat"],
         answer.items.map((each) => [
           each.name,
           String(each.incarnation),
           each.standing,
           `${each.held} of ${each.capacity}`,
-          Object.entries(each.labels).map(([key, value]) => `${key}=${value}`).join(" "),
+          pairs(each.labels),
+          pairs(each.resources),
           Output.plain(each.tasks.join(" "), 60),
           Output.fromNow(each.beatAt.epochMilliseconds, now),
         ]),
@@ -34,3 +35,6 @@ export const executorList = Command.make("list", list, (given) =>
     Command.withDescription("List executors, live ones and those that left within the hour"),
     Command.withExamples([{ command: "belfry executor list --jsonl" }]),
   )
+
+const pairs = (of: Readonly<Record<string, string | number>>) =>
+  Object.entries(of).map(([key, value]) => `${key}=${value}`).join(" ")

@@ -15,6 +15,10 @@ export const runList = Command.make("list", {
     Flag.withDescription("Only runs in this state; may be given several times"),
     Flag.atLeast(0),
   ),
+  parent: Flag.Int("parent").pipe(
+    Flag.withDescription("Only the children of this run"),
+    Flag.optional,
+  ),
   limit: Flag.Int("limit").pipe(
     Flag.withDescription("At most so many, up to 500"),
     Flag.withDefault(20),
@@ -34,6 +38,7 @@ export const runList = Command.make("list", {
             ...inNamespace(given.namespace),
             ...(Option.isSome(given.task) && { task: given.task.value as TaskName }),
             ...(given.state.length > 0 && { state: given.state }),
+            ...(Option.isSome(given.parent) && { parent: given.parent.value as RunId }),
             ...(Option.isSome(given.cursor) && { cursor: given.cursor.value as RunId }),
             limit: given.limit,
           },

@@ -18,7 +18,15 @@ export const runShow = Command.make("show", { ...client, id: runId }, (given) =>
         ["run", String(run.id)],
         ["task", run.task],
         ["namespace", run.namespace],
-        ["state", Output.state(run.state) + (run.isCancelling ? ", asked to stop" : "")],
+        [
+          "state",
+          Output.state(run.state) +
+          (run.isCancelling ? ", asked to stop" : run.isSuspending ? ", asked to be put down" : ""),
+        ],
+        [
+          "shard",
+          run.shard && `${run.shard.index} of ${run.shard.count}, parent ${run.shard.parent}`,
+        ],
         ["attempt", `${run.attempt}, fence ${run.fence}, crashes ${run.crashes}`],
         ["payload", Output.plain(JSON.stringify(run.payload), 2000)],
         [

@@ -10,6 +10,7 @@ import type { Connection } from "../Connection.ts"
 import { client, duration, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { parsedJson } from "../parsedJson.ts"
 import { Problem } from "../Problem.ts"
 
 export const runSubmit = Command.make("submit", {
@@ -22,6 +23,14 @@ export const runSubmit = Command.make("submit", {
   ),
   delay: duration("delay").pipe(
     Flag.withDescription("Due this long after now: 500ms, 90s, 10m, 2h, 1d"),
+    Flag.optional,
+  ),
+  deadline: duration("deadline").pipe(
+    Flag.withDescription("Expired if it was not begun so long after now"),
+    Flag.optional,
+  ),
+  shards: Flag.Int("shards").pipe(
+    Flag.withDescription("Cut it into so many shards, under a parent that ends when they all have"),
     Flag.optional,
   ),
   level: Flag.Literals("level", ["0", "1", "2"]).pipe(
@@ -40,7 +49,11 @@ export const runSubmit = Command.make("submit", {
   lazily(
     () => import("../Connection.ts"),
     Effect.fnUntraced(function* ({ inNamespace, open }) {
-      const payload = yield* parsed(given.payload)
+      const payload = yield* parsedJson(
+        "payload",
+        given.payload,
+        `belfry run submit hello/world '{"name":"you"}'`,
+      )
       const connection = yield* open(given)
       const submitted = yield* connection.call((api) =>
         api.runs.submit({
@@ -48,7 +61,9 @@ export const runSubmit = Command.make("submit", {
           payload: {
             ...inNamespace(given.namespace),
             task: given.task as TaskName,
-            payload,
+            payload: payload ?? {},
+            ...(Option.isSome(given.shards) && { shards: given.shards.value }),
+            ...(Option.isSome(given.deadline) && { deadlineMillis: given.deadline.value }),
             ...(Option.isSome(given.delay) && { delayMillis: given.delay.value }),
             ...(Option.isSome(given.level) && { level: Number(given.level.value) as Level }),
           },
@@ -73,23 +88,6 @@ export const runSubmit = Command.make("submit", {
       },
     ]),
   )
-
-const parsed = (payload: Option.Option<string>) =>
-  Effect.suspend(() => {
-    if (Option.isNone(payload)) return Effect.succeed({})
-    try {
-      return Effect.succeed(JSON.parse(payload.value))
-    } catch (cause) {
-      return Effect.fail(
-        new Problem({
-          kind: "usage",
-          what: `the payload is not JSON: ${(cause as Error).message}`,
-          fix: "put it in single quotes, and names and texts in it in double quotes",
-          hint: `belfry run submit hello/world '{"name":"you"}'`,
-        }),
-      )
-    }
-  })
 
 /** Prints the result, or fails with why there is none. */
 const untilEnded = Effect.fnUntraced(function* (

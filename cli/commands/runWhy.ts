@@ -33,10 +33,24 @@ const sentence = Reason.match({
   GateOpen: ({ gate }) => `The gate "${gate}" has a place for it; it will pass in a moment.`,
   NoExecutor: ({ task }) =>
     `No live executor serves "${task}". Start one: belfry executor your-tasks.ts`,
+  NoneMatches: ({ selector, task }) =>
+    `Executors serve "${task}", and none has the labels ${selector}. Start one that has: ` +
+    "belfry executor your-tasks.ts --label key=value",
   Waiting: ({ ahead, lane }) =>
     `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
-  Held: ({ incarnation, isCancelling, name }) =>
+  Held: ({ incarnation, isCancelling, isSuspending, name }) =>
     `The executor ${name} (${incarnation}) has it` +
-    (isCancelling ? ", and was asked to stop it." : "."),
+    (isCancelling
+      ? ", and was asked to stop it."
+      : isSuspending === true
+      ? ", and was asked to put it down."
+      : "."),
+  Awaits: ({ until }) =>
+    "It was handed over, and ends when somebody notifies" +
+    (until === undefined ? "." : `, or at ${DateTime.formatIso(until)}.`),
+  AwaitsChildren: ({ children, left }) =>
+    `It awaits its children; ${left} have not ended, first ${children.join(", ")}.`,
+  Suspended: ({ since }) =>
+    `It was suspended at ${DateTime.formatIso(since)}, and waits to be resumed.`,
   Ended: ({ failure, state }) => `It is ${state}${after(failure)}.`,
 })

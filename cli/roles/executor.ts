@@ -17,6 +17,7 @@ export interface Given extends Connection.Given {
   readonly name: Option.Option<string>
   readonly concurrency: number
   readonly label: Option.Option<Record<string, string>>
+  readonly resource: Option.Option<Record<string, string>>
   readonly samples: boolean
 }
 
@@ -48,6 +49,11 @@ const main = Effect.fnUntraced(function* (given: Given) {
     name,
     concurrency: given.concurrency,
     labels: Option.getOrElse(given.label, () => ({})),
+    // What is no number is refused, by its name, where the executor says who it is.
+    resources: Object.fromEntries(
+      Object.entries(Option.getOrElse(given.resource, () => ({})))
+        .map(([name, amount]) => [name, amount.trim() === "" ? NaN : Number(amount)]),
+    ),
   }
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk(`${name} drains; once more kills`))
   yield* Effect.gen(function* () {

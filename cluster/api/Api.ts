@@ -54,6 +54,7 @@ const inNamespace = { namespace: Views.InNamespace }
 const named = { name: Schema.NonEmptyString.check(Schema.isMaxLength(127)) }
 const ofRun = { id: RunIdFromString }
 const runErrors = [Problems.RunUnknown, Problems.StorageUnavailable] as const
+const orderErrors = [...runErrors, Problems.OrderRefused] as const
 const triggerErrors = [Problems.TriggerUnknown, Problems.StorageUnavailable] as const
 
 const limit = Schema.optionalKey(
@@ -84,6 +85,8 @@ export class Runs extends HttpApiGroup.make("runs").add(
       task: Schema.optionalKey(TaskName),
       /** May be given several times. */
       state: Schema.optionalKey(Schema.Array(StateName)),
+      /** Only the children of this run. */
+      parent: Schema.optionalKey(RunIdFromString),
       /** 50 unless named. */
       limit,
       /** As `next` of the page before. */
@@ -111,6 +114,27 @@ export class Runs extends HttpApiGroup.make("runs").add(
     params: ofRun,
     success: Views.Cancelled,
     error: runErrors,
+  }),
+  HttpApiEndpoint.post("suspend", "/runs/:id/suspend", {
+    params: ofRun,
+    success: Views.Ordered,
+    error: orderErrors,
+  }),
+  HttpApiEndpoint.post("resume", "/runs/:id/resume", {
+    params: ofRun,
+    success: Views.Ordered,
+    error: orderErrors,
+  }),
+  HttpApiEndpoint.post("notify", "/runs/:id/notify", {
+    params: ofRun,
+    payload: Views.Notify,
+    success: Views.Ordered,
+    error: [...orderErrors, Problems.RequestRefused],
+  }),
+  HttpApiEndpoint.post("revive", "/runs/:id/revive", {
+    params: ofRun,
+    success: Views.Ordered,
+    error: orderErrors,
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Occurrences of tasks" })) {}
 
@@ -179,6 +203,25 @@ export class Executors extends HttpApiGroup.make("executors").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
 
+export class Locks extends HttpApiGroup.make("locks").add(
+  HttpApiEndpoint.get("list", "/locks", {
+    query: {
+      /** Of the keys. */
+      prefix: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+      /** 50 unless named. */
+      limit,
+    },
+    success: Views.LockList,
+    error: Problems.StorageUnavailable,
+  }),
+  /** Frees a lock in its holder's stead, who finds out with its next renewal. */
+  HttpApiEndpoint.post("release", "/locks/release", {
+    payload: Views.ReleaseLock,
+    success: Views.HeldLock,
+    error: [Problems.LockFree, Problems.StorageUnavailable],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Named locks, and who holds them" })) {}
+
 export class System extends HttpApiGroup.make("system").add(
   HttpApiEndpoint.get("status", "/status", {
     query: inNamespace,
@@ -188,7 +231,7 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 export class Api extends HttpApi.make("belfry")
-  .add(Runs, Triggers, Tasks, Executors, System)
+  .add(Runs, Triggers, Tasks, Executors, Locks, System)
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)

@@ -5,6 +5,7 @@ import type { ExecutorView, Standing } from "../../core/domain/Executor.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
+import { Registry } from "../../core/services/Registry.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { Schedulers } from "../Schedulers.ts"
 import { storageProblem, taskOf, taskUnknown } from "./answers.ts"
@@ -55,7 +56,11 @@ export const layerSystem = HttpApiBuilder.group(
   "system",
   Effect.fnUntraced(function* (handlers) {
     const storage = yield* Storage
-    const schedulers = yield* Schedulers
+    const registry = yield* Registry
+    const schedulers = (yield* Schedulers) ?? Effect.map(
+      registry.schedulers,
+      (members) => members.map(({ isSelf, name }) => ({ name, isSelf, isHealthy: true })),
+    )
     return handlers.handle("status", ({ query }) => {
       const namespace = query.namespace ?? standard
       return Effect.gen(function* () {

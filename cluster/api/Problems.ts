@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { HttpApiError } from "effect/http-api"
+import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 
 const words = {
@@ -59,6 +60,13 @@ export class RunUnknown extends HttpApiError.Problem<RunUnknown>()(
   { ...words, code: Schema.tag("run-unknown"), field: Schema.String, reason: Schema.String },
 ) {}
 
+/** The run does not take this order in the state it is in. */
+export class OrderRefused extends HttpApiError.Problem<OrderRefused>()(
+  "OrderRefused",
+  about("order-refused", 409, "The run does not take this order"),
+  { ...words, code: Schema.tag("order-refused"), state: StateName },
+) {}
+
 export class TaskUnknown extends HttpApiError.Problem<TaskUnknown>()(
   "TaskUnknown",
   about("task-unknown", 404, "There is no such task"),
@@ -82,6 +90,13 @@ export class TriggerUnknown extends HttpApiError.Problem<TriggerUnknown>()(
     reason: Schema.String,
     suggestions: Schema.Array(Schema.String),
   },
+) {}
+
+/** Nobody holds the lock, or not under the fence that was named. */
+export class LockFree extends HttpApiError.Problem<LockFree>()(
+  "LockFree",
+  about("lock-free", 404, "The lock is not held"),
+  { ...words, code: Schema.tag("lock-free"), field: Schema.String, reason: Schema.String },
 ) {}
 
 /** The idempotency key was used for another task or payload. */

@@ -2,10 +2,20 @@
 import { Duration, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { standard } from "../../core/domain/Namespace.ts"
-import { Scheduler } from "../../core/engine/Scheduler.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import { type OrderRefused, type RunUnknown, Scheduler } from "../../core/engine/Scheduler.ts"
 import { Storage } from "../../core/services/Storage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { Api } from "./Api.ts"
-import { refusal, runOf, runUnknown, storageProblem, summaryOf, taskUnknown } from "./answers.ts"
+import {
+  orderRefused,
+  refusal,
+  runOf,
+  runUnknown,
+  storageProblem,
+  summaryOf,
+  taskUnknown,
+} from "./answers.ts"
 import * as Problems from "./Problems.ts"
 
 export const layer = HttpApiBuilder.group(
@@ -20,6 +30,16 @@ export const layer = HttpApiBuilder.group(
       RunUnknown: ({ run }: { readonly run: number }) => Effect.fail(runUnknown(run)),
     }
 
+    const orderErrors = {
+      ...errors,
+      OrderRefused: (refused: OrderRefused) => Effect.fail(orderRefused(refused)),
+    }
+
+    const answered = <A>(
+      run: RunId,
+      order: Effect.Effect<A, RunUnknown | OrderRefused | StorageUnavailable>,
+    ) => Effect.map(order, (answer) => ({ run, answer })).pipe(Effect.catchTags(orderErrors))
+
     return handlers.handleAll({
       submit: Effect.fnUntraced(
         function* ({ headers, payload: wanted }) {
@@ -29,17 +49,27 @@ export const layer = HttpApiBuilder.group(
             return yield* taskUnknown(namespace, wanted.task, yield* tasks.list(namespace))
           }
           const idempotencyKey = headers["idempotency-key"]
-          const { isNew, run, state } = yield* scheduler.submit({
+          const submission = {
             task: wanted.task,
             payload: JSON.stringify(wanted.payload ?? {}),
             policy: task.value.definition.policy,
             blockingKey: wanted.blockingKey,
-          }, {
+          }
+          const options = {
             namespace,
             delay: Duration.millis(wanted.delayMillis ?? 0),
+            ...(wanted.deadlineMillis !== undefined && {
+              deadline: Duration.millis(wanted.deadlineMillis),
+            }),
             ...(wanted.level !== undefined && { level: wanted.level }),
             ...(idempotencyKey !== undefined && { idempotencyKey }),
-          })
+          }
+          const { isNew, run, state } = yield* wanted.shards === undefined
+            ? scheduler.submit(submission, options)
+            : scheduler.submitSharded(submission, {
+              count: wanted.shards,
+              ...(wanted.shardsAtOnce !== undefined && { atOnce: wanted.shardsAtOnce }),
+            }, options)
           return isNew
             ? { run, state, isNew: true as const }
             : { run, state, isNew: false as const }
@@ -71,6 +101,7 @@ export const layer = HttpApiBuilder.group(
           ...(query.task !== undefined && { task: query.task }),
           ...(query.state !== undefined && { states: query.state }),
           ...(query.cursor !== undefined && { before: query.cursor }),
+          ...(query.parent !== undefined && { parent: query.parent }),
         })
         const items = views.slice(0, limit).map(summaryOf)
         const last = items[items.length - 1]
@@ -90,6 +121,25 @@ export const layer = HttpApiBuilder.group(
       cancel: ({ params }) =>
         Effect.map(scheduler.cancel(params.id), (answer) => ({ run: params.id, answer })).pipe(
           Effect.catchTags(errors),
+        ),
+
+      suspend: ({ params }) => answered(params.id, scheduler.suspend(params.id)),
+      resume: ({ params }) => answered(params.id, scheduler.resume(params.id)),
+      revive: ({ params }) => answered(params.id, scheduler.revive(params.id)),
+
+      notify: ({ params, payload: { failure, result } }) =>
+        scheduler.notify(
+          params.id,
+          failure !== undefined ? { _tag: "Failed", failure } : {
+            _tag: "Succeeded",
+            ...(result !== undefined && { result: JSON.stringify(result) }),
+          },
+        ).pipe(
+          Effect.map((answer) => ({ run: params.id, answer })),
+          Effect.catchTags({
+            ...orderErrors,
+            Refused: (refused) => Effect.fail(refusal(refused)),
+          }),
         ),
     })
   }),

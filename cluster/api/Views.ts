@@ -4,7 +4,9 @@
  */
 import { Schema } from "effect"
 import { ExecutorView } from "../../core/domain/Executor.ts"
+import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Level } from "../../core/domain/Lane.ts"
+import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
@@ -23,6 +25,18 @@ export const SubmitRun = Schema.Struct({
   /** Due this long after now. */
   delayMillis: Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 366 * 86_400_000 })),
+  ),
+  /** It has expired if it was not begun so long after now. */
+  deadlineMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 366 * 86_400_000 })),
+  ),
+  /** Cuts it into so many shards, under a parent whose id is answered. */
+  shards: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: childrenMax })),
+  ),
+  /** At most so many of them at once; all unless named. */
+  shardsAtOnce: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: childrenMax })),
   ),
   /** `0` is urgent, `1` is usual, `2` can wait. Of the task unless named. */
   level: Schema.optionalKey(Level),
@@ -68,6 +82,21 @@ export const Cancelled = Schema.Struct({
   run: RunIdFromString,
   /** `requested`: its holder was asked to stop it. `ended`: it was final already. */
   answer: Schema.Literals(["confirmed", "requested", "ended"]),
+})
+
+/** `requested`: its holder was asked to put it down. `duplicate`: somebody notified before. */
+export const Ordered = Schema.Struct({
+  run: RunIdFromString,
+  answer: Schema.Literals(["confirmed", "requested", "applied", "duplicate"]),
+})
+
+/** How it ended: with `failure` if it failed, else with `result`, or none. */
+export const Notify = Schema.Struct({
+  result: Schema.optionalKey(Schema.Json),
+  failure: Schema.optionalKey(Schema.Struct({
+    tag: Schema.String.check(Schema.isMaxLength(256)),
+    message: Schema.String.check(Schema.isMaxLength(8192)),
+  })),
 })
 
 /** Exactly one of `cron`, `everyMillis` and `at`. */
@@ -161,6 +190,28 @@ export type Task = typeof Task.Type
 export const TaskList = Schema.Struct({ items: Schema.Array(Task) })
 
 export const ExecutorList = Schema.Struct({ items: Schema.Array(ExecutorView) })
+
+/** A lease that is live. */
+export const HeldLock = Schema.Struct({
+  ...Lease.fields,
+  /** Unless it is renewed. */
+  endsInMillis: Schema.Int,
+}).annotate({ identifier: "HeldLock" })
+export type HeldLock = typeof HeldLock.Type
+
+export const LockList = Schema.Struct({
+  /** Where they are kept. */
+  technology: Schema.String,
+  /** `advisory`: a crash may forget leases. */
+  fences: Schema.Literals(["durable", "advisory"]),
+  items: Schema.Array(HeldLock),
+})
+
+export const ReleaseLock = Schema.Struct({
+  key: LockKey,
+  /** Only if it is still held under this one. */
+  fence: Schema.optionalKey(Fence),
+})
 
 /** A server process that places runs and fires triggers. */
 export const SchedulerView = Schema.Struct({

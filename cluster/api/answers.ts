@@ -5,6 +5,7 @@ import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
+import type { OrderRefused } from "../../core/engine/Scheduler.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { DefinedTask } from "../../core/services/TaskStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -41,6 +42,13 @@ export const runUnknown = (id: number) =>
     remedy: "Look for it in the list of runs; a finished run is kept for a limited time.",
     field: "id",
     reason: "no run has this id",
+  })
+
+export const orderRefused = ({ message, run, state }: OrderRefused) =>
+  new Problems.OrderRefused({
+    detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),
+    remedy: `Look at the run and what became of it: belfry run events ${run}.`,
+    state,
   })
 
 export const taskUnknown = (

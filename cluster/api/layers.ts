@@ -10,6 +10,7 @@ import {
 import { Readiness } from "../Readiness.ts"
 import { Api, Authorization, Courtesy, docsPath, openapiPath } from "./Api.ts"
 import { tokenRefused } from "./Gate.ts"
+import * as LocksApi from "./LocksApi.ts"
 import * as OthersApi from "./OthersApi.ts"
 import * as Problems from "./Problems.ts"
 import * as RunsApi from "./RunsApi.ts"
@@ -69,6 +70,7 @@ export const layer = Layer.mergeAll(
     Layer.provide(Layer.mergeAll(
       RunsApi.layer,
       TriggersApi.layer,
+      LocksApi.layer,
       OthersApi.layerTasks,
       OthersApi.layerExecutors,
       OthersApi.layerSystem,

@@ -11,12 +11,16 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import {
   KeyConflict,
+  OrderRefused,
   RunFailed,
   RunUnknown,
   Scheduler,
+  type Sharding,
   type Submission,
   type SubmitOptions,
 } from "../../core/engine/Scheduler.ts"
+import type { Notice } from "../../core/services/RunStorage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as ApiClient from "../api/ApiClient.ts"
 import type * as Views from "../api/Views.ts"
@@ -32,7 +36,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
 
   const submit = Effect.fnUntraced(function* (
     { blockingKey, payload, task }: Submission,
-    { delay, idempotencyKey, level, namespace }: SubmitOptions = {},
+    { deadline, delay, idempotencyKey, level, namespace }: SubmitOptions = {},
+    sharding?: Sharding,
   ) {
     return yield* runs.submit({
       headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
@@ -43,6 +48,11 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         ...(delay !== undefined && {
           delayMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(delay))),
         }),
+        ...(deadline !== undefined && {
+          deadlineMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(deadline))),
+        }),
+        ...(sharding !== undefined && { shards: sharding.count }),
+        ...(sharding?.atOnce !== undefined && { shardsAtOnce: sharding.atOnce }),
         ...(level !== undefined && { level }),
         ...(blockingKey !== undefined && { blockingKey }),
       },
@@ -61,14 +71,34 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
   const find = (id: RunId) =>
     runs.get({ params: { id } }).pipe(known(id, "find"), Effect.map(viewOf))
 
+  /** The answer to an order, and why there is none in the words of the core. */
+  const ordered = <A extends string>(run: RunId, order: OrderRefused["order"]) =>
+  <E, R>(
+    call: Effect.Effect<{ readonly answer: string }, E, R>,
+  ): Effect.Effect<A, RunUnknown | OrderRefused | StorageUnavailable, R> =>
+    Effect.mapBoth(call, {
+      onSuccess: ({ answer }) => answer as A,
+      onFailure: (error) => {
+        const { _tag, state } = error as { readonly _tag?: string; readonly state?: Run.StateName }
+        if (_tag === "OrderRefused") return new OrderRefused({ run, order, state: state! })
+        return _tag === "RunUnknown" ? new RunUnknown({ run }) : unanswered(order)(error)
+      },
+    })
+
   return Scheduler.of({
-    submit,
+    submit: (submission, more) => submit(submission, more),
+    submitSharded: (submission, sharding, more) => submit(submission, more, sharding),
+    suspend: (id) => runs.suspend({ params: { id } }).pipe(ordered(id, "suspend")),
+    resume: (id) => runs.resume({ params: { id } }).pipe(ordered(id, "resume")),
+    revive: (id) => runs.revive({ params: { id } }).pipe(ordered(id, "revive")),
+    notify: (id, notice) =>
+      runs.notify({ params: { id }, payload: noticeOf(notice) }).pipe(ordered(id, "notify")),
     submitAll: (submissions, more) =>
       Effect.forEach(submissions, (each) => submit(each, more), { concurrency: 8 }),
     cancel: (id) =>
       runs.cancel({ params: { id } }).pipe(known(id, "cancel"), Effect.map(({ answer }) => answer)),
     find,
-    list: ({ before, limit, namespace, states, task }) =>
+    list: ({ before, limit, namespace, parent, states, task }) =>
       Effect.gen(function* () {
         // Lists leave payloads and results out, so each run is looked up; lists are short.
         const page = yield* runs.list({
@@ -78,6 +108,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
             ...(task !== undefined && { task }),
             ...(states !== undefined && { state: states }),
             ...(before !== undefined && { cursor: before }),
+            ...(parent !== undefined && { parent }),
           },
         })
         return yield* Effect.forEach(
@@ -102,6 +133,14 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     }),
   })
 })
+
+const noticeOf = (notice: Notice): typeof Views.Notify.Type => {
+  if (notice._tag === "Failed") {
+    const { message, tag } = notice.failure
+    return { failure: { tag, message } }
+  }
+  return notice.result === undefined ? {} : { result: JSON.parse(notice.result) }
+}
 
 const viewOf = ({ payload, result, ...course }: Views.Run): RunView => ({
   ...course,

@@ -239,6 +239,96 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(most, 2)
       }))
 
+    test("puts a run down when it is suspended, and resumes it from its checkpoint", () =>
+      Effect.gen(function* () {
+        const starts = yield* Ref.make<ReadonlyArray<string | undefined>>([])
+        const task = Task.make("steps", { success: Schema.String })
+        yield* serving(task.toLayer(() =>
+          Effect.gen(function* () {
+            const { checkpoint, keep } = yield* CurrentRun
+            if (checkpoint === undefined) yield* Effect.orDie(keep('"half"'))
+            yield* Ref.update(starts, (all) => [...all, checkpoint])
+            return checkpoint ?? (yield* Effect.never)
+          })
+        ))
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* until(Ref.get(starts), (all) => all.length === 1)
+        assert.strictEqual(yield* scheduler.suspend(run), "requested")
+        yield* until(state(run), (view) => view.state === "Suspended")
+        assert.deepInclude(yield* scheduler.why(run), { _tag: "Suspended" })
+        assert.strictEqual(yield* scheduler.resume(run), "confirmed")
+        assert.strictEqual(yield* task.result(run), '"half"')
+        assert.deepStrictEqual(yield* Ref.get(starts), [undefined, '"half"'])
+        const refused = yield* Effect.flip(scheduler.suspend(run))
+        assert.deepInclude(refused, { _tag: "OrderRefused", state: "Succeeded" })
+      }))
+
+    test("leaves a run that was handed over to the first notice", () =>
+      Effect.gen(function* () {
+        const task = Task.make("payment", { success: Schema.Int })
+        yield* serving(task.toLayer(() => CurrentRun.use(({ handOver }) => handOver("1 hour"))))
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* until(state(run), (view) => view.state === "Awaiting")
+        assert.deepInclude(yield* scheduler.why(run), { _tag: "Awaits" })
+        const notices = [42, 43].map((n) =>
+          scheduler.notify(run, { _tag: "Succeeded", result: `${n}` })
+        )
+        const answers = yield* Effect.all(notices, { concurrency: 2 })
+        assert.deepStrictEqual(answers.toSorted(), ["applied", "duplicate"])
+        assert.strictEqual(yield* task.result(run), 42 + answers.indexOf("applied"))
+        const silent = Task.make("silent")
+        yield* serving(
+          silent.toLayer(() => CurrentRun.use(({ handOver }) => handOver("50 millis"))),
+        )
+        const ended = yield* scheduler.ended(yield* silent.submit({}))
+        assert.strictEqual(ended.state, "TimedOut")
+      }))
+
+    test("ends a parent when its shards have ended, and tries a failed one again", () =>
+      Effect.gen(function* () {
+        const isFull = yield* Ref.make(true)
+        const seen: Array<number> = []
+        const slice = Task.make("slice", { payload: { table: Schema.String } })
+        yield* serving(slice.toLayer(() =>
+          Effect.gen(function* () {
+            const { shard } = yield* CurrentRun
+            seen.push(shard!.index)
+            assert.strictEqual(shard!.count, 4)
+            if (shard!.index === 3 && (yield* Ref.get(isFull))) return yield* Effect.die("full")
+          })
+        ))
+        const scheduler = yield* Scheduler
+        const submission = {
+          task: slice.name,
+          payload: '{"table":"t"}',
+          policy: slice.policy,
+        }
+        const { run } = yield* scheduler.submitSharded(submission, { count: 4, atOnce: 1 })
+        assert.strictEqual((yield* scheduler.ended(run)).state, "Failed")
+        assert.deepStrictEqual(seen, [0, 1, 2, 3])
+        yield* Ref.set(isFull, false)
+        assert.strictEqual(yield* scheduler.revive(run), "confirmed")
+        assert.strictEqual((yield* scheduler.ended(run)).state, "Succeeded")
+        assert.deepStrictEqual(seen, [0, 1, 2, 3, 3])
+        for (const sharding of [{ count: 0 }, { count: 1001 }, { count: 2, atOnce: 0 }]) {
+          const refused = yield* Effect.flip(scheduler.submitSharded(submission, sharding))
+          assert.strictEqual(refused._tag, "Refused")
+        }
+      }))
+
+    test("lets a run expire that nobody began by its deadline", () =>
+      Effect.gen(function* () {
+        const late = Task.make("late")
+        const scheduler = yield* Scheduler
+        const run = yield* late.submit({}, { deadline: "50 millis" })
+        const ended = yield* scheduler.ended(run)
+        assert.deepInclude(ended, { state: "Expired", attempt: 0 })
+        const refused = yield* Effect.flip(late.submit({}, { deadline: 0 }))
+        assert.deepInclude(refused, { _tag: "Refused", field: "deadline" })
+      }))
+
     test("fires a trigger at each of its slots, once", () =>
       Effect.gen(function* () {
         const slots: Array<number> = []
@@ -273,6 +363,78 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         const run = yield* alone.submit({})
         const why = yield* Scheduler.use((scheduler) => scheduler.why(run))
         assert.deepStrictEqual(why, { _tag: "NoExecutor", task: alone.name })
+      }))
+
+    test("keeps a run for an executor with the labels that its task asks for", () =>
+      Effect.gen(function* () {
+        const seen: Array<string> = []
+        const render = Task.make("render", {
+          payload: { n: Schema.Int },
+          policy: { selector: "gpu, region in (eu, us)" },
+        })
+        const executor = (name: string, labels: Record<string, string>) =>
+          serving(render.toLayer(() => Effect.sync(() => seen.push(name))), { name, labels })
+        yield* executor("plain", {})
+        yield* executor("elsewhere", { gpu: "a100", region: "ap" })
+        const first = yield* render.submit({ n: 1 })
+        const scheduler = yield* Scheduler
+        const why = yield* until(scheduler.why(first), ({ _tag }) => _tag === "NoneMatches")
+        assert.include(JSON.stringify(why), "gpu,region in (eu,us)")
+        const namespace = yield* CurrentNamespace
+        const triggers = yield* Triggers
+        const soon = Trigger.at(new Date(Date.now() + 300))
+        yield* Layer.build(render.schedule("soon", soon, { n: 2 }))
+        yield* until(
+          triggers.records(namespace, "soon", 1),
+          ([record]) => record?.outcome === "fired",
+        )
+        assert.deepStrictEqual(seen, [])
+        yield* executor("right", { gpu: "a100", region: "eu" })
+        yield* render.result(first)
+        yield* until(Effect.sync(() => seen.length), (count) => count === 2)
+        yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, n) => n),
+          (n) => render.execute({ n }),
+          { concurrency: 20 },
+        )
+        assert.deepStrictEqual(new Set(seen), new Set(["right"]))
+      }))
+
+    test("carries runs out that were submitted before their task had a selector", () =>
+      Effect.gen(function* () {
+        const before = Task.make("narrowed", { success: Schema.String })
+        const run = yield* before.submit({})
+        const after = Task.make("narrowed", {
+          success: Schema.String,
+          policy: { selector: "gpu" },
+        })
+        yield* serving(after.toLayer(() => Effect.succeed("done")), { labels: { gpu: "a100" } })
+        assert.strictEqual(yield* after.result(run), "done")
+      }))
+
+    test("tries again what the policy covers, and nothing else", () =>
+      Effect.gen(function* () {
+        const attempts = { Flaky: 0, Broken: 0 }
+        const picky = Task.make("picky", {
+          payload: { tag: Schema.Literals(["Flaky", "Broken"]) },
+          policy: {
+            retry: Retry.exponential({
+              attempts: 3,
+              delayMillis: 1,
+              errors: Retry.only("Flaky"),
+            }),
+          },
+        })
+        yield* serving(picky.toLayer(({ tag }) =>
+          Effect.suspend(() => {
+            attempts[tag]++
+            return Effect.die({ _tag: tag })
+          })
+        ))
+        for (const tag of ["Flaky", "Broken"] as const) {
+          yield* Effect.flip(picky.execute({ tag }))
+        }
+        assert.deepStrictEqual(attempts, { Flaky: 3, Broken: 1 })
       }))
 
     test("gives running work back when it shuts down, and another executor goes on", () =>

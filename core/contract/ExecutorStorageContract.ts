@@ -10,10 +10,11 @@
  * | E3  | no revocations                                     |
  * | E4  | who left still claims; who drains is still granted |
  * | E5  | count compared, digest not                         |
+ * | E6  | resources forgotten; labels of the first join kept |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer } from "effect"
-import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
+import { ExecutorName, type Incarnation, type Joining } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TaskName } from "../domain/Task.ts"
 import { held as heldOf } from "../services/ExecutorStorage.ts"
@@ -99,10 +100,35 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         standing: "live",
         capacity: 3,
         labels: joining.labels,
+        resources: {},
         tasks: [],
         held: 0,
       })
       assert.isAtLeast(DateTime.toEpochMillis(beatAt), DateTime.toEpochMillis(joinedAt))
+    }))
+
+  it.effect("E6 told: an executor is listed with what it said of itself, each incarnation anew", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const namespace = freshNamespace()
+      const name = ExecutorName.make(fresh("executor"))
+      const told: ReadonlyArray<Pick<Joining, "capacity" | "labels" | "resources">> = [
+        { capacity: 1, labels: {} },
+        { capacity: 100_000, labels: { region: "eu" }, resources: { gpu: 2, memory: 0.125 } },
+        { capacity: 7, labels: { region: "us", constructor: "x" }, resources: { "größe/x": 1e12 } },
+      ]
+      for (const each of told) {
+        yield* executors.join({ namespace, name, ttlMillis: 60_000, ...each })
+      }
+      assert.deepEqual(
+        (yield* viewsOf(namespace)).toReversed().map((view) => ({
+          name: view.name,
+          capacity: view.capacity,
+          labels: view.labels,
+          resources: view.resources,
+        })),
+        told.map((each) => ({ name, resources: {}, ...each })),
+      )
     }))
 
   it.effect("E1 incarnation: says which tasks it carries out, and defines them", () =>

@@ -24,9 +24,12 @@ import type { Retention } from "../domain/Retention.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../domain/Task.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Firing, TriggerView } from "../services/TriggerStorage.ts"
 import {
+  admitAll,
+  assertState,
   block,
   cancelled,
   type Elapse,
@@ -34,13 +37,19 @@ import {
   fresh,
   freshNamespace,
   gateOf,
+  giveUp,
+  greet,
+  handOver,
   joined,
   type Options,
+  putDown,
   retry,
+  revived,
   specOf,
   submitAll,
   submitOne,
   succeed,
+  suspended,
   type Tests,
   times,
   together,
@@ -146,8 +155,13 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
           specOf(namespace),
           specOf(namespace, { delayMillis: 500 * 86_400_000 }),
           specOf(namespace, { gate: gateOf(namespace, 1) }),
+          specOf(namespace),
         ]),
       ]
+      yield* suspended(runs.at(-1)!)
+      const handedOver = yield* submitOne(specOf(namespace, { level: 0 }))
+      yield* hand.settle(handOver(yield* hand.one))
+      runs.push(handedOver)
       yield* days(400)
       yield* retireAll
       const states = yield* Effect.forEach(runs, found)
@@ -156,6 +170,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         "Ready",
         "Scheduled",
         "Blocked",
+        "Suspended",
+        "Awaiting",
       ])
     }))
 
@@ -186,6 +202,132 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const [again] = yield* runs.submit([spec])
       assert.deepInclude(again, { _tag: "Submitted", isNew: true })
       assert.notStrictEqual(again!.run, run)
+    }))
+
+  /** A family at a gate of its own, admitted; a hand that carries its children out. */
+  const family = (
+    namespace: Namespace,
+    parent: { readonly task: TaskName; readonly lane: Lane.Lane },
+    child: Partial<RunSpec> = {},
+  ) =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const hand = yield* joined(namespace)
+      const answer = yield* runs.submitFamily({
+        parent: specOf(namespace, parent),
+        children: times(3).map(() => specOf(namespace, child)),
+        places: 3,
+      })
+      if (answer._tag !== "Submitted") return assert.fail("a conflict")
+      const { children, gate, run } = answer
+      yield* admitAll(gate)
+      const all = [run, ...children]
+      const known = Effect.map(
+        Effect.forEach(all, isKnown),
+        (each) => each.filter(Boolean).length,
+      )
+      return { children, gate, hand, known, parent: run }
+    })
+
+  it.effect("H2 whole: a family leaves at once, when each of it may", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const week = yield* taskKept(namespace, "7 days")
+      const { gate, hand, known, parent } = yield* family(namespace, week)
+      yield* hand.settle(succeed(yield* hand.one))
+      yield* days(40)
+      yield* retireAll
+      assert.strictEqual(yield* known, 4, "the others have not ended")
+      const later = yield* joined(namespace)
+      const { grants: [b, c] } = yield* later.claim(2)
+      yield* later.settle(succeed(b!), giveUp(c!))
+      yield* admitAll(gate)
+      yield* assertState(parent, "Failed")
+      yield* days(20)
+      yield* retireAll
+      assert.strictEqual(yield* known, 4, "the parent may leave, its children not yet")
+      assert.strictEqual((yield* revived(parent)).answer, "confirmed")
+      yield* admitAll(gate)
+      yield* days(40)
+      yield* retireAll
+      assert.strictEqual(yield* known, 4, "one was revived")
+      const last = yield* joined(namespace)
+      yield* last.settle(succeed(yield* last.one))
+      yield* admitAll(gate)
+      yield* assertState(parent, "Succeeded")
+      yield* days(31)
+      yield* retireAll
+      assert.strictEqual(yield* known, 0)
+      const { runs } = yield* Storage
+      assert.deepEqual(yield* runs.counts(namespace), {})
+      assert.deepEqual(yield* runs.list({ namespace, parent, limit: 10 }), [])
+    }))
+
+  it.effect("H2 whole: children do not leave before their parent", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const year = yield* taskKept(namespace, "365 days")
+      const { gate, hand, known, parent } = yield* family(namespace, year)
+      const { grants } = yield* hand.claim(3)
+      yield* hand.settle(...grants.map((grant) => giveUp(grant)))
+      yield* days(40)
+      yield* retireAll
+      assert.strictEqual(yield* known, 4, "the parent awaits the gathering")
+      yield* admitAll(gate)
+      yield* days(300)
+      yield* retireAll
+      assert.strictEqual(yield* known, 4)
+      assert.strictEqual((yield* revived(parent)).answer, "confirmed")
+      const { runs } = yield* Storage
+      assert.deepEqual(yield* runs.counts(namespace), { Blocked: 3, Awaiting: 1 })
+    }))
+
+  it.effect("H2 whole: what a run had beside it leaves too", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const yearMillis = 365 * 86_400_000
+      const begun = yield* submitOne(specOf(namespace, { deadlineMillis: yearMillis }))
+      yield* hand.settle(putDown(yield* hand.one, '"half way"'))
+      const never = yield* submitOne(specOf(namespace, { deadlineMillis: yearMillis }))
+      yield* cancelled(begun)
+      yield* cancelled(never)
+      yield* days(31)
+      yield* retireAll
+      assert.isFalse((yield* isKnown(begun)) || (yield* isKnown(never)))
+      yield* days(365)
+      const { runs: expired } = yield* runs.expire(100_000)
+      assert.deepEqual(expired.filter(({ run }) => run === begun || run === never), [])
+    }))
+
+  it.effect("H2 whole: a family that is revived as it leaves is there as a whole, or not at all", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const usual = { task: greet, lane: Lane.ofTask(namespace, greet) }
+      for (const _ of times(5)) {
+        const { gate, hand, known, parent } = yield* family(namespace, usual)
+        const { grants } = yield* hand.claim(3)
+        yield* hand.settle(...grants.map((grant) => giveUp(grant)))
+        yield* admitAll(gate)
+        yield* days(31)
+        yield* together([
+          Effect.asVoid(retire(1)),
+          Effect.asVoid(runs.revive(parent)),
+          Effect.asVoid(retireAll),
+        ])
+        if ((yield* known) > 0) {
+          assert.strictEqual(yield* known, 4)
+          yield* assertState(parent, "Awaiting")
+          yield* admitAll(gate)
+          const later = yield* joined(namespace)
+          const again = yield* later.claim(3)
+          assert.strictEqual(again.grants.length, 3)
+          yield* later.settle(...again.grants.map((grant) => succeed(grant)))
+          yield* admitAll(gate)
+        }
+      }
     }))
 
   it.effect("H3 keys: a key is free after its time, and its run is known for longer", () =>
@@ -315,6 +457,28 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         const known = (yield* Effect.forEach(runs, isKnown)).filter(Boolean).length
         assert.isAtLeast(known, left - 2)
         left = known
+      }
+    }))
+
+  it.effect("H5 bounded: nor more than whole families need", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      yield* retireAll
+      const usual = { task: greet, lane: Lane.ofTask(namespace, greet) }
+      const families = yield* Effect.forEach(times(3), () => family(namespace, usual))
+      for (const { gate, parent } of families) {
+        yield* cancelled(parent)
+        yield* admitAll(gate)
+      }
+      yield* days(31)
+      for (let left = 12; left > 0;) {
+        const taken = yield* retire(5)
+        assert.isAtMost(taken.runs, 8)
+        const known = yield* Effect.forEach(families, ({ known }) => known)
+        for (const each of known) assert.oneOf(each, [0, 4])
+        const now = known.reduce((sum, each) => sum + each, 0)
+        assert.isAtLeast(now, left - 8)
+        left = now
       }
     }))
 

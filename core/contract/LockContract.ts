@@ -5,17 +5,29 @@
  *
  * Tried on the memory adapter, and caught:
  *
- * | law | mistake                                    |
- * | --- | ------------------------------------------ |
- * | L1  | its own holder gets it again               |
- * | L2  | fence starts anew after a release          |
- * | L3  | never expires; an expired lease is renewed |
- * | L4  | renewing does nothing                      |
- * | L5  | released whatever the fence                |
- * | L6  | a watch never returns                      |
+ * | law | mistake                                                                        |
+ * | --- | ------------------------------------------------------------------------------ |
+ * | L1  | its own holder gets it again                                                   |
+ * | L2  | fence starts anew after a release                                              |
+ * | L3  | never expires; an expired lease is renewed                                     |
+ * | L4  | renewing does nothing                                                          |
+ * | L5  | released whatever the fence                                                    |
+ * | L6  | a release wakes nobody; one before the wait is forgotten; time up is a release |
+ * | L7  | claims to be durable                                                           |
+ * | L8  | what has expired is listed; the prefix is ignored; the limit is ignored        |
  */
 import { assert } from "@effect/vitest"
-import { Duration, Effect, Fiber, type Layer, Option, Random, Result } from "effect"
+import {
+  Clock,
+  Duration,
+  Effect,
+  Fiber,
+  type Layer,
+  Option,
+  Random,
+  Result,
+  type Scope,
+} from "effect"
 import { type Lease, LockKey } from "../domain/Lease.ts"
 import { Lock } from "../services/Lock.ts"
 import {
@@ -30,18 +42,25 @@ import {
   together,
 } from "./world.ts"
 
-export interface LockOptions extends Options {
+export interface LockOptions<R> extends Options {
   /** Of the leases in these tests. */
   readonly ttl?: Duration.Duration
   /** How many random histories are compared with a model. */
   readonly sequences?: number
+  /**
+   * Ends what keeps the locks, as killing it would, and opens what it kept again: what is given runs
+   * on locks over the same data. Absent: a crash may forget them, and the adapter says so.
+   */
+  readonly reopened?: <A, E>(
+    then: Effect.Effect<A, E, Lock>,
+  ) => Effect.Effect<A, unknown, R | Scope.Scope>
 }
 
 export const suite = <R, E>(
   adapter: string,
   layer: Layer.Layer<Lock | R, E>,
   elapse: Elapse<R>,
-  options: LockOptions = {},
+  options: LockOptions<R> = {},
 ): void => block(`Lock, ${adapter}`, layer, options, (it) => laws(it, elapse, options))
 
 const freshKey = () => LockKey.make(fresh("key"))
@@ -65,7 +84,7 @@ const isLive = (lease: Lease, ttl: Duration.Duration) =>
 export const laws = <R>(
   it: Tests<Lock | R>,
   elapse: Elapse<R>,
-  options: LockOptions = {},
+  options: LockOptions<R> = {},
 ): void => {
   const ttl = options.ttl ?? Duration.seconds(30)
   const most = Duration.times(ttl, 0.7)
@@ -211,23 +230,122 @@ export const laws = <R>(
       assert.isTrue(yield* isLive(current, ttl))
     }))
 
-  it.effect("L6 watched: a watch returns soon after the key was released", () =>
+  /** How long `waiting` takes to end; looks as often as the clock is let go on. */
+  const millisUntilEnded = (waiting: Fiber.Fiber<boolean>, atMost: number) =>
+    Effect.gen(function* () {
+      const startedAt = yield* Clock.currentTimeMillis
+      for (;;) {
+        const millis = (yield* Clock.currentTimeMillis) - startedAt
+        if (waiting.pollUnsafe() !== undefined) {
+          assert.isTrue(yield* Fiber.join(waiting), "it has seen the release")
+          return millis
+        }
+        assert.isBelow(millis, atMost, "the release was missed")
+        yield* pass(options)("5 millis")
+      }
+    })
+
+  it.effect("L6 watched: a release ends the wait within 200 ms, of all who watch", () =>
     Effect.gen(function* () {
       const lock = yield* Lock
       const key = freshKey()
-      // It may miss a release, but not every one.
+      const watches = [yield* lock.watch(key), yield* lock.watch(key)]
+      const all: Array<number> = []
       for (const _ of times(5)) {
         const lease = yield* granted(key, "ada", ttl)
-        const watching = yield* Effect.forkChild(lock.watch(key), { startImmediately: true })
-        yield* pass(options)("100 millis")
+        for (const { arm } of watches) yield* arm
+        const waiting = yield* Effect.forEach(
+          watches,
+          ({ wait }) => Effect.forkChild(wait(Duration.seconds(10)), { startImmediately: true }),
+        )
+        yield* pass(options)("30 millis")
         yield* lock.release(lease)
-        for (const _ of times(10)) {
-          yield* pass(options)("50 millis")
-          if (watching.pollUnsafe() !== undefined) return yield* Fiber.join(watching)
-        }
-        yield* Fiber.interrupt(watching)
+        for (const each of waiting) all.push(yield* millisUntilEnded(each, 5000))
       }
-      assert.fail("five releases were missed")
+      // A machine that is busy with something else may hold one of them up.
+      assert.isAtMost(all.toSorted((a, b) => a - b).at(-2)!, 200)
+    }))
+
+  it.effect("L6 watched: a release between arm and wait is not missed", () =>
+    Effect.gen(function* () {
+      const lock = yield* Lock
+      const key = freshKey()
+      const { arm, wait } = yield* lock.watch(key)
+      for (const _ of times(3)) {
+        const lease = yield* granted(key, "ada", ttl)
+        yield* arm
+        yield* lock.release(lease)
+        yield* pass(options)("50 millis")
+        const waiting = yield* Effect.forkChild(wait(Duration.seconds(10)))
+        yield* millisUntilEnded(waiting, 5000)
+      }
+    }))
+
+  it.effect("L6 watched: a wait in which nothing was released ends at its time", () =>
+    Effect.gen(function* () {
+      const lock = yield* Lock
+      const key = freshKey()
+      const { arm, wait } = yield* lock.watch(key)
+      yield* granted(key, "ada", ttl)
+      yield* arm
+      const waiting = yield* Effect.forkChild(wait(Duration.millis(200)), {
+        startImmediately: true,
+      })
+      yield* pass(options)("100 millis")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* pass(options)("300 millis")
+      assert.isFalse(yield* Fiber.join(waiting))
+    }))
+
+  it.effect("L7 honest: fences are durable if they and the leases outlive a crash", () =>
+    Effect.gen(function* () {
+      const lock = yield* Lock
+      const { reopened } = options
+      if (reopened === undefined) return assert.strictEqual(lock.fences, "advisory")
+      assert.strictEqual(lock.fences, "durable")
+      const key = freshKey()
+      const other = freshKey()
+      const last = yield* granted(other, "ada", ttl)
+      yield* lock.release(last)
+      const lease = yield* granted(key, "ada", ttl)
+      yield* reopened(Effect.gen(function* () {
+        const lock = yield* Lock
+        assert.strictEqual(lock.fences, "durable")
+        assert.isTrue(Option.isNone(yield* lock.acquire(key, "bob", ttl)), "still held")
+        yield* lock.renew(lease, ttl)
+        assert.isAbove((yield* granted(other, "bob", ttl)).fence, last.fence)
+        yield* lock.release(lease)
+        assert.isAbove((yield* granted(key, "bob", ttl)).fence, lease.fence)
+      }))
+    }))
+
+  it.effect("L8 listed: live leases whose keys start as asked, and no others", () =>
+    Effect.gen(function* () {
+      const lock = yield* Lock
+      const prefix = `${fresh("listed")}/%_`
+      const key = (name: string) => LockKey.make(`${prefix}${name}`)
+      const names = ["d", "b", "a", "c"]
+      const leases = yield* Effect.forEach(names, (name) => granted(key(name), "ada", ttl))
+      yield* granted(freshKey(), "ada", ttl)
+      yield* lock.release(leases[1]!)
+      yield* elapse(most)
+      yield* lock.renew(leases[0]!, ttl)
+      yield* lock.renew(leases[2]!, ttl)
+      yield* elapse(most)
+      const held = yield* lock.held({ prefix, limit: 10 })
+      assert.deepEqual(held.map(({ lease }) => lease), [leases[2]!, leases[0]!])
+      for (const { endsIn } of held) {
+        assert.isAbove(Duration.toMillis(endsIn), 0)
+        assert.isAtMost(Duration.toMillis(endsIn), Duration.toMillis(Duration.subtract(ttl, most)))
+      }
+      assert.deepEqual((yield* lock.held({ prefix, limit: 1 })).map(({ lease }) => lease), [
+        leases[2]!,
+      ])
+      // What is listed is enough to release it in its holder's stead.
+      yield* lock.release(held[0]!.lease)
+      assert.isFalse(yield* isLive(leases[2]!, ttl))
+      assert.strictEqual((yield* lock.held({ prefix, limit: 10 })).length, 1)
+      assert.deepEqual(yield* lock.held({ prefix: `${prefix}no`, limit: 10 }), [])
     }))
 
   for (const seed of times(options.sequences ?? 8)) {

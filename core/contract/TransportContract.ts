@@ -81,6 +81,7 @@ const joiningOf = (namespace: Namespace, ttlMillis = 600_000) => ({
   name: ExecutorName.make(fresh("executor")),
   capacity: 10,
   labels: { zone: "größe" },
+  resources: { gpu: 2 },
   ttlMillis,
 })
 
@@ -138,6 +139,7 @@ export const laws = <R>(
       const view = views.find(({ incarnation }) => incarnation === second)!
       assert.deepEqual(view.tasks, [greet])
       assert.deepEqual(view.labels, joining.labels)
+      assert.deepEqual(view.resources, joining.resources)
       assert.strictEqual(view.capacity, joining.capacity)
     }))
 

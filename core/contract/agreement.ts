@@ -2,6 +2,8 @@
  * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
  * every command both must show the same state, attempt, crashes and fence of every run.
  *
+ * Parents are not among the runs; how they end is derived from the states of others (R18).
+ *
  * The clock of the model ticks in whole minutes and every run is due at half a minute, so a clock
  * that runs on while the test does makes no difference.
  */
@@ -21,21 +23,29 @@ import {
   admitAll,
   cancelled,
   type Elapse,
+  expireAll,
+  failure,
   freshNamespace,
   gateOf,
   giveUp,
   type Hand,
+  handOver,
   type Held,
   joined,
+  notified,
   oneOf,
   type Options,
   promoteAll,
+  putDown,
   recoverAll,
   release,
+  resumed,
   retry,
+  revived,
   specOf,
   submitAll,
   succeed,
+  suspended,
   type Tests,
   timeOut,
   times,
@@ -66,6 +76,10 @@ interface Modelled {
   holder: Incarnation | undefined
   /** The fence of the report that was settled last. */
   settled: Fence | undefined
+  /** In the model's minutes, while it matters. */
+  deadlineAt: number | undefined
+  awaitsUntil: number | undefined
+  isNotified: boolean
   /** What reports may still come, rightly or wrongly. */
   readonly grants: Array<Held & { readonly incarnation: Incarnation }>
 }
@@ -111,7 +125,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       [...known.values()].filter(({ state }) => names.includes(state._tag))
     const holdersOf = (gate: Gate): number =>
       [...known.values()].filter(({ spec, state }) =>
-        spec.gate?.key === gate.key && Run.holdsPlace(state)
+        spec.gate?.key === gate.key && Run.holdsPlace(state, gate.places)
       ).length
     const chance = (share: number) => Effect.map(Random.next, (drawn) => drawn < share)
 
@@ -125,6 +139,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           delayMillis: isLater ? minute / 2 + minute * (yield* oneOf([0, 1, 2])) : 0,
           isAtMostOnce: yield* chance(0.3),
           crashesMax: yield* oneOf([0, 1, 3]),
+          deadlineMillis: (yield* chance(0.3))
+            ? minute / 2 + minute * (yield* oneOf([0, 1, 3]))
+            : undefined,
         }))
       }
       for (const [at, run] of (yield* submitAll(specs)).entries()) {
@@ -133,6 +150,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           isDueLater: spec.delayMillis > 0,
           isGated: spec.gate !== undefined,
           isAtMostOnce: spec.isAtMostOnce,
+          hasDeadline: spec.deadlineMillis !== undefined,
         })
         known.set(run, {
           run,
@@ -141,6 +159,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           dueAt: now + spec.delayMillis,
           holder: undefined,
           settled: undefined,
+          deadlineAt: spec.deadlineMillis === undefined ? undefined : now + spec.deadlineMillis,
+          awaitsUntil: undefined,
+          isNotified: false,
           grants: [],
         })
       }
@@ -198,6 +219,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         timeOut,
         release,
         abort,
+        putDown,
+        handOver,
+        handOverForAWhile,
       ])
       const isWrong = yield* chance(0.1)
       return {
@@ -222,6 +246,10 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       ) {
         each.settled = report.fence
         if (report._tag === "Retry") each.dueAt = now + report.delayMillis
+        if (report._tag === "Yield") each.deadlineAt = undefined
+        if (report._tag === "Await") {
+          each.awaitsUntil = report.timeoutMillis && now + report.timeoutMillis
+        }
         return ["applied"]
       }
       if (each.settled !== report.fence) {
@@ -231,7 +259,10 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           ? ["fenced", "duplicate"]
           : ["fenced"]
       }
-      return each.state.fence === report.fence ? ["duplicate"] : ["fenced", "duplicate"]
+      // It may have come from another than who settled.
+      return each.state.fence === report.fence && each.holder === hand.incarnation
+        ? ["duplicate"]
+        : ["fenced", "duplicate"]
     }
 
     const assertSettled = (
@@ -257,6 +288,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       if (grant === undefined) return
       const each = known.get(grant.run)!
       const mayRun = each.state._tag === "Running" && !each.state.isCancelling &&
+        !each.state.isSuspending &&
         each.holder === grant.incarnation && advance(each, { _tag: "Start", fence: grant.fence })
       const { fence, incarnation, run } = grant
       assert.deepEqual(yield* runs.start(incarnation, [{ run, fence }]), [mayRun])
@@ -269,6 +301,83 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const { answer } = yield* cancelled(each.run)
       const wanted = !isTaken ? "ended" : each.state._tag === "Running" ? "requested" : "confirmed"
       assert.strictEqual(answer, wanted)
+    })
+
+    /** Mostly one in these states, sometimes any. */
+    const someIn = Effect.fnUntraced(function* (...names: ReadonlyArray<Run.StateName>) {
+      const preferred = inState(...names)
+      const isPreferred = preferred.length > 0 && (yield* chance(0.8))
+      return known.size === 0
+        ? undefined
+        : yield* oneOf(isPreferred ? preferred : [...known.values()])
+    })
+
+    const suspend = Effect.gen(function* () {
+      const each = yield* someIn("Scheduled", "Blocked", "Ready", "Running")
+      if (each === undefined) return
+      const before = each.state._tag
+      const isTaken = advance(each, { _tag: "Suspend" })
+      const { answer } = yield* suspended(each.run)
+      const wanted = Run.isFinal(before)
+        ? "ended"
+        : isTaken && before === "Running"
+        ? "requested"
+        : isTaken || before === "Suspended"
+        ? "confirmed"
+        : "refused"
+      assert.strictEqual(answer, wanted)
+    })
+
+    const resume = Effect.gen(function* () {
+      const each = yield* someIn("Suspended")
+      if (each === undefined) return
+      const isSuspending = each.state._tag === "Running" && each.state.isSuspending
+      const isFinal = Run.isFinal(each.state._tag)
+      const isDue = each.dueAt <= now
+      advance(each, { _tag: "Resume", isDue, places: each.spec.gate?.places ?? 0 })
+      const { answer } = yield* resumed(each.run)
+      assert.strictEqual(answer, isFinal ? "ended" : isSuspending ? "refused" : "confirmed")
+    })
+
+    const notify = Effect.gen(function* () {
+      const each = yield* someIn("Awaiting", "Running")
+      if (each === undefined) return
+      const isSuccess = yield* chance(0.5)
+      const isFinal = Run.isFinal(each.state._tag)
+      const wasNotified = each.isNotified
+      const isTaken = advance(each, { _tag: "Notify", isSuccess })
+      if (isTaken) each.isNotified = true
+      const { answer } = yield* notified(
+        each.run,
+        isSuccess ? { _tag: "Succeeded" } : { _tag: "Failed", failure },
+      )
+      const ended = wasNotified ? "duplicate" : "ended"
+      assert.strictEqual(answer, isTaken ? "applied" : isFinal ? ended : "refused")
+    })
+
+    const revive = Effect.gen(function* () {
+      const each = yield* someIn("Failed", "TimedOut", "Quarantined")
+      if (each === undefined) return
+      const isFinal = Run.isFinal(each.state._tag)
+      const isTaken = advance(each, { _tag: "Revive", isGated: each.spec.gate !== undefined })
+      if (isTaken) each.isNotified = false
+      const { answer } = yield* revived(each.run)
+      assert.strictEqual(answer, isTaken || !isFinal ? "confirmed" : "refused")
+    })
+
+    /** Any sweep may end what is too late, so it is ended before both are compared. */
+    const expire = Effect.gen(function* () {
+      yield* expireAll
+      for (const each of known.values()) {
+        if (each.deadlineAt !== undefined && each.deadlineAt <= now) {
+          each.deadlineAt = undefined
+          if (each.state._tag !== "Awaiting") advance(each, { _tag: "Expire" })
+        }
+        const { awaitsUntil, state } = each
+        if (state._tag === "Awaiting" && awaitsUntil !== undefined && awaitsUntil <= now) {
+          advance(each, { _tag: "Expire" })
+        }
+      }
     })
 
     /** Any sweep may move what is due, so it is moved before both are compared. */
@@ -316,6 +425,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     })
 
     const compare = Effect.gen(function* () {
+      yield* expire
       yield* promote
       const views = yield* runs.findMany([...known.keys()])
       assert.strictEqual(views.length, known.size, "every run is known")
@@ -347,6 +457,10 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         ...often(8, { name: "settle", run: settle }),
         ...often(3, { name: "start", run: start }),
         ...often(2, { name: "cancel", run: cancel }),
+        ...often(3, { name: "suspend", run: suspend }),
+        ...often(4, { name: "resume", run: resume }),
+        ...often(2, { name: "notify", run: notify }),
+        ...often(2, { name: "revive", run: revive }),
         ...often(3, { name: "later", run: later }),
         { name: "leave", run: leave },
         { name: "silence", run: silence },
@@ -354,4 +468,5 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     }
   })
 
+const handOverForAWhile = (held: Held): Report => handOver(held, minute / 2)
 const retryLater = (held: Held): Report => retry(held, minute / 2)

@@ -24,7 +24,16 @@ import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure, RunView } from "../domain/RunView.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../domain/Task.ts"
-import type { Claimed, Grant, Known, Report, RunSpec } from "../services/RunStorage.ts"
+import type {
+  Admission,
+  Claimed,
+  Grant,
+  Known,
+  Notice,
+  Report,
+  RunSpec,
+  RunStorage,
+} from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 
 /** Lets time go by as the adapter sees it. */
@@ -122,7 +131,7 @@ export const assertState = (run: RunId, state: StateName) =>
 export const admitAll = (gate: GateKey) =>
   Effect.gen(function* () {
     const { runs } = yield* Storage
-    const all: Array<{ readonly run: RunId; readonly state: "Ready" | "Discarded" }> = []
+    const all: Array<Admission> = []
     for (;;) {
       const some = yield* runs.admit([gate])
       if (some.length === 0) return all
@@ -266,11 +275,48 @@ export const timeOut = ({ fence, run }: Held): Report => ({
 export const release = ({ fence, run }: Held): Report => ({ _tag: "Release", run, fence })
 export const abort = ({ fence, run }: Held): Report => ({ _tag: "Abort", run, fence })
 
-export const cancelled = (run: RunId) =>
+export const putDown = ({ fence, run }: Held, checkpoint?: string): Report => ({
+  _tag: "Yield",
+  run,
+  fence,
+  ...(checkpoint !== undefined && { checkpoint }),
+})
+export const handOver = ({ fence, run }: Held, timeoutMillis?: number): Report => ({
+  _tag: "Await",
+  run,
+  fence,
+  ...(timeoutMillis !== undefined && { timeoutMillis }),
+})
+
+/** The answer of an order about a run that is known. */
+const orderedOf = <A>(
+  order: (runs: RunStorage, run: RunId) => Effect.Effect<Option.Option<A>, unknown>,
+) =>
+(run: RunId) =>
   Effect.map(
-    Storage.use(({ runs }) => runs.cancel(run)),
+    Storage.use(({ runs }) => order(runs, run)),
     Option.getOrThrowWith(() => new Error(`run ${run} is not known`)),
   )
+
+export const cancelled = orderedOf((runs, run) => runs.cancel(run))
+export const suspended = orderedOf((runs, run) => runs.suspend(run))
+export const resumed = orderedOf((runs, run) => runs.resume(run))
+export const revived = orderedOf((runs, run) => runs.revive(run))
+export const notified = (run: RunId, notice: Notice = { _tag: "Succeeded" }) =>
+  orderedOf((runs, run) => runs.notify(run, notice))(run)
+
+/** Expires until there is nothing to end; what became of the runs. */
+export const expireAll = Effect.gen(function* () {
+  const { runs } = yield* Storage
+  const freed = new Set<GateKey>()
+  const states = new Map<RunId, StateName>()
+  for (;;) {
+    const expired = yield* runs.expire(500)
+    for (const gate of expired.freed) freed.add(gate)
+    for (const { run, state } of expired.runs) states.set(run, state)
+    if (expired.runs.length === 0) return { freed, states }
+  }
+})
 
 export const ids = (held: ReadonlyArray<{ readonly run: RunId }>): ReadonlyArray<RunId> =>
   held.map(({ run }) => run)

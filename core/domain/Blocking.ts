@@ -13,8 +13,15 @@ export const Blocking = Schema.TaggedUnion({
   Fifo: {},
   Discard: {},
   Concurrent: { limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })) },
+  /** The one under way is cancelled, and the new one takes its place. */
+  Replace: {},
+  /** One at a time; of those that wait only the latest is kept. */
+  Latest: {},
 })
 export type Blocking = typeof Blocking.Type
+
+/** Which runs block each other: all of the task, those of equal key, those of one executor. */
+export const Scope = Schema.Literals(["task", "key", "executor"])
 
 /** One at a time, in order of submit. */
 export const fifo: Blocking = { _tag: "Fifo" }

@@ -3,8 +3,10 @@
  * incarnation, so that what an earlier one held can be told apart, also under the same name.
  */
 import { Schema } from "effect"
+import { Labels } from "./Labels.ts"
 import { Namespace } from "./Namespace.ts"
-import { TaskName } from "./Task.ts"
+import { Amounts } from "./Resources.ts"
+import { TaskName } from "./TaskName.ts"
 
 export const ExecutorName = Schema.String.check(
   Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]{0,126}$/, {
@@ -25,7 +27,9 @@ export const Joining = Schema.Struct({
   name: ExecutorName,
   /** How many runs it carries out at once. */
   capacity: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })),
-  labels: Schema.Record(Schema.String, Schema.String),
+  labels: Labels,
+  /** What it offers to runs, besides its places. */
+  resources: Schema.optionalKey(Amounts),
   /** It is lost when it has not beaten for this long. */
   ttlMillis: Schema.Int.check(Schema.isBetween({ minimum: 2000, maximum: 3_600_000 })),
 })
@@ -42,6 +46,7 @@ export const ExecutorView = Schema.Struct({
   standing: Standing,
   capacity: Schema.Int,
   labels: Schema.Record(Schema.String, Schema.String),
+  resources: Schema.Record(Schema.String, Schema.Number),
   tasks: Schema.Array(TaskName),
   /** Runs it holds now. */
   held: Schema.Int,

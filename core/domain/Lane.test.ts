@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Lane from "./Lane.ts"
 import { Namespace } from "./Namespace.ts"
+import * as Selectors from "./Selector.ts"
+import { Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
 
 const place = (level: Lane.Level, rank: number, run = 1): Lane.Place => ({ level, rank, run })
@@ -73,5 +75,39 @@ describe("Lane.ofTask", () => {
       Lane.ofTask(Namespace.make(namespace), TaskName.make(task))
     )
     assert.strictEqual(new Set(lanes).size, names.length)
+  })
+})
+
+describe("Lane of a selector", () => {
+  const [namespace, task] = [Namespace.make("default"), TaskName.make("render/frames")]
+  const selector = Selector.make("gpu,region in (eu,us)")
+
+  it("is the task's own and the selector's, which it tells", () => {
+    const lane = Lane.ofTask(namespace, task, selector)
+    assert.notStrictEqual(lane, Lane.ofTask(namespace, task))
+    assert.strictEqual(Lane.selectorOf(lane), selector)
+    assert.isUndefined(Lane.selectorOf(Lane.ofTask(namespace, task)))
+  })
+  it("is claimed from by executors with such labels, and the plain one by all", () => {
+    const plain = Lane.ofTask(namespace, task)
+    const claimed = (labels: Record<string, string>) =>
+      Lane.claimed(namespace, task, selector, labels)
+    assert.deepStrictEqual(claimed({ gpu: "a100", region: "eu" }), [
+      plain,
+      Lane.ofTask(namespace, task, selector),
+    ])
+    assert.deepStrictEqual(claimed({ gpu: "a100", region: "ap" }), [plain])
+    assert.deepStrictEqual(Lane.claimed(namespace, task, undefined, {}), [plain])
+  })
+  it("fits its bound with the longest names and the longest selector", () => {
+    const values = Array.from({ length: 8 }, (_, at) => `${at}${"v".repeat(119)}`)
+    const terms = `k in (${values.join(",")})`
+    const longest = Selector.make(`${terms},${"l".repeat(Selectors.bytesMax - terms.length - 1)}`)
+    const lane = Lane.ofTask(
+      Namespace.make("n".repeat(63)),
+      TaskName.make("t".repeat(127)),
+      longest,
+    )
+    assert.strictEqual(Lane.Lane.make(lane), lane)
   })
 })

@@ -1,19 +1,52 @@
 /**
  * A lane is where a ready run waits. A run routed to `any` executor waits in the lane of its task,
- * which every executor that serves the task claims from.
+ * which every executor that serves the task claims from; with a selector it waits in a lane of the
+ * task and that selector, which only executors with such labels claim from.
  *
  * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
  * patience of its level, fixed when it becomes ready. A run whose rank has passed goes before runs
  * of a better level whose rank is later, so a level delays a run, but never for ever.
  */
 import { Schema } from "effect"
+import type { Labels } from "./Labels.ts"
 import type { Namespace } from "./Namespace.ts"
+import * as Selector from "./Selector.ts"
 import type { TaskName } from "./Task.ts"
 
-export const Lane = Schema.NonEmptyString.pipe(Schema.brand("Lane"))
+/** As long as the longest names and selector make it. */
+export const Lane = Schema.NonEmptyString.check(Schema.isMaxLength(2048)).pipe(Schema.brand("Lane"))
 export type Lane = typeof Lane.Type
 
-export const ofTask = (namespace: Namespace, task: TaskName): Lane => `${namespace}:${task}` as Lane
+/** No name has the sign between task and selector in it. */
+const mark = "?"
+
+export const ofTask = (
+  namespace: Namespace,
+  task: TaskName,
+  selector?: Selector.Selector,
+): Lane => `${namespace}:${task}${selector === undefined ? "" : mark + selector}` as Lane
+
+/** What the executors that claim from the lane have in common. */
+export const selectorOf = (lane: Lane): Selector.Selector | undefined => {
+  const at = lane.indexOf(mark)
+  return at < 0 ? undefined : lane.slice(at + 1) as Selector.Selector
+}
+
+/**
+ * The lanes of a task that an executor with `labels` claims from. That without a selector is always
+ * one of them: its runs were submitted when the task had none.
+ */
+export const claimed = (
+  namespace: Namespace,
+  task: TaskName,
+  selector: Selector.Selector | undefined,
+  labels: Labels,
+): ReadonlyArray<Lane> => {
+  const plain = ofTask(namespace, task)
+  return selector === undefined || !Selector.matches(selector, labels)
+    ? [plain]
+    : [plain, ofTask(namespace, task, selector)]
+}
 
 /** `0` is urgent, `1` is usual, `2` can wait. */
 export const Level = Schema.Literals([0, 1, 2])

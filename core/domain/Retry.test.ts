@@ -34,6 +34,16 @@ describe("Retry.delayAfter", () => {
     assert.strictEqual(Retry.delayAfter(policy, 1, 0), 5000)
     assert.strictEqual(Retry.delayAfter(policy, 2, 0), 5000)
   })
+  it("is spread wide from the first delay on, and stays within the cap", () => {
+    const policy = {
+      ...{ attempts: 9, delayMillis: 1000, growth: 3, capMillis: 20_000, jitter: 0 },
+      jitterKind: "wide" as const,
+    }
+    const bounds = [1, 2, 3, 4].map((failures) =>
+      [0, 0.999999].map((chance) => Retry.delayAfter(policy, failures, chance))
+    )
+    assert.deepStrictEqual(bounds, [[1000, 3000], [1000, 9000], [1000, 20_000], [1000, 20_000]])
+  })
   it("is none at all for a policy without delay", () => {
     const policy = { attempts: 3, delayMillis: 0, growth: 1, capMillis: 0, jitter: 1 }
     for (const chance of chances) assert.strictEqual(Retry.delayAfter(policy, 1, chance), 0)
@@ -52,5 +62,41 @@ describe("Retry.delayAfter", () => {
       assert.isTrue(Number.isSafeInteger(delay), `${failures}: ${delay}`)
       assert.isAtMost(delay, 14 * 86_400_000)
     }
+  })
+})
+
+describe("Retry.covers", () => {
+  const policy = Retry.exponential({ attempts: 3 })
+  it("is every failure, unless the policy says which", () =>
+    assert.isTrue(Retry.covers(policy, "Anything")))
+  it("is only those named, or all but those named", () => {
+    const only = { ...policy, errors: Retry.only("Timeout", "Busy") }
+    assert.deepStrictEqual(
+      ["Timeout", "Busy", "Broken"].map((tag) => Retry.covers(only, tag)),
+      [true, true, false],
+    )
+    const except = { ...policy, errors: Retry.except("Broken") }
+    assert.deepStrictEqual(
+      ["Timeout", "Broken"].map((tag) => Retry.covers(except, tag)),
+      [true, false],
+    )
+  })
+})
+
+describe("Retry of a herd", () => {
+  it("spreads: of 10,000 that fail at once no second gets more than 3 percent", () => {
+    const policy = Retry.exponential({
+      attempts: 9,
+      delayMillis: 40_000,
+      growth: 2,
+      jitterKind: "wide",
+    })
+    const seconds = new Map<number, number>()
+    for (let at = 0; at < 10_000; at++) {
+      const second = Math.floor(Retry.delayAfter(policy, 1, at / 10_000)! / 1000)
+      seconds.set(second, (seconds.get(second) ?? 0) + 1)
+    }
+    assert.isAtMost(Math.max(...seconds.values()), 300)
+    assert.isAtLeast(Math.min(...seconds.keys()), 40)
   })
 })

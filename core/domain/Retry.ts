@@ -4,6 +4,10 @@
  */
 import { Schema } from "effect"
 
+const tags = Schema.Array(Schema.NonEmptyString.check(Schema.isMaxLength(256))).check(
+  Schema.isBetweenLength(1, 64),
+)
+
 export const Retry = Schema.Struct({
   /** How often user code may fail before the run has failed. `1` means: no retry. */
   attempts: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })),
@@ -15,6 +19,17 @@ export const Retry = Schema.Struct({
   capMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 7 * 86_400_000 })),
   /** Up to this share of the delay is added at random, so that a herd spreads. */
   jitter: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 })),
+  /**
+   * `added`, unless named: the delay and a share of it. `wide`: anything from the first delay to
+   * `growth` times this one, within the cap.
+   */
+  jitterKind: Schema.optionalKey(Schema.Literals(["added", "wide"])),
+  /** By the tag of the failure, or its name; without it every failure is tried again. */
+  errors: Schema.optionalKey(Schema.TaggedUnion({ Only: { tags }, Except: { tags } })),
+  /** No attempt is begun later than this after the run was first due. */
+  withinMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 366 * 86_400_000 })),
+  ),
 })
 export type Retry = typeof Retry.Type
 
@@ -27,13 +42,33 @@ export const exponential = (options: {
   readonly growth?: number
   readonly capMillis?: number
   readonly jitter?: number
+  readonly jitterKind?: "added" | "wide"
+  readonly errors?: NonNullable<Retry["errors"]>
 }): Retry => ({
   attempts: options.attempts,
   delayMillis: options.delayMillis ?? 1000,
   growth: options.growth ?? 2,
   capMillis: options.capMillis ?? 600_000,
   jitter: options.jitter ?? 0.2,
+  ...(options.jitterKind !== undefined && { jitterKind: options.jitterKind }),
+  ...(options.errors !== undefined && { errors: options.errors }),
 })
+
+/** Only failures with one of these tags are tried again. */
+export const only = (...tags: ReadonlyArray<string>): NonNullable<Retry["errors"]> => ({
+  _tag: "Only",
+  tags,
+})
+
+/** All failures but those with one of these tags are tried again. */
+export const except = (...tags: ReadonlyArray<string>): NonNullable<Retry["errors"]> => ({
+  _tag: "Except",
+  tags,
+})
+
+/** Whether a failure of this tag is worth another attempt. */
+export const covers = ({ errors }: Retry, tag: string): boolean =>
+  errors === undefined || errors.tags.includes(tag) === (errors._tag === "Only")
 
 /**
  * The delay after the `failures`-th failure, or `undefined` when it was the last one allowed.
@@ -46,7 +81,14 @@ export const delayAfter = (
   chance: number,
 ): number | undefined => {
   if (failures >= policy.attempts) return undefined
-  const grown = policy.delayMillis * policy.growth ** (failures - 1)
-  const capped = Math.min(grown, Math.max(policy.capMillis, policy.delayMillis))
-  return Math.ceil(capped * (1 + policy.jitter * chance))
+  const grown = (times: number) =>
+    Math.min(
+      policy.delayMillis * policy.growth ** times,
+      Math.max(policy.capMillis, policy.delayMillis),
+    )
+  return Math.ceil(
+    policy.jitterKind === "wide"
+      ? policy.delayMillis + (grown(failures) - policy.delayMillis) * chance
+      : grown(failures - 1) * (1 + policy.jitter * chance),
+  )
 }

@@ -5,23 +5,45 @@ import * as Run from "./Run.ts"
 
 const course = { attempt: 3, crashes: 1, fence: Fence.make(5), isCareful: false }
 const fence = course.fence
+const unborn = { ...course, attempt: 0, fence: Fence.make(0) }
+
+const running = (differently: Partial<Run.RunState>): Run.RunState =>
+  ({
+    _tag: "Running",
+    ...course,
+    isStartMarked: false,
+    isCancelling: false,
+    isSuspending: false,
+    ...differently,
+  }) as Run.RunState
 
 /** All states, those with choices in each of them. */
 const states: Readonly<Record<string, Run.RunState>> = {
   "Scheduled": { _tag: "Scheduled", ...course, isGated: false },
-  "Scheduled new": { _tag: "Scheduled", ...course, fence: Fence.make(0), isGated: false },
-  "Scheduled new gated": { _tag: "Scheduled", ...course, fence: Fence.make(0), isGated: true },
+  "Scheduled new": { _tag: "Scheduled", ...unborn, isGated: false },
+  "Scheduled new gated": { _tag: "Scheduled", ...unborn, isGated: true },
   "Scheduled granted before, gated": { _tag: "Scheduled", ...course, isGated: true },
   "Blocked": { _tag: "Blocked", ...course },
+  "Blocked new": { _tag: "Blocked", ...unborn },
   "Ready": { _tag: "Ready", ...course },
-  "Running": { _tag: "Running", ...course, isStartMarked: false, isCancelling: false },
-  "Running started": { _tag: "Running", ...course, isStartMarked: true, isCancelling: false },
-  "Running cancelling": { _tag: "Running", ...course, isStartMarked: false, isCancelling: true },
-  "Running started cancelling": {
-    _tag: "Running",
-    ...course,
-    isStartMarked: true,
-    isCancelling: true,
+  "Ready new": { _tag: "Ready", ...unborn },
+  "Running": running({}),
+  "Running first": running({ attempt: 1 }),
+  "Running first started": running({ attempt: 1, isStartMarked: true }),
+  "Running first cancelling": running({ attempt: 1, isCancelling: true }),
+  "Running started": running({ isStartMarked: true }),
+  "Running cancelling": running({ isCancelling: true }),
+  "Running started cancelling": running({ isStartMarked: true, isCancelling: true }),
+  "Running suspending": running({ isSuspending: true }),
+  "Running started suspending": running({ isStartMarked: true, isSuspending: true }),
+  "Awaiting": { _tag: "Awaiting", ...course, isParent: false },
+  "Awaiting its children": { _tag: "Awaiting", ...course, isParent: true },
+  "Suspended": { _tag: "Suspended", ...course, isAdmitted: true },
+  "Suspended at its gate": { _tag: "Suspended", ...course, isAdmitted: false },
+  "Suspended new": {
+    _tag: "Suspended",
+    ...unborn,
+    isAdmitted: false,
   },
   "Succeeded": { _tag: "Succeeded", ...course },
   "Failed": { _tag: "Failed", ...course },
@@ -29,6 +51,7 @@ const states: Readonly<Record<string, Run.RunState>> = {
   "Cancelled": { _tag: "Cancelled", ...course },
   "Discarded": { _tag: "Discarded", ...course },
   "Quarantined": { _tag: "Quarantined", ...course },
+  "Expired": { _tag: "Expired", ...course },
 }
 
 const events: Readonly<Record<string, Run.RunEvent>> = {
@@ -47,22 +70,78 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Lose at its last crash": { _tag: "Lose", crashesMax: 1, isAtMostOnce: false },
   "Lose at most once": { _tag: "Lose", crashesMax: 3, isAtMostOnce: true },
   "Cancel": { _tag: "Cancel" },
+  "Yield": { _tag: "Yield", fence },
+  "Await": { _tag: "Await", fence },
+  "Suspend": { _tag: "Suspend" },
+  "Resume": { _tag: "Resume", isDue: true, places: 0 },
+  "Resume in a queue": { _tag: "Resume", isDue: true, places: 1 },
+  "Resume at a gate of two": { _tag: "Resume", isDue: true, places: 2 },
+  "Resume early": { _tag: "Resume", isDue: false, places: 0 },
+  "Resume early at a gate": { _tag: "Resume", isDue: false, places: 1 },
+  "Notify of success": { _tag: "Notify", isSuccess: true },
+  "Notify of failure": { _tag: "Notify", isSuccess: false },
+  "Expire": { _tag: "Expire" },
+  "Gather successes": { _tag: "Gather", verdict: "Succeeded" },
+  "Gather a failure": { _tag: "Gather", verdict: "Failed" },
+  "Gather a cancellation": { _tag: "Gather", verdict: "Cancelled" },
+  "Revive": { _tag: "Revive", isGated: false },
+  "Revive at its gate": { _tag: "Revive", isGated: true },
+  "Reopen": { _tag: "Reopen" },
 }
+
+const unasked = { isCancelling: false, isSuspending: false }
 
 // Written out by hand rather than derived from the code, so that the two can disagree: the state,
 // then the numbers that differ. What is not named is refused.
 const expected: Readonly<Record<string, Readonly<Record<string, readonly [string, object?]>>>> = {
-  "Scheduled": { Due: ["Ready"], Cancel: ["Cancelled"] },
-  "Scheduled new": { Due: ["Ready"], Cancel: ["Cancelled"] },
-  "Scheduled new gated": { Due: ["Blocked"], Cancel: ["Cancelled"] },
-  "Scheduled granted before, gated": { Due: ["Ready"], Cancel: ["Cancelled"] },
-  "Blocked": { Admit: ["Ready"], Discard: ["Discarded"], Cancel: ["Cancelled"] },
-  "Ready": {
-    Claim: ["Running", { attempt: 4, fence: 6, isStartMarked: false, isCancelling: false }],
+  "Scheduled": {
+    Due: ["Ready"],
     Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: true }],
+  },
+  "Scheduled new": {
+    Due: ["Ready"],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: false }],
+    Expire: ["Expired"],
+  },
+  "Scheduled new gated": {
+    Due: ["Blocked"],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: false }],
+    Expire: ["Expired"],
+  },
+  "Scheduled granted before, gated": {
+    Due: ["Ready"],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: true }],
+  },
+  "Blocked": {
+    Admit: ["Ready"],
+    Discard: ["Discarded"],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: false }],
+  },
+  "Blocked new": {
+    Admit: ["Ready"],
+    Discard: ["Discarded"],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: false }],
+    Expire: ["Expired"],
+  },
+  "Ready": {
+    Claim: ["Running", { attempt: 4, fence: 6, ...unasked, isStartMarked: false }],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: true }],
+  },
+  "Ready new": {
+    Claim: ["Running", { attempt: 1, fence: 1, ...unasked, isStartMarked: false }],
+    Cancel: ["Cancelled"],
+    Suspend: ["Suspended", { isAdmitted: true }],
+    Expire: ["Expired"],
   },
   "Running": {
-    "Start": ["Running", { isStartMarked: true, isCancelling: false }],
+    "Start": ["Running", { ...unasked, isStartMarked: true }],
     "Succeed": ["Succeeded"],
     "Retry": ["Scheduled", { isGated: false }],
     "GiveUp": ["Failed"],
@@ -72,10 +151,70 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Lose": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at most once": ["Ready", { attempt: 2, isCareful: true }],
-    "Cancel": ["Running", { isStartMarked: false, isCancelling: true }],
+    "Cancel": ["Running", { isStartMarked: false, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+  },
+  "Running first": {
+    "Start": ["Running", { ...unasked, isStartMarked: true }],
+    "Succeed": ["Succeeded"],
+    "Retry": ["Scheduled", { isGated: false }],
+    "GiveUp": ["Failed"],
+    "TimeOut": ["TimedOut"],
+    "Release": ["Ready", { attempt: 0 }],
+    "Abort": ["Cancelled"],
+    "Lose": ["Ready", { attempt: 0, isCareful: true }],
+    "Lose at its last crash": ["Ready", { attempt: 0, isCareful: true }],
+    "Lose at most once": ["Ready", { attempt: 0, isCareful: true }],
+    "Cancel": ["Running", { isStartMarked: false, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 0, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+    "Expire": ["Expired", { attempt: 0 }],
+  },
+  "Running first started": {
+    "Start": ["Running", { ...unasked, isStartMarked: true }],
+    "Succeed": ["Succeeded"],
+    "Retry": ["Scheduled", { isGated: false }],
+    "GiveUp": ["Failed"],
+    "TimeOut": ["TimedOut"],
+    "Release": ["Ready", { attempt: 0 }],
+    "Abort": ["Cancelled"],
+    "Lose": ["Ready", { crashes: 2, isCareful: true }],
+    "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
+    "Lose at most once": ["Failed"],
+    "Cancel": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 0, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+  },
+  "Running first cancelling": {
+    "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
+    "Succeed": ["Succeeded"],
+    "Retry": ["Cancelled"],
+    "GiveUp": ["Cancelled"],
+    "TimeOut": ["Cancelled"],
+    "Release": ["Cancelled"],
+    "Abort": ["Cancelled"],
+    "Lose": ["Cancelled"],
+    "Lose at its last crash": ["Cancelled"],
+    "Lose at most once": ["Cancelled"],
+    "Cancel": ["Running", { isStartMarked: false, isCancelling: true, isSuspending: false }],
+    "Yield": ["Cancelled"],
+    "Await": ["Cancelled"],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Cancelled"],
+    "Expire": ["Cancelled"],
   },
   "Running started": {
-    "Start": ["Running", { isStartMarked: true, isCancelling: false }],
+    "Start": ["Running", { ...unasked, isStartMarked: true }],
     "Succeed": ["Succeeded"],
     "Retry": ["Scheduled", { isGated: false }],
     "GiveUp": ["Failed"],
@@ -85,10 +224,15 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
-    "Cancel": ["Running", { isStartMarked: true, isCancelling: true }],
+    "Cancel": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
   },
   "Running cancelling": {
-    "Start": ["Running", { isStartMarked: true, isCancelling: true }],
+    "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
     "Succeed": ["Succeeded"],
     "Retry": ["Cancelled"],
     "GiveUp": ["Cancelled"],
@@ -98,10 +242,14 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
-    "Cancel": ["Running", { isStartMarked: false, isCancelling: true }],
+    "Cancel": ["Running", { isStartMarked: false, isCancelling: true, isSuspending: false }],
+    "Yield": ["Cancelled"],
+    "Await": ["Cancelled"],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Cancelled"],
   },
   "Running started cancelling": {
-    "Start": ["Running", { isStartMarked: true, isCancelling: true }],
+    "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
     "Succeed": ["Succeeded"],
     "Retry": ["Cancelled"],
     "GiveUp": ["Cancelled"],
@@ -111,14 +259,102 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
-    "Cancel": ["Running", { isStartMarked: true, isCancelling: true }],
+    "Cancel": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
+    "Yield": ["Cancelled"],
+    "Await": ["Cancelled"],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Cancelled"],
+  },
+  "Running suspending": {
+    "Start": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
+    "Succeed": ["Succeeded"],
+    "Retry": ["Suspended", { isAdmitted: true }],
+    "GiveUp": ["Failed"],
+    "TimeOut": ["TimedOut"],
+    "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Abort": ["Cancelled"],
+    "Lose": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
+    "Lose at its last crash": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
+    "Lose at most once": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
+    "Cancel": ["Running", { isStartMarked: false, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+  },
+  "Running started suspending": {
+    "Start": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
+    "Succeed": ["Succeeded"],
+    "Retry": ["Suspended", { isAdmitted: true }],
+    "GiveUp": ["Failed"],
+    "TimeOut": ["TimedOut"],
+    "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Abort": ["Cancelled"],
+    "Lose": ["Suspended", { crashes: 2, isCareful: true, isAdmitted: true }],
+    "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
+    "Lose at most once": ["Failed"],
+    "Cancel": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
+    "Yield": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Await": ["Awaiting", { isParent: false }],
+    "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+  },
+  "Awaiting": {
+    "Notify of success": ["Succeeded"],
+    "Notify of failure": ["Failed"],
+    "Expire": ["TimedOut"],
+    "Cancel": ["Cancelled"],
+  },
+  "Awaiting its children": {
+    "Gather successes": ["Succeeded"],
+    "Gather a failure": ["Failed"],
+    "Gather a cancellation": ["Cancelled"],
+    "Cancel": ["Awaiting", { isParent: true }],
+  },
+  "Suspended": {
+    "Resume": ["Ready"],
+    "Resume in a queue": ["Ready"],
+    "Resume at a gate of two": ["Blocked"],
+    "Resume early": ["Ready"],
+    "Resume early at a gate": ["Ready"],
+    "Cancel": ["Cancelled"],
+  },
+  "Suspended at its gate": {
+    "Resume": ["Ready"],
+    "Resume in a queue": ["Blocked"],
+    "Resume at a gate of two": ["Blocked"],
+    "Resume early": ["Ready"],
+    "Resume early at a gate": ["Blocked"],
+    "Cancel": ["Cancelled"],
+  },
+  "Suspended new": {
+    "Resume": ["Ready"],
+    "Resume in a queue": ["Blocked"],
+    "Resume at a gate of two": ["Blocked"],
+    "Resume early": ["Scheduled", { isGated: false }],
+    "Resume early at a gate": ["Scheduled", { isGated: true }],
+    "Cancel": ["Cancelled"],
+    "Expire": ["Expired"],
   },
   "Succeeded": {},
-  "Failed": {},
-  "TimedOut": {},
+  "Failed": {
+    "Revive": ["Ready", { crashes: 0, isCareful: true }],
+    "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+    "Reopen": ["Awaiting", { isParent: true }],
+  },
+  "TimedOut": {
+    "Revive": ["Ready", { crashes: 0, isCareful: true }],
+    "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+  },
   "Cancelled": {},
   "Discarded": {},
-  "Quarantined": {},
+  "Quarantined": {
+    "Revive": ["Ready", { crashes: 0, isCareful: true }],
+    "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+  },
+  "Expired": {},
 }
 
 describe("Run.advance", () => {
@@ -165,9 +401,10 @@ describe("Run.advance", () => {
     })
   }
 
-  it("is absorbed by every final state", () => {
+  it("is absorbed by every final state, unless somebody gives what failed another try", () => {
     for (const state of Object.values(states)) {
       const isAbsorbing = Object.values(events)
+        .filter(({ _tag }) => _tag !== "Revive" && _tag !== "Reopen")
         .every((event) => Result.isFailure(Run.advance(state, event)))
       assert.strictEqual(isAbsorbing, Run.isFinal(state._tag))
     }
@@ -180,8 +417,8 @@ describe("Run.advance", () => {
         if (Result.isFailure(result)) continue
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
-        assert.isAtLeast(crashes, state.crashes)
-        if (event._tag !== "Release" && event._tag !== "Lose") {
+        if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
+        if (!["Release", "Lose", "Yield", "Expire"].includes(event._tag)) {
           assert.isAtLeast(attempt, state.attempt)
         }
       }
@@ -217,11 +454,32 @@ describe("Run.submitted", () => {
   })
 })
 
+describe("Run.submitted, further", () => {
+  it("has its start marked when it has a deadline", () => {
+    const options = { isDueLater: false, isGated: false, isAtMostOnce: false, hasDeadline: true }
+    assert.isTrue(Run.submitted(options).isCareful)
+  })
+
+  it("as a parent awaits its children", () => {
+    assert.deepInclude(Run.submittedParent, {
+      _tag: "Awaiting",
+      isParent: true,
+      fence: Fence.make(0),
+    })
+  })
+})
+
 describe("Run.holdsPlace", () => {
   for (const [name, state] of Object.entries(states)) {
-    const holds = /^(Ready|Running)|^Scheduled$|granted before/.test(name)
-    it(`${name}: ${holds ? "holds its place" : "holds none"}`, () => {
-      assert.strictEqual(Run.holdsPlace(state), holds)
+    const holds = /^(Ready|Running|Awaiting)|^Scheduled$|granted before/.test(name)
+    const words = name === "Suspended"
+      ? "holds that of a queue"
+      : holds
+      ? "holds one"
+      : "holds none"
+    it(`${name}: ${words}`, () => {
+      assert.strictEqual(Run.holdsPlace(state, 1), holds || name === "Suspended")
+      assert.strictEqual(Run.holdsPlace(state, 2), holds)
     })
   }
 })

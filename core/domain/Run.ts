@@ -1,6 +1,6 @@
 /**
  * A run is one occurrence of a task, the smallest thing that is executed. It waits until it is due
- * and admitted, is claimed by an executor, and ends exactly once.
+ * and admitted, is claimed by an executor, and ends once.
  *
  * ```text
  *                 ┌──────────── Retry ─────────────┐
@@ -11,15 +11,26 @@
  *      │          ▼                │ └───── Lose ────┘ └────Lose─────▶ Quarantined
  *      └──────▶ Blocked ──Admit────┘
  *                 └──Discard──▶ Discarded        any but a final one ──Cancel──▶ Cancelled
+ *
+ *   waiting, or Running ──Suspend, Yield──▶ Suspended ──Resume──▶ back to where it waits
+ *   Running ──Await──▶ Awaiting ──Notify──▶ Succeeded, Failed    ──Expire──▶ TimedOut
+ *   waiting, and past its deadline ──Expire──▶ Expired
+ *   Failed, TimedOut, Quarantined ──Revive──▶ back to where it waits
  * ```
+ *
+ * That is the picture; all of it, drawn from the table below, stands in `docs/states.md`.
  *
  * `advance` is the only way from one state to the next; a store applies its result, it never
  * decides. Cancel asks a running run to stop, and it is cancelled once its holder has answered or
- * is fenced off.
+ * is fenced off; Suspend asks it to be put down, and it is suspended once its holder has.
+ *
+ * A parent is a run that nobody holds: it awaits its children, and ends when the last of them has.
+ * What has ended stays so, but for one thing: an operator may revive what failed, as the same run.
  *
  * Three numbers, and they are not the same. The *fence* rises with every grant. The *attempt*
- * counts starts of user code: it is given back when the grant was. *Crashes* count executors that
- * were lost after they had marked the start.
+ * counts starts of user code: it is given back when the grant was, and when it is put down, since
+ * what is resumed goes on with the same attempt. *Crashes* count executors that were lost after
+ * they had marked the start.
  */
 import { Result, Schema } from "effect"
 import { Fence } from "./Lease.ts"
@@ -40,13 +51,23 @@ export const RunState = Schema.TaggedUnion({
   Scheduled: { ...Course, isGated: Schema.Boolean },
   Blocked: Course,
   Ready: Course,
-  Running: { ...Course, isStartMarked: Schema.Boolean, isCancelling: Schema.Boolean },
+  Running: {
+    ...Course,
+    isStartMarked: Schema.Boolean,
+    isCancelling: Schema.Boolean,
+    isSuspending: Schema.Boolean,
+  },
+  /** Handed over to something outside that will notify, or, a parent, to its children. */
+  Awaiting: { ...Course, isParent: Schema.Boolean },
+  /** Put down until an operator resumes it. */
+  Suspended: { ...Course, isAdmitted: Schema.Boolean },
   Succeeded: Course,
   Failed: Course,
   TimedOut: Course,
   Cancelled: Course,
   Discarded: Course,
   Quarantined: Course,
+  Expired: Course,
 })
 export type RunState = typeof RunState.Type
 
@@ -55,15 +76,19 @@ export const StateName = Schema.Literals([
   "Blocked",
   "Ready",
   "Running",
+  "Awaiting",
+  "Suspended",
   "Succeeded",
   "Failed",
   "TimedOut",
   "Cancelled",
   "Discarded",
   "Quarantined",
+  "Expired",
 ])
 export type StateName = typeof StateName.Type
 
+/** Stores number them in this order. */
 export const finals = [
   "Succeeded",
   "Failed",
@@ -71,6 +96,7 @@ export const finals = [
   "Cancelled",
   "Discarded",
   "Quarantined",
+  "Expired",
 ] as const satisfies ReadonlyArray<StateName>
 export type Final = (typeof finals)[number]
 export const Final = Schema.Literals(finals)
@@ -92,9 +118,25 @@ export const RunEvent = Schema.TaggedUnion({
   Release: { fence: Fence },
   /** Its holder has stopped it, as asked. */
   Abort: { fence: Fence },
+  /** Its holder has put it down, to be resumed. */
+  Yield: { fence: Fence },
+  /** Its holder has handed it over, and somebody will notify of its end. */
+  Await: { fence: Fence },
   /** Its holder is lost. */
   Lose: { crashesMax: Schema.Int, isAtMostOnce: Schema.Boolean },
   Cancel: {},
+  Suspend: {},
+  /** `places`: how many its gate has, `0` for none. */
+  Resume: { isDue: Schema.Boolean, places: Schema.Int },
+  Notify: { isSuccess: Schema.Boolean },
+  /** Its deadline has passed before user code started; or the time is up that it awaits at most. */
+  Expire: {},
+  /** All its children have ended. */
+  Gather: { verdict: Schema.Literals(["Succeeded", "Failed", "Cancelled"]) },
+  /** An operator gives it another try. */
+  Revive: { isGated: Schema.Boolean },
+  /** A child of it was revived. */
+  Reopen: {},
 })
 export type RunEvent = typeof RunEvent.Type
 
@@ -121,6 +163,41 @@ const to = <Tag extends Final | "Blocked" | "Ready">(tag: Tag, state: RunState):
 const unlessCancelling = (state: Running, next: () => RunState): RunState =>
   state.isCancelling ? to("Cancelled", state) : next()
 
+const suspended = (state: RunState, isAdmitted: boolean): RunState => ({
+  _tag: "Suspended",
+  ...numbers(state),
+  isAdmitted,
+})
+
+/** Where it would wait for its next grant, it is put down if that was asked for. */
+const unlessSuspending = (state: Running, next: RunState): RunState =>
+  state.isSuspending && !isFinal(next._tag) ? suspended(next, true) : next
+
+/** Only what never began can be too late to begin. */
+const expire = (state: RunState): RunState | undefined =>
+  state.attempt === 0 ? to("Expired", state) : undefined
+
+const ended = (state: RunState, isSuccess: boolean): RunState =>
+  to(isSuccess ? "Succeeded" : "Failed", state)
+
+const resume = (
+  state: Of<RunState, "Suspended">,
+  { isDue, places }: Of<RunEvent, "Resume">,
+): RunState => {
+  // A first delay is kept; one between two attempts is not, since it was put down instead.
+  if (!isDue && state.fence === 0) {
+    return { _tag: "Scheduled", ...numbers(state), isGated: places > 0 }
+  }
+  const isAdmitted = places === 0 || holdsPlace(state, places)
+  return to(isAdmitted ? "Ready" : "Blocked", state)
+}
+
+const revive = (state: RunState, { isGated }: Of<RunEvent, "Revive">): RunState => ({
+  ...to(isGated ? "Blocked" : "Ready", state),
+  crashes: 0,
+  isCareful: true,
+})
+
 const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
   // Nobody knows whether user code had started, so the attempt is neither counted nor a crash;
   // from now on the start is marked, and the next loss is told apart.
@@ -132,21 +209,31 @@ const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
   return { _tag: crashed.crashes > event.crashesMax ? "Quarantined" : "Ready", ...crashed }
 }
 
-/** One row per state, one cell per event that the state accepts. An absent cell is a refusal. */
+/**
+ * One row per state, one cell per event that the state accepts. An absent cell is a refusal, and so
+ * is a cell that answers nothing.
+ */
 const transitions: {
   readonly [S in StateName]: {
-    readonly [E in RunEvent["_tag"]]?: (state: Of<RunState, S>, event: Of<RunEvent, E>) => RunState
+    readonly [E in RunEvent["_tag"]]?: (
+      state: Of<RunState, S>,
+      event: Of<RunEvent, E>,
+    ) => RunState | undefined
   }
 } = {
   Scheduled: {
     // A run that was granted before already holds its place, so it need not pass the gate again.
     Due: (state) => to(state.isGated && state.fence === 0 ? "Blocked" : "Ready", state),
     Cancel: (state) => to("Cancelled", state),
+    Suspend: (state) => suspended(state, state.fence > 0),
+    Expire: expire,
   },
   Blocked: {
     Admit: (state) => to("Ready", state),
     Discard: (state) => to("Discarded", state),
     Cancel: (state) => to("Cancelled", state),
+    Suspend: (state) => suspended(state, false),
+    Expire: expire,
   },
   Ready: {
     Claim: (state) => ({
@@ -156,8 +243,11 @@ const transitions: {
       fence: Fence.make(state.fence + 1),
       isStartMarked: false,
       isCancelling: false,
+      isSuspending: false,
     }),
     Cancel: (state) => to("Cancelled", state),
+    Suspend: (state) => suspended(state, true),
+    Expire: expire,
   },
   Running: {
     Start: (state) => ({ ...state, isStartMarked: true }),
@@ -165,25 +255,61 @@ const transitions: {
     Retry: (state) =>
       unlessCancelling(
         state,
-        () => ({ _tag: "Scheduled", ...numbers(state), isGated: false }),
+        () => unlessSuspending(state, { _tag: "Scheduled", ...numbers(state), isGated: false }),
       ),
     GiveUp: (state) => unlessCancelling(state, () => to("Failed", state)),
     TimeOut: (state) => unlessCancelling(state, () => to("TimedOut", state)),
     Release: (state) =>
+      unlessCancelling(state, () =>
+        unlessSuspending(state, {
+          _tag: "Ready",
+          ...numbers(state),
+          attempt: state.attempt - 1,
+        })),
+    Abort: (state) => to("Cancelled", state),
+    Yield: (state) =>
       unlessCancelling(
         state,
-        () => ({ _tag: "Ready", ...numbers(state), attempt: state.attempt - 1 }),
+        () => suspended({ ...state, attempt: state.attempt - 1 }, true),
       ),
-    Abort: (state) => to("Cancelled", state),
-    Lose: (state, event) => unlessCancelling(state, () => lose(state, event)),
-    Cancel: (state) => ({ ...state, isCancelling: true }),
+    Await: (state) =>
+      unlessCancelling(state, () => ({ _tag: "Awaiting", ...numbers(state), isParent: false })),
+    // What carries it on may be done before its holder has said that it handed it over.
+    Notify: (state, { isSuccess }) =>
+      isSuccess ? ended(state, true) : unlessCancelling(state, () => ended(state, false)),
+    Lose: (state, event) =>
+      unlessCancelling(state, () => unlessSuspending(state, lose(state, event))),
+    Cancel: (state) => ({ ...state, isCancelling: true, isSuspending: false }),
+    Suspend: (state) => state.isCancelling ? undefined : { ...state, isSuspending: true },
+    // A grant that was not begun in time; its attempt is given back.
+    Expire: (state) =>
+      state.isStartMarked || state.attempt > 1 ? undefined : unlessCancelling(
+        state,
+        () => to("Expired", { ...state, attempt: state.attempt - 1 }),
+      ),
+  },
+  Awaiting: {
+    Notify: (state, { isSuccess }) => state.isParent ? undefined : ended(state, isSuccess),
+    Expire: (state) => state.isParent ? undefined : to("TimedOut", state),
+    Gather: (state, { verdict }) => state.isParent ? to(verdict, state) : undefined,
+    // A parent ends when its children have, and it is they who are cancelled.
+    Cancel: (state) => state.isParent ? state : to("Cancelled", state),
+  },
+  Suspended: {
+    Resume: resume,
+    Cancel: (state) => to("Cancelled", state),
+    Expire: expire,
   },
   Succeeded: {},
-  Failed: {},
-  TimedOut: {},
+  Failed: {
+    Revive: revive,
+    Reopen: (state) => ({ _tag: "Awaiting", ...numbers(state), isParent: true }),
+  },
+  TimedOut: { Revive: revive },
   Cancelled: {},
   Discarded: {},
-  Quarantined: {},
+  Quarantined: { Revive: revive },
+  Expired: {},
 }
 
 export const advance = (
@@ -193,35 +319,50 @@ export const advance = (
   // The mapped type ties each cell to its own state and event; the lookup by two runtime tags
   // loses that tie, so it is restored here, once.
   const cell = transitions[state._tag][event._tag] as
-    | ((state: RunState, event: RunEvent) => RunState)
+    | ((state: RunState, event: RunEvent) => RunState | undefined)
     | undefined
-  const refused = cell === undefined || isFenced(state, event)
-  return refused
+  const next = isFenced(state, event) ? undefined : cell?.(state, event)
+  return next === undefined
     ? Result.fail(new RunEventRefused({ state, event }))
-    : Result.succeed(cell(state, event))
+    : Result.succeed(next)
 }
 
 /** An executor whose grant has passed on still reports its old fence, and is turned away by it. */
 const isFenced = (state: RunState, event: RunEvent): boolean =>
   "fence" in event && event.fence !== state.fence
 
-/** The state of a run as it is submitted. */
+/** The state of a run as it is submitted. One with a deadline has its start marked, to be in time. */
 export const submitted = (options: {
   readonly isDueLater: boolean
   readonly isGated: boolean
   readonly isAtMostOnce: boolean
+  readonly hasDeadline?: boolean
 }): RunState => {
-  const course = {
-    attempt: 0,
-    crashes: 0,
-    fence: Fence.make(0),
-    isCareful: options.isAtMostOnce,
-  }
+  const course = { ...fresh, isCareful: options.isAtMostOnce || options.hasDeadline === true }
   if (options.isDueLater) return { _tag: "Scheduled", ...course, isGated: options.isGated }
   return { _tag: options.isGated ? "Blocked" : "Ready", ...course }
 }
 
-/** Whether the run holds its place of a gate in this state. */
-export const holdsPlace = (state: RunState): boolean =>
-  state._tag === "Ready" || state._tag === "Running" ||
-  (state._tag === "Scheduled" && state.fence > 0)
+const fresh = { attempt: 0, crashes: 0, fence: Fence.make(0), isCareful: false }
+
+/** The state of a parent as it is submitted with its children. */
+export const submittedParent: RunState = { _tag: "Awaiting", ...fresh, isParent: true }
+
+/**
+ * Whether the run holds its place of a gate with so many places in this state. What is suspended
+ * keeps the one place of a queue, so that nothing overtakes it, and gives back one of several.
+ */
+export const holdsPlace = (state: RunState, places: number): boolean => {
+  switch (state._tag) {
+    case "Ready":
+    case "Running":
+    case "Awaiting":
+      return true
+    case "Scheduled":
+      return state.fence > 0
+    case "Suspended":
+      return state.isAdmitted && places === 1
+    default:
+      return false
+  }
+}

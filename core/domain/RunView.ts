@@ -2,11 +2,14 @@
 import { Schema } from "effect"
 import { GateKey } from "./Blocking.ts"
 import { ExecutorName, Incarnation } from "./Executor.ts"
-import { Lane, Level } from "./Lane.ts"
+import { Shard } from "./FanIn.ts"
+import type { Labels } from "./Labels.ts"
+import { Lane, Level, selectorOf } from "./Lane.ts"
 import { Fence } from "./Lease.ts"
 import { Namespace } from "./Namespace.ts"
 import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
+import { matches, Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
 import { TriggerName } from "./Trigger.ts"
 
@@ -20,6 +23,15 @@ export const Failure = Schema.Struct({
   error: Schema.optionalKey(Schema.String),
 })
 export type Failure = typeof Failure.Type
+
+/** Why a run has expired. */
+export const tooLate: Failure = {
+  tag: "Expired",
+  message: "its deadline had passed before it was begun",
+}
+
+/** Why a run that was handed over has timed out. */
+export const unnotified: Failure = { tag: "TimedOut", message: "nobody notified of it in time" }
 
 export const RunView = Schema.Struct({
   id: RunIdFromString,
@@ -48,13 +60,19 @@ export const RunView = Schema.Struct({
   claimedAt: Schema.optionalKey(Schema.DateTimeUtc),
   finishedAt: Schema.optionalKey(Schema.DateTimeUtc),
   isCancelling: Schema.optionalKey(Schema.Boolean),
+  isSuspending: Schema.optionalKey(Schema.Boolean),
+  /** It is a child. */
+  shard: Schema.optionalKey(Shard),
 })
 export type RunView = typeof RunView.Type
 
 /** One thing that happened to a run, derived from its rows and the journal. */
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
-  /** As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, or a final state. */
+  /**
+   * As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
+   * `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
+   */
   kind: Schema.String,
   attempt: Schema.Int,
   fence: Fence,
@@ -72,10 +90,36 @@ export const Reason = Schema.TaggedUnion({
   GateOpen: { gate: GateKey },
   /** No live executor serves its task. */
   NoExecutor: { task: TaskName },
+  /** Live executors serve its task, and none has the labels that it asks for. */
+  NoneMatches: { task: TaskName, selector: Selector },
   /** Executors serve its task, and this many runs of its lane go first. */
   Waiting: { lane: Lane, ahead: Schema.Int },
-  Held: { incarnation: Incarnation, name: ExecutorName, isCancelling: Schema.Boolean },
+  Held: {
+    incarnation: Incarnation,
+    name: ExecutorName,
+    isCancelling: Schema.Boolean,
+    isSuspending: Schema.optionalKey(Schema.Boolean),
+  },
+  /** It was handed over, and nobody has notified yet. */
+  Awaits: { until: Schema.optionalKey(Schema.DateTimeUtc) },
+  /** So many of its children have not ended, the first of them named. */
+  AwaitsChildren: { left: Schema.Int, children: Schema.Array(RunIdFromString) },
+  /** Until somebody resumes it. */
+  Suspended: { since: Schema.DateTimeUtc },
   /** It has ended. */
   Ended: { state: StateName, failure: Schema.optionalKey(Failure) },
 })
 export type Reason = typeof Reason.Type
+
+/** Why nobody will claim a ready run, if so; `serving` are the labels of those who serve its task. */
+export const unserved = (
+  task: TaskName,
+  lane: Lane,
+  serving: ReadonlyArray<Labels>,
+): Reason | undefined => {
+  if (serving.length === 0) return { _tag: "NoExecutor", task }
+  const selector = selectorOf(lane)
+  return selector === undefined || serving.some((labels) => matches(selector, labels))
+    ? undefined
+    : { _tag: "NoneMatches", task, selector }
+}

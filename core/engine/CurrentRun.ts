@@ -1,8 +1,10 @@
 /** What a handler may know of the run it carries out. */
-import { Context } from "effect"
+import { Context, type Duration, type Effect } from "effect"
+import type { Shard } from "../domain/FanIn.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
+import type { Refused } from "../domain/Refused.ts"
 import type { TaskName } from "../domain/Task.ts"
 
 export class CurrentRun extends Context.Service<CurrentRun, {
@@ -16,4 +18,15 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   /** The slot that fired it, in milliseconds since 1970. */
   readonly slot: number | undefined
   readonly idempotencyKey: string | undefined
+  /** Which of its parent's children it is. */
+  readonly shard: Shard | undefined
+  /** What `keep` was given last before the run was suspended. */
+  readonly checkpoint: string | undefined
+  /** Should the run be suspended from now on, it is resumed with this JSON text. */
+  readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
+  /**
+   * Ends the attempt here, and leaves the run to something outside: whoever notifies first ends it.
+   * Past the timeout it has timed out.
+   */
+  readonly handOver: (timeout?: Duration.Input) => Effect.Effect<never>
 }>()("belfry/core/engine/CurrentRun") {}

@@ -30,9 +30,9 @@ import {
   Schema,
   type Scope,
 } from "effect"
-import { type ExecutorName, type Incarnation, Joining } from "../domain/Executor.ts"
+import { type Incarnation, Joining } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
-import { Refused } from "../domain/Refused.ts"
+import { refusalOf, type Refused } from "../domain/Refused.ts"
 import { TaskDefinition } from "../domain/Task.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
@@ -45,7 +45,10 @@ export interface ExecutorOptions {
   readonly name?: string
   /** So many runs are carried out at once. */
   readonly concurrency?: number
+  /** What selectors ask for. */
   readonly labels?: Readonly<Record<string, string>>
+  /** What it offers to runs, as in `{ gpu: 1 }`. */
+  readonly resources?: Readonly<Record<string, number>>
   /** The executor is lost when it has not been heard of for this long. */
   readonly ttl?: Duration.Input
   /** At the end running work has this long to finish before it is interrupted and given back. */
@@ -88,7 +91,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   const joining = yield* joiningOf(options)
-  const { capacity, namespace, ttlMillis } = joining
+  const { capacity, labels, namespace, ttlMillis } = joining
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
   const changed = loops.map(() => Latch.makeUnsafe())
@@ -164,7 +167,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     reports: ReadonlyArray<Report>,
     waitMillis: number,
   ) {
-    const lanes = [...pool.handlers.keys()].map((task) => Lane.ofTask(namespace, task))
+    const lanes = pool.handlers.values().toArray().flatMap(({ policy: { selector }, task }) =>
+      Lane.claimed(namespace, task, selector, labels)
+    )
     const request = { incarnation: self, loop, round, lanes, limit, reports, waitMillis }
     asked += limit
     sending.add(reports)
@@ -202,7 +207,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       }
       confirmedAt = sentAt
       pool.keepFresh(sentAt + ttlMillis * 2 / 3)
-      for (const { fence, run } of answer.value.revoked) pool.revoke(run, fence)
+      answer.value.revoked.forEach(pool.revoke)
       if (!answer.value.isAgreed) yield* reconcile(self)
     }
   })
@@ -221,7 +226,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const watchLoop = (self: Incarnation) =>
     Effect.gen(function* () {
-      for (const { fence, run } of yield* transport.revocations(self)) pool.revoke(run, fence)
+      const revoked = yield* transport.revocations(self)
+      revoked.forEach(pool.revoke)
       // The same order comes again until the run's report has arrived.
       yield* Effect.sleep(50)
     }).pipe(Effect.catchTag("TransportUnavailable", () => pause), Effect.forever)
@@ -348,11 +354,11 @@ const joiningOf = (options: ExecutorOptions) =>
     Effect.mapError(
       Schema.decodeUnknownEffect(Schema.toType(Joining))({
         namespace,
-        name: (options.name ?? "executor") as ExecutorName,
+        name: options.name ?? "executor",
         capacity: options.concurrency ?? 10,
         labels: options.labels ?? {},
+        resources: options.resources ?? {},
         ttlMillis: Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? "10 seconds")),
-      }),
-      (error) =>
-        new Refused({ field: "executor", reason: error.message, remedy: "Mend the named option" }),
+      }, { reportInput: true }),
+      (error) => refusalOf(error, "executor"),
     ))

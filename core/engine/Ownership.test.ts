@@ -14,10 +14,15 @@ const standby = (group: string) =>
     const reach = <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
       Effect.suspend(() => isCutOff ? Effect.never : call)
     const reached = Lock.of({
+      ...lock,
       acquire: (key, holder, ttl) => reach(lock.acquire(key, holder, ttl)),
       renew: (lease, ttl) => reach(lock.renew(lease, ttl)),
       release: (lease) => reach(lock.release(lease)),
-      watch: (key) => reach(lock.watch(key)),
+      watch: (key) =>
+        Effect.map(lock.watch(key), ({ arm, wait }) => ({
+          arm: reach(arm),
+          wait: (atMost) => reach(wait(atMost)),
+        })),
     })
     const scope = yield* Scope.fork(yield* Effect.scope)
     const context = yield* StandbyOwnership.layer({ name: group, ttl: "4 seconds" }).pipe(

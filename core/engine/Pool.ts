@@ -9,12 +9,14 @@
  * 2. User code starts only before `freshUntil`.
  * 3. Queued grants are few: what the pool will start within `prefetchMillis`.
  */
-import { Clock, Effect, Exit, Fiber, Option, Random } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Option, Random } from "effect"
 import * as Retry from "../domain/Retry.ts"
+import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
 import type { Fence } from "../domain/Lease.ts"
-import type { Grant, Report } from "../services/RunStorage.ts"
+import type { Revocation } from "../services/ExecutorStorage.ts"
+import { checkpointMax, type Grant, type Report } from "../services/RunStorage.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 
@@ -30,8 +32,8 @@ export interface Pool {
   readonly wanted: () => number
   readonly hasReports: () => boolean
   readonly takeReports: (max: number) => ReadonlyArray<Report>
-  /** Stops a run that was asked to stop. */
-  readonly revoke: (run: RunId, fence: Fence) => void
+  /** Stops a run that was asked to stop, or puts it down. */
+  readonly revoke: (revocation: Revocation) => void
   /** Stops a run that somebody else holds by now, without a report. */
   readonly abandon: (run: RunId, fence: Fence) => void
   readonly abandonAll: () => void
@@ -44,7 +46,7 @@ export interface Pool {
 }
 
 /** Why a run is being interrupted. */
-type Stop = "cancel" | "giveBack" | "abandon"
+type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "abandon"
 
 interface Carried {
   readonly grant: Grant
@@ -52,6 +54,9 @@ interface Carried {
   readonly startedAt: number
   fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
   stop: Stop | undefined
+  checkpoint: string | undefined
+  /** How long it is handed over for at most. */
+  awaitsMillis: number | undefined
 }
 
 const prefetchMillis = 100
@@ -105,6 +110,8 @@ export const make = Effect.fnUntraced(function* (options: {
       startedAt: now,
       fiber: undefined,
       stop: undefined,
+      checkpoint: undefined,
+      awaitsMillis: undefined,
     }
     carried.set(grant.run, entry)
     entry.fiber = Effect.runForkWith(handler.context)(carryOut(entry))
@@ -122,6 +129,20 @@ export const make = Effect.fnUntraced(function* (options: {
       fence: grant.fence,
       slot: grant.slot,
       idempotencyKey: grant.idempotencyKey,
+      shard: grant.shard,
+      checkpoint: grant.checkpoint,
+      keep: (checkpoint) =>
+        checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
+          entry.checkpoint = checkpoint
+        }),
+      handOver: (timeout) =>
+        Effect.suspend(() => {
+          entry.awaitsMillis = timeout === undefined
+            ? undefined
+            : Duration.toMillis(Duration.fromInputUnsafe(timeout))
+          entry.stop ??= "handOver"
+          return Effect.interrupt
+        }),
     })
     const timed = timeoutMillis === undefined ? work : Effect.timeoutOrElse(work, {
       duration: timeoutMillis,
@@ -149,6 +170,8 @@ export const make = Effect.fnUntraced(function* (options: {
       const result = exit.value
       report({ _tag: "Succeed", run, fence, ...(result !== undefined && { result }) })
     } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
+    else if (stop === "suspend") putDown(grant, entry.checkpoint)
+    else if (stop === "handOver") handOver(entry)
     else if (stop === "giveBack") release(grant)
     else reportUnsuccessful(entry, exit)
     pump()
@@ -156,13 +179,24 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
 
+  const putDown = ({ fence, run }: Grant, checkpoint?: string) =>
+    report({ _tag: "Yield", run, fence, ...(checkpoint !== undefined && { checkpoint }) })
+
+  const handOver = ({ awaitsMillis, grant: { fence, run } }: Carried) =>
+    report({
+      _tag: "Await",
+      run,
+      fence,
+      ...(awaitsMillis !== undefined && { timeoutMillis: Math.ceil(awaitsMillis) }),
+    })
+
   const reportUnsuccessful = (
     { grant, handler }: Carried,
     exit: Exit.Failure<unknown, Unsuccessful>,
   ) => {
     const { attempt, crashes, fence, run } = grant
     const { failure, isAnswer, isTimeOut } = unsuccessfulOf(exit)
-    const delayMillis = isAnswer
+    const delayMillis = isAnswer || !Retry.covers(handler.policy.retry, failure.tag)
       ? undefined
       : Retry.delayAfter(handler.policy.retry, attempt - crashes, random.nextDoubleUnsafe())
     report(
@@ -173,7 +207,9 @@ export const make = Effect.fnUntraced(function* (options: {
   }
 
   const stop = (entry: Carried, why: Stop) => {
-    entry.stop ??= why
+    // What is being put down may still be stopped; to give it back would lose its checkpoint.
+    const isOutdone = entry.stop === "suspend" && why !== "giveBack"
+    if (entry.stop === undefined || isOutdone) entry.stop = why
     entry.fiber?.interruptUnsafe()
   }
 
@@ -219,10 +255,12 @@ export const make = Effect.fnUntraced(function* (options: {
       reports = reports.length > max ? reports.slice(max) : []
       return taken
     },
-    revoke: (run, fence) => {
+    revoke: ({ fence, isSuspending, run }) => {
       const entry = current(run, fence)
-      if (entry !== undefined) stop(entry, "cancel")
-      if (unqueue(run, fence)) report({ _tag: "Abort", run, fence })
+      if (entry !== undefined) stop(entry, isSuspending === true ? "suspend" : "cancel")
+      if (unqueue(run, fence)) {
+        report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
+      }
     },
     abandon: (run, fence) => {
       const entry = current(run, fence)
@@ -247,6 +285,13 @@ export const make = Effect.fnUntraced(function* (options: {
   }
   return pool
 })
+
+const tooLong = (checkpoint: string) =>
+  new Refused({
+    field: "checkpoint",
+    reason: `it has ${checkpoint.length} characters, more than ${checkpointMax}`,
+    remedy: "Keep the data elsewhere, and here where it is",
+  })
 
 const tookTooLong = (timeoutMillis: number): Unsuccessful => ({
   failure: {

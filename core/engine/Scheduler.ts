@@ -1,15 +1,16 @@
 /**
  * Takes runs in, answers for them, and does what keeps them moving.
  *
- * The moving is three loops: due runs go where they wait, waiting runs pass their gates, and the
- * runs of lost executors are freed. A fourth lets go of what has ended long ago. Each does its work
- * in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and H5), and
- * needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it, and a
- * crash loses nothing but time.
+ * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
+ * expires, and the runs of lost executors are freed. Another lets go of what has ended long ago. Each
+ * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
+ * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
+ * and a crash loses nothing but time.
  */
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import type { GateKey } from "../domain/Blocking.ts"
+import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
@@ -19,7 +20,7 @@ import { Failure, type Reason, type RunHappening, type RunView } from "../domain
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Policy, TaskName } from "../domain/Task.ts"
 import { Ownership } from "../services/Ownership.ts"
-import type { RunQuery, RunSpec } from "../services/RunStorage.ts"
+import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
@@ -29,6 +30,8 @@ export interface SubmitOptions {
   /** Due this long after now. */
   readonly delay?: Duration.Input
   readonly level?: Lane.Level
+  /** It has expired if it was not begun so long after now. */
+  readonly deadline?: Duration.Input
   /** A second submit with this key answers with the first one's run. */
   readonly idempotencyKey?: string
 }
@@ -82,6 +85,24 @@ export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
   }
 }
 
+/** The run cannot take this order in the state it is in. Nothing was changed. */
+export class OrderRefused extends Schema.TaggedError<OrderRefused>()("OrderRefused", {
+  run: RunIdFromString,
+  order: Schema.Literals(["suspend", "resume", "notify", "revive"]),
+  state: StateName,
+}) {
+  override get message() {
+    return `run ${this.run} is ${this.state}, and takes no ${this.order}`
+  }
+}
+
+/** How a run is cut into shards. */
+export interface Sharding {
+  readonly count: number
+  /** At most so many of them at once; all unless named. */
+  readonly atOnce?: number
+}
+
 export interface SchedulerOptions {
   /** How often lost executors and forgotten gates are looked for. */
   readonly sweepInterval?: Duration.Input
@@ -92,6 +113,7 @@ export interface SchedulerOptions {
 }
 
 export const payloadBytesMax = 256 * 1024
+const deadlineMillisMax = 366 * 86_400_000
 
 export class Scheduler extends Context.Service<Scheduler, {
   readonly submit: (
@@ -109,6 +131,42 @@ export class Scheduler extends Context.Service<Scheduler, {
   readonly cancel: (
     run: RunId,
   ) => Effect.Effect<"confirmed" | "requested" | "ended", RunUnknown | StorageUnavailable>
+
+  /**
+   * Submits a parent with `count` children of the same payload, each of which learns which shard it
+   * is. The parent ends when they all have; `delay` and `deadline` are theirs.
+   */
+  readonly submitSharded: (
+    submission: Submission,
+    sharding: Sharding,
+    options?: SubmitOptions,
+  ) => Effect.Effect<Accepted, SubmitRefused | StorageUnavailable>
+
+  /** `requested`: its holder was asked to put it down, and will. */
+  readonly suspend: (
+    run: RunId,
+  ) => Effect.Effect<
+    "confirmed" | "requested",
+    RunUnknown | OrderRefused | StorageUnavailable
+  >
+
+  readonly resume: (
+    run: RunId,
+  ) => Effect.Effect<"confirmed", RunUnknown | OrderRefused | StorageUnavailable>
+
+  /** Ends a run that was handed over. `duplicate`: somebody notified before. */
+  readonly notify: (
+    run: RunId,
+    notice: Notice,
+  ) => Effect.Effect<
+    "applied" | "duplicate",
+    Refused | RunUnknown | OrderRefused | StorageUnavailable
+  >
+
+  /** Gives what failed, timed out or is in quarantine another try, as the same run. */
+  readonly revive: (
+    run: RunId,
+  ) => Effect.Effect<"confirmed", RunUnknown | OrderRefused | StorageUnavailable>
 
   readonly find: (run: RunId) => Effect.Effect<RunView, RunUnknown | StorageUnavailable>
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
@@ -148,20 +206,22 @@ const makeClient = Effect.gen(function* () {
     namespace: Namespace,
     options: SubmitOptions,
   ): RunSpec => {
-    const delay = options.delay === undefined
-      ? 0
-      : Duration.toMillis(Duration.fromInputUnsafe(options.delay))
+    const millis = (input: Duration.Input | undefined) =>
+      input === undefined
+        ? undefined
+        : Math.max(0, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input))))
     return {
       namespace,
       task,
       payload,
-      lane: Lane.ofTask(namespace, task),
+      lane: Lane.ofTask(namespace, task, policy.selector),
       level: options.level ?? policy.level,
-      delayMillis: Math.max(0, Math.ceil(delay)),
+      delayMillis: millis(options.delay) ?? 0,
       gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
       idempotencyKey: options.idempotencyKey,
       isAtMostOnce: policy.delivery === "at-most-once",
       crashesMax: policy.crashesMax,
+      deadlineMillis: millis(options.deadline),
     }
   }
 
@@ -192,12 +252,61 @@ const makeClient = Effect.gen(function* () {
     return accepted.map((each) => ({ ...each, state: states.get(each.run) ?? each.state }))
   })
 
+  const submitSharded = Effect.fnUntraced(function* (
+    submission: Submission,
+    sharding: Sharding,
+    options: SubmitOptions,
+  ) {
+    const namespace = options.namespace ?? (yield* CurrentNamespace)
+    yield* checked(submission, options)
+    yield* checkedSharding(submission, sharding)
+    const { deadlineMillis, delayMillis, idempotencyKey, ...spec } = specOf(
+      submission,
+      namespace,
+      options,
+    )
+    const child = { ...spec, deadlineMillis, delayMillis, idempotencyKey: undefined }
+    const answer = yield* runs.submitFamily({
+      parent: { ...spec, delayMillis: 0, idempotencyKey },
+      children: Array.from({ length: sharding.count }, () => child),
+      places: sharding.atOnce ?? sharding.count,
+    })
+    if (answer._tag === "Conflict") {
+      return yield* new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: answer.run })
+    }
+    // As with any gate: they are stored, and should this fail the sweep lets them pass.
+    if (answer.isNew) yield* Effect.ignore(runs.admit([answer.gate]))
+    const { isNew, run, state } = answer
+    return { run, state, isNew }
+  })
+
   const known = <A>(run: RunId, answer: Option.Option<A>) =>
     Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new RunUnknown({ run }))
 
   const find = (run: RunId) => Effect.flatMap(runs.find(run), (found) => known(run, found))
 
+  /** Gives the order, lets pass who can by it, and fails if the run did not take it. */
+  const ordered = Effect.fnUntraced(function* <A extends string>(
+    run: RunId,
+    order: OrderRefused["order"],
+    given: Effect.Effect<Option.Option<Ordered<A>>, StorageUnavailable>,
+  ) {
+    const { answer, freed } = yield* known(run, yield* given)
+    if (freed.length > 0) yield* Effect.ignore(runs.admit(freed))
+    if (answer === "refused" || answer === "ended") {
+      return yield* new OrderRefused({ run, order, state: (yield* find(run)).state })
+    }
+    return answer as Exclude<A, "refused" | "ended">
+  })
+
   return Scheduler.of({
+    submitSharded: (submission, sharding, options = {}) =>
+      submitSharded(submission, sharding, options),
+    suspend: (run) => ordered(run, "suspend", runs.suspend(run)),
+    resume: (run) => ordered(run, "resume", runs.resume(run)),
+    notify: (run, notice) =>
+      Effect.andThen(checkedNotice(notice), ordered(run, "notify", runs.notify(run, notice))),
+    revive: (run) => ordered(run, "revive", runs.revive(run)),
     submit: (submission, options = {}) =>
       Effect.map(submitMany([submission], options), ([accepted]) => accepted!),
     submitAll: (submissions, options = {}) => submitMany(submissions, options),
@@ -225,6 +334,38 @@ const makeClient = Effect.gen(function* () {
   })
 })
 
+const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) => {
+  const refused = (field: string, reason: string, remedy: string) =>
+    Effect.fail(new Refused({ field, reason, remedy }))
+  if (policy.blocking !== undefined) {
+    return refused(
+      "blocking",
+      "the shards of a run pass the gate of their parent, and no other",
+      "Take the blocking policy from the task, and say how many run at once with atOnce",
+    )
+  }
+  if (!Number.isInteger(count) || count < 1 || count > childrenMax) {
+    return refused("count", `there are ${count} shards`, `Use 1 to ${childrenMax}`)
+  }
+  if (atOnce !== undefined && (!Number.isInteger(atOnce) || atOnce < 1)) {
+    return refused("atOnce", `${atOnce} shards at once are none`, "Use 1 or more")
+  }
+  return Effect.void
+}
+
+const resultLengthMax = 1024 * 1024
+
+const checkedNotice = (notice: Notice) => {
+  const length = notice._tag === "Succeeded" ? notice.result?.length ?? 0 : 0
+  return length <= resultLengthMax ? Effect.void : Effect.fail(
+    new Refused({
+      field: "result",
+      reason: `its JSON has ${length} characters, more than ${resultLengthMax}`,
+      remedy: "Keep it elsewhere and notify of where it is",
+    }),
+  )
+}
+
 const checked = (submission: Submission, options: SubmitOptions) => {
   const bytes = submission.payload.length > payloadBytesMax / 3
     ? new TextEncoder().encode(submission.payload).length
@@ -247,6 +388,18 @@ const checked = (submission: Submission, options: SubmitOptions) => {
         remedy: "Use 1 to 512 characters",
       }),
     )
+  }
+  if (options.deadline !== undefined) {
+    const millis = Duration.toMillis(Duration.fromInputUnsafe(options.deadline))
+    if (!(millis > 0 && millis <= deadlineMillisMax)) {
+      return Effect.fail(
+        new Refused({
+          field: "deadline",
+          reason: `it is ${millis} ms from now`,
+          remedy: "Use more than nothing and at most 366 days, or none",
+        }),
+      )
+    }
   }
   if ((submission.blockingKey?.length ?? 0) > 512) {
     return Effect.fail(
@@ -281,10 +434,11 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const sweep = Effect.gen(function* () {
     const { freed, lost, runs: freedRuns } = yield* runs.recover(batch)
     if (lost.length > 0) yield* Effect.logWarning("lost executors", { incarnations: lost })
+    const expired = yield* runs.expire(batch)
     const open = yield* runs.openGates(batch)
-    const gates = [...new Set([...freed, ...open])]
+    const gates = [...new Set([...freed, ...expired.freed, ...open])]
     if (gates.length > 0) yield* runs.admit(gates)
-    if (freedRuns.length === batch || open.length === batch) return
+    if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
     yield* Effect.sleep(yield* spread(sweepInterval))
   })
 

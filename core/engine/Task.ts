@@ -18,13 +18,12 @@
  * ```
  */
 import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
-import * as Lane from "../domain/Lane.ts"
+import * as Policies from "../domain/Policy.ts"
+import { type Policy, usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
-import type { Retry } from "../domain/Retry.ts"
-import type { Retention } from "../domain/Retention.ts"
 import type { RunId } from "../domain/RunId.ts"
-import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
+import * as Selector from "../domain/Selector.ts"
+import { TaskName } from "../domain/TaskName.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
@@ -40,17 +39,14 @@ import { Triggers } from "./Triggers.ts"
 type Kept = Schema.Codec<any, any>
 type Fields = { readonly [key: string]: Kept }
 
-export interface PolicyOptions<Payload> {
-  readonly retry?: Retry
+/** What is not named is as usual; some fields are known and refused (`Policy.check`). */
+export interface PolicyOptions<Payload>
+  extends Partial<Omit<Policy, "timeoutMillis" | "selector">> {
   readonly timeout?: Duration.Input
-  readonly blocking?: Blocking.Blocking
   /** Runs with different keys do not block each other. */
   readonly blockingKey?: (payload: Payload) => string
-  readonly delivery?: Policy["delivery"]
-  readonly crashesMax?: number
-  readonly level?: Lane.Level
-  /** For how long its runs are known after they ended. */
-  readonly retention?: Retention
+  /** Only executors with such labels carry it out: `region = eu, tier in (gold, silver), !spot`. */
+  readonly selector?: string
 }
 
 export interface Options<
@@ -270,18 +266,20 @@ const noAnswer = () => Effect.undefined
 const schemaOf = (payload: Fields | Kept): Kept =>
   Schema.isSchema(payload) ? payload as Kept : Schema.Struct(payload) as unknown as Kept
 
-const policyOf = (options: PolicyOptions<never>): Policy => ({
-  ...usualPolicy,
-  ...(options.retry !== undefined && { retry: options.retry }),
-  ...(options.timeout !== undefined && {
-    timeoutMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(options.timeout))),
-  }),
-  ...(options.blocking !== undefined && { blocking: options.blocking }),
-  ...(options.delivery !== undefined && { delivery: options.delivery }),
-  ...(options.crashesMax !== undefined && { crashesMax: options.crashesMax }),
-  ...(options.level !== undefined && { level: options.level }),
-  ...(options.retention !== undefined && { retention: options.retention }),
-})
+/** Throws a `Refused`: the definition is code, and cannot go on with it. */
+const policyOf = (options: PolicyOptions<never>): Policy => {
+  const { blockingKey: _, selector, timeout, ...rest } = options
+  return Result.getOrThrow(Policies.check({
+    ...usualPolicy,
+    ...rest,
+    ...(timeout !== undefined && {
+      timeoutMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(timeout))),
+    }),
+    ...(selector !== undefined && {
+      selector: Result.getOrThrow(Selector.check(selector, "policy.selector")),
+    }),
+  }))
+}
 
 /** Between a value and its JSON text, compiled once. */
 const jsonCodec = <A extends Kept>(schema: A) => {

@@ -257,7 +257,7 @@ const specOf = (
   namespace,
   task,
   payload,
-  lane: Lane.ofTask(namespace, task),
+  lane: Lane.ofTask(namespace, task, policy.selector),
   level: policy.level,
   delayMillis: 0,
   gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),

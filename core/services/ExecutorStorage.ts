@@ -4,12 +4,14 @@
  * - **E1 incarnation.** Each join is a new incarnation, with a number that no earlier one had.
  * - **E2 lease.** An incarnation that has not beaten for its ttl is lost: its beat answers `Lost`,
  *   for ever, and its claims are refused.
- * - **E3 revocation.** A beat returns the grants of this incarnation that were asked to stop, until
- *   they are settled.
+ * - **E3 revocation.** A beat returns the grants of this incarnation that were asked to stop, or to be
+ *   put down, until they are settled.
  * - **E4 leaving.** An incarnation that left, or was lost, gets no grant; `recover` frees what it
  *   held.
  * - **E5 agreement.** A beat names how many grants its holder knows of, and their digest; the answer
  *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
+ * - **E6 told.** What an incarnation said of itself when it joined is listed, whole: name, capacity,
+ *   labels, resources.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining } from "../domain/Executor.ts"
@@ -19,10 +21,11 @@ import type { RunId } from "../domain/RunId.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 
-/** A grant that its holder is asked to stop. */
+/** A grant that its holder is asked to stop, or to put down. */
 export interface Revocation {
   readonly run: RunId
   readonly fence: Fence
+  readonly isSuspending?: true
 }
 
 /** The grants an executor knows of, in short. */

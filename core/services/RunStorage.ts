@@ -27,6 +27,19 @@
  * - **R13 reconciled.** `reconcile` gives back, as a release does, what was granted under a round
  *   that its holder has had the answer of, and does not know of; nothing else changes, also when the
  *   call comes late or twice. It answers which of the named grants are no longer current.
+ * - **R14 suspended.** Once suspend has answered `confirmed` the run is not granted until it is
+ *   resumed; after `requested` its present grant is the last before that. What its holder put down
+ *   with it is in every grant after. It keeps the only place of a gate, and no other.
+ * - **R15 awaiting.** A run that was handed over is held by nobody and keeps its place. The first
+ *   notify ends it, however many come at once, and also when it comes before the holder's report;
+ *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out.
+ * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and ends as
+ *   expired: by `expire`, or by the claim that comes across it. One that was begun is let be.
+ * - **R17 revived.** `revive` gives a run that has failed, timed out or is in quarantine one more
+ *   chance, as the same run: attempt and fence go on, crashes are forgotten. It changes no other.
+ * - **R18 family.** A parent and its children are kept in one step. The parent ends when the last of
+ *   its children has, once, and not before, as `FanIn.verdict` says; two last children that end at
+ *   once leave no parent behind. Reviving a child of a failed parent reopens the parent.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -34,6 +47,7 @@ import { type Effect, type Option, Schema } from "effect"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
+import { Shard, type Verdict } from "../domain/FanIn.ts"
 import { Fence } from "../domain/Lease.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import type { StateName } from "../domain/Run.ts"
@@ -56,7 +70,28 @@ export interface RunSpec {
   readonly idempotencyKey: string | undefined
   readonly isAtMostOnce: boolean
   readonly crashesMax: number
+  /** If user code has not started so long after now, it does not. */
+  readonly deadlineMillis?: number | undefined
 }
+
+/** A parent to be, and its children. */
+export interface FamilySpec {
+  /** Without a gate, a delay or a deadline: those are its children's. */
+  readonly parent: RunSpec
+  /** One to `childrenMax`, without a gate or a key: those they get. */
+  readonly children: ReadonlyArray<RunSpec>
+  /** So many children hold a place at once. */
+  readonly places: number
+}
+
+export type FamilySubmitted =
+  | Extract<Submitted, { readonly _tag: "Conflict" }>
+  | (Extract<Submitted, { readonly _tag: "Submitted" }> & {
+    /** In order, if the parent is new. */
+    readonly children: ReadonlyArray<RunId>
+    /** Where they wait: `admit` lets them pass. */
+    readonly gate: GateKey
+  })
 
 export type Submitted =
   | {
@@ -68,10 +103,10 @@ export type Submitted =
   /** The idempotency key names another run, of another task or payload. */
   | { readonly _tag: "Conflict"; readonly run: RunId }
 
-/** What became of a run that waited at a gate. */
+/** What became of a run that waited at a gate, or of the parent behind it. */
 export interface Admission {
   readonly run: RunId
-  readonly state: "Ready" | "Discarded"
+  readonly state: "Ready" | "Discarded" | Verdict
 }
 
 /** The right to carry a run out, once. */
@@ -88,8 +123,14 @@ export const Grant = Schema.Struct({
   payload: Schema.String,
   idempotencyKey: Schema.optionalKey(Schema.String),
   slot: Schema.optionalKey(Schema.Int),
+  /** What was put down with it, as JSON text. */
+  checkpoint: Schema.optionalKey(Schema.String),
+  shard: Schema.optionalKey(Shard),
 })
 export type Grant = typeof Grant.Type
+
+/** A checkpoint is at most so many characters. */
+export const checkpointMax = 65_536
 
 /** How a grant ended, as its holder decided by the task's policy. */
 const Held = { run: RunId, fence: Fence }
@@ -101,6 +142,13 @@ export const Report = Schema.TaggedUnion({
   TimeOut: { ...Held, failure: Failure },
   Release: Held,
   Abort: Held,
+  /** Put down, to be resumed; without a checkpoint the one before it stays. */
+  Yield: {
+    ...Held,
+    checkpoint: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(checkpointMax))),
+  },
+  /** Handed over, for at most so long. */
+  Await: { ...Held, timeoutMillis: Schema.optionalKey(Schema.Int) },
 })
 export type Report = typeof Report.Type
 
@@ -150,9 +198,31 @@ export interface RunQuery {
   readonly namespace: Namespace
   readonly task?: TaskName
   readonly states?: ReadonlyArray<StateName>
+  /** Only children of this run, whatever their task. */
+  readonly parent?: RunId
   /** Only runs with a smaller id. */
   readonly before?: RunId
   readonly limit: number
+}
+
+/** How a run ended that something outside carried on. */
+export const Notice = Schema.TaggedUnion({
+  /** `result` is JSON text. */
+  Succeeded: { result: Schema.optionalKey(Schema.String) },
+  Failed: { failure: Failure },
+})
+export type Notice = typeof Notice.Type
+
+/** What became of an order to one run. `freed`: gates that `admit` has to look at now. */
+export interface Ordered<Answer> {
+  readonly answer: Answer
+  readonly freed: ReadonlyArray<GateKey>
+}
+
+export interface Expiry {
+  /** Runs ended by this call. */
+  readonly runs: ReadonlyArray<{ readonly run: RunId; readonly state: StateName }>
+  readonly freed: ReadonlyArray<GateKey>
 }
 
 export interface RunStorage {
@@ -160,6 +230,9 @@ export interface RunStorage {
   readonly submit: (
     specs: ReadonlyArray<RunSpec>,
   ) => Effect.Effect<ReadonlyArray<Submitted>, StorageUnavailable>
+
+  /** The children wait at their gate, those with a delay in the calendar first. */
+  readonly submitFamily: (spec: FamilySpec) => Effect.Effect<FamilySubmitted, StorageUnavailable>
 
   /** Decides, for each of these gates, about as many waiting runs as it can. */
   readonly admit: (
@@ -205,16 +278,41 @@ export interface RunStorage {
     StorageUnavailable
   >
 
-  /** `ended`: it was final already. `None`: there is no such run. */
+  /**
+   * `ended`: it was final already. `None`: there is no such run. To cancel a parent is to cancel its
+   * children; it is `requested` until they have ended.
+   */
   readonly cancel: (run: RunId) => Effect.Effect<
-    Option.Option<
-      {
-        readonly answer: "confirmed" | "requested" | "ended"
-        readonly freed: ReadonlyArray<GateKey>
-      }
-    >,
+    Option.Option<Ordered<"confirmed" | "requested" | "ended">>,
     StorageUnavailable
   >
+
+  /** `refused`: it is awaiting, a parent, or asked to stop. Suspending twice is suspending once. */
+  readonly suspend: (run: RunId) => Effect.Effect<
+    Option.Option<Ordered<"confirmed" | "requested" | "refused" | "ended">>,
+    StorageUnavailable
+  >
+
+  /** `confirmed`: it is not suspended any more, or was not. `refused`: its holder still has it. */
+  readonly resume: (run: RunId) => Effect.Effect<
+    Option.Option<Ordered<"confirmed" | "refused" | "ended">>,
+    StorageUnavailable
+  >
+
+  /** `refused`: it waits, is suspended or a parent. `ended`: not by a notice. */
+  readonly notify: (run: RunId, notice: Notice) => Effect.Effect<
+    Option.Option<Ordered<"applied" | "duplicate" | "refused" | "ended">>,
+    StorageUnavailable
+  >
+
+  /** `confirmed`: it has not ended, or not any more. `refused`: it ended for good. */
+  readonly revive: (run: RunId) => Effect.Effect<
+    Option.Option<Ordered<"confirmed" | "refused">>,
+    StorageUnavailable
+  >
+
+  /** Ends at most `limit` runs whose deadline has passed, or that await too long. */
+  readonly expire: (limit: number) => Effect.Effect<Expiry, StorageUnavailable>
 
   /** Finds lost incarnations, and frees at most `limit` grants. */
   readonly recover: (limit: number) => Effect.Effect<Recovered, StorageUnavailable>

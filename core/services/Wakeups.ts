@@ -3,7 +3,8 @@
  *
  * A hint may be lost, doubled or late, so every waiter also looks by itself now and then. Storage
  * adapters give the hints: of a lane when a run became ready in it, of an executor when one of its
- * grants was revoked, of triggers when one was put.
+ * grants was revoked, of triggers when one was put. Where locks are kept beside the storage, their
+ * releases come the same way.
  *
  * - **W1 armed.** A hint for a topic, given after `arm` has returned, ends the next `wait`, as long
  *   as nothing fails on the way.
@@ -14,12 +15,14 @@
 import { Context, type Duration, type Effect, type Scope } from "effect"
 import type { Incarnation } from "../domain/Executor.ts"
 import type { Lane } from "../domain/Lane.ts"
+import type { LockKey } from "../domain/Lease.ts"
 
-export type Topic = `lane ${string}` | `executor ${number}` | "triggers"
+export type Topic = `lane ${string}` | `executor ${number}` | "triggers" | `lock ${string}`
 
 export const ofLane = (lane: Lane): Topic => `lane ${lane}`
 export const ofExecutor = (incarnation: Incarnation): Topic => `executor ${incarnation}`
 export const ofTriggers: Topic = "triggers"
+export const ofLock = (key: LockKey): Topic => `lock ${key}`
 
 export interface Subscription {
   /** Says that a `wait` is about to follow. It may cost a round trip, so it is only done when idle. */

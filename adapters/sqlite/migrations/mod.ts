@@ -1,6 +1,8 @@
 /** The steps from one shape of the file to the next, forward only, never edited once landed. */
 import { ground } from "./0001_ground.ts"
-import { history } from "./0002_history.ts"
+import { states } from "./0002_states.ts"
+import { executorResources } from "./0003_executor_resources.ts"
+import { history } from "./0004_history.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
-export const steps: ReadonlyArray<string> = [ground, history]
+export const steps: ReadonlyArray<string> = [ground, states, executorResources, history]

@@ -1,0 +1,118 @@
+/** Locks between real processes, of which one is killed, or stopped until it is too late. */
+import { assert, it } from "@effect/vitest"
+import { Clock, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createInterface } from "node:readline"
+import { fileURLToPath } from "node:url"
+import { LockKey } from "../core/domain/Lease.ts"
+import { Locks } from "../core/engine/Locks.ts"
+import { Lock } from "../core/services/Lock.ts"
+import { locksAt } from "./holder.fixture.ts"
+import { TestStorage } from "./postgres/TestStorage.ts"
+import * as TestPostgres from "./postgres/TestStorage.ts"
+import * as TestRedis from "./redis/TestServer.fixture.ts"
+
+const fixture = fileURLToPath(new URL("./holder.fixture.ts", import.meta.url))
+const isDeno = "Deno" in globalThis
+const ttlMillis = 2000
+const key = LockKey.make("key")
+
+/** A process that holds the lock, as its lines say. */
+const holder = (address: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const words = [...(isDeno ? ["run", "-A"] : []), fixture, address, key, `${ttlMillis}`]
+      const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] })
+      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+      return {
+        line: Effect.promise(async () => String((await lines.next()).value)),
+        // Under Deno the end of a child that `child.kill` has stopped is never told.
+        signal: (name: NodeJS.Signals) =>
+          Effect.sync(() => {
+            if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, name)
+          }),
+        ended: once(child, "exit"),
+      }
+    }),
+    ({ ended, signal }) => Effect.andThen(signal("SIGKILL"), Effect.promise(() => ended)),
+  )
+
+const fenceIn = (line: string) => {
+  assert.match(line, /^held \d+$/)
+  return Number(line.slice("held ".length))
+}
+
+const suite = (adapter: string, address: Effect.Effect<string, unknown, Scope.Scope>) => {
+  const test = (
+    name: string,
+    body: (address: string) => Effect.Effect<unknown, unknown, Lock | Locks | Scope.Scope>,
+  ) =>
+    it.live(
+      `${adapter}: ${name}`,
+      () =>
+        Effect.flatMap(address, (address) =>
+          Effect.scoped(body(address)).pipe(
+            Effect.provide(Layer.provideMerge(Locks.layer, locksAt(address))),
+          )).pipe(Effect.scoped),
+      60_000,
+    )
+
+  test("a holder that is killed is followed within the ttl and a second, by a higher fence", (at) =>
+    Effect.gen(function* () {
+      const locks = yield* Locks
+      const { line, signal } = yield* holder(at)
+      const before = fenceIn(yield* line)
+      yield* signal("SIGKILL")
+      const killedAt = yield* Clock.currentTimeMillis
+      const fence = yield* locks.withLock(key, ({ fence }) => Effect.succeed(fence))
+      assert.isAtMost((yield* Clock.currentTimeMillis) - killedAt, ttlMillis + 1000)
+      assert.isAbove(fence, before)
+    }))
+
+  test("a holder that was stopped is refused when it goes on", (at) =>
+    Effect.gen(function* () {
+      const lock = yield* Lock
+      const locks = yield* Locks
+      const { line, signal } = yield* holder(at)
+      const before = fenceIn(yield* line)
+      yield* Effect.sleep("600 millis")
+      yield* signal("SIGSTOP")
+      yield* locks.withLock(key, (lease) =>
+        Effect.gen(function* () {
+          assert.isAbove(lease.fence, before)
+          yield* signal("SIGCONT")
+          assert.strictEqual(yield* line, "lost LeaseLost")
+          const held = yield* lock.held({ prefix: key, limit: 2 })
+          assert.deepEqual(held.map(({ lease }) => lease), [lease], "and did not disturb it")
+        }))
+      assert.isTrue(Option.isSome(yield* lock.acquire(key, "ada", Duration.seconds(1))))
+    }))
+}
+
+suite(
+  "sqlite",
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
+    ),
+    (folder) => join(folder, "belfry.db"),
+  ),
+)
+suite(
+  "postgres",
+  Effect.map(
+    Effect.flatMap(
+      Layer.build(TestPostgres.layer),
+      (context) => Effect.provide(TestStorage, context),
+    ),
+    ({ url }) => Redacted.value(url),
+  ),
+)
+if (TestRedis.isInstalled) {
+  suite("redis", Effect.map(TestRedis.start(), ({ url }) => Redacted.value(url)))
+}

@@ -1,0 +1,284 @@
+/** R8: gates, and how many hold places of them. */
+import { assert } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import * as Lane from "../../domain/Lane.ts"
+import { Fence } from "../../domain/Lease.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import { Storage } from "../../services/Storage.ts"
+import {
+  abort,
+  admitAll,
+  assertState,
+  cancelled,
+  type Elapse,
+  found,
+  freshNamespace,
+  gateOf,
+  giveUp,
+  type Hand,
+  ids,
+  joined,
+  promoteAll,
+  recoverAll,
+  release,
+  retry,
+  sorted,
+  specOf,
+  submitAll,
+  submitOne,
+  succeed,
+  type Tests,
+  timeOut,
+  times,
+  together,
+} from "../world.ts"
+
+export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+  it.effect("R8 gates: a gated run is ready only after admit", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 1)
+      const [answer] = yield* runs.submit([specOf(namespace, { gate })])
+      assert.deepInclude(answer!, { state: "Blocked", isNew: true })
+      assert.deepStrictEqual((yield* hand.claim(5)).grants, [])
+      assert.strictEqual((yield* found(answer!.run)).gate, gate.key)
+      assert.deepEqual(yield* admitAll(gate.key), [{ run: answer!.run, state: "Ready" }])
+      assert.strictEqual((yield* hand.one).run, answer!.run)
+    }))
+
+  it.effect("R8 gates: one at a time, in order of submit, and each end frees the place", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 1)
+      const made = yield* submitAll(times(5).map(() => specOf(namespace, { gate })))
+      const ends = [succeed, giveUp, timeOut, abort, succeed]
+      for (const [n, run] of made.entries()) {
+        assert.deepEqual(yield* admitAll(gate.key), [{ run, state: "Ready" }])
+        const grant = yield* hand.one
+        assert.strictEqual(grant.run, run)
+        assert.deepEqual(yield* admitAll(gate.key), [], "the place is taken")
+        const { freed } = yield* hand.settle(ends[n]!(grant))
+        assert.deepEqual(freed, [gate.key])
+      }
+    }))
+
+  it.effect("R8 gates: a claim that settles names the freed gates too", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 1)
+      yield* submitOne(specOf(namespace, { gate }))
+      yield* admitAll(gate.key)
+      const grant = yield* hand.one
+      const { freed } = yield* hand.claim(1, { reports: [succeed(grant)] })
+      assert.deepEqual(freed, [gate.key])
+    }))
+
+  it.effect("R8 gates: the better level passes first, then the one submitted first", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const levels: ReadonlyArray<Lane.Level> = [1, 2, 1, 0, 2, 0]
+      const made = yield* submitAll(levels.map((level) => specOf(namespace, { gate, level })))
+      const wanted = [3, 5, 0, 2, 1, 4].map((at) => made[at]!)
+      const order: Array<RunId> = []
+      for (const _ of made) {
+        const [admission] = yield* admitAll(gate.key)
+        order.push(admission!.run)
+        yield* cancelled(admission!.run)
+      }
+      assert.deepStrictEqual(order, wanted)
+    }))
+
+  it.effect("R8 gates: as many hold places as there are, retries and releases included", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 3)
+      yield* submitAll(times(6).map(() => specOf(namespace, { gate })))
+      assert.strictEqual((yield* admitAll(gate.key)).length, 3)
+      const { grants: [a, b, c] } = yield* hand.claim(5)
+      assert.isDefined(c)
+      yield* hand.settle(retry(a!, 60_000), release(b!))
+      yield* assertState(a!.run, "Scheduled")
+      assert.deepEqual(yield* admitAll(gate.key), [], "between attempts a run keeps its place")
+      yield* hand.settle(succeed(c!))
+      assert.strictEqual((yield* admitAll(gate.key)).length, 1)
+      yield* elapse(Duration.seconds(61))
+      assert.notInclude([...yield* promoteAll], gate.key, "a retry does not pass the gate again")
+      yield* assertState(a!.run, "Ready")
+      assert.deepEqual(yield* admitAll(gate.key), [])
+    }))
+
+  it.effect("R8 gates: a lost run keeps its place until it has ended", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 1)
+      const [first] = yield* submitAll(
+        times(2).map(() => specOf(namespace, { gate, isAtMostOnce: true })),
+      )
+      yield* admitAll(gate.key)
+      yield* hand.one
+      yield* hand.leave
+      const { freed, states } = yield* recoverAll
+      assert.strictEqual(states.get(first!), "Ready")
+      assert.isFalse(freed.has(gate.key))
+      assert.deepEqual(yield* admitAll(gate.key), [])
+      const next = yield* joined(namespace)
+      assert.isTrue(yield* next.start(yield* next.one))
+      yield* next.leave
+      const ended = yield* recoverAll
+      assert.strictEqual(ended.states.get(first!), "Failed")
+      assert.isTrue(ended.freed.has(gate.key))
+      assert.strictEqual((yield* admitAll(gate.key)).length, 1)
+    }))
+
+  it.effect("R8 gates: discard ends what comes while the gate is full", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gate = gateOf(namespace, 1, "discard")
+      const [first, second, third] = yield* submitAll(
+        times(3).map(() => specOf(namespace, { gate })),
+      )
+      assert.deepEqual(
+        (yield* admitAll(gate.key)).toSorted((a, b) => a.run - b.run),
+        [
+          { run: first!, state: "Ready" },
+          { run: second!, state: "Discarded" },
+          { run: third!, state: "Discarded" },
+        ],
+      )
+      const view = yield* found(third!)
+      assert.deepInclude(view, { state: "Discarded", attempt: 0, fence: Fence.make(0) })
+      assert.isDefined(view.finishedAt)
+      yield* hand.settle(succeed(yield* hand.one))
+      const fourth = yield* submitOne(specOf(namespace, { gate }))
+      assert.deepEqual(yield* admitAll(gate.key), [{ run: fourth, state: "Ready" }])
+    }))
+
+  it.effect("R8 gates: the run admitted last says how many places there are", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { key } = gateOf(namespace, 1)
+      const withPlaces = (places: number) =>
+        submitOne(specOf(namespace, { gate: { key, places, whenFull: "wait" } }))
+      const runs = [yield* withPlaces(1), yield* withPlaces(3), yield* withPlaces(3)]
+      const last = yield* withPlaces(2)
+      assert.deepStrictEqual(ids(yield* admitAll(key)), runs)
+      yield* cancelled(runs[0]!)
+      assert.deepEqual(yield* admitAll(key), [], "two hold, and it allows two")
+      yield* cancelled(runs[1]!)
+      assert.deepStrictEqual(ids(yield* admitAll(key)), [last])
+    }))
+
+  it.effect("R8 gates: one gate does not hold up another", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [a, b] = [gateOf(namespace, 1), gateOf(namespace, 1)]
+      const [first, , other] = yield* submitAll(
+        [a, a, b].map((gate) => specOf(namespace, { gate })),
+      )
+      const admitted = yield* runs.admit([a.key, b.key, gateOf(namespace, 1).key])
+      assert.deepStrictEqual(sorted(ids(admitted)), sorted([first!, other!]))
+    }))
+
+  it.effect("R8 gates: openGates names those at which somebody can pass", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [open, full, discarding, never] = [
+        gateOf(namespace, 1),
+        gateOf(namespace, 1),
+        gateOf(namespace, 1, "discard"),
+        gateOf(namespace, 1),
+      ]
+      const at = (gate: typeof open) => submitOne(specOf(namespace, { gate: gate! }))
+      yield* at(full)
+      yield* at(discarding)
+      yield* admitAll(full!.key)
+      yield* admitAll(discarding!.key)
+      yield* at(full)
+      yield* at(discarding)
+      yield* at(open)
+      const keys = yield* runs.openGates(100_000)
+      assert.include(keys, open!.key)
+      assert.include(keys, discarding!.key, "its waiting run can be discarded")
+      assert.notInclude(keys, full!.key)
+      assert.notInclude(keys, never!.key)
+      assert.isAtMost((yield* runs.openGates(1)).length, 1)
+      yield* admitAll(open!.key)
+      assert.notInclude(yield* runs.openGates(100_000), open!.key)
+    }))
+
+  it.effect("R8 gates: decisions that race never let in more than there are places", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 3)
+      const made = yield* submitAll(times(36).map(() => specOf(namespace, { gate })))
+      const hands = yield* together(times(4).map(() => joined(namespace)))
+      // Those whose admission was answered and whose report was not yet sent: at most the holders.
+      const holding = new Set<RunId>()
+      let ended = 0
+      const admitting = Effect.gen(function* () {
+        for (const { run } of yield* runs.admit([gate.key])) {
+          holding.add(run)
+          assert.isAtMost(holding.size, gate.places)
+        }
+      })
+      const working = (hand: Hand) =>
+        Effect.gen(function* () {
+          for (let idle = 0; ended < made.length && idle < 400;) {
+            yield* admitting
+            const { grants } = yield* hand.claim(2)
+            idle = grants.length === 0 ? idle + 1 : 0
+            for (const grant of grants) {
+              yield* admitting
+              const holders = yield* runs.list({ namespace, states: ["Running"], limit: 100 })
+              assert.isAtMost(holders.length, gate.places)
+              holding.delete(grant.run)
+              yield* hand.settle(succeed(grant))
+              ended++
+            }
+            yield* Effect.yieldNow
+          }
+        })
+      yield* together(hands.map(working))
+      assert.deepInclude(yield* runs.counts(namespace), { Succeeded: made.length })
+    }))
+
+  it.effect("R8 gates: decisions that race discard all but one", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      for (const _ of times(4)) {
+        const gate = gateOf(namespace, 1, "discard")
+        const made = yield* submitAll(times(5).map(() => specOf(namespace, { gate })))
+        const admissions = (yield* together(times(6).map(() => runs.admit([gate.key])))).flat()
+        assert.deepStrictEqual(sorted(ids(admissions)), sorted(made), "each is decided once")
+        assert.strictEqual(admissions.filter(({ state }) => state === "Ready").length, 1)
+      }
+    }))
+
+  it.effect("R8 gates: gates named in any order by many at once do not lock each other up", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const gates = times(6).map(() => gateOf(namespace, 1))
+      const made = yield* submitAll(gates.map((gate) => specOf(namespace, { gate })))
+      const keys = gates.map(({ key }) => key)
+      const admitted = yield* together(
+        times(6).map((n) =>
+          runs.admit([...keys.slice(n), ...keys.slice(0, n)].slice(n % 2 ? 0 : 1))
+        ),
+      )
+      const rest = yield* runs.admit(keys)
+      assert.deepStrictEqual(sorted(ids([...admitted.flat(), ...rest])), sorted(made))
+    }))
+}

@@ -1,0 +1,219 @@
+/** What is told of a run: its events, and why it is where it is. */
+import { assert } from "@effect/vitest"
+import { DateTime, Duration, Effect, Option } from "effect"
+import { ExecutorName } from "../../domain/Executor.ts"
+import * as Lane from "../../domain/Lane.ts"
+import { Fence } from "../../domain/Lease.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import type { Reason } from "../../domain/RunView.ts"
+import { Selector } from "../../domain/Selector.ts"
+import { TaskName } from "../../domain/Task.ts"
+import { Storage } from "../../services/Storage.ts"
+import {
+  abort,
+  admitAll,
+  cancelled,
+  definitionOf,
+  type Elapse,
+  failure,
+  fresh,
+  freshNamespace,
+  gateOf,
+  giveUp,
+  greet,
+  joined,
+  promoteAll,
+  recoverAll,
+  release,
+  retry,
+  sorted,
+  specOf,
+  submitAll,
+  submitOne,
+  succeed,
+  type Tests,
+  times,
+} from "../world.ts"
+
+export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+  const kinds = (run: RunId) =>
+    Effect.map(
+      Storage.use(({ runs }) => runs.events(run)),
+      (events) => events.map(({ kind }) => kind),
+    )
+
+  it.effect("events: tell how a run went, the earliest first", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      assert.deepEqual(yield* kinds(run), ["Submitted"])
+      yield* elapse(Duration.seconds(2))
+      yield* hand.settle(retry(yield* hand.one))
+      yield* elapse(Duration.seconds(2))
+      yield* promoteAll
+      yield* hand.settle(release(yield* hand.one))
+      yield* elapse(Duration.seconds(2))
+      const last = yield* hand.one
+      yield* elapse(Duration.seconds(2))
+      yield* cancelled(run)
+      yield* elapse(Duration.seconds(2))
+      yield* hand.settle(abort(last))
+      const events = yield* runs.events(run)
+      const wanted = ["Submitted", "Retried", "Released", "Claimed", "CancelAsked", "Cancelled"]
+      const told = events.map(({ kind }) => kind).filter((kind) => wanted.includes(kind))
+      // Earlier claims may be told of as well.
+      const last6 = told.filter((kind, n) => kind !== "Claimed" || n === told.lastIndexOf(kind))
+      assert.deepEqual(last6, wanted)
+      const instants = events.map(({ at }) => DateTime.toEpochMillis(at))
+      assert.deepEqual(instants, sorted(instants))
+      const retried = events.find(({ kind }) => kind === "Retried")!
+      assert.strictEqual(retried.detail, failure.message)
+      assert.deepInclude(events[events.length - 1]!, {
+        kind: "Cancelled",
+        attempt: 2,
+        fence: Fence.make(3),
+      })
+    }))
+
+  it.effect("events: tell of a lost executor", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { crashesMax: 0 }))
+      yield* hand.start(yield* hand.one)
+      yield* hand.leave
+      yield* recoverAll
+      assert.includeMembers([...yield* kinds(run)], ["Submitted", "Lost", "Quarantined"])
+    }))
+
+  it.effect("events: of the plain path are three", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* hand.settle(succeed(yield* hand.one))
+      assert.deepEqual(yield* kinds(run), ["Submitted", "Claimed", "Succeeded"])
+    }))
+
+  const why = (run: RunId): Effect.Effect<Reason, unknown, Storage> =>
+    Effect.map(
+      Storage.use(({ runs }) => runs.why(run)),
+      Option.getOrThrowWith(() => new Error("not known")),
+    )
+
+  it.effect("why DueLater: names the instant, and the failure before it", () =>
+    Effect.gen(function* () {
+      const { now } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { delayMillis: 60_000 }))
+      const reason = yield* why(run)
+      if (reason._tag !== "DueLater") return assert.fail(reason._tag)
+      const at = yield* now
+      assert.approximately(DateTime.toEpochMillis(reason.at), at + 60_000, 5000)
+      assert.isUndefined(reason.failure)
+      const other = yield* submitOne(specOf(namespace))
+      yield* hand.settle(retry(yield* hand.one, 60_000))
+      const later = yield* why(other)
+      assert.deepInclude(later, { _tag: "DueLater", failure })
+    }))
+
+  it.effect("why GateFull and GateOpen: name the gate, who holds it, and how many go first", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const [first, second, third] = yield* submitAll(
+        times(3).map(() => specOf(namespace, { gate })),
+      )
+      assert.deepEqual(yield* why(first!), { _tag: "GateOpen", gate: gate.key })
+      yield* admitAll(gate.key)
+      const full = { _tag: "GateFull" as const, gate: gate.key, holders: [first!] }
+      assert.deepEqual(yield* why(second!), { ...full, ahead: 0 })
+      assert.deepEqual(yield* why(third!), { ...full, ahead: 1 })
+      yield* cancelled(first!)
+      assert.deepInclude(yield* why(second!), { _tag: "GateOpen" })
+    }))
+
+  it.effect("why NoExecutor: nobody live serves its task", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const namespace = freshNamespace()
+      const task = TaskName.make("unheard-of")
+      const lane = Lane.ofTask(namespace, task)
+      yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { task, lane }))
+      assert.deepEqual(yield* why(run), { _tag: "NoExecutor", task })
+      const usual = yield* submitOne(specOf(namespace))
+      assert.deepInclude(yield* why(usual), { _tag: "Waiting" })
+      for (const { incarnation } of yield* executors.list(namespace)) {
+        yield* executors.leave(incarnation)
+      }
+      assert.deepEqual(yield* why(usual), { _tag: "NoExecutor", task: greet })
+    }))
+
+  it.effect("why NoneMatches: executors serve its task, and none has the labels it asks for", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const namespace = freshNamespace()
+      const selector = Selector.make("region=eu,!spot")
+      const lane = Lane.ofTask(namespace, greet, selector)
+      const joinedWith = Effect.fnUntraced(function* (labels: Record<string, string>) {
+        const incarnation = yield* executors.join({
+          namespace,
+          name: ExecutorName.make(fresh("executor")),
+          capacity: 1,
+          labels,
+          ttlMillis: 60_000,
+        })
+        yield* executors.serve(incarnation, [definitionOf(namespace)])
+        return incarnation
+      })
+      const run = yield* submitOne(specOf(namespace, { lane }))
+      assert.deepEqual(yield* why(run), { _tag: "NoExecutor", task: greet })
+      yield* joinedWith({ region: "eu", spot: "yes" })
+      yield* joinedWith({})
+      assert.deepEqual(yield* why(run), { _tag: "NoneMatches", task: greet, selector })
+      const match = yield* joinedWith({ region: "eu" })
+      assert.deepEqual(yield* why(run), { _tag: "Waiting", lane, ahead: 0 })
+      yield* executors.drain(match)
+      assert.deepEqual(yield* why(run), { _tag: "NoneMatches", task: greet, selector })
+    }))
+
+  it.effect("why Waiting: names the lane and how many go first", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      yield* joined(namespace)
+      const lane = Lane.ofTask(namespace, greet)
+      const [low, usual, urgent] = yield* submitAll(
+        ([2, 1, 0] as const).map((level) => specOf(namespace, { level })),
+      )
+      assert.deepEqual(yield* why(low!), { _tag: "Waiting", lane, ahead: 2 })
+      assert.deepEqual(yield* why(usual!), { _tag: "Waiting", lane, ahead: 1 })
+      assert.deepEqual(yield* why(urgent!), { _tag: "Waiting", lane, ahead: 0 })
+    }))
+
+  it.effect("why Held: names the holder, and whether it was asked to stop", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const { incarnation, name, one } = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* one
+      const held = { _tag: "Held" as const, incarnation, name }
+      assert.deepEqual(yield* why(run), { ...held, isCancelling: false })
+      yield* cancelled(run)
+      assert.deepEqual(yield* why(run), { ...held, isCancelling: true })
+    }))
+
+  it.effect("why Ended: names the end, and the failure", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const [a, b] = yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants } = yield* hand.claim(2)
+      yield* hand.settle(...grants.map((held) => held.run === a ? succeed(held) : giveUp(held)))
+      assert.deepEqual(yield* why(a!), { _tag: "Ended", state: "Succeeded" })
+      assert.deepEqual(yield* why(b!), { _tag: "Ended", state: "Failed", failure })
+    }))
+}

@@ -1,0 +1,134 @@
+import { assert, describe, it } from "@effect/vitest"
+import { Result, Schema } from "effect"
+import * as Policy from "./Policy.ts"
+import * as Retry from "./Retry.ts"
+import { TaskDefinition } from "./Task.ts"
+
+const { usualPolicy } = Policy
+const refused = (given: unknown) => Result.getOrThrow(Result.flip(Policy.check(given)))
+
+/** A definition as it was stored before any of the newer fields existed. */
+const stored = `{"namespace":"default","name":"greet","policy":{"retry":{"attempts":3,` +
+  `"delayMillis":1000,"growth":2,"capMillis":600000,"jitter":0.2},"timeoutMillis":30000,` +
+  `"blocking":{"_tag":"Fifo"},"delivery":"at-most-once","crashesMax":3,"level":1}}`
+
+/** One valid value for every field that has a meaning of its own when it is left out. */
+const values: Record<string, unknown> = {
+  timeoutMillis: 1000,
+  deadlineMillis: 60_000,
+  blocking: { _tag: "Concurrent", limit: 3 },
+  blockingScope: "executor",
+  selector: "region=eu,!spot",
+  routing: { _tag: "Sharded", count: 8 },
+  resources: { gpu: 1, memory: 0.5 },
+  touches: { "db/main": "exclusive", cache: "shared" },
+  rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
+  breaker: "sms-gateway",
+  isolation: "thread",
+  alerts: [{ on: "long-running", afterMillis: 60_000, channel: "ops" }],
+  retention: "7 days",
+}
+
+describe("Policy", () => {
+  const Json = Schema.fromJsonString(TaskDefinition)
+
+  it("reads what was stored before its newer fields existed, and writes it as it was", () => {
+    const definition = Schema.decodeUnknownSync(Json)(stored)
+    assert.strictEqual(Schema.encodeSync(Json)(definition), stored)
+    assert.deepStrictEqual(Object.keys(definition.policy), Object.keys(JSON.parse(stored).policy))
+  })
+
+  it("is plain data: every field goes into JSON and comes back", () => {
+    const optional = Object.keys(Policy.Policy.fields).filter((field) => !(field in usualPolicy))
+    assert.deepStrictEqual(Object.keys(values).toSorted(), optional.toSorted())
+    const whole = {
+      ...usualPolicy,
+      ...values,
+      retry: {
+        ...Retry.exponential({ attempts: 3, jitterKind: "wide", errors: Retry.except("Bad") }),
+        withinMillis: 1,
+      },
+    }
+    const decoded = Schema.decodeUnknownSync(Policy.Policy)(JSON.parse(JSON.stringify(whole)))
+    assert.deepEqual(decoded, whole)
+  })
+})
+
+describe("Policy.check", () => {
+  it("takes what the engine acts on", () => {
+    const given = {
+      ...usualPolicy,
+      retry: Retry.exponential({ attempts: 2, errors: Retry.only("Timeout") }),
+      timeoutMillis: 10,
+      blocking: { _tag: "Discard" },
+      selector: "gpu",
+      routing: { _tag: "Any" },
+      isolation: "fiber",
+      alerts: [],
+      retention: "365 days",
+    }
+    assert.deepEqual(Result.getOrThrow(Policy.check(given)) as unknown, given)
+  })
+
+  for (const field of Policy.notYetCarriedOut) {
+    it(`refuses ${field}, which nothing acts on yet`, () => {
+      const given = field === "retry.withinMillis"
+        ? { ...usualPolicy, retry: { ...Retry.none, withinMillis: 5 } }
+        : field === "blocking"
+        ? { ...usualPolicy, blocking: { _tag: "Replace" } }
+        : { ...usualPolicy, [field]: values[field] }
+      const refusal = refused(given)
+      assert.strictEqual(refusal.field, `policy.${field}`)
+      assert.include(refusal.reason, "not yet carried out")
+      assert.isAbove(refusal.remedy.length, 10)
+    })
+  }
+
+  it("leaves no field out that is neither acted on nor refused", () => {
+    const actedOn = ["timeoutMillis", "blocking", "selector", "retention"]
+    for (const [field, value] of Object.entries(values)) {
+      const isTaken = Result.isSuccess(Policy.check({ ...usualPolicy, [field]: value }))
+      assert.strictEqual(isTaken, actedOn.includes(field), field)
+    }
+  })
+
+  for (
+    const [given, field, reason, remedy] of [
+      [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
+      [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],
+      [{ retry: { ...Retry.none, attempts: 1.5 } }, "policy.retry.attempts", "1.5 is not", "Give"],
+      [{ retry: { ...Retry.none, jitter: NaN } }, "policy.retry.jitter", "NaN", "Give"],
+      [{ retry: { attempts: 1 } }, "policy.retry.delayMillis", "it is missing", "Give it"],
+      [{ retry: { ...Retry.none, cap: 5 } }, "policy.retry.cap", "no such field", "Leave it out"],
+      [
+        { retry: { ...Retry.none, errors: { _tag: "Only", tags: [] } } },
+        "policy.retry.errors.tags",
+        "",
+        "Give",
+      ],
+      [{ timeoutMillis: "1s" }, "policy.timeoutMillis", '"1s" is not', "Give"],
+      [{ retention: "8 days" }, "policy.retention", "8 days", "30 days"],
+      [{ level: 7 }, "policy.level", "7 is not", "0"],
+      [{ delivery: "exactly-once" }, "policy.delivery", "exactly-once", "at-least-once"],
+      [{ blocking: { _tag: "Concurrent", limit: 0 } }, "policy.blocking.limit", "0", "1"],
+      [{ selector: "a = " }, "policy.selector", "at character 5", "reason"],
+      [{ rateLimit: { limit: 0, perMillis: 5 } }, "policy.rateLimit.limit", "0 is not", "1"],
+      [{ resources: { "a b": 1 } }, "policy.resources.a b", "letters", "reason"],
+      [{ routing: { _tag: "Sharded", count: 1001 } }, "policy.routing.count", "1001", "1000"],
+    ] as const
+  ) {
+    it(`refuses ${JSON.stringify(given)} by the name of ${field}`, () => {
+      const refusal = refused({ ...usualPolicy, ...given })
+      assert.strictEqual(refusal.field, field)
+      assert.include(refusal.reason, reason)
+      assert.include(refusal.remedy, remedy)
+    })
+  }
+
+  it("is not fooled by names that every object has", () => {
+    for (const name of ["__proto__", "constructor", "toString"]) {
+      const odd = JSON.parse(JSON.stringify(usualPolicy).replace("{", `{"${name}":{"level":0},`))
+      assert.strictEqual(refused(odd).field, `policy.${name}`)
+    }
+  })
+})

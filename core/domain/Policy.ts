@@ -1,0 +1,144 @@
+/**
+ * How the runs of a task are carried out: plain data, stored with the task, shown and edited.
+ *
+ * What is not named has its usual meaning, so a definition stored before a field existed reads as
+ * it did then. A field that no part of the engine acts on yet is known and refused (`notYet`):
+ * nobody is told that something holds which does not.
+ */
+import { Result, Schema } from "effect"
+import { AlertRule } from "./AlertRule.ts"
+import { Blocking, Scope } from "./Blocking.ts"
+import { Level, usual } from "./Lane.ts"
+import { RateLimit } from "./RateLimit.ts"
+import { refusalOf, Refused } from "./Refused.ts"
+import { Amounts, Touches } from "./Resources.ts"
+import { Retention } from "./Retention.ts"
+import * as Retry from "./Retry.ts"
+import { Routing } from "./Routing.ts"
+import { Selector } from "./Selector.ts"
+
+const dayMillis = 86_400_000
+const millis = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
+
+export const Policy = Schema.Struct({
+  retry: Retry.Retry,
+  /** An attempt that runs longer is interrupted and has timed out. */
+  timeoutMillis: Schema.optionalKey(millis(30 * dayMillis)),
+  /** A run that has not started this long after it was due expires. */
+  deadlineMillis: Schema.optionalKey(millis(366 * dayMillis)),
+  blocking: Schema.optionalKey(Blocking),
+  /** Unless named: of equal key where the task derives one, else of the task. */
+  blockingScope: Schema.optionalKey(Scope),
+  /** `at-most-once`: a run whose executor was lost after it started has failed. */
+  delivery: Schema.Literals(["at-least-once", "at-most-once"]),
+  /** How many lost executors a run survives before it is put into quarantine. */
+  crashesMax: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+  level: Level,
+  /** Only executors with such labels carry it out. */
+  selector: Schema.optionalKey(Selector),
+  routing: Schema.optionalKey(Routing),
+  /** What a run uses up of its executor's resources. */
+  resources: Schema.optionalKey(Amounts),
+  /** Things outside that a run uses, alone or beside others. */
+  touches: Schema.optionalKey(Touches),
+  rateLimit: Schema.optionalKey(RateLimit),
+  /** The name of the circuit breaker that the runs stand behind. */
+  breaker: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(127))),
+  /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
+  isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
+  alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
+  /** For how long its runs are known after they ended; `Retention.usual` unless given. */
+  retention: Schema.optionalKey(Retention),
+})
+export type Policy = typeof Policy.Type
+
+export const usualPolicy: Policy = {
+  retry: Retry.none,
+  delivery: "at-least-once",
+  crashesMax: 3,
+  level: usual,
+}
+
+/** What is not carried out yet, by field; the remedy says what to do without it. */
+const notYet: ReadonlyArray<{
+  readonly field: string
+  readonly isAsked: (policy: Policy) => boolean
+  readonly remedy: string
+}> = [
+  {
+    field: "blocking",
+    isAsked: ({ blocking }) => blocking?._tag === "Replace" || blocking?._tag === "Latest",
+    remedy: "Use Blocking.discard, Blocking.fifo or Blocking.concurrent",
+  },
+  {
+    field: "blockingScope",
+    isAsked: ({ blockingScope }) => blockingScope !== undefined,
+    remedy: "Leave it out; a task with a blockingKey blocks by key, any other by task",
+  },
+  {
+    field: "routing",
+    isAsked: ({ routing }) => routing !== undefined && routing._tag !== "Any",
+    remedy: "Leave it out; a selector narrows the executors down by their labels",
+  },
+  {
+    field: "retry.withinMillis",
+    isAsked: ({ retry }) => retry.withinMillis !== undefined,
+    remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
+  },
+  {
+    field: "deadlineMillis",
+    isAsked: ({ deadlineMillis }) => deadlineMillis !== undefined,
+    remedy: "Leave it out; a submit takes a deadline of its own",
+  },
+  {
+    field: "resources",
+    isAsked: ({ resources }) => resources !== undefined,
+    remedy: "Leave it out; a label and a selector name who has a resource at all",
+  },
+  {
+    field: "touches",
+    isAsked: ({ touches }) => touches !== undefined,
+    remedy: "Leave it out; blocking with a key keeps the runs of one task apart",
+  },
+  {
+    field: "rateLimit",
+    isAsked: ({ rateLimit }) => rateLimit !== undefined,
+    remedy: "Leave it out; blocking with a number bounds how many run at once",
+  },
+  {
+    field: "breaker",
+    isAsked: ({ breaker }) => breaker !== undefined,
+    remedy: "Leave it out, and guard the call in the handler",
+  },
+  {
+    field: "isolation",
+    isAsked: ({ isolation }) => isolation !== undefined && isolation !== "fiber",
+    remedy: 'Use "fiber", or start an executor of its own for the task',
+  },
+  {
+    field: "alerts",
+    isAsked: ({ alerts }) => alerts !== undefined && alerts.length > 0,
+    remedy: "Leave it out",
+  },
+]
+
+/** The fields that a policy may not name yet. */
+export const notYetCarriedOut: ReadonlyArray<string> = notYet.map(({ field }) => field)
+
+const decode = Schema.decodeUnknownResult(Policy)
+
+/** The policy that `given` is, if it is one and all of it can be carried out. */
+export const check = (given: unknown, field = "policy"): Result.Result<Policy, Refused> =>
+  decode(given, { onExcessProperty: "error", reportInput: true }).pipe(
+    Result.mapError((error) => refusalOf(error, field)),
+    Result.flatMap((policy) => {
+      const asked = notYet.find(({ isAsked }) => isAsked(policy))
+      return asked === undefined ? Result.succeed(policy) : Result.fail(
+        new Refused({
+          field: `${field}.${asked.field}`,
+          reason: "this is not yet carried out",
+          remedy: asked.remedy,
+        }),
+      )
+    }),
+  )

@@ -1,0 +1,49 @@
+/**
+ * Our states in the words that others use for them: two older vocabularies, published as data, so
+ * that who has code written in one of them can go on reading it.
+ *
+ * One state of ours may be several of theirs, and the other way round; each of ours has exactly one
+ * word in each, which is the one to answer with.
+ */
+import type { StateName } from "./Run.ts"
+
+/**
+ * `stages`: init, create, prepare, postpose, running, pause, success, fail, finish, none, rollback.
+ * `dotted`: created, waiting-to-run, running, canceled, ran-to-completion, faulted.
+ */
+export type Vocabulary = "stages" | "dotted"
+
+export const vocabularies: ReadonlyArray<Vocabulary> = ["stages", "dotted"]
+
+export const words = {
+  Scheduled: { stages: "Create", dotted: "Created" },
+  Blocked: { stages: "Postpose", dotted: "WaitingToRun" },
+  Ready: { stages: "Postpose", dotted: "WaitingToRun" },
+  Running: { stages: "Running", dotted: "Running" },
+  Awaiting: { stages: "Running", dotted: "Running" },
+  Suspended: { stages: "Pause", dotted: "WaitingToRun" },
+  Succeeded: { stages: "Success", dotted: "RunToCompletion" },
+  Failed: { stages: "Fail", dotted: "Faulted" },
+  TimedOut: { stages: "Fail", dotted: "Faulted" },
+  Cancelled: { stages: "Finish", dotted: "Canceled" },
+  Discarded: { stages: "Finish", dotted: "Canceled" },
+  Quarantined: { stages: "Fail", dotted: "Faulted" },
+  Expired: { stages: "Finish", dotted: "Canceled" },
+} as const satisfies Readonly<Record<StateName, Readonly<Record<Vocabulary, string>>>>
+
+/**
+ * What they have a word for and we have no state: before a run is kept there is none (`Init`,
+ * `None`); a run that is claimed is prepared and begun in one step (`Prepare`); and undoing is a run
+ * of its own (`Rollback`).
+ */
+export const without: Readonly<Record<Vocabulary, ReadonlyArray<string>>> = {
+  stages: ["Init", "None", "Prepare", "Rollback"],
+  dotted: [],
+}
+
+/** The state in the words of `vocabulary`. */
+export const wordOf = (state: StateName, vocabulary: Vocabulary): string => words[state][vocabulary]
+
+/** Our states of that word, for who asks in theirs. */
+export const statesOf = (word: string, vocabulary: Vocabulary): ReadonlyArray<StateName> =>
+  (Object.keys(words) as Array<StateName>).filter((state) => wordOf(state, vocabulary) === word)

@@ -1,0 +1,53 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Blocking from "../domain/Blocking.ts"
+import { Refused } from "../domain/Refused.ts"
+import * as Retry from "../domain/Retry.ts"
+import * as Task from "./Task.ts"
+
+const refusal = (policy: Task.PolicyOptions<unknown>): Refused => {
+  try {
+    Task.make("refused", { policy })
+  } catch (error) {
+    if (error instanceof Refused) return error
+    throw error
+  }
+  return assert.fail("it was not refused")
+}
+
+describe("Task.make", () => {
+  it("keeps what is said of a policy, and the usual for the rest", () => {
+    const { policy } = Task.make("kept", {
+      policy: {
+        timeout: "90 seconds",
+        blocking: Blocking.concurrent(3),
+        selector: "region == eu, !spot , gpu",
+        retry: Retry.exponential({ attempts: 2 }),
+      },
+    })
+    assert.deepStrictEqual(policy as unknown, {
+      ...Task.make("usual").policy,
+      timeoutMillis: 90_000,
+      blocking: { _tag: "Concurrent", limit: 3 },
+      selector: "gpu,region=eu,!spot",
+      retry: Retry.exponential({ attempts: 2 }),
+    })
+  })
+
+  it("refuses a policy by the path of its field, before anything is stored", () => {
+    const retry = refusal({ retry: Retry.exponential({ attempts: 2, delayMillis: -1 }) })
+    assert.strictEqual(
+      retry.message,
+      "policy.retry.delayMillis: -1 is not a value between 0 and 86400000. " +
+        "Give a value between 0 and 86400000",
+    )
+    const selector = refusal({ selector: "region in (eu" })
+    assert.strictEqual(selector.field, "policy.selector")
+    assert.include(selector.reason, "at character 14")
+    assert.strictEqual(refusal({ timeout: "40 days" }).field, "policy.timeoutMillis")
+  })
+
+  it("refuses what is not yet carried out", () => {
+    const { field, reason } = refusal({ routing: { _tag: "LeastLoaded" } })
+    assert.deepStrictEqual([field, reason], ["policy.routing", "this is not yet carried out"])
+  })
+})
