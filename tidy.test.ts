@@ -62,7 +62,6 @@ const isTest = (file: string) =>
 const helpers = new Set([
   "adapters/postgres/TestDatabase.ts",
   "adapters/postgres/TestStorage.ts",
-  "adapters/sqlite/submitter.ts",
   "cli/fixture.ts",
 ])
 

@@ -91,6 +91,7 @@ const shards = 64
 
 export const duties: ReadonlyArray<Duty> = [
   "sweep",
+  "retention",
   ...Array.from({ length: partitions }, (_, partition) => `triggers/${partition}` as const),
 ]
 

@@ -375,7 +375,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const isParent = entry.children.length > 0
     const parent = isParent ? entry : entry.shard && state.runs.get(entry.shard.parent)
     const revived = (isParent ? entry.children : [entry])
-      .filter((each) => state.runs.has(each.id) && reviveOne(each, freed))
+      .filter((each) => reviveOne(each, freed))
     if (revived.length === 0) return "refused"
     if (parent !== undefined && state.move(parent, { _tag: "Reopen" }, now())) {
       parent.failure = undefined

@@ -81,6 +81,8 @@ export interface KeptTrigger {
   readonly records: Array<SlotRecord>
   /** The latest slot with a record: after it there is none. */
   through: number
+  /** The end of the last record that has left by its age. */
+  usedThrough: number | undefined
 }
 
 /** Finished runs and slot records are kept up to these numbers, the latest ones. */
@@ -112,7 +114,10 @@ export class MemoryState {
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
-  private readonly finished: Array<Entry> = []
+  /** Without children: they leave with their parent. */
+  private finished: Array<Entry> = []
+  /** With children. */
+  private finishedRuns = 0
   /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
   private forgotten = 0
   private lastId = 0
@@ -248,8 +253,10 @@ export class MemoryState {
       default:
         this.forgetDeadline(entry)
         entry.finishedAt = now
+        if (entry.shard !== undefined) break
         this.finished.push(entry)
-        if (this.finished.length - this.forgotten > this.bounds.finished) this.forgetFirst()
+        this.finishedRuns += 1 + entry.children.length
+        while (this.finishedRuns > this.bounds.finished) this.forgetFirst()
     }
   }
 
@@ -281,7 +288,9 @@ export class MemoryState {
       default:
         // It was revived.
         entry.finishedAt = undefined
+        if (entry.shard !== undefined) break
         this.finished.splice(this.finished.lastIndexOf(entry), 1)
+        this.finishedRuns -= 1 + entry.children.length
     }
   }
 
@@ -291,12 +300,38 @@ export class MemoryState {
       this.finished.splice(0, this.forgotten)
       this.forgotten = 0
     }
-    this.runs.delete(entry.id)
-    const { idempotencyKey, namespace } = entry.spec
-    const key = `${namespace} ${idempotencyKey}`
-    if (this.idempotency.get(key) === entry.id) this.idempotency.delete(key)
+    this.forget(entry)
+  }
+
+  /** A family as a whole; of how many runs. */
+  private forget(entry: Entry): number {
+    const family = familyOf(entry)
+    for (const { id, spec: { idempotencyKey, namespace } } of family) {
+      this.runs.delete(id)
+      const key = `${namespace} ${idempotencyKey}`
+      // The key may have passed on to another run.
+      if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {
+        this.idempotency.delete(key)
+      }
+    }
+    this.finishedRuns -= family.length
+    return family.length
+  }
+
+  /** Takes away the finished runs that are over, the earliest first; how many. */
+  retire(isOver: (entry: Entry) => boolean, limit: number): number {
+    let retired = 0
+    this.finished = this.finished.slice(this.forgotten).filter((entry) => {
+      if (retired >= limit || !familyOf(entry).every(isOver)) return true
+      retired += this.forget(entry)
+      return false
+    })
+    this.forgotten = 0
+    return retired
   }
 }
+
+const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 
 const byTurn = (a: Entry, b: Entry): number => a.spec.level - b.spec.level || a.turn - b.turn
 

@@ -53,6 +53,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: known?.records ?? [],
       through: known?.through ?? -Infinity,
+      usedThrough: known?.usedThrough,
     })
     state.hint(ofTriggers)
     return Effect.succeed(view)
@@ -67,8 +68,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (last === undefined) return { _tag: "Recorded" }
     if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
     const first = item.passed?.from ?? last
-    const isRecorded = first <= kept.through &&
-      covers(kept.records, first, last, state.bounds.records)
+    const isRecorded = first <= kept.through && covers(kept, first, last, state.bounds.records)
     if (kept.view.cursor === undefined || kept.view.cursor <= last) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
@@ -146,10 +146,11 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
 
 /** Whether a record covers a slot in [`from`, `to`]; what was forgotten counts as covered. */
 const covers = (
-  records: ReadonlyArray<SlotRecord>,
+  { records, usedThrough }: KeptTrigger,
   from: number,
   to: number,
   recordsMax: number,
 ): boolean =>
+  (usedThrough !== undefined && from <= usedThrough) ||
   (records.length === recordsMax && from < records[0]!.slot) ||
   records.some(({ slot, through }) => slot <= to && through >= from)

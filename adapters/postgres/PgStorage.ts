@@ -7,6 +7,7 @@ import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
 import * as PgCalendars from "./PgCalendars.ts"
 import type { PgClock } from "./PgClock.ts"
 import * as PgExecutors from "./PgExecutors.ts"
+import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
@@ -41,6 +42,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     triggers: PgTriggers.make(pg, names, hints),
     runs,
     executors: PgExecutors.make(pg, names, tasks, clock),
+    history: PgHistory.make(pg),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

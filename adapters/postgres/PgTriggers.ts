@@ -20,6 +20,7 @@ import {
   triggerColumns,
   type TriggerRow,
   triggerView,
+  used,
 } from "./rows.ts"
 import { columns, isPlain } from "./specs.ts"
 
@@ -234,7 +235,8 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
           "records",
           `SELECT slot::float8 AS slot, through::float8 AS through, outcome, run_id::float8 AS run,
              reason, lateness::float8 AS lateness
-           FROM slot WHERE trigger = $1 ORDER BY slot.slot DESC LIMIT $2`,
+           FROM slot WHERE trigger = $1 AND reason IS DISTINCT FROM '${used}'
+           ORDER BY slot.slot DESC LIMIT $2`,
           [trigger, limit],
         ),
         (rows) => rows.map(slotRecord),

@@ -32,6 +32,8 @@ export const standingOf = (code: number): Standing => standings[code]!
 const outcomes: ReadonlyArray<SlotRecord["outcome"]> = ["fired", "skipped", "coalesced"]
 export const outcomeCodeOf = (outcome: SlotRecord["outcome"]): number => outcomes.indexOf(outcome)
 
+/** The reason of a stretch whose records have left by their age. It is not listed. */
+export const used = "used"
 /** How `RunStorage.recover` tells of a run that was put down. */
 export const suspendedCode = -1
 

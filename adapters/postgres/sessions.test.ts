@@ -220,6 +220,36 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.strictEqual((yield* found(family.run)).state, "Awaiting")
       }).pipe(Effect.scoped))
 
+    it.effect("H2 whole: a family of which a child is being revived does not leave", () =>
+      Effect.gen(function* () {
+        const { history, runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const family = yield* runs.submitFamily({
+          parent: specOf(namespace),
+          children: [specOf(namespace), specOf(namespace)],
+          places: 2,
+        })
+        if (family._tag === "Conflict") return assert.fail("a conflict")
+        yield* runs.admit([family.gate])
+        const { grants } = yield* hand.claim(2)
+        yield* hand.settle(...grants.map((grant) => giveUp(grant)))
+        yield* runs.admit([family.gate])
+        yield* elapse(Duration.days(31))
+        const child = family.children[0]!
+        const { waited } = yield* between(
+          (say) =>
+            say(`SELECT * FROM revive($1::bigint, '${patience}'::bigint[], $2)`, [
+              `${child}`,
+              FanIn.prefix,
+            ]),
+          () => Effect.repeat(history.retire(1000), { while: ({ hasMore }) => hasMore }),
+          "COMMIT",
+        )
+        assert.isFalse(waited, "what is looked at by another is left to the next pass")
+        assert.deepEqual(yield* runs.counts(namespace), { Awaiting: 1, Blocked: 1, Failed: 1 })
+      }).pipe(Effect.scoped))
+
     for (const end of ["COMMIT", "ROLLBACK"] as const) {
       it.effect(`R2 idempotent submit: waits for a key that another inserts, then ${end}`, () =>
         Effect.gen(function* () {

@@ -1,11 +1,21 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber } from "effect"
+import { TestClock } from "effect/testing"
 import { spawnSync } from "node:child_process"
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Database from "./Database.ts"
+import { steps } from "./migrations/mod.ts"
 
 const freshFolder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
@@ -130,25 +140,82 @@ it.effect("a full disk is an outage, and what was kept before stays", () =>
 /** A privileged user writes where nobody may, so the test takes another user's place if it can. */
 const withoutPrivileges = process.getuid?.() === 0 && process.platform === "linux"
 
-it.effect("a file that may not be written is an outage with its reason", () =>
+for (const which of ["file", "folder"] as const) {
+  it.effect(`a ${which} that may not be written is an outage with its reason, until it may`, () =>
+    Effect.gen(function* () {
+      const file = yield* freshFile
+      yield* Effect.scoped(open(file))
+      chmodSync(file, which === "file" ? 0o444 : 0o666)
+      chmodSync(dirname(file), which === "file" ? 0o777 : 0o555)
+      if (withoutPrivileges) {
+        const isRefused = spawnSync("true", { uid: 65534 }).error !== undefined
+        if (isRefused) return
+        process.seteuid!(65534)
+      }
+      const failure = yield* Effect.flip(Effect.scoped(open(file))).pipe(
+        Effect.ensuring(Effect.sync(() => {
+          if (withoutPrivileges) process.seteuid!(0)
+          chmodSync(dirname(file), 0o755)
+          chmodSync(file, 0o600)
+        })),
+      )
+      assert.strictEqual(failure._tag, "StorageUnavailable")
+      assert.include(failure.message, "let this user write the file and its folder")
+      const db = yield* open(file)
+      yield* db.write("insert", insert("a"))
+    }))
+}
+
+it.effect("a file that was damaged is refused, with the remedy", () =>
   Effect.gen(function* () {
     const file = yield* freshFile
     yield* Effect.scoped(open(file))
-    chmodSync(file, 0o444)
-    chmodSync(dirname(file), 0o555)
-    if (withoutPrivileges) {
-      const isRefused = spawnSync("true", { uid: 65534 }).error !== undefined
-      if (isRefused) return
-      process.seteuid!(65534)
+    const bytes = readFileSync(file)
+    // The header is as it was, and what it leads to is not.
+    writeFileSync(file, bytes.fill(0xa5, 200))
+    const refused = yield* Effect.flip(Effect.scoped(open(file)))
+    assert.strictEqual(refused._tag, "Refused")
+    assert.include(refused.message, "is damaged")
+    assert.include(refused.message, "Put a copy of it in its place")
+  }))
+
+it.effect("the log is taken over into the file while nobody writes", () =>
+  Effect.gen(function* () {
+    const file = yield* freshFile
+    yield* Effect.scoped(open(file))
+    const db = yield* open(file)
+    for (let at = 0; at < 200; at++) yield* db.write("insert", insert(`key ${at}`))
+    const alone = `${file}.alone`
+    const keptIn = (copy: string) => {
+      copyFileSync(file, copy)
+      const sqlite = new DatabaseSync(copy)
+      const { kept } = sqlite.prepare("SELECT count(*) AS kept FROM meta WHERE key LIKE 'key %'")
+        .get() as { kept: number }
+      sqlite.close()
+      return kept
     }
-    const failure = yield* Effect.flip(Effect.scoped(open(file))).pipe(
-      Effect.ensuring(Effect.sync(() => {
-        if (withoutPrivileges) process.seteuid!(0)
-        chmodSync(dirname(file), 0o755)
-      })),
-    )
-    assert.strictEqual(failure._tag, "StorageUnavailable")
-    assert.match(failure.message, /readonly|unable to open/)
+    yield* TestClock.adjust(50)
+    assert.strictEqual(keptIn(`${alone} 1`), 0)
+    yield* TestClock.adjust(100)
+    assert.strictEqual(keptIn(`${alone} 2`), 200)
+    yield* db.write("insert", insert("a"))
+    assert.deepEqual(yield* keys(db), ["a"])
+  }))
+
+it.effect("a file of an older version is brought up to date, with all that is in it", () =>
+  Effect.gen(function* () {
+    const file = yield* freshFile
+    const sqlite = new DatabaseSync(file)
+    sqlite.exec(steps[0]!)
+    sqlite.exec("PRAGMA application_id = 0x426c6679")
+    sqlite.exec("PRAGMA user_version = 1")
+    sqlite.exec("INSERT INTO meta VALUES ('a', 1)")
+    sqlite.close()
+    const db = yield* open(file)
+    assert.deepEqual(yield* keys(db), ["a"])
+    const { user_version: version } = db.get<{ user_version: number }>("PRAGMA user_version")!
+    assert.strictEqual(version, steps.length)
+    assert.isDefined(db.get("SELECT 1 FROM sqlite_schema WHERE name = 'idempotency_run'"))
   }))
 
 it.effect("a file of a newer version is refused, with the remedy", () =>

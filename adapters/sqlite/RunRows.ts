@@ -13,7 +13,8 @@ import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure } from "../../core/domain/RunView.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
-import type { Database, Transaction } from "./Database.ts"
+import type { Connection } from "./Connection.ts"
+import type { Transaction } from "./Database.ts"
 
 /** All rows of a run as one; columns of tables it does not stand in are null. */
 export interface RunRow {
@@ -124,8 +125,8 @@ const selectRun = `
   LEFT JOIN trigger ON trigger.id = run.trigger
   WHERE run.id = ?`
 
-export const rowOf = (db: Database, run: RunId): RunRow | undefined =>
-  db.get<RunRow>(selectRun, run)
+export const rowOf = (at: Connection, run: RunId): RunRow | undefined =>
+  at.get<RunRow>(selectRun, run)
 
 /** `row` in the words of the state machine. */
 export const stateOf = (row: RunRow): Run.RunState => {

@@ -15,9 +15,11 @@ import {
 } from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
+import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
 import { rowOf, type RunRow } from "./RunRows.ts"
-import { gateOf, holdersOf } from "./SqliteRuns.ts"
+import type { Steps } from "./Snapshots.ts"
+import { gateOf, heldAt, holdersOf } from "./SqliteRuns.ts"
 
 /** No list is longer, whatever was asked for. */
 const listed = 10_000
@@ -25,16 +27,13 @@ const listed = 10_000
 export const make = (
   db: Database,
 ): Pick<RunStorage, "find" | "findMany" | "list" | "counts" | "events" | "why"> => {
-  const views = (runs: ReadonlyArray<RunId>): ReadonlyArray<RunView> =>
-    runs.flatMap((run) => {
-      const row = rowOf(db, run)
-      return row === undefined ? [] : [viewOf(row)]
-    })
-
   return {
     find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
-    findMany: (runs) => db.read("findMany", () => views(runs)),
-    list: (query) => db.read("list", () => views(idsOf(db, query))),
+    findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
+    list: (query) =>
+      db.readInTurns("list", function* (at) {
+        return yield* views(at, yield* idsOf(at, query))
+      }),
     counts: (namespace) => db.read("counts", () => counts(db, namespace)),
     events: (run) => db.read("events", () => events(db, run)),
     why: (run) =>
@@ -44,6 +43,16 @@ export const make = (
           (row) => reasonOf(db, row, db.now()),
         )),
   }
+}
+
+function* views(at: Connection, runs: ReadonlyArray<RunId>): Steps<ReadonlyArray<RunView>> {
+  const found: Array<RunView> = []
+  for (const run of runs) {
+    const row = rowOf(at, run)
+    if (row !== undefined) found.push(viewOf(row))
+    yield
+  }
+  return found
 }
 
 const failureOf = ({ failure }: RunRow): { readonly failure?: Failure } =>
@@ -83,50 +92,67 @@ const viewOf = (row: RunRow): RunView => ({
   ...(row.is_cancelling === 1 && { isCancelling: true }),
 })
 
-const kindsOf = (db: Database, namespace: Namespace, task?: TaskName): ReadonlyArray<number> =>
+const kindsOf = (at: Connection, namespace: Namespace, task?: TaskName): ReadonlyArray<number> =>
   (task === undefined
-    ? db.all<{ id: number }>("SELECT id FROM kind WHERE namespace = ?", namespace)
-    : db.all<{ id: number }>(
+    ? at.all<{ id: number }>("SELECT id FROM kind WHERE namespace = ?", namespace)
+    : at.all<{ id: number }>(
       "SELECT id FROM kind WHERE namespace = ? AND task = ?",
       namespace,
       task,
     )).map(({ id }) => id)
 
+type Ids = ReadonlyArray<{ readonly run: RunId }>
+
 /** The latest first: of each kind and state the first, merged. */
-const idsOf = (db: Database, query: RunQuery): ReadonlyArray<RunId> => {
+function* idsOf(at: Connection, query: RunQuery): Steps<ReadonlyArray<RunId>> {
   const before = query.before ?? Number.MAX_SAFE_INTEGER
   const limit = Math.max(0, Math.min(query.limit, listed))
-  if (query.parent !== undefined) return childrenOf(db, query, query.parent, before, limit)
-  const found: Array<RunId> = []
-  for (const kind of kindsOf(db, query.namespace, query.task)) {
-    const some = query.states === undefined
-      ? latest(db, kind, before, limit)
-      : [...new Set(query.states)].flatMap((state) => latestIn(db, state, kind, before, limit))
-    for (const { run } of some) found.push(run)
+  if (query.parent !== undefined) return yield* childrenOf(at, query, query.parent, before, limit)
+  const states = query.states === undefined ? [undefined] : [...new Set(query.states)]
+  let found: Array<RunId> = []
+  for (const kind of kindsOf(at, query.namespace, query.task)) {
+    for (const state of states) {
+      const some = state === undefined
+        ? latest(at, kind, before, limit)
+        : yield* latestIn(at, state, kind, before, limit)
+      for (const { run } of some) found.push(run)
+      if (found.length > 2 * limit) found = first(found, limit)
+      yield
+    }
   }
-  return found.sort((a, b) => b - a).slice(0, limit)
+  return first(found, limit)
 }
 
 /** They are few, so the other conditions are looked at one by one. */
-const childrenOf = (
-  db: Database,
+function* childrenOf(
+  at: Connection,
   { namespace, states, task }: RunQuery,
   parent: RunId,
   before: number,
   limit: number,
-): ReadonlyArray<RunId> =>
-  db.all<{ run: RunId }>(
+): Steps<ReadonlyArray<RunId>> {
+  const children = at.all<{ run: RunId }>(
     "SELECT run FROM child WHERE parent = ? AND run < ? ORDER BY run DESC",
     parent,
     before,
-  ).filter(({ run }) => {
-    const row = rowOf(db, run)!
-    return row.namespace === namespace && (task === undefined || row.task === task) &&
+  )
+  const found: Array<RunId> = []
+  for (const { run } of children) {
+    if (found.length === limit) break
+    const row = rowOf(at, run)!
+    const isWanted = row.namespace === namespace && (task === undefined || row.task === task) &&
       (states === undefined || states.includes(row.state))
-  }).slice(0, limit).map(({ run }) => run)
+    if (isWanted) found.push(run)
+    yield
+  }
+  return found
+}
 
-const latest = (db: Database, kind: number, before: number, limit: number) =>
-  db.all<{ run: RunId }>(
+const first = (runs: Array<RunId>, limit: number): Array<RunId> =>
+  runs.sort((a, b) => b - a).slice(0, limit)
+
+const latest = (at: Connection, kind: number, before: number, limit: number): Ids =>
+  at.all(
     "SELECT id AS run FROM run WHERE kind = ? AND id < ? ORDER BY id DESC LIMIT ?",
     kind,
     before,
@@ -134,14 +160,14 @@ const latest = (db: Database, kind: number, before: number, limit: number) =>
   )
 
 /** Each state is listed from its own table. */
-const latestIn = (
-  db: Database,
+function* latestIn(
+  at: Connection,
   state: Run.StateName,
   kind: number,
   before: number,
   limit: number,
-): ReadonlyArray<{ readonly run: RunId }> => {
-  const { runs } = db.get<{ runs: number }>(
+): Steps<Ids> {
+  const { runs } = at.get<{ runs: number }>(
     "SELECT runs FROM tally WHERE kind = ? AND state = ?",
     kind,
     state,
@@ -149,21 +175,21 @@ const latestIn = (
   if (runs === 0) return []
   switch (state) {
     case "Scheduled":
-      return db.all(
+      return at.all(
         "SELECT run FROM scheduled WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
         kind,
         before,
         limit,
       )
     case "Blocked":
-      return db.all(
+      return at.all(
         "SELECT run FROM blocked WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
         kind,
         before,
         limit,
       )
     case "Running":
-      return db.all(
+      return at.all(
         "SELECT run FROM lease WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
         kind,
         before,
@@ -171,7 +197,7 @@ const latestIn = (
       )
     case "Awaiting":
     case "Suspended":
-      return db.all(
+      return at.all(
         "SELECT run FROM parked WHERE kind = ? AND state = ? AND run < ? ORDER BY run DESC LIMIT ?",
         kind,
         state,
@@ -179,36 +205,17 @@ const latestIn = (
         limit,
       )
     case "Ready":
-      // Few are sorted; of many the latest are found on the way back through all runs.
-      return runs < 10_000
-        ? db.all(
-          "SELECT run FROM ready WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
-          kind,
-          before,
-          limit,
-        )
-        : db.all(
-          `SELECT id AS run FROM run WHERE kind = ? AND id < ?
-             AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id)
-             AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.run = run.id)
-             AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.run = run.id)
-             AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)
-             AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.run = run.id)
-           ORDER BY id DESC LIMIT ?`,
-          kind,
-          before,
-          limit,
-        )
-    case "Succeeded":
-      return db.all(
-        `SELECT run.id AS run FROM run CROSS JOIN outcome ON outcome.run = run.id
-         WHERE run.kind = ? AND run.id < ? AND outcome.state = 0 ORDER BY run.id DESC LIMIT ?`,
+      if (isLong(at)) return yield* walked(at, readyOnes, kind, before, Math.min(limit, runs))
+      return at.all(
+        "SELECT run FROM ready WHERE kind = ? AND run < ? ORDER BY run DESC LIMIT ?",
         kind,
         before,
         limit,
       )
+    case "Succeeded":
+      return yield* walked(at, succeededOnes, kind, before, Math.min(limit, runs))
     default:
-      return db.all(
+      return at.all(
         `SELECT run FROM outcome WHERE kind = ? AND state = ? AND state <> 0 AND run < ?
          ORDER BY run DESC LIMIT ?`,
         kind,
@@ -216,6 +223,49 @@ const latestIn = (
         before,
         limit,
       )
+  }
+}
+
+/** Whether so many runs are ready that those of one kind are not sought among all. */
+const isLong = (at: Connection): boolean =>
+  at.get("SELECT 1 FROM ready LIMIT 1 OFFSET 10000") !== undefined
+
+/** So many runs are looked at by one step on the way back through those of a kind. */
+const walkedAtOnce = 500
+
+const onTheWay = (isWanted: string) => `
+  SELECT id AS run, ${isWanted} AS isWanted FROM run
+  WHERE kind = ? AND id < ? ORDER BY id DESC LIMIT ${walkedAtOnce}`
+
+const succeededOnes = onTheWay(
+  "EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id AND outcome.state = 0)",
+)
+
+const readyOnes = onTheWay(`
+  NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = run.id)
+  AND NOT EXISTS (SELECT 1 FROM lease WHERE lease.run = run.id)
+  AND NOT EXISTS (SELECT 1 FROM scheduled WHERE scheduled.run = run.id)
+  AND NOT EXISTS (SELECT 1 FROM blocked WHERE blocked.run = run.id)
+  AND NOT EXISTS (SELECT 1 FROM parked WHERE parked.run = run.id)`)
+
+/** The latest, found on the way back; there are at least `count` of all ages. */
+function* walked(
+  at: Connection,
+  some: string,
+  kind: number,
+  before: number,
+  count: number,
+): Steps<Ids> {
+  const found: Array<{ readonly run: RunId }> = []
+  for (let from = before;;) {
+    const seen = at.all<{ run: RunId; isWanted: number }>(some, kind, from)
+    for (const { isWanted, run } of seen) {
+      if (isWanted === 1) found.push({ run })
+      if (found.length === count) return found
+    }
+    if (seen.length < walkedAtOnce) return found
+    from = seen.at(-1)!.run
+    yield
   }
 }
 
@@ -308,15 +358,17 @@ const childrenReason = (db: Database, { id }: RunRow): Reason => {
 
 const blockedReason = (db: Database, row: RunRow): Reason => {
   const gate = gateOf(row)
-  const holders = holdersOf(db, gate.key, gate.places)
-  if (Blocking.decide(gate, holders.length) === "admit") return { _tag: "GateOpen", gate: gate.key }
+  const held = heldAt(db, gate.key, gate.places)
+  if (Blocking.decide(gate, held) === "admit") return { _tag: "GateOpen", gate: gate.key }
   const { ahead } = db.get<{ ahead: number }>(
-    "SELECT count(*) AS ahead FROM blocked WHERE gate = ? AND (level, turn) < (?, ?)",
+    `SELECT count(*) AS ahead FROM (
+       SELECT 1 FROM blocked WHERE gate = ? AND (level, turn) < (?, ?) LIMIT ${aheadMax}
+     )`,
     gate.key,
     row.level,
     row.turn,
   )!
-  return { _tag: "GateFull", gate: gate.key, holders: holders.slice(0, 10), ahead }
+  return { _tag: "GateFull", gate: gate.key, holders: holdersOf(db, gate.key, 10), ahead }
 }
 
 const readyReason = (db: Database, row: RunRow, now: number): Reason => {
@@ -335,7 +387,7 @@ const readyReason = (db: Database, row: RunRow, now: number): Reason => {
 }
 
 /** Past this many it does not matter how many more there are. */
-const aheadMax = 100_000
+const aheadMax = 10_000
 const later = Number.MAX_SAFE_INTEGER
 
 /** How many of its lane go before it by `Lane.order`; in each level those before a bound. */

@@ -21,15 +21,17 @@ import type {
   RunStorage,
   Submitted,
 } from "../../core/services/RunStorage.ts"
+import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
+import type { Steps } from "./Snapshots.ts"
 import * as SqliteRunViews from "./SqliteRunViews.ts"
 
 /** So many runs are written by one step, so that a big submit does not hold up everybody else. */
-const submitBatch = 500
+const submitBatch = 200
 /** Runs that move one by one, each as `Run.advance` says, do so in steps of so many. */
-const moveBatch = 250
+const moveBatch = 150
 /** `openGates` looks at so many gates, and at the next ones when it is called again. */
 const gatesBatch = 1000
 
@@ -57,8 +59,8 @@ export const make = (db: Database): RunStorage => {
         (steps) => steps.flat(2),
       ),
     openGates: (limit) =>
-      db.read("openGates", () => {
-        const { next, open } = openGates(db, nextGate, limit)
+      db.readInTurns("openGates", function* (at) {
+        const { next, open } = yield* openGates(at, nextGate, limit)
         nextGate = next
         return open
       }),
@@ -199,16 +201,19 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
 }
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
-export const holdersOf = (db: Database, gate: string, limit: number): ReadonlyArray<RunId> =>
-  db.all<{ run: RunId }>(
-    `SELECT run FROM lease WHERE gate = ?1
-     UNION ALL SELECT run FROM ready WHERE gate = ?1
-     UNION ALL SELECT run FROM parked WHERE gate = ?1 AND gate IS NOT NULL
-     UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
-     LIMIT ?2`,
-    gate,
-    limit,
-  ).map(({ run }) => run)
+const holders = `
+  SELECT run FROM lease WHERE gate = ?1
+  UNION ALL SELECT run FROM ready WHERE gate = ?1
+  UNION ALL SELECT run FROM parked WHERE gate = ?1 AND gate IS NOT NULL
+  UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
+  LIMIT ?2`
+
+export const holdersOf = (at: Connection, gate: string, limit: number): ReadonlyArray<RunId> =>
+  at.all<{ run: RunId }>(holders, gate, limit).map(({ run }) => run)
+
+/** How many hold a place, counted up to `atMost`. */
+export const heldAt = (at: Connection, gate: string, atMost: number): number =>
+  at.get<{ held: number }>(`SELECT count(*) AS held FROM (${holders})`, gate, atMost)!.held
 
 const firstWaiting = "SELECT run FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
 
@@ -222,19 +227,19 @@ export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.
 const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admission> => {
   const { db } = tx
   const admissions: Array<Admission> = []
-  let holders: Array<RunId> | undefined
+  let held: number | undefined
   while (admissions.length < most) {
     const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
     if (waiting === undefined) return [...admissions, ...gather(tx, gate)]
     const row = rowOf(db, waiting.run)!
-    holders ??= [...holdersOf(db, gate, -1)]
-    const decision = Blocking.decide(gateOf(row), holders.length)
+    held ??= heldAt(db, gate, -1)
+    const decision = Blocking.decide(gateOf(row), held)
     if (decision === "wait") break
     if (decision === "admit") {
       move(tx, row, { _tag: "Admit" })
-      holders.push(row.id)
+      held++
     } else {
-      const message = `busy with run ${holders[0]}`
+      const message = `busy with run ${holdersOf(db, gate, 1)[0]}`
       move(tx, row, { _tag: "Discard" }, { failure: { tag: "Discarded", message } })
     }
     admissions.push({ run: row.id, state: decision === "admit" ? "Ready" : "Discarded" })
@@ -266,16 +271,17 @@ const haveEnded = `
     SELECT 1 FROM child WHERE child.parent = parked.run
       AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = child.run)) LIMIT ?`
 
-const openGates = (
-  db: Database,
+function* openGates(
+  at: Connection,
   from: string,
   limit: number,
-): { readonly next: string; readonly open: ReadonlyArray<GateKey> } => {
-  const open: Array<GateKey> = db.all<{ run: RunId }>(haveEnded, Math.max(0, limit))
+): Steps<{ readonly next: string; readonly open: ReadonlyArray<GateKey> }> {
+  const open: Array<GateKey> = at.all<{ run: RunId }>(haveEnded, Math.max(0, limit))
     .map(({ run }) => FanIn.gate(run, 1).key)
   let last = from
   for (let seen = 0; seen < gatesBatch && open.length < limit; seen++) {
-    const waiting = db.get<{ gate: GateKey; run: RunId }>(
+    yield
+    const waiting = at.get<{ gate: GateKey; run: RunId }>(
       "SELECT gate, run FROM blocked WHERE gate > ? ORDER BY gate, level, turn LIMIT 1",
       last,
     )
@@ -287,8 +293,8 @@ const openGates = (
       continue
     }
     last = waiting.gate
-    const gate = gateOf(rowOf(db, waiting.run)!)
-    const held = holdersOf(db, gate.key, gate.places).length
+    const gate = gateOf(rowOf(at, waiting.run)!)
+    const held = heldAt(at, gate.key, gate.places)
     if (Blocking.decide(gate, held) !== "wait" && !open.includes(gate.key)) open.push(gate.key)
   }
   return { next: last, open }

@@ -3,6 +3,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
+import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -19,5 +20,6 @@ export const make = (db: Database): Storage["Service"] =>
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
+    history: SqliteHistory.make(db),
     now: db.read("now", db.now),
   })

@@ -29,14 +29,18 @@ export const make = (db: Database): TaskStorage => ({
       (row) => Option.map(Option.fromNullishOr(row), definedOf),
     ),
   list: (namespace) =>
-    Effect.map(
-      db.read("list tasks", () =>
-        db.all<TaskRow>(
-          "SELECT definition, revision FROM task WHERE namespace = ? ORDER BY name",
-          namespace,
-        )),
-      (rows) => rows.map(definedOf),
-    ),
+    db.readInTurns("list tasks", function* (at) {
+      const rows = at.all<TaskRow>(
+        "SELECT definition, revision FROM task WHERE namespace = ? ORDER BY name",
+        namespace,
+      )
+      const defined: Array<DefinedTask> = []
+      for (const row of rows) {
+        defined.push(definedOf(row))
+        yield
+      }
+      return defined
+    }),
 })
 
 export const define = ({ db }: Transaction, definitions: ReadonlyArray<TaskDefinition>): void => {

@@ -17,6 +17,7 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add } from "./RunRows.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
+import { used } from "./SqliteHistory.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -35,7 +36,7 @@ const columns = "id, definition, revision, is_paused, is_removed, cursor"
 const selectByName = `SELECT ${columns} FROM trigger WHERE namespace = ? AND name = ?`
 const selectById = `SELECT ${columns} FROM trigger WHERE id = ?`
 /** So many slots are fired by one step, so that many due at once do not hold up everybody else. */
-const fireBatch = 250
+const fireBatch = 100
 const listed = 10_000
 
 export const make = (db: Database): TriggerStorage => {
@@ -131,12 +132,19 @@ export const make = (db: Database): TriggerStorage => {
         return row === undefined || row.is_removed === 1 ? Option.none() : Option.some(viewOf(row))
       }),
     list: (namespace) =>
-      db.read("list triggers", () =>
-        db.all<TriggerRow>(
+      db.readInTurns("list triggers", function* (at) {
+        const rows = at.all<TriggerRow>(
           `SELECT ${columns} FROM trigger WHERE namespace = ? AND is_removed = 0
            ORDER BY name LIMIT ${listed}`,
           namespace,
-        ).map(viewOf)),
+        )
+        const views: Array<TriggerView> = []
+        for (const row of rows) {
+          views.push(viewOf(row))
+          yield
+        }
+        return views
+      }),
     due: (partitions, withinMillis, limit) =>
       db.read("due", () => {
         const now = db.now()
@@ -167,7 +175,7 @@ export const make = (db: Database): TriggerStorage => {
       db.read("records", () =>
         db.all<SlotRow>(
           `SELECT slot, through, outcome, run, reason, lateness_millis FROM slot
-           WHERE trigger = ? ORDER BY slot DESC LIMIT ?`,
+           WHERE trigger = ? AND reason IS NOT '${used}' ORDER BY slot DESC LIMIT ?`,
           trigger,
           limit,
         ).map(recordOf)),

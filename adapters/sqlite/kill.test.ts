@@ -11,13 +11,13 @@ import { RunId } from "../../core/domain/RunId.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Sqlite from "./mod.ts"
 
-const submitter = fileURLToPath(new URL("./submitter.ts", import.meta.url))
+const worker = fileURLToPath(new URL("./worker.fixture.ts", import.meta.url))
 const isDeno = "Deno" in globalThis
 
-/** The runs that were acknowledged to a process that is killed after `millis` of submitting. */
-const acknowledged = (file: string, millis: number): Promise<ReadonlyArray<number>> =>
+/** What a process was told that is killed after `millis` of work. */
+const told = (file: string, millis: number): Promise<ReadonlyArray<string>> =>
   new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [...(isDeno ? ["run", "-A"] : []), submitter, file], {
+    const child = spawn(process.execPath, [...(isDeno ? ["run", "-A"] : []), worker, file], {
       stdio: ["ignore", "pipe", "inherit"],
     })
     let printed = ""
@@ -27,8 +27,13 @@ const acknowledged = (file: string, millis: number): Promise<ReadonlyArray<numbe
     })
     child.on("error", reject)
     // The last line may have been cut off.
-    child.on("close", () => resolve(printed.split("\n").slice(0, -1).map(Number)))
+    child.on("close", () => resolve(printed.split("\n").slice(0, -1)))
   })
+
+const runsOf = (lines: ReadonlyArray<string>, word: string) =>
+  lines.filter((line) => line.startsWith(word)).map((line) =>
+    RunId.make(Number(line.split(" ")[1]))
+  )
 
 it.live(
   "S1 durable: what was acknowledged outlives kill -9, again and again",
@@ -39,35 +44,47 @@ it.live(
         (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
       )
       const file = join(folder, "belfry.db")
-      const all: Array<number> = []
-      for (const millis of [30, 110, 70, 200]) {
+      const lines: Array<string> = []
+      for (const millis of [30, 110, 70, 200, 50, 150]) {
         // Two processes share the file, so each also goes on over what the other left half done.
         const some = yield* Effect.promise(() =>
-          Promise.all([acknowledged(file, millis), acknowledged(file, millis + 40)])
+          Promise.all([told(file, millis), told(file, millis + 40)])
         )
-        all.push(...some.flat())
+        lines.push(...some.flat())
       }
-      assert.isAbove(all.length, 100)
-      assert.strictEqual(new Set(all).size, all.length, "no number was given twice")
+      const submitted = runsOf(lines, "submitted")
+      const succeeded = runsOf(lines, "succeeded")
+      assert.isAbove(submitted.length, 100)
+      assert.isAbove(succeeded.length, 10)
+      assert.strictEqual(new Set(submitted).size, submitted.length, "no number was given twice")
+      assert.strictEqual(new Set(succeeded).size, succeeded.length, "no run succeeded twice")
+
       const counts = yield* Storage.use(({ runs }) =>
         Effect.gen(function* () {
-          const found = yield* runs.findMany(all.map((run) => RunId.make(run)))
-          assert.strictEqual(found.length, all.length)
-          assert.isTrue(found.every(({ state }) => state === "Ready"))
+          assert.strictEqual((yield* runs.findMany(submitted)).length, submitted.length)
+          const ended = yield* runs.findMany(succeeded)
+          assert.strictEqual(ended.length, succeeded.length)
+          assert.isTrue(ended.every(({ state }) => state === "Succeeded"))
           return yield* runs.counts(standard)
         })
       ).pipe(Effect.provide(Sqlite.layer({ file })))
+
       const sqlite = new DatabaseSync(file)
       assert.deepEqual({ ...sqlite.prepare("PRAGMA integrity_check").get() }, {
         integrity_check: "ok",
       })
-      const { runs, ready } = sqlite.prepare(
-        "SELECT (SELECT count(*) FROM run) AS runs, (SELECT count(*) FROM ready) AS ready",
-      ).get() as { runs: number; ready: number }
+      const rows = {
+        ...sqlite.prepare(
+          `SELECT (SELECT count(*) FROM run) AS run, (SELECT count(*) FROM ready) AS ready,
+           (SELECT count(*) FROM lease) AS lease, (SELECT count(*) FROM outcome) AS outcome`,
+        ).get(),
+      } as Record<"run" | "ready" | "lease" | "outcome", number>
       sqlite.close()
-      assert.isAtLeast(runs, all.length)
-      assert.strictEqual(ready, runs)
-      assert.strictEqual(counts.Ready, runs)
+      assert.strictEqual(rows.run, rows.ready + rows.lease + rows.outcome, "each is in one state")
+      assert.deepEqual(
+        [counts.Ready ?? 0, counts.Running ?? 0, counts.Succeeded ?? 0],
+        [rows.ready, rows.lease, rows.outcome],
+      )
     }),
   60_000,
 )

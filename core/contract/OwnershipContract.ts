@@ -40,7 +40,7 @@ export const suite = <R, E>(
   options: OwnershipOptions = {},
 ): void => block(`Ownership, ${adapter}`, layer, options, (it) => laws(it, contender, options))
 
-const duties: ReadonlyArray<Duty> = ["sweep", "triggers/0", "triggers/7"]
+const duties: ReadonlyArray<Duty> = ["sweep", "retention", "triggers/0", "triggers/7"]
 
 export const laws = <R>(
   it: Tests<R>,

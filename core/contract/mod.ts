@@ -5,6 +5,7 @@
 export * as CalendarStorageContract from "./CalendarStorageContract.ts"
 export * as EngineContract from "./EngineContract.ts"
 export * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
+export * as HistoryStorageContract from "./HistoryStorageContract.ts"
 export * as LockContract from "./LockContract.ts"
 export * as LocksContract from "./LocksContract.ts"
 export * as LossyTransport from "./LossyTransport.ts"

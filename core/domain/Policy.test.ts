@@ -26,6 +26,7 @@ const values: Record<string, unknown> = {
   breaker: "sms-gateway",
   isolation: "thread",
   alerts: [{ on: "long-running", afterMillis: 60_000, channel: "ops" }],
+  retention: "7 days",
 }
 
 describe("Policy", () => {
@@ -64,6 +65,7 @@ describe("Policy.check", () => {
       routing: { _tag: "Any" },
       isolation: "fiber",
       alerts: [],
+      retention: "365 days",
     }
     assert.deepEqual(Result.getOrThrow(Policy.check(given)) as unknown, given)
   })
@@ -83,7 +85,7 @@ describe("Policy.check", () => {
   }
 
   it("leaves no field out that is neither acted on nor refused", () => {
-    const actedOn = ["timeoutMillis", "blocking", "selector"]
+    const actedOn = ["timeoutMillis", "blocking", "selector", "retention"]
     for (const [field, value] of Object.entries(values)) {
       const isTaken = Result.isSuccess(Policy.check({ ...usualPolicy, [field]: value }))
       assert.strictEqual(isTaken, actedOn.includes(field), field)
@@ -105,6 +107,7 @@ describe("Policy.check", () => {
         "Give",
       ],
       [{ timeoutMillis: "1s" }, "policy.timeoutMillis", '"1s" is not', "Give"],
+      [{ retention: "8 days" }, "policy.retention", "8 days", "30 days"],
       [{ level: 7 }, "policy.level", "7 is not", "0"],
       [{ delivery: "exactly-once" }, "policy.delivery", "exactly-once", "at-least-once"],
       [{ blocking: { _tag: "Concurrent", limit: 0 } }, "policy.blocking.limit", "0", "1"],

@@ -12,6 +12,7 @@ import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { refusalOf, Refused } from "./Refused.ts"
 import { Amounts, Touches } from "./Resources.ts"
+import { Retention } from "./Retention.ts"
 import * as Retry from "./Retry.ts"
 import { Routing } from "./Routing.ts"
 import { Selector } from "./Selector.ts"
@@ -46,6 +47,8 @@ export const Policy = Schema.Struct({
   /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
   isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
   alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
+  /** For how long its runs are known after they ended; `Retention.usual` unless given. */
+  retention: Schema.optionalKey(Retention),
 })
 export type Policy = typeof Policy.Type
 

@@ -2,9 +2,10 @@
  * Takes runs in, answers for them, and does what keeps them moving.
  *
  * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
- * expires, and the runs of lost executors are freed. Each does its work in bounded batches, may run anywhere and
- * twice at once (the storage's laws R8 and R11), and needs no state of its own: so whoever holds the
- * duty `sweep` just does it, and a crash loses nothing but time.
+ * expires, and the runs of lost executors are freed. Another lets go of what has ended long ago. Each
+ * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
+ * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
+ * and a crash loses nothing but time.
  */
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
@@ -108,6 +109,8 @@ export interface SchedulerOptions {
   readonly sweepInterval?: Duration.Input
   /** How often due runs are looked for while none is known to come. */
   readonly dueInterval?: Duration.Input
+  /** How often what ended long ago is looked for. */
+  readonly retentionInterval?: Duration.Input
 }
 
 export const payloadBytesMax = 256 * 1024
@@ -426,9 +429,10 @@ const checked = (submission: Submission, options: SubmitOptions) => {
 const batch = 1000
 
 const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
-  const { runs } = yield* Storage
+  const { history, runs } = yield* Storage
   const ownership = yield* Ownership
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
+  const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
   const dueInterval = Duration.toMillis(
     Duration.fromInputUnsafe(options.dueInterval ?? "200 millis"),
   )
@@ -450,10 +454,19 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     yield* Effect.sleep(yield* spread(sweepInterval))
   })
 
+  const retire = Effect.gen(function* () {
+    const [took, { hasMore }] = yield* Effect.timed(history.retire(batch))
+    // While there is more, it takes half of the time at most.
+    yield* Effect.sleep(hasMore ? took : yield* spread(retentionInterval))
+  })
+
   yield* ownership.whileHeld("sweep", forever("promote due runs", promote)).pipe(
     Effect.forkScoped,
   )
   yield* ownership.whileHeld("sweep", forever("sweep", sweep)).pipe(Effect.forkScoped)
+  yield* ownership.whileHeld("retention", forever("let go of what is old", retire)).pipe(
+    Effect.forkScoped,
+  )
 })
 
 /** Sweeps of several processes do not keep in step. */

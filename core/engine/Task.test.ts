@@ -22,6 +22,7 @@ describe("Task.make", () => {
         blocking: Blocking.concurrent(3),
         selector: "region == eu, !spot , gpu",
         retry: Retry.exponential({ attempts: 2 }),
+        retention: "7 days",
       },
     })
     assert.deepStrictEqual(policy as unknown, {
@@ -30,6 +31,7 @@ describe("Task.make", () => {
       blocking: { _tag: "Concurrent", limit: 3 },
       selector: "gpu,region=eu,!spot",
       retry: Retry.exponential({ attempts: 2 }),
+      retention: "7 days",
     })
   })
 

@@ -1,10 +1,11 @@
 /**
  * Keeps runs, from submit to outcome.
  *
- * - **R1 no loss.** An acknowledged run is in one state at any time and stays known when final.
- * - **R2 idempotent submit.** A key names one run of its namespace: submitting it again answers
- *   with that run and `isNew: false`, or `Conflict` if task or payload differ. Specs of one call do
- *   not affect each other.
+ * - **R1 no loss.** An acknowledged run is in one state at any time and stays known when final, for
+ *   as long as `HistoryStorage` says.
+ * - **R2 idempotent submit.** A key names one run of its namespace (for how long: H3): submitting it
+ *   again answers with that run and `isNew: false`, or `Conflict` if task or payload differ. Specs of
+ *   one call do not affect each other.
  * - **R3 single grant.** A run has at most one holder; two claims at once share no run.
  * - **R4 fence.** Each grant of a run has a higher fence than all before it, also after a release,
  *   a retry or a loss.

@@ -1,5 +1,6 @@
 /**
- * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the journal.
+ * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the journal; for as long
+ * as it should.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -16,6 +17,7 @@
 import { Context, type Effect } from "effect"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
+import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -29,6 +31,7 @@ export class Storage extends Context.Service<Storage, {
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
   readonly executors: ExecutorStorage
+  readonly history: HistoryStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

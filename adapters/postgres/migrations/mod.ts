@@ -7,6 +7,7 @@ import scheduler from "./scheduler.ts"
 import states from "./states.ts"
 import executorResources from "./executorResources.ts"
 import calendars from "./calendars.ts"
+import history from "./history.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 
@@ -20,6 +21,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "states", statements: states },
   { name: "executor resources", statements: executorResources },
   { name: "calendars", statements: calendars },
+  { name: "history", statements: history },
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
 ]

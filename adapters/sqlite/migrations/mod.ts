@@ -3,6 +3,13 @@ import { ground } from "./0001_ground.ts"
 import { states } from "./0002_states.ts"
 import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
+import { history } from "./0005_history.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
-export const steps: ReadonlyArray<string> = [ground, states, executorResources, calendars]
+export const steps: ReadonlyArray<string> = [
+  ground,
+  states,
+  executorResources,
+  calendars,
+  history,
+]

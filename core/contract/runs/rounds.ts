@@ -50,6 +50,27 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(ids(again.grants).filter((run) => ids(heard.grants).includes(run)), [])
     }))
 
+  it.effect("R7 rounds: an earlier round is given again without those after it", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(4).map(() => specOf(namespace)))
+      const first = yield* hand.claim(2)
+      const rounds = hand.answered()
+      yield* hand.claim(2)
+      const again = yield* runs.claim({
+        incarnation: hand.incarnation,
+        ...rounds[0]!,
+        isAgain: true,
+        lanes: [Lane.ofTask(namespace, greet)],
+        limit: 4,
+        reports: [],
+      })
+      if (again === "Lost") return assert.fail("the executor is lost")
+      assert.deepStrictEqual(sorted(ids(again.grants)), sorted(ids(first.grants)))
+    }))
+
   it.effect("R7 rounds: a request that was lost is simply carried out", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

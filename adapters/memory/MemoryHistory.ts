@@ -1,0 +1,63 @@
+/** What leaves the memory storage by its age: see `HistoryStorage` for the laws. */
+import { Effect } from "effect"
+import * as Retention from "../../core/domain/Retention.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { HistoryStorage, Retired } from "../../core/services/HistoryStorage.ts"
+import type { SlotRecord } from "../../core/services/TriggerStorage.ts"
+import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
+
+export const make = (state: MemoryState, now: () => number): HistoryStorage => {
+  /** What ended at or before this instant leaves. */
+  const over = (namespace: string, task: string): number => {
+    const policy = state.tasks.get(`${namespace} ${task}`)?.definition.policy
+    return now() - Retention.millis[policy?.retention ?? Retention.usual]
+  }
+
+  const retireKeys = (limit: number): number => {
+    let keys = 0
+    for (const [key, run] of state.idempotency) {
+      if (keys === limit) break
+      const entry = state.runs.get(run)!
+      const isFree = Run.isFinal(entry.state._tag) &&
+        entry.createdAt <= now() - Retention.keyMillis
+      if (!isFree) continue
+      state.idempotency.delete(key)
+      keys++
+    }
+    return keys
+  }
+
+  const retireSlots = (limit: number): number => {
+    let slots = 0
+    for (const kept of state.triggers.values()) {
+      const { namespace, task } = kept.view.definition
+      slots += retireSlotsOf(kept, over(namespace, task), limit - slots)
+    }
+    return slots
+  }
+
+  const retire = (limit: number): Retired => {
+    const runs = state.retire(
+      ({ finishedAt, spec }) =>
+        finishedAt !== undefined && finishedAt <= over(spec.namespace, spec.task),
+      limit,
+    )
+    const keys = retireKeys(limit)
+    const slots = retireSlots(limit)
+    return { runs, keys, slots, hasMore: Math.max(runs, keys, slots) >= limit }
+  }
+
+  return { retire: (limit) => Effect.sync(() => retire(limit)) }
+}
+
+const recordedAt = ({ latenessMillis, through }: SlotRecord): number => through + latenessMillis
+
+/** Those before the first that stays, at most `limit`. */
+const retireSlotsOf = (kept: KeptTrigger, over: number, limit: number): number => {
+  const { records } = kept
+  const stays = records.findIndex((record) => recordedAt(record) > over)
+  const gone = records.splice(0, Math.min(stays === -1 ? records.length : stays, limit))
+  const last = gone.at(-1)
+  if (last !== undefined) kept.usedThrough = last.through
+  return gone.length
+}

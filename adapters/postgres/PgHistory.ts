@@ -1,0 +1,261 @@
+/**
+ * What leaves PostgreSQL by its age: see `HistoryStorage` for the laws.
+ *
+ * No index tells what is old, since each run would pay for it. A pass walks the runs of each task
+ * instead, from the earliest until they are too young, a bounded number per statement, and each
+ * process remembers where it is.
+ */
+import { Effect } from "effect"
+import * as Retention from "../../core/domain/Retention.ts"
+import type { HistoryStorage } from "../../core/services/HistoryStorage.ts"
+import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import type { Pg, Row } from "./Pg.ts"
+import { outcomeCodeOf, used } from "./rows.ts"
+
+/** One call makes so many statements at most for each sort of thing. */
+const statementsMax = 50
+/** One statement looks at so many rows. */
+const window = 1000
+
+/** What one statement did, and where the next one begins; absent at the end of a pass. */
+interface Done<Place> {
+  readonly count: number
+  readonly next: Place | undefined
+}
+
+export const make = (pg: Pg): HistoryStorage => {
+  /** Goes on where it ended the last time, statement by statement. */
+  const pass = <Place>(
+    step: (from: Place | undefined, limit: number) => Effect.Effect<
+      Done<Place>,
+      StorageUnavailable
+    >,
+  ) => {
+    let place: Place | undefined
+    return Effect.fnUntraced(function* (limit: number) {
+      let count = 0
+      for (let statements = 0; statements < statementsMax && count < limit; statements++) {
+        const done = yield* step(place, limit - count)
+        place = done.next
+        count += done.count
+        if (place === undefined) break
+      }
+      return { count, hasMore: place !== undefined }
+    })
+  }
+
+  const query = <R extends Row>(text: string, params: ReadonlyArray<unknown>) =>
+    Effect.map(pg.query<R>("writes", "retire", text, params), ([row]) => row)
+
+  const retireRuns = pass<{ readonly task: number; readonly run: number }>(
+    Effect.fnUntraced(function* (from = { task: 0, run: 0 }, limit) {
+      const task = yield* query<Holder>(nextTask, [from.task, `${from.run}`, ...ages])
+      if (task!.id === null) {
+        return {
+          count: 0,
+          next: task!.last === null ? undefined : { task: task!.last + 1, run: 0 },
+        }
+      }
+      const after = task!.id === from.task ? from.run : 0
+      const row = yield* query<{ count: number; last: number | null }>(retireRunsOfTask, [
+        task!.id,
+        `${after}`,
+        `${ageOf(task!.retention)}`,
+        limit,
+        ...ages,
+      ])
+      const { count, last } = row!
+      const next = last === null ? { task: task!.id + 1, run: 0 } : { task: task!.id, run: last }
+      return { count, next }
+    }),
+  )
+
+  const retireKeys = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
+    const row = yield* query<{ count: number; last: number | null }>(retireKeysAfter, [
+      `${from}`,
+      `${Retention.keyMillis}`,
+      limit,
+    ])
+    return { count: row!.count, next: row!.last ?? undefined }
+  }))
+
+  const retireSlots = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
+    const trigger = yield* query<Holder>(nextTrigger, [from, ...ages])
+    if (trigger!.id === null) {
+      return { count: 0, next: trigger!.last === null ? undefined : trigger!.last + 1 }
+    }
+    const row = yield* query<{ count: number }>(retireSlotsOfTrigger, [
+      trigger!.id,
+      `${ageOf(trigger!.retention)}`,
+      limit,
+    ])
+    // The trigger may have more.
+    const next = row!.count === Math.min(limit, window) ? trigger!.id : trigger!.id + 1
+    return { count: row!.count, next }
+  }))
+
+  return {
+    retire: Effect.fnUntraced(function* (limit) {
+      const runs = yield* retireRuns(limit)
+      const keys = yield* retireKeys(limit)
+      const slots = yield* retireSlots(limit)
+      return {
+        runs: runs.count,
+        keys: keys.count,
+        slots: slots.count,
+        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+      }
+    }),
+  }
+}
+
+const ageOf = (retention: Retention.Retention | null): number =>
+  Retention.millis[retention ?? Retention.usual]
+
+/** A task or trigger that may let go of something; without an id, none of those up to the last. */
+interface Holder {
+  readonly [column: string]: unknown
+  readonly id: number | null
+  readonly retention: Retention.Retention | null
+  readonly last: number | null
+}
+
+const retentionOf = "t.definition::json #>> '{policy,retention}' AS retention"
+
+/** The ages of the classes, as parameters; `ageIn` chooses among them from the first on. */
+const ages = Retention.Retention.literals.map((retention) => `${Retention.millis[retention]}`)
+const ageIn = (first: number) =>
+  `CASE coalesce(retention, '${Retention.usual}') ${
+    Retention.Retention.literals.map((retention, at) =>
+      `WHEN '${retention}' THEN $${first + at}::bigint`
+    ).join(" ")
+  } END`
+
+/** `$1` from this task on, `$2` after this run of it. */
+const nextTask = `
+  WITH page AS MATERIALIZED (
+    SELECT t.id, ${retentionOf} FROM task t WHERE t.id >= $1 ORDER BY t.id LIMIT ${window})
+  SELECT old.id, old.retention, (SELECT max(id) FROM page) AS last
+  FROM (VALUES (1)) one LEFT JOIN LATERAL (
+    SELECT id, retention FROM page WHERE clock() - ${ageIn(3)} >= (
+      SELECT created_at FROM run
+      WHERE task = page.id AND -id < -(CASE page.id WHEN $1 THEN $2::bigint ELSE 0 END)
+      ORDER BY -id DESC LIMIT 1)
+    ORDER BY id LIMIT 1) old ON true`
+
+/**
+ * `$1` task, `$2` after this run, `$3` their age, `$4` limit. `last` is the run to go on after, if
+ * there may be more that are old enough.
+ *
+ * A child is passed over, since it leaves with its parent. Outcomes are locked before anything is
+ * deleted: one that somebody revives meanwhile is not there any more, and keeps its family. Look-ups
+ * among all of history are scalar, as no plan can make of them a join with it.
+ */
+const retireRunsOfTask = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT r.id, r.created_at, o.finished_at
+    FROM (SELECT id, created_at FROM run WHERE task = $1 AND -id < -($2::bigint)
+      ORDER BY -id DESC LIMIT ${window}) r
+    LEFT JOIN LATERAL (SELECT finished_at FROM outcome WHERE run_id = r.id OFFSET 0) o ON true),
+  old AS MATERIALIZED (
+    SELECT id,
+      1 + coalesce((SELECT count FROM child c WHERE c.parent = seen.id LIMIT 1), 0) AS size
+    FROM seen, now WHERE finished_at <= ms - $3::bigint
+      AND (SELECT parent FROM child c WHERE c.run_id = seen.id) IS NULL),
+  over AS MATERIALIZED (
+    SELECT id, size
+    FROM (SELECT id, size, sum(size) OVER (ORDER BY id) - size AS before FROM old) o
+    WHERE before < $4::int),
+  member AS MATERIALIZED (
+    SELECT over.id AS head, over.id AS run_id FROM over
+    UNION ALL SELECT over.id, c.run_id FROM over
+      CROSS JOIN LATERAL (SELECT run_id FROM child WHERE parent = over.id OFFSET 0) c
+      WHERE over.size > 1),
+  held AS MATERIALIZED (
+    SELECT run_id, finished_at FROM outcome
+    WHERE run_id = ANY (ARRAY(SELECT run_id FROM member)) FOR UPDATE SKIP LOCKED),
+  aged AS MATERIALIZED (
+    SELECT member.head, held.finished_at, (SELECT ${retentionOf} FROM task t
+      WHERE t.id = (SELECT r.task FROM run r WHERE r.id = member.run_id)) AS retention
+    FROM member LEFT JOIN held ON held.run_id = member.run_id),
+  gone AS MATERIALIZED (
+    SELECT run_id FROM member WHERE head IN (
+      SELECT head FROM aged, now GROUP BY head
+      HAVING bool_and(coalesce(finished_at <= ms - ${ageIn(5)}, false)))),
+  ended AS (DELETE FROM outcome WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone)) RETURNING run_id),
+  ${
+  ["idempotency", "journal", "deadline", "checkpoint", "child"].map((table) =>
+    `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
+  ).join("\n  ")
+}
+  of_run AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM gone)))
+  SELECT (SELECT count(*)::int FROM ended) AS count,
+    CASE
+      WHEN (SELECT sum(size) FROM over) >= $4::int THEN (SELECT max(id) FROM over)
+      WHEN (SELECT count(*) FROM seen) = ${window}
+        AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $3::bigint
+        THEN (SELECT max(id) FROM seen)
+    END::float8 AS last`
+
+/** `$1` after this run, `$2` their age, `$3` limit. */
+const retireKeysAfter = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT k.run_id, r.created_at,
+      EXISTS (SELECT FROM outcome o WHERE o.run_id = k.run_id) AS has_ended
+    FROM (SELECT run_id FROM idempotency WHERE run_id > $1::bigint
+      ORDER BY run_id LIMIT ${window}) k
+    JOIN LATERAL (SELECT created_at FROM run WHERE id = k.run_id OFFSET 0) r ON true),
+  over AS MATERIALIZED (
+    SELECT run_id FROM seen, now WHERE has_ended AND created_at <= ms - $2::bigint
+    ORDER BY run_id LIMIT $3),
+  keys AS (
+    DELETE FROM idempotency WHERE run_id = ANY (ARRAY(SELECT run_id FROM over)) RETURNING run_id)
+  SELECT (SELECT count(*)::int FROM keys) AS count,
+    CASE
+      WHEN (SELECT count(*) FROM over) >= $3 THEN (SELECT max(run_id) FROM over)
+      WHEN (SELECT count(*) FROM seen) = ${window}
+        AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $2::bigint
+        THEN (SELECT max(run_id) FROM seen)
+    END::float8 AS last`
+
+/** `$1` from this trigger on. */
+const nextTrigger = `
+  WITH page AS MATERIALIZED (
+    SELECT g.id, ${retentionOf} FROM trigger g
+    LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
+    WHERE g.id >= $1 ORDER BY g.id LIMIT ${window})
+  SELECT old.id, old.retention, (SELECT max(id) FROM page) AS last
+  FROM (VALUES (1)) one LEFT JOIN LATERAL (
+    SELECT id, retention FROM page WHERE clock() - ${ageIn(2)} >= (
+      SELECT through + lateness FROM slot
+      WHERE trigger = page.id AND reason IS DISTINCT FROM '${used}' ORDER BY slot.slot LIMIT 1)
+    ORDER BY id LIMIT 1) old ON true`
+
+/**
+ * `$1` trigger, `$2` their age, `$3` limit. The first record becomes the stretch of all that have
+ * left, so that no slot of it can fire again.
+ */
+const retireSlotsOfTrigger = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  seen AS MATERIALIZED (
+    SELECT slot, through, through + lateness > ms - $2::bigint AS is_young,
+      reason IS NOT DISTINCT FROM '${used}' AS is_used
+    FROM now, (SELECT * FROM slot WHERE trigger = $1 ORDER BY slot.slot
+      LIMIT least($3, ${window}) + 1) s),
+  over AS MATERIALIZED (
+    SELECT slot, through, is_used FROM seen
+    WHERE NOT EXISTS (SELECT FROM seen y WHERE y.is_young AND y.slot <= seen.slot)
+    ORDER BY slot
+    LIMIT least($3, ${window}) + (SELECT count(*) FILTER (WHERE is_used) FROM seen)),
+  gone AS (
+    DELETE FROM slot WHERE trigger = $1 AND slot.slot = ANY (ARRAY(
+      SELECT slot FROM over WHERE slot > (SELECT min(slot) FROM over))) RETURNING slot.slot),
+  stretch AS (
+    UPDATE slot SET through = greatest(through, (SELECT max(through) FROM over)),
+      outcome = ${outcomeCodeOf("skipped")}, run_id = NULL, reason = '${used}', lateness = 0
+    WHERE trigger = $1 AND slot.slot = (SELECT min(slot) FROM over)
+      AND EXISTS (SELECT FROM over WHERE NOT is_used)
+    RETURNING slot.slot)
+  SELECT (SELECT count(*)::int FROM over WHERE NOT is_used) AS count`
