@@ -271,7 +271,7 @@ describe("a program of promises", () => {
     })
     assert.include(
       await refused({ storage: "memory", handlers: [greeting], executor: { concurrency: 0 } }),
-      { field: "executor" },
+      { field: "executor.concurrency" },
     )
     const folder = mkdtempSync(join(tmpdir(), "belfry-promise-"))
     const file = join(folder, "notes.txt")

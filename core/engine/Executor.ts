@@ -32,7 +32,7 @@ import {
 } from "effect"
 import { type Incarnation, Joining } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
-import { refusalOf, type Refused } from "../domain/Refused.ts"
+import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition } from "../domain/Task.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
@@ -360,5 +360,12 @@ const joiningOf = (options: ExecutorOptions) =>
         resources: options.resources ?? {},
         ttlMillis: Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? "10 seconds")),
       }, { reportInput: true }),
-      (error) => refusalOf(error, "executor"),
+      (error) => asOption(refusalOf(error, "executor")),
     ))
+
+/** Named as the option that was given. */
+const asOption = ({ field, ...rest }: Refused): Refused =>
+  new Refused({
+    ...rest,
+    field: field.replace(".capacity", ".concurrency").replace(".ttlMillis", ".ttl"),
+  })
