@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os"
 import { execFileSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { delimiter, join } from "node:path"
@@ -20,6 +21,9 @@ if (postgres15 === undefined && !isDeno) {
 export default defineConfig({
   test: {
     exclude: ["**/node_modules/**"],
+    // Most of a test is waiting, for a clock, a disk or a server; one worker less than there are
+    // processors, as usual, would leave half of two idle.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000,
     hookTimeout: 60_000,
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
