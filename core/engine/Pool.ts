@@ -148,15 +148,18 @@ export const make = Effect.fnUntraced(function* (options: {
       duration: timeoutMillis,
       orElse: () => Effect.fail(tookTooLong(timeoutMillis)),
     })
-    return grant.isCareful
-      ? Effect.flatMap(mark(grant), (mayStart) => mayStart ? timed : refuse(entry))
-      : timed
+    if (!grant.isCareful) return timed
+    return Effect.flatMap(mark(grant), (mayStart) => {
+      // A start that was not accepted is not ours to report on.
+      if (!mayStart) return leave(entry, "abandon")
+      // The answer may have come while this process stood still, and the lease ran out meanwhile.
+      return monotonic() < freshUntil ? timed : leave(entry, "giveBack")
+    })
   }
 
-  /** Its start was not accepted, so it is not ours to report on. */
-  const refuse = (entry: Carried) =>
+  const leave = (entry: Carried, why: Stop) =>
     Effect.suspend(() => {
-      entry.stop ??= "abandon"
+      entry.stop ??= why
       return Effect.interrupt
     })
 
