@@ -147,11 +147,30 @@ export const make = Effect.fnUntraced(function* (
     },
   )
 
-  const openGates: RunStorage["openGates"] = (limit) =>
-    Effect.map(
-      pg.query<{ gate: GateKey }>("writes", "openGates", selectOpenGates, [limit, FanIn.prefix]),
-      (rows) => rows.map(({ gate }) => gate),
+  let nextGate = beforeAllGates
+  const openGatesAfter = Effect.fnUntraced(function* (from: string, limit: number) {
+    const rows = yield* pg.query<{ gate: GateKey | null; last: string | null }>(
+      "writes",
+      "openGates",
+      selectOpenGates,
+      [limit, FanIn.prefix, from, gatesBatch],
     )
+    const open = rows.flatMap(({ gate }) => gate === null ? [] : [gate]).slice(0, limit)
+    // When there are more, those come next.
+    if (open.length === limit) return { open, next: from }
+    return { open, next: rows.find(({ last }) => last !== null)?.last ?? undefined }
+  })
+
+  const openGates: RunStorage["openGates"] = Effect.fnUntraced(function* (limit) {
+    const from = nextGate
+    const { next, open } = yield* openGatesAfter(from, limit)
+    nextGate = next ?? beforeAllGates
+    if (next !== undefined || from === beforeAllGates) return open
+    // Past the last gate: from the first again.
+    const more = yield* openGatesAfter(beforeAllGates, limit)
+    nextGate = more.next ?? beforeAllGates
+    return [...new Set([...open, ...more.open])].slice(0, limit)
+  })
 
   const start: RunStorage["start"] = Effect.fnUntraced(function* (incarnation, marks) {
     if (marks.length === 0) return []
@@ -501,25 +520,32 @@ const recoverUnlessStepped = `
   UNION ALL SELECT 2, 0, NULL, NULL, NULL FROM now WHERE NOT is_expected`
 
 /**
- * The gates with waiting runs one after the other, by their index, until enough are found open; and
- * those of parents without a child that has not ended. Scalar queries, since no plan can make of
- * them a join with all of history.
+ * Those of the next so many gates with waiting runs, by their index, that are open; and those of
+ * parents without a child that has not ended. Scalar queries, since no plan can make of them a join
+ * with all of history. The last row has the last gate looked at, unless that was the last there is.
  */
 const selectOpenGates = `
   WITH RECURSIVE waiting AS (
-    (SELECT gate, run_id, places, is_discarding FROM blocked ORDER BY gate, level, turn LIMIT 1)
+    (SELECT gate, run_id, places, is_discarding, 1 AS nth FROM blocked
+      WHERE gate > $3::uuid ORDER BY gate, level, turn LIMIT 1)
     UNION ALL
-    SELECT n.* FROM waiting w CROSS JOIN LATERAL (
+    SELECT n.*, w.nth + 1 FROM waiting w CROSS JOIN LATERAL (
       SELECT gate, run_id, places, is_discarding FROM blocked
-      WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n)
-  (SELECT (SELECT gate FROM run WHERE id = w.run_id) AS gate FROM waiting w
-    WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1)
-  UNION ALL
-  (SELECT $2 || p.run_id FROM parked p WHERE p.kind = 2 AND (
+      WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n
+    WHERE w.nth < $4::int)
+  (SELECT $2 || p.run_id AS gate, NULL::text AS last FROM parked p WHERE p.kind = 2 AND (
     SELECT c.run_id FROM child c WHERE c.parent = p.run_id
       AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL LIMIT 1) IS NULL
     LIMIT $1)
-  LIMIT $1`
+  UNION ALL
+  (SELECT (SELECT gate FROM run WHERE id = w.run_id), NULL FROM waiting w
+    WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1)
+  UNION ALL
+  SELECT NULL, gate::text FROM waiting WHERE nth = $4::int`
+
+/** `openGates` looks at so many gates, and at the next ones when it is called again. */
+const gatesBatch = 1000
+const beforeAllGates = "00000000-0000-0000-0000-000000000000"
 
 const insertFamily = `
   SELECT run::float8 AS run, nth, is_new FROM submit_family($1::int, $2::int, $3::smallint, $4,
