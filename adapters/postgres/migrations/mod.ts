@@ -8,6 +8,7 @@ import states from "./states.ts"
 import executorResources from "./executorResources.ts"
 import calendars from "./calendars.ts"
 import history from "./history.ts"
+import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 
@@ -24,6 +25,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "history", statements: history },
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
+  { name: "lease by holder", statements: leaseByHolder },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

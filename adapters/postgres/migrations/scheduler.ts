@@ -107,10 +107,8 @@ export default [
      is_discarding boolean NOT NULL,
      CONSTRAINT blocked_in_order PRIMARY KEY (gate, level, turn))`,
 
-  // Found by its holder, who settles it and beats for it. Who has only the run asks every holder
-  // there is: an index by run alone would cost each claim a tenth more.
   `CREATE TABLE lease (
-     run_id bigint NOT NULL,
+     run_id bigint CONSTRAINT one_holder PRIMARY KEY,
      claimed_at bigint NOT NULL,
      lane int NOT NULL,
      incarnation int NOT NULL,
@@ -123,8 +121,8 @@ export default [
      is_careful boolean NOT NULL,
      is_start_marked boolean NOT NULL,
      is_cancelling boolean NOT NULL,
-     gate uuid,
-     CONSTRAINT held_once PRIMARY KEY (incarnation, run_id))`,
+     gate uuid)`,
+  `CREATE INDEX lease_by_holder ON lease (incarnation)`,
   `CREATE INDEX lease_to_stop ON lease (incarnation) WHERE is_cancelling`,
   `CREATE INDEX lease_holds_place ON lease (gate) WHERE gate IS NOT NULL`,
 
@@ -325,8 +323,7 @@ export default [
          answer := 'confirmed';
          RETURN;
        END IF;
-       UPDATE lease SET is_cancelling = true
-         WHERE incarnation = ANY (holding()) AND run_id = of_run
+       UPDATE lease SET is_cancelling = true WHERE run_id = of_run
          RETURNING incarnation, attempt, fence, claimed_at INTO numbers;
        IF FOUND THEN
          INSERT INTO journal (run_id, at, kind, attempt, fence)
