@@ -32,6 +32,7 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
     for (const kept of state.triggers.values()) {
       const { namespace, task } = kept.view.definition
       slots += retireSlotsOf(kept, over(namespace, task), limit - slots)
+      slots += earliest(kept.followed, over(namespace, task), limit - slots).length
     }
     return slots
   }
@@ -41,6 +42,7 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
       ({ finishedAt, spec }) =>
         finishedAt !== undefined && finishedAt <= over(spec.namespace, spec.task),
       limit,
+      now(),
     )
     const keys = retireKeys(limit)
     const slots = retireSlots(limit)
@@ -54,10 +56,14 @@ const recordedAt = ({ latenessMillis, through }: SlotRecord): number => through 
 
 /** Those before the first that stays, at most `limit`. */
 const retireSlotsOf = (kept: KeptTrigger, over: number, limit: number): number => {
-  const { records } = kept
-  const stays = records.findIndex((record) => recordedAt(record) > over)
-  const gone = records.splice(0, Math.min(stays === -1 ? records.length : stays, limit))
+  const gone = earliest(kept.records, over, limit)
   const last = gone.at(-1)
   if (last !== undefined) kept.usedThrough = last.through
   return gone.length
+}
+
+/** Takes them away. */
+const earliest = (records: Array<SlotRecord>, over: number, limit: number) => {
+  const stays = records.findIndex((record) => recordedAt(record) > over)
+  return records.splice(0, Math.min(stays === -1 ? records.length : stays, limit))
 }

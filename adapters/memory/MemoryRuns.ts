@@ -477,6 +477,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
+      ...(entry.follows !== undefined && { after: entry.follows.run }),
     }
   }
 

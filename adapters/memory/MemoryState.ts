@@ -19,7 +19,9 @@ import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
-import type { Topic } from "../../core/services/Wakeups.ts"
+import { ofOutbox, type Topic } from "../../core/services/Wakeups.ts"
+import { miss } from "./MemoryFollowing.ts"
+import { Outbox } from "./Outbox.ts"
 import { Sorted } from "./Sorted.ts"
 
 export interface Entry {
@@ -52,9 +54,16 @@ export interface Entry {
   isNotified: boolean
   /** It is a child. */
   readonly shard: Shard | undefined
+  /** The run whose end its trigger followed, and how many have followed each other with it. */
+  readonly follows: Follows | undefined
   /** It is a parent. */
   readonly children: Array<Entry>
   readonly journal: Array<Happened>
+}
+
+export interface Follows {
+  readonly run: RunId.RunId
+  readonly depth: number
 }
 
 export interface Happened {
@@ -79,6 +88,8 @@ export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
   readonly records: Array<SlotRecord>
+  /** The records of its events. */
+  readonly followed: Array<SlotRecord>
   /** The latest slot with a record: after it there is none. */
   through: number
   /** The end of the last record that has left by its age. */
@@ -113,6 +124,7 @@ export class MemoryState {
   /** The slot records of triggers that were removed. */
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
+  readonly outbox = new Outbox()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
@@ -142,7 +154,7 @@ export class MemoryState {
   /** Takes the trigger away, its records stay; of those removed before, the first go. */
   remove(trigger: KeptTrigger): void {
     this.triggers.delete(trigger.view.id)
-    this.removed.set(trigger.view.id, trigger.records)
+    this.removed.set(trigger.view.id, [...trigger.records, ...trigger.followed])
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
@@ -158,7 +170,7 @@ export class MemoryState {
   add(
     spec: RunSpec,
     now: number,
-    fired?: { readonly trigger: TriggerName; readonly slot: number },
+    fired?: { readonly trigger: TriggerName; readonly slot: number; readonly follows?: Follows },
     kin: { readonly isParent?: boolean; readonly shard?: Shard } = {},
   ): Entry {
     const id = this.nextRunId(now)
@@ -190,6 +202,7 @@ export class MemoryState {
       suspendedAt: 0,
       isNotified: false,
       shard: kin.shard,
+      follows: fired?.follows,
       children: [],
       journal: [],
     }
@@ -253,10 +266,11 @@ export class MemoryState {
       default:
         this.forgetDeadline(entry)
         entry.finishedAt = now
+        if (this.outbox.tell(entry, now)) this.hint(ofOutbox)
         if (entry.shard !== undefined) break
         this.finished.push(entry)
         this.finishedRuns += 1 + entry.children.length
-        while (this.finishedRuns > this.bounds.finished) this.forgetFirst()
+        while (this.finishedRuns > this.bounds.finished) this.forgetFirst(now)
     }
   }
 
@@ -287,6 +301,7 @@ export class MemoryState {
         break
       default:
         // It was revived.
+        this.outbox.freeze(entry)
         entry.finishedAt = undefined
         if (entry.shard !== undefined) break
         this.finished.splice(this.finished.lastIndexOf(entry), 1)
@@ -294,18 +309,19 @@ export class MemoryState {
     }
   }
 
-  private forgetFirst(): void {
+  private forgetFirst(now: number): void {
     const entry = this.finished[this.forgotten++]!
     if (this.forgotten > 1024 && this.forgotten * 2 > this.finished.length) {
       this.finished.splice(0, this.forgotten)
       this.forgotten = 0
     }
-    this.forget(entry)
+    this.forget(entry, now)
   }
 
   /** A family as a whole; of how many runs. */
-  private forget(entry: Entry): number {
+  private forget(entry: Entry, now: number): number {
     const family = familyOf(entry)
+    miss(this, this.outbox.forget(entry), now)
     for (const { id, spec: { idempotencyKey, namespace } } of family) {
       this.runs.delete(id)
       const key = `${namespace} ${idempotencyKey}`
@@ -319,11 +335,11 @@ export class MemoryState {
   }
 
   /** Takes away the finished runs that are over, the earliest first; how many. */
-  retire(isOver: (entry: Entry) => boolean, limit: number): number {
+  retire(isOver: (entry: Entry) => boolean, limit: number, now: number): number {
     let retired = 0
     this.finished = this.finished.slice(this.forgotten).filter((entry) => {
       if (retired >= limit || !familyOf(entry).every(isOver)) return true
-      retired += this.forget(entry)
+      retired += this.forget(entry, now)
       return false
     })
     this.forgotten = 0

@@ -12,6 +12,7 @@ import type {
   TriggerView,
 } from "../../core/services/TriggerStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
+import { attach, detach, follow } from "./MemoryFollowing.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
@@ -52,9 +53,11 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: known?.records ?? [],
+      followed: known?.followed ?? [],
       through: known?.through ?? -Infinity,
       usedThrough: known?.usedThrough,
     })
+    attach(state, definition)
     state.hint(ofTriggers)
     return Effect.succeed(view)
   }
@@ -102,7 +105,10 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     remove: (namespace, name) =>
       Effect.sync(() => {
         const kept = named(namespace, name)
-        if (kept !== undefined) state.remove(kept)
+        if (kept !== undefined) {
+          detach(state, kept.view.definition)
+          state.remove(kept)
+        }
         return kept !== undefined
       }),
     pause: (namespace, name, isPaused) =>
@@ -136,10 +142,14 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
           .slice(0, limit),
       })),
     fire: (items) => Effect.sync(() => items.map(fire)),
+    follow: (items) => Effect.sync(() => items.map((item) => follow(state, now(), item))),
     records: (trigger, limit) =>
       Effect.sync(() => {
-        const records = state.triggers.get(trigger)?.records ?? state.removed.get(trigger) ?? []
-        return records.toReversed().slice(0, limit)
+        const kept = state.triggers.get(trigger)
+        const records = kept === undefined
+          ? state.removed.get(trigger) ?? []
+          : [...kept.records, ...kept.followed]
+        return records.toSorted((a, b) => a.slot - b.slot).toReversed().slice(0, limit)
       }),
   }
 }

@@ -57,6 +57,8 @@ const headerOf = (row: GrantRow) => ({
   standing: row.level as number,
   applied: row.task,
   now: row.due,
+  /** Events of the outbox. */
+  told: row.slot ?? 0,
   /** Gates of which a place was given back. */
   freed: row.payload as string | null,
   /** Ids, unless all reports were applied. */
@@ -107,13 +109,16 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
-      const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
+      const rows = yield* pg.query<
+        { run: number; lane: number | null; gate: GateKey | null; told: number }
+      >(
         "claims",
         "settle",
         of.some(({ _tag }) => _tag === "Yield") ? settleAndKeep : settleAny,
         [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
+      if (rows.some(({ told }) => told > 0)) hints.give(["o"])
       hints.give(new Set(rows.flatMap(({ lane }) => lane === null ? [] : [`l${lane}` as const])))
       const applied = new Set(rows.map(({ run }) => run))
       for (const index of part) {
@@ -212,16 +217,21 @@ export const make = (
     })
   })
 
+  /** Executors in whose namespace somebody is told how runs end, as far as this process knows. */
+  const watched = new Set<Incarnation>()
+
   const claimNext = Effect.fnUntraced(function* (
-    { incarnation, limit, loop, round }: ClaimRequest,
+    request: ClaimRequest,
     lanes: ReadonlyArray<number>,
     reports: ReadonlyArray<Report>,
   ): Effect.fn.Return<Claimed | "Lost", StorageUnavailable> {
+    const { incarnation, limit, loop, round } = request
+    const isWatched = watched.has(incarnation)
     const sorted = reports.toSorted((a, b) => a.run - b.run)
     const rows = yield* pg.query<GrantRow>(
       "claims",
       "claim",
-      claimStatement(lanes.length),
+      claimStatement(lanes.length, isWatched),
       [
         incarnation,
         loop,
@@ -238,7 +248,17 @@ export const make = (
     const own = rows.find(({ run }) => run === -1)
     if (own === undefined) return "Lost"
     const header = headerOf(own)
-    if (header.standing > 1) return "Lost"
+    if (header.standing === otherText) {
+      // Nothing was done.
+      if (isWatched) watched.delete(incarnation)
+      else watched.add(incarnation)
+      return yield* claimNext(request, lanes, reports)
+    }
+    if (header.standing > 1) {
+      watched.delete(incarnation)
+      return "Lost"
+    }
+    if (header.told > 0) hints.give(["o"])
     if (rows.length > 1 || reports.length > 0) onClaimed()
     const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
       incarnation,
@@ -365,20 +385,37 @@ const roundUp = (count: number): number => {
   return size
 }
 
-const statements = new Map<number, string>()
+const statements = { plain: new Map<number, string>(), watched: new Map<number, string>() }
 
 /** For tests that look at its plan, or stop within it. */
-export const claimStatement = (lanes: number): string => {
+export const claimStatement = (lanes: number, isWatched = false): string => {
   const size = lanes > mergedMax ? Infinity : roundUp(lanes)
-  const known = statements.get(size)
+  const made = isWatched ? statements.watched : statements.plain
+  const known = made.get(size)
   if (known !== undefined) return known
-  const made = size === Infinity ? claimText("$8::int[]", sortedHeads) : claimText(
+  const text = size === Infinity ? claimText("$8::int[]", sortedHeads, isWatched) : claimText(
     `ARRAY[${Array.from({ length: size }, (_, nth) => laneParam(nth)).join(", ")}]`,
     mergedHeads(size),
+    isWatched,
   )
-  statements.set(size, made)
-  return made
+  made.set(size, text)
+  return text
 }
+
+/** What the guard says instead of a standing when the statement has its other text for this executor. */
+const otherText = 4
+
+/**
+ * Tells of the ends in `ended`, whose codes are `state`. A child tells nothing. Only an executor whose
+ * row says that somebody is subscribed comes here, so nobody else pays for a look at `run`.
+ */
+const tell = (ended: string, at: string, state: string, failure: string) => `
+    INSERT INTO outbox (run_id, at, subscription, partition, consumer, state, fence, attempt, failure)
+    SELECT e.run_id, ${at}, s.id, s.partition, s.consumer, ${state}, e.fence, e.attempt, ${failure}
+    FROM ${ended} e CROSS JOIN LATERAL (SELECT task FROM run WHERE id = e.run_id OFFSET 0) r
+    CROSS JOIN LATERAL (SELECT * FROM subscription WHERE task = r.task OFFSET 0) s
+    WHERE s.states & (1 << (${state})) <> 0
+      AND NOT EXISTS (SELECT FROM child c WHERE c.run_id = e.run_id)`
 
 const laneParam = (nth: number) => `$${nth + 8}::int`
 const nowOfGuard = "(SELECT ms FROM guard)"
@@ -420,9 +457,10 @@ const sortedHeads = `
   ORDER BY rank > now.ms, CASE WHEN rank > now.ms THEN level END, rank, run_id`
 
 /** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, then the lanes. */
-const claimText = (laneArray: string, heads: string): string => `
+const claimText = (laneArray: string, heads: string, isWatched: boolean): string => `
   WITH guard AS MATERIALIZED (
-    SELECT clock() AS ms, CASE WHEN beat_at + ttl <= clock() THEN 3 ELSE standing END AS standing
+    SELECT clock() AS ms, CASE WHEN beat_at + ttl <= clock() THEN 3
+      WHEN ${isWatched ? "NOT " : ""}is_watched THEN ${otherText} ELSE standing END AS standing
     FROM executor WHERE incarnation = $1),
   x AS (
     DELETE FROM lease
@@ -434,7 +472,13 @@ const claimText = (laneArray: string, heads: string): string => `
     INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
       is_reported, result)
     SELECT run_id, ${nowOfGuard}, claimed_at, $1, fence, 0, attempt, crashes, true,
-      ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),
+      ($7::text[])[width_bucket(run_id, $5::bigint[])] FROM x),${
+  isWatched
+    ? `
+  told AS (${tell("x", nowOfGuard, "0", "NULL")}
+    RETURNING id),`
+    : ""
+}
   -- The heads that have any run: the one, if they are one.
   sole AS MATERIALIZED (
     SELECT CASE WHEN count(*) = 1 THEN min(pair) END AS pair FROM (
@@ -469,7 +513,8 @@ const claimText = (laneArray: string, heads: string): string => `
     payload, idempotency_key, NULL AS numbers
   FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM d))
   UNION ALL
-  SELECT -1, standing, (SELECT count(*)::int FROM x), ms::float8, NULL,
+  SELECT -1, standing, (SELECT count(*)::int FROM x), ms::float8,
+    ${isWatched ? "(SELECT count(*)::float8 FROM told)" : "NULL"},
     (SELECT json_agg((SELECT gate FROM run WHERE id = x.run_id))::text FROM x
       WHERE gate IS NOT NULL),
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
@@ -515,6 +560,16 @@ const settleText = (more: string): string => `
       CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
       attempt, crashes, true, CASE said WHEN 0 THEN result END, failure
     FROM y WHERE kind IN (0, 2, 3, 5)),
+  told AS (${
+  tell(
+    "(SELECT *, CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END AS state FROM y" +
+      " WHERE kind IN (0, 2, 3, 5) AND (SELECT is_watched FROM executor WHERE incarnation = $1))",
+    "ms",
+    "e.state",
+    "e.failure",
+  )
+}
+    RETURNING id),
   p AS (
     INSERT INTO parked (run_id, since, awaits_until, claimed_at, lane, incarnation, fence, level,
       attempt, crashes, kind, is_careful, gate)
@@ -540,6 +595,7 @@ const settleText = (more: string): string => `
       failure
     FROM y WHERE kind IN (1, 4, 6, 7))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
+    (SELECT count(*)::int FROM told) AS told,
     CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`

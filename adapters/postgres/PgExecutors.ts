@@ -40,8 +40,11 @@ export const make = (
       const [row] = yield* pg.query<{ incarnation: Incarnation }>(
         "beats",
         "join",
-        `INSERT INTO executor (namespace, name, capacity, labels, ttl, resources, joined_at, beat_at)
-         SELECT $1, $2, $3, $4, $5, $6, ms, ms FROM (SELECT clock() AS ms OFFSET 0) now
+        `INSERT INTO executor (namespace, name, capacity, labels, ttl, resources, joined_at, beat_at,
+           is_watched)
+         SELECT $1, $2, $3, $4, $5, $6, ms, ms,
+           EXISTS (SELECT FROM subscription WHERE namespace = $1)
+         FROM (SELECT clock() AS ms OFFSET 0) now
          RETURNING incarnation`,
         [of, name, capacity, JSON.stringify(labels), ttlMillis, JSON.stringify(resources)],
       )

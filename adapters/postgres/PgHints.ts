@@ -11,7 +11,8 @@
  * and behind that stands the slow poll of every waiter.
  *
  * One connection per process listens, on a channel of its own, and on one for all, which tells of
- * submits by SQL: those commit after they could look for waiters. It is proven alive by notifications
+ * submits by SQL and of events of the outbox that the database itself writes: those commit after they
+ * could look for waiters. It is proven alive by notifications
  * to itself; when it had to be replaced, everyone who waits looks again.
  */
 import { PgConnection } from "@effect/sql-pg"
@@ -21,7 +22,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import { connection, type Pg, texts } from "./Pg.ts"
 
 /** A topic as waiters and notifications know it: short, since a payload has its bounds. */
-export type Topic = `l${number}` | `e${number}` | "t" | `k${string}`
+export type Topic = `l${number}` | `e${number}` | "t" | "o" | `k${string}`
 
 const waitsForMillis = 60_000
 /** At most one statement looks for waiters in this time, unless nothing was told for as long. */

@@ -10,6 +10,7 @@ import * as Retention from "../../core/domain/Retention.ts"
 import type { HistoryStorage } from "../../core/services/HistoryStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Pg, Row } from "./Pg.ts"
+import * as Following from "./PgFollowing.ts"
 import { outcomeCodeOf, used } from "./rows.ts"
 
 /** One call makes so many statements at most for each sort of thing. */
@@ -79,31 +80,43 @@ export const make = (pg: Pg): HistoryStorage => {
     return { count: row!.count, next: row!.last ?? undefined }
   }))
 
-  const retireSlots = pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
-    const trigger = yield* query<Holder>(nextTrigger, [from, ...ages])
-    if (trigger!.id === null) {
-      return { count: 0, next: trigger!.last === null ? undefined : trigger!.last + 1 }
-    }
-    const row = yield* query<{ count: number }>(retireSlotsOfTrigger, [
-      trigger!.id,
-      `${ageOf(trigger!.retention)}`,
-      limit,
-    ])
-    // The trigger may have more.
-    const next = row!.count === Math.min(limit, window) ? trigger!.id : trigger!.id + 1
-    return { count: row!.count, next }
-  }))
+  const retireRecords = (nextHolder: string, retireOf: string) =>
+    pass<number>(Effect.fnUntraced(function* (from = 0, limit) {
+      const trigger = yield* query<Holder>(nextHolder, [from, ...ages])
+      if (trigger!.id === null) {
+        return { count: 0, next: trigger!.last === null ? undefined : trigger!.last + 1 }
+      }
+      const row = yield* query<{ count: number }>(retireOf, [
+        trigger!.id,
+        `${ageOf(trigger!.retention)}`,
+        limit,
+      ])
+      // The trigger may have more.
+      const next = row!.count === Math.min(limit, window) ? trigger!.id : trigger!.id + 1
+      return { count: row!.count, next }
+    }))
+  const retireSlots = retireRecords(
+    nextTrigger(`
+      SELECT through + lateness FROM slot
+      WHERE trigger = page.id AND reason IS DISTINCT FROM '${used}' ORDER BY slot.slot LIMIT 1`),
+    retireSlotsOfTrigger,
+  )
+  const retireFollowed = retireRecords(
+    nextTrigger(Following.earliestRecord("page.id")),
+    Following.retireRecords(window),
+  )
 
   return {
     retire: Effect.fnUntraced(function* (limit) {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
+      const followed = yield* retireFollowed(limit)
       return {
         runs: runs.count,
         keys: keys.count,
-        slots: slots.count,
-        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+        slots: slots.count + followed.count,
+        hasMore: [runs, keys, slots, followed].some(({ hasMore }) => hasMore),
       }
     }),
   }
@@ -189,6 +202,7 @@ const retireRunsOfTask = `
     `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
   ).join("\n  ")
 }
+  ${Following.missing},
   of_run AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM gone)))
   SELECT (SELECT count(*)::int FROM ended) AS count,
     CASE
@@ -220,17 +234,15 @@ const retireKeysAfter = `
         THEN (SELECT max(run_id) FROM seen)
     END::float8 AS last`
 
-/** `$1` from this trigger on. */
-const nextTrigger = `
+/** `$1` from this trigger on. `earliest` tells when the earliest of its records was written. */
+const nextTrigger = (earliest: string) => `
   WITH page AS MATERIALIZED (
     SELECT g.id, ${retentionOf} FROM trigger g
     LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
     WHERE g.id >= $1 ORDER BY g.id LIMIT ${window})
   SELECT old.id, old.retention, (SELECT max(id) FROM page) AS last
   FROM (VALUES (1)) one LEFT JOIN LATERAL (
-    SELECT id, retention FROM page WHERE clock() - ${ageIn(2)} >= (
-      SELECT through + lateness FROM slot
-      WHERE trigger = page.id AND reason IS DISTINCT FROM '${used}' ORDER BY slot.slot LIMIT 1)
+    SELECT id, retention FROM page WHERE clock() - ${ageIn(2)} >= (${earliest})
     ORDER BY id LIMIT 1) old ON true`
 
 /**

@@ -8,6 +8,7 @@ import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Fired, Firing, TriggerStorage } from "../../core/services/TriggerStorage.ts"
 import { numbers, numbersOrNull, type Pg } from "./Pg.ts"
+import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import {
@@ -89,6 +90,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
           return before
         }
         const cursor = Trigger.slotAfter(definition.schedule, now, calendar)
+        const attaching = yield* Following.attaching(names, definition, before?.definition, 10)
         // The calendar is locked, and still the one the cursor was found by, or nothing is done.
         const rows = yield* pg.query<TriggerRow>(
           "writes",
@@ -103,7 +105,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
            revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
            is_paused = trigger.is_paused AND NOT trigger.is_removed, calendar = excluded.calendar
          WHERE trigger.revision = $6 AND trigger.is_removed = $7
-         RETURNING ${triggerColumns}`,
+         RETURNING ${triggerColumns}${attaching.columns}`,
           [
             namespace,
             wanted.name,
@@ -114,6 +116,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
             isRemoved,
             named ?? null,
             calendarRevision,
+            ...attaching.params,
           ],
         )
         // Someone else has put it, or its calendar, meanwhile.
@@ -176,7 +179,8 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         "writes",
         "remove",
         `UPDATE trigger SET is_removed = true, cursor = NULL
-         WHERE namespace = $1 AND name = $2 AND NOT is_removed RETURNING id`,
+         WHERE namespace = $1 AND name = $2 AND NOT is_removed
+         RETURNING id, ${Following.detaching}`,
         [of, name],
       )
       return rows.length > 0
@@ -228,8 +232,10 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       }
       return items.map((_, index) => answers.get(index)!)
     }),
-    records: (trigger, limit) =>
-      Effect.map(
+    follow: Following.follow(pg, names, hints),
+    records: Effect.fnUntraced(function* (trigger, limit) {
+      const followed = yield* Following.records(pg, trigger, limit)
+      const records = yield* Effect.map(
         pg.query<SlotRow>(
           "reads",
           "records",
@@ -240,7 +246,9 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
           [trigger, limit],
         ),
         (rows) => rows.map(slotRecord),
-      ),
+      )
+      return [...followed, ...records].sort((a, b) => b.slot - a.slot).slice(0, limit)
+    }),
   }
 }
 

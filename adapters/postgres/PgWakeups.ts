@@ -58,5 +58,5 @@ const hintOf = (names: PgNames, topic: Topic) => {
   if (topic.startsWith(lockPrefix)) {
     return Effect.succeed(hintOfLock(topic.slice(lockPrefix.length) as LockKey))
   }
-  return Effect.succeed<Hint>("t")
+  return Effect.succeed<Hint>(topic === "outbox" ? "o" : "t")
 }

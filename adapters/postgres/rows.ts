@@ -63,6 +63,8 @@ export const runViews = (which: string): string => `
     b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending, o.result,
     p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
+    CASE WHEN r.trigger IS NOT NULL THEN (SELECT f.after FROM followed f
+      WHERE f.run_id = r.id)::float8 END AS after,
     CASE WHEN o.run_id IS NOT NULL THEN o.failure
       WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
@@ -121,6 +123,7 @@ export interface RunRow {
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
+  readonly after: RunId | null
   readonly result: string | null
   readonly failure: string | null
   readonly claimed_at: number | null
@@ -171,6 +174,7 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
+  ...(row.after !== null && { after: row.after }),
 })
 
 export interface JournalRow {

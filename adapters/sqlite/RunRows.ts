@@ -15,6 +15,7 @@ import type { Failure } from "../../core/domain/RunView.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
+import { tell } from "./SqliteOutbox.ts"
 
 /** All rows of a run as one; columns of tables it does not stand in are null. */
 export interface RunRow {
@@ -340,6 +341,7 @@ const enter = (
         details.result ?? null,
         failureAt(row, state, details),
       )
+      tell(tx, row.id, row.kind, Run.finals.indexOf(state._tag))
   }
 }
 

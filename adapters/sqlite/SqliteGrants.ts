@@ -17,6 +17,7 @@ import type {
 import type { Database, Transaction } from "./Database.ts"
 import { move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
+import { tell } from "./SqliteOutbox.ts"
 
 export const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" => {
   const { incarnation, isAgain, lanes, limit, loop, reports, round } = request
@@ -333,6 +334,9 @@ const succeedAll = (
     db.run(outcomesWith, now, JSON.stringify(results))
   } else db.run(outcomesWithout, now, runs)
   db.run("DELETE FROM lease WHERE run IN (SELECT value FROM json_each(?))", runs)
+  for (const [run, fence, kind] of leases) {
+    if (successes.get(run)!.fence === fence) tell(tx, run, kind, 0)
+  }
   return applied
 }
 

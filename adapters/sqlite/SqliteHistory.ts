@@ -13,6 +13,7 @@ import type { HistoryStorage } from "../../core/services/HistoryStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
 import type { Steps } from "./Snapshots.ts"
+import { miss, oldRecords, retireRecords } from "./SqliteFollowing.ts"
 
 /** One call looks at so many rows. */
 const lookedMax = 20_000
@@ -51,17 +52,19 @@ export const make = (db: Database): HistoryStorage => {
   const retireRuns = pass(oldRuns, retireFamily)
   const retireKeys = pass(oldKeys, retireKey)
   const retireSlots = pass(oldSlots, retireStretch)
+  const retireFollowed = pass(oldRecords, retireRecords)
 
   return {
     retire: Effect.fnUntraced(function* (limit) {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
+      const followed = yield* retireFollowed(limit)
       return {
         runs: runs.count,
         keys: keys.count,
-        slots: slots.count,
-        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+        slots: slots.count + followed.count,
+        hasMore: [runs, keys, slots, followed].some(({ hasMore }) => hasMore),
       }
     }),
   }
@@ -197,6 +200,7 @@ const retireRun = (tx: Transaction, run: RunId): boolean => {
   db.run("DELETE FROM journal WHERE run = ?", run)
   db.run("DELETE FROM deadline WHERE run = ?", run)
   db.run("DELETE FROM checkpoint WHERE run = ?", run)
+  miss(tx, run)
   db.run("DELETE FROM run WHERE id = ?", run)
   return true
 }

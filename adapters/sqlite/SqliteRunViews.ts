@@ -19,6 +19,7 @@ import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
 import { rowOf, type RunRow } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
+import { followedBy } from "./SqliteFollowing.ts"
 import { gateOf, heldAt, holdersOf } from "./SqliteRuns.ts"
 
 /** No list is longer, whatever was asked for. */
@@ -28,7 +29,11 @@ export const make = (
   db: Database,
 ): Pick<RunStorage, "find" | "findMany" | "list" | "counts" | "events" | "why"> => {
   return {
-    find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
+    find: (run) =>
+      db.read(
+        "find",
+        () => Option.map(Option.fromNullishOr(rowOf(db, run)), (row) => viewOf(db, row)),
+      ),
     findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
     list: (query) =>
       db.readInTurns("list", function* (at) {
@@ -49,7 +54,7 @@ function* views(at: Connection, runs: ReadonlyArray<RunId>): Steps<ReadonlyArray
   const found: Array<RunView> = []
   for (const run of runs) {
     const row = rowOf(at, run)
-    if (row !== undefined) found.push(viewOf(row))
+    if (row !== undefined) found.push(viewOf(at, row))
     yield
   }
   return found
@@ -58,7 +63,12 @@ function* views(at: Connection, runs: ReadonlyArray<RunId>): Steps<ReadonlyArray
 const failureOf = ({ failure }: RunRow): { readonly failure?: Failure } =>
   failure === null ? {} : { failure: JSON.parse(failure) as Failure }
 
-const viewOf = (row: RunRow): RunView => ({
+const afterOf = (at: Connection, run: RunId): Pick<RunView, "after"> => {
+  const after = followedBy(at, run)
+  return after === undefined ? {} : { after }
+}
+
+const viewOf = (at: Connection, row: RunRow): RunView => ({
   id: row.id,
   namespace: row.namespace as Namespace,
   task: row.task as TaskName,
@@ -81,6 +91,7 @@ const viewOf = (row: RunRow): RunView => ({
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
+  ...(row.trigger_name !== null && afterOf(at, row.id)),
   ...(row.incarnation !== null && row.executor_name !== null && {
     executor: {
       incarnation: row.incarnation as Incarnation,

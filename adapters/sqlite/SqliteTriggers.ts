@@ -17,6 +17,8 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add } from "./RunRows.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
+import * as Following from "./SqliteFollowing.ts"
+import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
@@ -85,6 +87,7 @@ export const make = (db: Database): TriggerStorage => {
       Trigger.slotAfter(definition.schedule, tx.now, calendar) ?? null,
       named ?? null,
     )!
+    attach(tx, definition)
     tx.hint(ofTriggers)
     return viewOf(row)
   }
@@ -118,12 +121,14 @@ export const make = (db: Database): TriggerStorage => {
         (answer) => "_tag" in answer ? Effect.fail(answer) : Effect.succeed(answer),
       ),
     remove: (namespace, name) =>
-      db.write("remove", () =>
-        db.run(
+      db.write("remove", (tx) => {
+        detach(tx, namespace, name)
+        return db.run(
           `UPDATE trigger SET is_removed = 1 WHERE namespace = ? AND name = ? AND is_removed = 0`,
           namespace,
           name,
-        ).changes === 1),
+        ).changes === 1
+      }),
     pause: (namespace, name, isPaused) =>
       db.write("pause", (tx) => pause(tx, namespace, name, isPaused)),
     find: (namespace, name) =>
@@ -171,14 +176,18 @@ export const make = (db: Database): TriggerStorage => {
         ),
         (answers) => answers.flat(),
       ),
+    follow: (items) => db.write("follow", (tx) => items.map((item) => follow(tx, item))),
     records: (trigger, limit) =>
-      db.read("records", () =>
-        db.all<SlotRow>(
+      db.read("records", () => {
+        const records = db.all<SlotRow>(
           `SELECT slot, through, outcome, run, reason, lateness_millis FROM slot
            WHERE trigger = ? AND reason IS NOT '${used}' ORDER BY slot DESC LIMIT ?`,
           trigger,
           limit,
-        ).map(recordOf)),
+        ).map(recordOf)
+        return [...Following.records(db, trigger, limit), ...records]
+          .sort((a, b) => b.slot - a.slot).slice(0, limit)
+      }),
   }
 }
 

@@ -4,11 +4,24 @@ import * as RunId from "../../core/domain/RunId.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import type { Database } from "./Database.ts"
 
+class Watched {
+  isAny: boolean | undefined
+  /** By kind, as bits. */
+  readonly ends = new Map<number, number>()
+
+  clear(): void {
+    this.isAny = undefined
+    this.ends.clear()
+  }
+}
+
 export class Transaction {
   readonly db: Database
   /** One instant for all that happens in it. */
   readonly now: number
   readonly topics = new Set<Topic>()
+  /** What `SqliteOutbox` has seen of the subscriptions. */
+  readonly watched = new Watched()
   private readonly tallies = new Map<string, Map<number, number>>()
   private firstId = 0
   private lastId = 0

@@ -85,6 +85,7 @@ const shared = Layer.effectContext(Effect.gen(function* () {
       Context.get(one, Storage).executors,
       Context.get(other, Storage).executors,
     ),
+    outbox: alternately(Context.get(one, Storage).outbox, Context.get(other, Storage).outbox),
     history: alternately(Context.get(one, Storage).history, Context.get(other, Storage).history),
     now: storage.now,
   }).pipe(

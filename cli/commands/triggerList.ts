@@ -2,6 +2,7 @@
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
 import type { Schedule } from "../../cluster/api/Views.ts"
+import { words as clauseWords } from "../../core/domain/Condition.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
@@ -25,7 +26,13 @@ export const triggerList = Command.make("list", list, (given) =>
           name,
           task,
           words(schedule),
-          isPaused ? "paused" : nextSlot === null ? "none" : DateTime.formatIso(nextSlot),
+          isPaused
+            ? "paused"
+            : nextSlot !== null
+            ? DateTime.formatIso(nextSlot)
+            : "after" in schedule
+            ? "by event"
+            : "none",
           isPaused || nextSlot === null ? "" : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
       ))
@@ -41,5 +48,10 @@ const words = (schedule: Schedule): string => {
     return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
   }
   if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
+  if ("after" in schedule) {
+    const { after, on, when = [] } = schedule
+    const ends = typeof on === "string" ? on : on.join(", ")
+    return [`after ${after}`, ends, ...when.map(clauseWords)].join("  ")
+  }
   return `at ${DateTime.formatIso(schedule.at)}`
 }

@@ -4,13 +4,15 @@
  */
 import { Schema } from "effect"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
+import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
 import { ExecutorView } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
+import { Passing } from "../../core/domain/Following.ts"
 import { Level } from "../../core/domain/Lane.ts"
 import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
-import { StateName } from "../../core/domain/Run.ts"
+import { Final, StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
@@ -121,7 +123,7 @@ const span = {
   ...jitter,
 }
 
-/** Exactly one of `cron`, `everyMillis` and `at`. */
+/** Exactly one of `cron`, `everyMillis`, `at` and `after`. */
 export const Schedule = Schema.Union([
   Schema.Struct({
     /** Five to seven fields, `L`, `W`, `#` and nicknames. */
@@ -145,6 +147,19 @@ export const Schedule = Schema.Union([
     ...span,
   }),
   Schema.Struct({ at: Schema.DateTimeUtcFromString, ...jitter }),
+  Schema.Struct({
+    /** A task of the same namespace: each of its runs that ends so makes one. */
+    after: TaskName,
+    /** `failure`: Failed, TimedOut, Quarantined or Expired. */
+    on: Schema.Union([
+      Schema.Literals(["success", "failure", "any"]),
+      Schema.Array(Final).check(Schema.isMinLength(1)),
+    ]),
+    /** What its result must be: all of this. */
+    when: Schema.optionalKey(Condition),
+    /** What its runs get as their payload, instead of the trigger's. */
+    passing: Schema.optionalKey(Passing),
+  }),
 ], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
 export type Schedule = typeof Schedule.Type
 
@@ -184,6 +199,8 @@ export const Slot = Schema.Struct({
   outcome: Schema.Literals(["fired", "skipped", "coalesced"]),
   run: Schema.optionalKey(RunIdFromString),
   reason: Schema.optionalKey(Schema.String),
+  /** The run whose end was the event, at the instant of the slot. */
+  after: Schema.optionalKey(Schema.Struct({ run: RunIdFromString, state: Final })),
   latenessMillis: Schema.Int,
 }).annotate({ identifier: "Slot" })
 
@@ -215,6 +232,8 @@ export const previewMax = 1000
 export const PreviewTrigger = Schema.Struct({
   namespace: InNamespace,
   schedule: Schedule,
+  /** Of the trigger; `{}` unless given. */
+  payload: Schema.optionalKey(Schema.Json),
   /** Instead of the kept calendar that the schedule names. */
   calendar: Schema.optionalKey(CalendarDays),
   /** Of the trigger: its jitter depends on it. */
@@ -225,6 +244,11 @@ export const PreviewTrigger = Schema.Struct({
   ),
   /** Slots after this instant; after now unless named. */
   from: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  /** For a schedule that follows a task: how a run of that has ended, say. */
+  ended: Schema.optionalKey(Schema.Struct({
+    state: Final,
+    result: Schema.optionalKey(Schema.Json),
+  })),
 })
 
 export const Preview = Schema.Struct({
@@ -241,6 +265,11 @@ export const Preview = Schema.Struct({
   })),
   /** There are no more than these. */
   isComplete: Schema.Boolean,
+  /** What would become of `ended`: a run with this payload, or none for this reason. */
+  followed: Schema.optionalKey(Schema.Union([
+    Schema.Struct({ payload: Schema.Json }),
+    Schema.Struct({ reason: Schema.String }),
+  ])),
 })
 export type Preview = typeof Preview.Type
 

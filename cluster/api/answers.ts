@@ -2,6 +2,7 @@
 import { DateTime, Effect, type Schema } from "effect"
 import type * as Views from "./Views.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import * as Ends from "../../core/domain/Ends.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
@@ -183,6 +184,10 @@ export const scheduleOf = (schedule: Trigger.Schedule): Views.Schedule => {
       const { _tag, at, ...rules } = schedule
       return { at: instant(at), ...rules }
     }
+    case "After": {
+      const { _tag, task, ...rules } = schedule
+      return { after: task, ...rules }
+    }
   }
 }
 
@@ -200,6 +205,10 @@ export const toSchedule = (schedule: Views.Schedule): Trigger.Schedule => {
       ...(anchor !== undefined && { anchor: millisOf(anchor) }),
       ...span(start, end, millisOf),
     }
+  }
+  if ("after" in schedule) {
+    const { after: task, on, ...rules } = schedule
+    return { _tag: "After", task, on: Ends.resolve(on), ...rules }
   }
   const { at, ...rules } = schedule
   return { _tag: "At", at: millisOf(at), ...rules }

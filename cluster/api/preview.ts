@@ -1,9 +1,12 @@
 /** When a schedule is due, and why, before it is kept: nothing is stored. */
-import { Clock, DateTime, Effect, Option } from "effect"
+import { Clock, DateTime, Effect, Option, Result } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
+import { judge, type Rule } from "../../core/domain/Following.ts"
+import { RunId } from "../../core/domain/RunId.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
+import { payloadBytesMax } from "../../core/engine/Scheduler.ts"
 import { toSchedule } from "./answers.ts"
 import type { Preview, PreviewTrigger } from "./Views.ts"
 
@@ -27,6 +30,9 @@ export const preview = <E>(
       : DateTime.toEpochMillis(request.from)
     const namespace = request.namespace ?? standard
     const wanted = toSchedule(request.schedule)
+    if (wanted._tag === "After") {
+      return { fires: [], isComplete: true, ...followedOf(wanted, request, from) }
+    }
     const name = Trigger.calendarOf(wanted)
     const calendar = request.calendar !== undefined
       ? yield* Effect.fromResult(
@@ -71,3 +77,25 @@ export const preview = <E>(
     }
     return { fires, isComplete }
   })
+
+const followedOf = (
+  rule: Rule,
+  { ended, payload = {} }: typeof PreviewTrigger.Type,
+  at: number,
+): Pick<Preview, "followed"> => {
+  if (ended === undefined) return {}
+  const judged = judge(rule, JSON.stringify(payload), {
+    // Of no run that there is.
+    run: RunId.make(1),
+    task: rule.task,
+    state: ended.state,
+    attempt: 1,
+    at,
+    ...(ended.result !== undefined && { result: JSON.stringify(ended.result) }),
+  }, payloadBytesMax)
+  return {
+    followed: Result.isSuccess(judged)
+      ? { payload: JSON.parse(judged.success) }
+      : { reason: judged.failure },
+  }
+}

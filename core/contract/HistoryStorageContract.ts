@@ -69,7 +69,7 @@ export const suite = <R, E>(
 const retire = (limit: number) => Storage.use(({ history }) => history.retire(limit))
 
 /** Until a whole pass has taken nothing. */
-const retireAll = Effect.gen(function* () {
+export const retireAll = Effect.gen(function* () {
   const all = { runs: 0, keys: 0, slots: 0 }
   for (;;) {
     let taken = 0

@@ -22,6 +22,8 @@ import { Storage } from "../services/Storage.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
+import * as FollowingContract from "./FollowingContract.ts"
+import * as OutboxStorageContract from "./OutboxStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -69,6 +71,8 @@ export const suite = <R, E>(
   TriggerStorageContract.suite(adapter, layer, elapse, capabilities)
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
+  OutboxStorageContract.suite(adapter, layer, elapse, capabilities)
+  FollowingContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 

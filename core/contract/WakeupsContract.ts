@@ -20,7 +20,15 @@ import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
-import { ofExecutor, ofLane, ofTriggers, type Topic, Wakeups } from "../services/Wakeups.ts"
+import {
+  ofExecutor,
+  ofLane,
+  ofOutbox,
+  ofTriggers,
+  type Topic,
+  Wakeups,
+} from "../services/Wakeups.ts"
+import { listening } from "./OutboxStorageContract.ts"
 import {
   admitAll,
   block,
@@ -28,6 +36,7 @@ import {
   type Elapse,
   freshNamespace,
   gateOf,
+  giveUp,
   greet,
   type Hand,
   joined,
@@ -262,7 +271,32 @@ export const laws = <R>(
         yield* triggers.pause(namespace, name, true)
         return { topic: () => ofTriggers, then: triggers.pause(namespace, name, false) }
       })],
+    ["the outbox when a run succeeds", (namespace, hand) =>
+      Effect.gen(function* () {
+        const grant = yield* watchedGrant(namespace, hand)
+        return { topic: () => ofOutbox, then: hand.claim(1, { reports: [succeed(grant)] }) }
+      })],
+    ["the outbox when a run fails", (namespace, hand) =>
+      Effect.gen(function* () {
+        const grant = yield* watchedGrant(namespace, hand)
+        return { topic: () => ofOutbox, then: hand.settle(giveUp(grant)) }
+      })],
+    ["the outbox when a run that waits is cancelled", (namespace, hand) =>
+      Effect.gen(function* () {
+        yield* watchedGrant(namespace, hand)
+        const run = yield* submitOne(specOf(namespace))
+        return { topic: () => ofOutbox, then: cancelled(run) }
+      })],
   ]
+  /** A grant of a task that somebody is subscribed to. */
+  function watchedGrant(namespace: Namespace, hand: Hand) {
+    return Effect.gen(function* () {
+      yield* listening(namespace)
+      yield* submitOne(specOf(namespace))
+      return yield* hand.one
+    })
+  }
+
   for (const [what, way] of ways) {
     it.effect(`W1 armed: storage hints ${what}`, () =>
       Effect.gen(function* () {

@@ -63,6 +63,8 @@ export const RunView = Schema.Struct({
   isSuspending: Schema.optionalKey(Schema.Boolean),
   /** It is a child. */
   shard: Schema.optionalKey(Shard),
+  /** The run whose end its trigger followed. */
+  after: Schema.optionalKey(RunIdFromString),
 })
 export type RunView = typeof RunView.Type
 

@@ -15,6 +15,7 @@ import {
   unknown as unknownCalendar,
 } from "./Calendar.ts"
 import * as Cron from "./Cron.ts"
+import * as Following from "./Following.ts"
 import { Namespace } from "./Namespace.ts"
 import { Refused } from "./Refused.ts"
 import { TaskName } from "./Task.ts"
@@ -59,6 +60,8 @@ export const Schedule = Schema.TaggedUnion({
     ...jitter,
   },
   At: { at: Schema.Int, ...jitter },
+  /** No instants: the runs of another task, as they end. */
+  After: Following.fields,
 })
 export type Schedule = typeof Schedule.Type
 
@@ -138,6 +141,7 @@ const dueAfter = (
   after: number,
   calendar: Calendar | undefined,
 ): { readonly slot: number } | Cron.Due | undefined => {
+  if (schedule._tag === "After") return undefined
   if (schedule._tag === "At") return schedule.at > after ? { slot: schedule.at } : undefined
   const { end = Infinity, start = -Infinity } = schedule
   const from = Math.max(after, start - 1)
@@ -163,6 +167,11 @@ export const slotAfter = (
   after: number,
   calendar?: Calendar,
 ): number | undefined => dueAfter(schedule, after, calendar)?.slot
+
+/** Whether each of its runs makes the next one, whatever comes of it. */
+export const isCircle = ({ schedule, task }: TriggerDefinition): boolean =>
+  schedule._tag === "After" && schedule.task === task && schedule.when === undefined &&
+  schedule.on.includes("Succeeded")
 
 /** All slots after `after`, lazily, strictly increasing. */
 export function* slots(
@@ -326,8 +335,8 @@ export const dueOf = (
   slot: number,
   next: number | undefined,
 ): number => {
+  if (schedule._tag === "After" || schedule.jitterMillis === undefined) return slot
   const { jitterMillis } = schedule
-  if (jitterMillis === undefined) return slot
   const most = Math.min(jitterMillis, (next ?? Infinity) - slot - 1)
   return slot + hash(`${namespace}:${name}:${slot}`) % (most + 1)
 }
@@ -370,6 +379,7 @@ export function* fires(
   after: number,
 ): Generator<Fire> {
   const { schedule } = definition
+  if (schedule._tag === "After") return
   let last = after
   for (
     let due = dueAfter(schedule, after, calendar), next: typeof due;
@@ -420,7 +430,7 @@ export const check = (
 ): Result.Result<Schedule, Refused> => {
   const refuse = (field: string, reason: string, remedy: string) =>
     Result.fail(new Refused({ field, reason, remedy }))
-  if (schedule._tag === "At") return Result.succeed(schedule)
+  if (schedule._tag === "At" || schedule._tag === "After") return Result.succeed(schedule)
   const { end, start } = schedule
   if (end !== undefined && end <= (start ?? -Infinity)) {
     return refuse("end", "it is not after the start", "Name an end after the start")

@@ -18,6 +18,7 @@
  * ```
  */
 import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
+import type { Passing } from "../domain/Following.ts"
 import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -106,12 +107,21 @@ export interface Task<
   ) => Effect.Effect<S["Type"], E["Type"] | RunFailed | StorageUnavailable, Scheduler>
 
   /** Keeps a trigger of this name that fires the task with this payload. */
-  readonly schedule: (
-    name: string,
-    schedule: Schedule,
-    payload: P["Type"],
-    options?: ScheduleOptions,
-  ) => Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+  readonly schedule: {
+    /** The payload is what the run passes on that is followed. */
+    (name: string, schedule: PassingOn): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+    (
+      name: string,
+      schedule: Schedule,
+      payload: P["Type"],
+      options?: ScheduleOptions,
+    ): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+  }
+}
+
+/** A schedule whose runs get their payload from the run they follow. */
+export type PassingOn = Extract<Schedule, { readonly _tag: "After" }> & {
+  readonly passing: Passing
 }
 
 export interface ScheduleOptions {
@@ -239,10 +249,16 @@ export const make = <
     })
   })
 
-  const schedule: Task<PayloadSchema<P>, S, E>["schedule"] = (trigger, when, value, more = {}) =>
+  const schedule: Task<PayloadSchema<P>, S, E>["schedule"] = (
+    trigger: string,
+    when: Schedule,
+    value?: PayloadOf<P>,
+    more: ScheduleOptions = {},
+  ) =>
     Layer.effectDiscard(Effect.gen(function* () {
       const triggers = yield* Triggers
-      const text = yield* encode(value)
+      const isPassedOn = when._tag === "After" && when.passing !== undefined
+      const text = isPassedOn ? "null" : yield* encode(value)
       yield* triggers.put({
         namespace: yield* CurrentNamespace,
         name: trigger,
@@ -253,7 +269,8 @@ export const make = <
         graceMillis: more.grace === undefined
           ? undefined
           : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(more.grace))),
-        blockingKey: blockingKey?.(value),
+        // Only the task's own code could derive it from what is passed on.
+        blockingKey: isPassedOn ? undefined : blockingKey?.(value),
       })
     }))
 

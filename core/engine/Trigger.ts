@@ -8,11 +8,17 @@
  * export const payday = Trigger.cron("0 9 25 * *", { calendar: "office", freeDay: "previous" })
  * export const often = Trigger.every("90 seconds")
  * export const once = Trigger.at(new Date("2031-01-01T00:00:00Z"))
+ * export const behind = Trigger.after("books/close", { on: "success" })
  * ```
  */
 import { Duration } from "effect"
 import type { CalendarName, FreeDay } from "../domain/Calendar.ts"
+import type { Condition } from "../domain/Condition.ts"
 import type { Gap, Overlap } from "../domain/Cron.ts"
+import * as Ends from "../domain/Ends.ts"
+import type { Passing } from "../domain/Following.ts"
+import type { Final } from "../domain/Run.ts"
+import type { TaskName } from "../domain/TaskName.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
 
 interface Jitter {
@@ -68,6 +74,42 @@ export const at = (instant: Date, options: Jitter = {}): Schedule => ({
   at: instant.getTime(),
   ...jitterOf(options),
 })
+
+export interface AfterOptions {
+  /**
+   * Which ends of its runs count: `success` unless named; `failure` is that it failed, timed out,
+   * expired or was put into quarantine; or the states themselves.
+   */
+  readonly on?: Ends.Named | ReadonlyArray<Final>
+  /** What the result must be: all of this. */
+  readonly when?: Condition
+  /**
+   * What the runs get as their payload instead of the one they are scheduled with: the `result` of the
+   * run that has ended, or the `event`, which tells of that run.
+   */
+  readonly passing?: Passing
+}
+
+type After = Extract<Schedule, { readonly _tag: "After" }>
+
+/** Whenever a run of that task, by its name or itself, has ended so. */
+export const after: {
+  (
+    task: string | { readonly name: TaskName },
+    options: AfterOptions & { readonly passing: Passing },
+  ): After & { readonly passing: Passing }
+  (task: string | { readonly name: TaskName }, options?: AfterOptions): After
+} = (
+  task: string | { readonly name: TaskName },
+  { on = "success", passing, when }: AfterOptions = {},
+): never =>
+  ({
+    _tag: "After",
+    task: (typeof task === "string" ? task : task.name) as TaskName,
+    on: Ends.resolve(on),
+    ...(when !== undefined && { when }),
+    ...(passing !== undefined && { passing }),
+  }) satisfies After as never
 
 const millis = (duration: Duration.Input): number =>
   Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))

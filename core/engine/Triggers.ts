@@ -10,20 +10,19 @@
  * loss, meet at the unique slot (T1), and the slower one reads again.
  */
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
 import * as Calendar from "../domain/Calendar.ts"
-import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
 import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Trigger from "../domain/Trigger.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Firing, SlotRecord, TriggerView } from "../services/TriggerStorage.ts"
 import * as Wakeups from "../services/Wakeups.ts"
+import * as Followers from "./Followers.ts"
+import { specOf } from "./triggered.ts"
 
 export interface TriggerInput {
   readonly namespace: Namespace
@@ -104,7 +103,13 @@ export class Triggers extends Context.Service<Triggers, {
   )
 
   static readonly layer: Layer.Layer<Triggers, never, Storage | Wakeups.Wakeups | Ownership> = Layer
-    .suspend(() => Layer.merge(Triggers.layerClient, Layer.effectDiscard(plan)))
+    .suspend(() =>
+      Layer.mergeAll(
+        Triggers.layerClient,
+        Layer.effectDiscard(plan),
+        Layer.effectDiscard(Followers.run),
+      )
+    )
 }
 
 const makeClient = Effect.gen(function* () {
@@ -141,6 +146,7 @@ const makeClient = Effect.gen(function* () {
     },
     put: Effect.fnUntraced(function* (input) {
       const definition = yield* defined(input)
+      if (Trigger.isCircle(definition)) return yield* circle
       const name = Trigger.calendarOf(definition.schedule)
       const calendar = name === undefined
         ? undefined
@@ -198,6 +204,12 @@ const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, 
     ),
   )
 }
+
+const circle = new Refused({
+  field: "schedule.after",
+  reason: "every run of the task would make another, without end",
+  remedy: "Say with `when` what its result must be, or name another task",
+})
 
 /** So far ahead triggers are read; so often at least they are read again. */
 const horizonMillis = 2000
@@ -344,21 +356,4 @@ const plan = Effect.gen(function* () {
     Effect.forever,
     Effect.forkScoped,
   )
-})
-
-const specOf = (
-  { blockingKey, namespace, payload, task }: Trigger.TriggerDefinition,
-  policy: Policy,
-  delayMillis: number,
-): RunSpec => ({
-  namespace,
-  task,
-  payload,
-  lane: Lane.ofTask(namespace, task, policy.selector),
-  level: policy.level,
-  delayMillis,
-  gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
-  idempotencyKey: undefined,
-  isAtMostOnce: policy.delivery === "at-most-once",
-  crashesMax: policy.crashesMax,
 })

@@ -13,6 +13,9 @@
  * - **H5 bounded.** A call takes at most `limit` runs, keys and slot records each, and more only of the
  *   last family. When it answers that there is no more, a pass over all there was has ended, and the
  *   next call begins another. Two at once take each thing once.
+ * - **H6 events.** Events that nobody took leave with their run, and their subscription counts them as
+ *   missed. What its trigger would have made of one is recorded as not fired. Records of events leave
+ *   as all slot records do.
  */
 import type { Effect } from "effect"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"

@@ -14,10 +14,18 @@
  * - **T6 each for itself.** Items of one call do not affect each other.
  * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
  *   one follows its calendar from the moment it is put or resumed.
+ * - **T8 each event once.** A trigger that follows a task is subscribed to its ends from the moment it
+ *   is put, and until it is put otherwise or removed. `follow` takes the event, records the slot and
+ *   creates the run, in one step; whoever comes second gets `Already`. An event that is not fired is
+ *   recorded with the reason; while its trigger is paused, that is so.
+ * - **T9 no end without end.** Runs that follow each other are no more than `depthMax`: what would
+ *   come after is recorded and not fired. Each names the run that it follows.
  */
 import { type Effect, type Option, Schema } from "effect"
+import type { EventId } from "../domain/Following.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Refused } from "../domain/Refused.ts"
+import { Final } from "../domain/Run.ts"
 import { RunIdFromString } from "../domain/RunId.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { type Passed, TriggerDefinition, TriggerId, type TriggerName } from "../domain/Trigger.ts"
@@ -45,6 +53,8 @@ export const SlotRecord = Schema.Struct({
   /** The run it became, or was coalesced into. */
   run: Schema.optionalKey(RunIdFromString),
   reason: Schema.optionalKey(Schema.String),
+  /** The run whose end was the event, at the instant of the slot. */
+  after: Schema.optionalKey(Schema.Struct({ run: RunIdFromString, state: Final })),
   /** From the slot to its record, by the storage clock. */
   latenessMillis: Schema.Int,
 })
@@ -65,6 +75,21 @@ export type Fired =
   /** The stretch was recorded; there was no slot to fire. */
   | { readonly _tag: "Recorded" }
   | { readonly _tag: "NotDue"; readonly remainingMillis: number }
+  | { readonly _tag: "Already" }
+  | { readonly _tag: "Stale" }
+
+/** One event for the trigger that follows. */
+export interface Follow {
+  readonly event: EventId
+  readonly trigger: TriggerId
+  readonly revision: number
+  /** The run to be; or why there is none. */
+  readonly fire: RunSpec | string
+}
+
+export type Followed =
+  | { readonly _tag: "Fired"; readonly run: RunId }
+  | { readonly _tag: "Skipped"; readonly reason: string }
   | { readonly _tag: "Already" }
   | { readonly _tag: "Stale" }
 
@@ -118,6 +143,11 @@ export interface TriggerStorage {
   readonly fire: (
     items: ReadonlyArray<Firing>,
   ) => Effect.Effect<ReadonlyArray<Fired>, StorageUnavailable>
+
+  /** One answer per item, in order. They name different events. */
+  readonly follow: (
+    items: ReadonlyArray<Follow>,
+  ) => Effect.Effect<ReadonlyArray<Followed>, StorageUnavailable>
 
   /** The latest records first, at most `limit`. */
   readonly records: (

@@ -3,7 +3,7 @@
  *
  * A hint may be lost, doubled or late, so every waiter also looks by itself now and then. Storage
  * adapters give the hints: of a lane when a run became ready in it, of an executor when one of its
- * grants was revoked, of triggers when one was put. Where locks are kept beside the storage, their
+ * grants was revoked, of triggers when one was put, of the outbox when it has an event. Where locks are kept beside the storage, their
  * releases come the same way.
  *
  * - **W1 armed.** A hint for a topic, given after `arm` has returned, ends the next `wait`, as long
@@ -17,11 +17,17 @@ import type { Incarnation } from "../domain/Executor.ts"
 import type { Lane } from "../domain/Lane.ts"
 import type { LockKey } from "../domain/Lease.ts"
 
-export type Topic = `lane ${string}` | `executor ${number}` | "triggers" | `lock ${string}`
+export type Topic =
+  | `lane ${string}`
+  | `executor ${number}`
+  | "triggers"
+  | "outbox"
+  | `lock ${string}`
 
 export const ofLane = (lane: Lane): Topic => `lane ${lane}`
 export const ofExecutor = (incarnation: Incarnation): Topic => `executor ${incarnation}`
 export const ofTriggers: Topic = "triggers"
+export const ofOutbox: Topic = "outbox"
 export const ofLock = (key: LockKey): Topic => `lock ${key}`
 
 export interface Subscription {

@@ -1,0 +1,160 @@
+/** The outbox in SQLite: see `OutboxStorage` for the laws. */
+import * as Ends from "../../core/domain/Ends.ts"
+import type { EventId } from "../../core/domain/Following.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import { partition, type Subscription } from "../../core/domain/Outbox.ts"
+import { finals } from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Failure } from "../../core/domain/RunView.ts"
+import type { TaskName } from "../../core/domain/TaskName.ts"
+import type { OutboxEvent, OutboxStorage } from "../../core/services/OutboxStorage.ts"
+import { ofOutbox } from "../../core/services/Wakeups.ts"
+import type { Database, Transaction } from "./Database.ts"
+
+const listed = 10_000
+
+export const make = (db: Database): OutboxStorage => ({
+  subscribe: (subscription) => db.write("subscribe", (tx) => subscribe(tx, subscription)),
+  unsubscribe: (of) => db.write("unsubscribe", (tx) => unsubscribe(tx, of)),
+  subscriptions: (namespace) =>
+    db.read("subscriptions", () =>
+      db.all<SubscriptionRow>(
+        `SELECT consumer, name, kind.task, ends, missed FROM subscription
+         JOIN kind ON kind.id = subscription.kind
+         WHERE subscription.namespace = ? ORDER BY consumer, name LIMIT ${listed}`,
+        namespace,
+      ).map(({ ends, ...row }) => ({ namespace, ...row, on: Ends.ofBits(ends) }))),
+  take: (request) => db.write("take", (tx) => take(tx, request)),
+  done: (handed) =>
+    db.write(
+      "done",
+      () =>
+        handed.flatMap(({ event, hand }) =>
+          db.run("DELETE FROM outbox WHERE id = ? AND hand = ?", event, hand).changes === 1
+            ? [event]
+            : []
+        ),
+    ),
+})
+
+interface SubscriptionRow extends Pick<Subscription, "consumer" | "name" | "task"> {
+  readonly ends: number
+  readonly missed: number
+}
+
+export const subscribe = (tx: Transaction, subscription: Subscription): void => {
+  const { consumer, name, namespace, on, task } = subscription
+  tx.db.run(
+    `INSERT INTO subscription (namespace, consumer, name, partition, kind, ends)
+     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (namespace, consumer, name)
+     DO UPDATE SET kind = excluded.kind, ends = excluded.ends`,
+    namespace,
+    consumer,
+    name,
+    partition(subscription),
+    tx.db.kindOf(namespace, task),
+    Ends.bitsOf(on),
+  )
+  tx.watched.clear()
+}
+
+/** Its events are dropped by whoever comes across them. */
+export const unsubscribe = (
+  tx: Transaction,
+  { consumer, name, namespace }: Pick<Subscription, "namespace" | "consumer" | "name">,
+): boolean => {
+  tx.watched.clear()
+  return tx.db.run(
+    "DELETE FROM subscription WHERE namespace = ? AND consumer = ? AND name = ?",
+    namespace,
+    consumer,
+    name,
+  ).changes === 1
+}
+
+const anySubscription = "SELECT 1 FROM subscription LIMIT 1"
+
+/** The ends of this kind that somebody is told of, as bits. Without subscriptions one look tells. */
+export const watchedEnds = ({ db, watched }: Transaction, kind: number): number => {
+  if (watched.isAny === undefined) watched.isAny = db.get(anySubscription) !== undefined
+  if (!watched.isAny) return 0
+  const known = watched.ends.get(kind)
+  if (known !== undefined) return known
+  const rows = db.all<{ ends: number }>("SELECT ends FROM subscription WHERE kind = ?", kind)
+  const ends = rows.reduce((bits, row) => bits | row.ends, 0)
+  watched.ends.set(kind, ends)
+  return ends
+}
+
+const tellOf = `
+  INSERT INTO outbox (subscription, consumer, partition, run, state, fence, attempt, at, failure)
+  SELECT subscription.id, subscription.consumer, subscription.partition, run, outcome.state, fence,
+    attempt, finished_at, failure
+  FROM outcome CROSS JOIN subscription ON subscription.kind = outcome.kind
+    AND subscription.ends & (1 << outcome.state) <> 0
+  WHERE outcome.run = ?1 AND NOT EXISTS (SELECT 1 FROM child WHERE child.run = ?1)`
+
+/** Tells that the run has ended, which its outcome says, if anybody is subscribed to that. */
+export const tell = (tx: Transaction, run: RunId, kind: number, state: number): void => {
+  if ((watchedEnds(tx, kind) & 1 << state) === 0) return
+  if (tx.db.run(tellOf, run).changes > 0) tx.hint(ofOutbox)
+}
+
+interface EventRow {
+  readonly id: EventId
+  readonly namespace: Namespace | null
+  readonly name: string
+  readonly run: RunId
+  readonly task: TaskName
+  readonly state: number
+  readonly fence: OutboxEvent["fence"]
+  readonly attempt: number
+  readonly at: number
+  readonly hand: number
+  readonly failure: string | null
+}
+
+/** A lease of an event is no longer: one that seems so was given before the clock was set back. */
+const heldMillisMax = 3_600_000
+
+/** The next of each run that nobody holds; of those of subscriptions that are gone too. */
+const next = (held: string) => `
+  SELECT outbox.id, subscription.namespace, subscription.name, outbox.run, kind.task, outbox.state,
+    outbox.fence, outbox.attempt, outbox.at, outbox.hand + 1 AS hand, outbox.failure
+  FROM outbox LEFT JOIN subscription ON subscription.id = outbox.subscription
+    JOIN run ON run.id = outbox.run JOIN kind ON kind.id = run.kind
+  WHERE outbox.consumer = ? AND outbox.partition = ? AND outbox.held_until ${held}
+    AND NOT EXISTS (SELECT 1 FROM outbox AS before WHERE before.run = outbox.run
+      AND before.subscription = outbox.subscription AND before.id < outbox.id)
+  ORDER BY outbox.held_until, outbox.id LIMIT ?`
+const nextFree = next("<= ?")
+const nextStuck = next("> ?")
+
+const take = (
+  { db, now }: Transaction,
+  { consumer, forMillis, limit, partitions }: Parameters<OutboxStorage["take"]>[0],
+): ReadonlyArray<OutboxEvent> => {
+  const found = [...new Set(partitions)].flatMap((partition) => [
+    ...db.all<EventRow>(nextFree, consumer, partition, now, limit),
+    ...db.all<EventRow>(nextStuck, consumer, partition, now + heldMillisMax, limit),
+  ])
+  const first = found.sort((a, b) => a.id - b.id).slice(0, limit)
+  return first.flatMap((row) => {
+    if (row.namespace === null) {
+      db.run("DELETE FROM outbox WHERE id = ?", row.id)
+      return []
+    }
+    const until = now + Math.min(forMillis, heldMillisMax)
+    db.run("UPDATE outbox SET held_until = ?, hand = ? WHERE id = ?", until, row.hand, row.id)
+    return [eventOf({ ...row, namespace: row.namespace })]
+  })
+}
+
+const eventOf = (
+  { failure, id, state, ...row }: EventRow & { readonly namespace: Namespace },
+): OutboxEvent => ({
+  ...row,
+  event: id,
+  state: finals[state]!,
+  ...(failure !== null && { failure: JSON.parse(failure) as Failure }),
+})

@@ -1,0 +1,141 @@
+/**
+ * Fires the triggers that follow a task: takes the events of the partitions this process holds from
+ * the outbox, judges each by its trigger, and has it recorded and fired in one step.
+ *
+ * Nothing here guards anything. Two of one partition share no event while it is held, and should both
+ * have one, they meet at its row (T8). An event whose taker dies comes again when its time is up.
+ *
+ * At most `batch` events are in hand at once, and the results of at most `read` runs: that is what
+ * bounds its memory, since a result may have a megabyte.
+ */
+import { Clock, Duration, Effect, Option, Result } from "effect"
+import { type Ended, judge, readsResult } from "../domain/Following.ts"
+import * as Outbox from "../domain/Outbox.ts"
+import type { Policy } from "../domain/Policy.ts"
+import { usualPolicy } from "../domain/Policy.ts"
+import { partitions, type TriggerName } from "../domain/Trigger.ts"
+import type { RunView } from "../domain/RunView.ts"
+import type { OutboxEvent } from "../services/OutboxStorage.ts"
+import { Ownership } from "../services/Ownership.ts"
+import { Storage } from "../services/Storage.ts"
+import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
+import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
+import { payloadBytesMax } from "./Scheduler.ts"
+import { specOf } from "./triggered.ts"
+
+const batch = 100
+const read = 8
+/** So long others leave an event alone: whoever takes longer is dead, or its work is done twice. */
+const holdMillis = 30_000
+/** So often it looks when nobody hints. */
+const poll = Duration.seconds(1)
+/** A definition that is put anew while its events are judged is read so often. */
+const readings = 3
+
+export const run = Effect.gen(function* () {
+  const { outbox, runs, tasks, triggers } = yield* Storage
+  const ownership = yield* Ownership
+  const wakeups = yield* Wakeups
+  const clock = yield* Clock.Clock
+  const held = new Set<number>()
+  const told = yield* wakeups.subscribe([ofOutbox])
+
+  for (let partition = 0; partition < partitions; partition++) {
+    const hold = Effect.acquireUseRelease(
+      Effect.sync(() => held.add(partition)),
+      () => Effect.never,
+      () => Effect.sync(() => held.delete(partition)),
+    )
+    yield* ownership.whileHeld(`triggers/${partition}`, hold).pipe(Effect.forkScoped)
+  }
+
+  const policyOf = Effect.fnUntraced(function* ({ definition }: TriggerView) {
+    const found = yield* tasks.find(definition.namespace, definition.task)
+    return Option.isSome(found) ? found.value.definition.policy : usualPolicy
+  })
+
+  /** What becomes of the event; its trigger follows a task, or did when it was told. */
+  const itemOf = (
+    event: OutboxEvent,
+    { definition, id, revision }: TriggerView,
+    policy: Policy,
+    ended: RunView | undefined,
+  ): Follow => {
+    const { schedule } = definition
+    const known: Ended = { ...event, result: ended?.result }
+    const judged = schedule._tag === "After"
+      ? judge(schedule, definition.payload, known, payloadBytesMax)
+      : Result.fail("its trigger follows no task any more")
+    return {
+      event: event.event,
+      trigger: id,
+      revision,
+      fire: Result.isFailure(judged)
+        ? judged.failure
+        : { ...specOf(definition, policy, 0), payload: judged.success },
+    }
+  }
+
+  /** Follows the events of one trigger. Those that nobody could judge come again. */
+  const followAll = Effect.fnUntraced(function* (events: ReadonlyArray<OutboxEvent>) {
+    const { name, namespace } = events[0]!
+    let left = events
+    for (let reading = 0; reading < readings && left.length > 0; reading++) {
+      const found = yield* triggers.find(namespace, name as TriggerName)
+      // It was removed, and its events are with it.
+      if (Option.isNone(found)) return
+      const trigger = found.value
+      const { schedule } = trigger.definition
+      const policy = yield* policyOf(trigger)
+      const stale: Array<OutboxEvent> = []
+      const size = schedule._tag === "After" && readsResult(schedule) ? read : batch
+      for (let at = 0; at < left.length; at += size) {
+        const some = left.slice(at, at + size)
+        const views = size === batch ? [] : yield* runs.findMany(some.map((event) => event.run))
+        const byRun = new Map(views.map((view) => [view.id, view]))
+        const items = some.map((event) => itemOf(event, trigger, policy, byRun.get(event.run)))
+        const answers = yield* triggers.follow(items)
+        const gates = new Set(
+          items.flatMap(({ fire }, nth) =>
+            answers[nth]!._tag === "Fired" && typeof fire !== "string" && fire.gate !== undefined
+              ? [fire.gate.key]
+              : []
+          ),
+        )
+        if (gates.size > 0) yield* Effect.ignore(runs.admit([...gates]))
+        stale.push(...some.filter((_, nth) => answers[nth]!._tag === "Stale"))
+      }
+      left = stale
+    }
+  })
+
+  const pass = Effect.gen(function* () {
+    yield* told.arm
+    const since = clock.monotonicTimeNanosUnsafe()
+    const events = held.size === 0 ? [] : yield* outbox.take({
+      consumer: Outbox.triggers,
+      partitions: [...held],
+      limit: batch,
+      forMillis: holdMillis,
+    })
+    const byTrigger = Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`)
+    for (const some of byTrigger.values()) {
+      const taken = Number(clock.monotonicTimeNanosUnsafe() - since) / 1e6
+      // Others may have the rest by now.
+      if (taken > holdMillis / 2) return
+      yield* followAll(some)
+    }
+    if (events.length === 0) yield* told.wait(poll)
+  })
+
+  yield* pass.pipe(
+    Effect.catchCause((cause) =>
+      Effect.andThen(
+        Effect.logWarning("could not fire triggers that follow a task", cause),
+        Effect.sleep("1 second"),
+      )
+    ),
+    Effect.forever,
+    Effect.forkScoped,
+  )
+})
