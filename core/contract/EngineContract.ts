@@ -460,6 +460,128 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         }
       }))
 
+    test("starts a child only after its parent succeeded, once, with the parent's id on it", () =>
+      Effect.gen(function* () {
+        const namespace = yield* CurrentNamespace
+        const parent = Task.make("parent", { payload: { isGood: Schema.Boolean } })
+        const child = Task.make("child", { payload: { note: Schema.String } })
+        const seen: Array<string> = []
+        yield* serving(Layer.merge(
+          parent.toLayer(({ isGood }) => isGood ? Effect.void : Effect.die(new Error("bad"))),
+          child.toLayer(({ note }) => Effect.sync(() => seen.push(note))),
+        ))
+        yield* Layer.build(child.schedule("behind", Trigger.after(parent), { note: "it is done" }))
+        const bad = yield* parent.submit({ isGood: false })
+        yield* Effect.exit(parent.result(bad))
+        const good = yield* Effect.forEach(
+          Array.from({ length: 5 }, () => ({ isGood: true })),
+          (payload) => parent.submit(payload),
+        )
+        yield* until(Effect.sync(() => seen.length), (count) => count >= 5)
+        yield* Effect.sleep("100 millis")
+        assert.deepStrictEqual(seen, Array.from({ length: 5 }, () => "it is done"))
+        const children = yield* Scheduler.use(({ list }) =>
+          list({ namespace, task: child.name, limit: 100 })
+        )
+        assert.sameMembers(children.map(({ after }) => after!), good)
+        for (const { after, createdAt, trigger } of children) {
+          assert.strictEqual(trigger, "behind" as TriggerName)
+          const { finishedAt } = yield* state(after!)
+          assert.isAtLeast(createdAt.epochMilliseconds, finishedAt!.epochMilliseconds)
+        }
+        const records = yield* Triggers.use((triggers) =>
+          triggers.records(namespace, "behind", 100)
+        )
+        assert.deepStrictEqual(
+          records.map(({ after, outcome, run }) => `${after?.state} ${outcome} ${run}`).sort(),
+          children.map(({ id }) => `Succeeded fired ${id}`).sort(),
+        )
+      }))
+
+    test("passes on a result that is as it must be, or an event, at once", () =>
+      Effect.gen(function* () {
+        const namespace = yield* CurrentNamespace
+        const order = Task.make("order", {
+          payload: { total: Schema.Int },
+          success: Schema.Struct({ total: Schema.Int }),
+          error: TooSmall,
+        })
+        const ship = Task.make("ship", { payload: { total: Schema.Int } })
+        const tellOf = Task.make("tell", { payload: { run: Schema.String, state: Schema.String } })
+        const shipped: Array<number> = []
+        const told: Array<string> = []
+        yield* serving(Layer.mergeAll(
+          order.toLayer(({ total }) =>
+            total > 0 ? Effect.succeed({ total }) : Effect.fail(new TooSmall({ least: 1 }))
+          ),
+          ship.toLayer(({ total }) => Effect.sync(() => shipped.push(total))),
+          tellOf.toLayer(({ run, state }) => Effect.sync(() => told.push(`${run} ${state}`))),
+        ))
+        yield* Layer.build(Layer.mergeAll(
+          ship.schedule(
+            "large",
+            Trigger.after(order, {
+              when: [{ at: "/total", is: "at least", to: 10 }],
+              passing: "result",
+            }),
+          ),
+          tellOf.schedule("failed", Trigger.after(order, { on: "failure", passing: "event" })),
+        ))
+        const began = yield* Clock.currentTimeMillis
+        for (const total of [10, 11, 12, 13]) {
+          yield* order.submit({ total })
+          yield* until(Effect.sync(() => shipped.length), (count) => count === total - 9)
+        }
+        const millis = (yield* Clock.currentTimeMillis) - began
+        // Nobody waits for a poll, which comes once a second.
+        assert.isBelow(millis, 3000)
+        yield* order.execute({ total: 3 })
+        const bad = yield* order.submit({ total: 0 })
+        yield* until(Effect.sync(() => told.length), (count) => count === 1)
+        assert.deepStrictEqual(shipped, [10, 11, 12, 13])
+        assert.deepStrictEqual(told, [`${bad} Failed`])
+        const records = yield* until(
+          Triggers.use((triggers) => triggers.records(namespace, "large", 100)),
+          ({ length }) => length === 5,
+        )
+        assert.deepInclude(records.find(({ outcome }) => outcome === "skipped")!, {
+          reason: "not so: /total is at least 10",
+        })
+      }))
+
+    test("fires nothing of a trigger that follows while it is paused, and says so", () =>
+      Effect.gen(function* () {
+        const namespace = yield* CurrentNamespace
+        const { pause, put, records, resume } = yield* Triggers
+        const step = Task.make("step")
+        const next = Task.make("next")
+        let count = 0
+        yield* serving(Layer.merge(
+          step.toLayer(() => Effect.void),
+          next.toLayer(() => Effect.sync(() => count++)),
+        ))
+        yield* Layer.build(next.schedule("behind", Trigger.after("step", { on: "any" }), {}))
+        yield* pause(namespace, "behind")
+        yield* step.execute({})
+        const [skipped] = yield* until(
+          records(namespace, "behind", 9),
+          ({ length }) => length === 1,
+        )
+        assert.deepInclude(skipped!, { outcome: "skipped", reason: "its trigger was paused" })
+        yield* resume(namespace, "behind")
+        yield* step.execute({})
+        yield* until(Effect.sync(() => count), (each) => each === 1)
+        const circle = {
+          namespace,
+          name: "circle",
+          task: "step",
+          schedule: Trigger.after("step"),
+          payload: "{}",
+        }
+        const refused = yield* Effect.flip(put(circle))
+        assert.deepInclude(refused, { _tag: "Refused", field: "schedule.after" })
+      }))
+
     test("answers a repeated submit with the first run, and refuses the key to another payload", () =>
       Effect.gen(function* () {
         const pay = Task.make("pay", { payload: { cents: Schema.Int } })
