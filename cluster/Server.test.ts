@@ -315,6 +315,81 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
         }
       }))
 
+    it.effect("keeps one that follows a task, fires it, and shows what it followed", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const params = { name: "after-hello" }
+        const schedule = {
+          after: Hello.name,
+          on: ["Failed", "Succeeded"],
+          when: [{ at: "", is: "equal", to: "Hello, first!" }],
+        } as const
+        const put = yield* client.triggers.put({
+          params,
+          payload: { task: Hello.name, schedule, payload: { name: "second" } },
+        })
+        assert.deepEqual(put.schedule, { ...schedule, on: ["Succeeded", "Failed"] })
+        assert.isNull(put.nextSlot)
+        const remote = Context.get(
+          yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+          Triggers,
+        )
+        const [view] = (yield* remote.list(standard)).filter(({ definition }) =>
+          definition.name as string === params.name
+        )
+        assert.strictEqual(view!.definition.schedule._tag, "After")
+        const { run } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Hello.name, payload: { name: "first" } },
+        })
+        for (;;) {
+          const { slots } = yield* client.triggers.get({ params, query: {} })
+          // Its own run has ended as it follows, too, but said hello to another.
+          if (slots.length < 2) {
+            yield* Effect.sleep(50)
+            continue
+          }
+          const [skipped, fired] = slots
+          assert.deepInclude(fired!, { outcome: "fired", after: { run, state: "Succeeded" } })
+          const made = yield* untilEnded(fired!.run!)
+          assert.deepInclude(made, { after: run, result: "Hello, second!" })
+          assert.deepInclude(skipped!, {
+            outcome: "skipped",
+            reason: 'not so: the result is equal to "Hello, first!"',
+            after: { run: made.id, state: "Succeeded" },
+          })
+          const records = yield* remote.records(standard, params.name, 2)
+          assert.deepEqual(records.map(({ after }) => after?.run), [made.id, run])
+          break
+        }
+        yield* client.triggers.remove({ params, query: {} })
+      }).pipe(Effect.scoped))
+
+    it.effect("previews what would become of an end that a trigger follows", () =>
+      Effect.gen(function* () {
+        const schedule = {
+          after: "order",
+          on: "success",
+          when: [{ at: "/total", is: "greater", to: 10 }],
+          passing: "result",
+        }
+        const preview = (ended: unknown) =>
+          Effect.map(
+            post("/api/v1/triggers/preview", { schedule, ended }),
+            ({ text }) => JSON.parse(text),
+          )
+        assert.deepEqual(yield* preview({ state: "Succeeded", result: { total: 12 } }), {
+          fires: [],
+          isComplete: true,
+          followed: { payload: { total: 12 } },
+        })
+        const small = yield* preview({ state: "Succeeded", result: { total: 2 } })
+        assert.deepEqual(small.followed, { reason: "not so: /total is greater than 10" })
+        const failed = yield* preview({ state: "Failed" })
+        assert.match(failed.followed.reason, /does not follow Failed/)
+        assert.deepEqual(yield* preview(undefined), { fires: [], isComplete: true })
+      }))
+
     it.effect("previews cron across the end of summer time, an interval, and an instant", () =>
       Effect.gen(function* () {
         const berlin = yield* post("/api/v1/triggers/preview", {

@@ -23,7 +23,10 @@ type Explained = readonly [{ readonly Plan: Node }]
 
 const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).flatMap(nodes)]
 
-const tables = ["ready", "lease", "run", "outcome", "executor"]
+const tables = ["ready", "lease", "run", "outcome", "executor", "subscription", "outbox"]
+const cases = [1, 4, 16].flatMap((lanes) =>
+  [false, true].map((isWatched) => ({ isWatched, lanes }))
+)
 const batch = 200
 const holders = 50
 const leases = 20_000
@@ -34,8 +37,9 @@ const held = (from: number) =>
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   "a claim prepared on an empty queue",
   (it) => {
-    for (const lanes of [1, 4, 16]) {
-      it.effect(`reads only by index when 200,000 runs wait in ${lanes} lanes`, () =>
+    for (const { isWatched, lanes } of cases) {
+      const told = isWatched ? ", and half of what ends is told of" : ""
+      it.effect(`reads only by index when 200,000 runs wait in ${lanes} lanes${told}`, () =>
         Effect.gen(function* () {
           const { url } = yield* TestStorage
           const admin = yield* client
@@ -43,8 +47,10 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           yield* run(`TRUNCATE ${tables.join(", ")} RESTART IDENTITY CASCADE`)
           yield* run("INSERT INTO namespace (name) VALUES ('plan') ON CONFLICT DO NOTHING")
           yield* run(
-            `INSERT INTO executor (namespace, beat_at, joined_at, ttl, capacity, name, labels)
-            SELECT id, clock(), clock(), 3600000, 1, 'ada', '{}' FROM namespace WHERE name = 'plan'`,
+            `INSERT INTO executor (namespace, beat_at, joined_at, ttl, capacity, name, labels,
+              is_watched)
+            SELECT id, clock(), clock(), 3600000, 1, 'ada', '{}', ${isWatched}
+            FROM namespace WHERE name = 'plan'`,
           )
           for (const table of tables) yield* run(`VACUUM ANALYZE ${table}`)
 
@@ -57,7 +63,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             claims.unsafe<{ "QUERY PLAN": string | Explained }>(text).unprepared
           const laneTypes = Array.from({ length: lanes }, () => "int").join(", ")
           yield* say(`PREPARE claim (int, int, int, int, bigint[], int[], text[], ${laneTypes}) AS
-            ${claimStatement(lanes)}`)
+            ${claimStatement(lanes, isWatched)}`)
           const claim = (settled: string) =>
             `EXECUTE claim (1, 0, 1, ${batch}, '{${settled}}', '{${settled.replace(/\d+/g, "1")}}',
               '{}', ${Array.from({ length: lanes }, (_, nth) => nth + 1).join(", ")})`
@@ -77,6 +83,14 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             SELECT id, 0, 1, 1 + id % ${holders}, 0, 1, 0, 1, 1, 0, false, false, false
             FROM generate_series(1000001, 1000000 + ${leases}) id`)
 
+          yield* run(`INSERT INTO run (id, created_at, due_at, task, lane, level, crashes_max,
+              is_at_most_once, payload)
+            SELECT run_id, 0, 0, 1 + run_id / ${holders} % 2, 1, 1, 1, false, '{}' FROM lease`)
+          // Of many subscriptions one, of one of the two tasks.
+          yield* run(`INSERT INTO subscription (namespace, consumer, name, partition, task, states)
+            SELECT id, 'plans', n::text, 0, n, 127 FROM namespace, generate_series(2, 5000) n
+            WHERE namespace.name = 'plan' AND ${isWatched}`)
+
           const [plan] = yield* say(
             `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ${claim(held(1_000_050))}`,
           )
@@ -93,11 +107,19 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           // Up to PostgreSQL 16 all leases of one holder are looked at, which are few.
           assert.isAtMost(Math.max(...removed), leases / holders - batch, "rows were read in vain")
           assert.isAtMost(root["Shared Hit Blocks"] + root["Shared Read Blocks"], 30 * batch)
-          const [left] = yield* admin<{ ready: number; lease: number; ended: number }>`
+          const [left] = yield* admin<
+            { ready: number; lease: number; ended: number; told: number }
+          >`
             SELECT (SELECT count(*)::int FROM ready) AS ready,
               (SELECT count(*)::int FROM lease) AS lease,
-              (SELECT count(*)::int FROM outcome) AS ended`
-          assert.deepStrictEqual(left, { ready: 200_000 - batch, lease: leases, ended: batch })
+              (SELECT count(*)::int FROM outcome) AS ended,
+              (SELECT count(*)::int FROM outbox) AS told`
+          assert.deepStrictEqual(left, {
+            ready: 200_000 - batch,
+            lease: leases,
+            ended: batch,
+            told: isWatched ? batch / 2 : 0,
+          })
         }).pipe(Effect.scoped))
     }
   },

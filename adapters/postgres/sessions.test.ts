@@ -6,9 +6,11 @@ import { assert, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, type Scope } from "effect"
 import {
   found,
+  fresh,
   freshNamespace,
   gateOf,
   giveUp,
+  greet,
   handOver,
   joined,
   specOf,
@@ -16,7 +18,11 @@ import {
   submitOne,
   succeed,
 } from "../../core/contract/world.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import * as Outbox from "../../core/domain/Outbox.ts"
+import { finals } from "../../core/domain/Run.ts"
 import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -349,5 +355,75 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.isTrue(waited)
         assert.deepStrictEqual(answer, [{ _tag: "Already" }])
       }).pipe(Effect.scoped))
+
+    it.effect("B2 from then on: subscribing waits for an executor that is joining, and marks it", () =>
+      Effect.gen(function* () {
+        const { outbox, runs } = yield* Storage
+        const namespace = freshNamespace()
+        const run = yield* submitOne(specOf(namespace))
+        const subscription = subscriptionOf(namespace)
+        const { seen, waited } = yield* between(
+          (say) =>
+            Effect.map(
+              say(
+                `INSERT INTO executor (namespace, name, capacity, labels, ttl, joined_at, beat_at,
+                   is_watched)
+                 SELECT id, 'late', 1, '{}', 3600000, clock(), clock(),
+                   EXISTS (SELECT FROM subscription WHERE namespace = n.id)
+                 FROM namespace n WHERE name = $1 RETURNING incarnation, is_watched`,
+                [namespace],
+              ),
+              ([row]) => row as { incarnation: Incarnation; is_watched: boolean },
+            ),
+          () => outbox.subscribe(subscription),
+          "COMMIT",
+        )
+        assert.isTrue(waited)
+        assert.isFalse(seen.is_watched)
+        const { incarnation } = seen
+        const round = { incarnation, loop: 1, isAgain: false, lanes: [specOf(namespace).lane] }
+        const claimed = yield* runs.claim({ ...round, round: 1, limit: 1, reports: [] })
+        if (claimed === "Lost") return assert.fail("lost")
+        const reports = claimed.grants.map((grant) => succeed(grant))
+        yield* runs.claim({ ...round, round: 2, limit: 1, reports })
+        assert.deepEqual((yield* takeAll(subscription)).map((event) => event.run), [run])
+      }).pipe(Effect.scoped))
+
+    it.effect("B4 done: an event that is committed late comes after later ones are done", () =>
+      Effect.gen(function* () {
+        const { outbox, runs } = yield* Storage
+        const namespace = freshNamespace()
+        const subscription = subscriptionOf(namespace)
+        yield* outbox.subscribe(subscription)
+        const [early, late] = yield* submitAll([specOf(namespace), specOf(namespace)])
+        const { answer, waited } = yield* between(
+          (say) =>
+            say(`SELECT c.answer FROM cancel($1::bigint, '${patience}'::bigint[]) c`, [`${early}`]),
+          () => Effect.andThen(runs.cancel(late!), takeAll(subscription)),
+          "COMMIT",
+        )
+        assert.isFalse(waited)
+        assert.deepEqual(answer.map((event) => event.run), [late])
+        const then = yield* takeAll(subscription)
+        assert.deepEqual(then.map((event) => event.run), [early])
+        assert.isBelow(then[0]!.event, answer[0]!.event, "it was numbered before")
+      }).pipe(Effect.scoped))
   },
 )
+
+const subscriptionOf = (namespace: Namespace): Outbox.Subscription => ({
+  namespace,
+  consumer: Outbox.Consumer.make(fresh("consumer")),
+  name: "all",
+  task: greet,
+  on: finals,
+})
+
+const takeAll = ({ consumer }: Outbox.Subscription) =>
+  Effect.gen(function* () {
+    const { outbox } = yield* Storage
+    const partitions = Array.from({ length: 16 }, (_, at) => at)
+    const events = yield* outbox.take({ consumer, partitions, limit: 10, forMillis: 60_000 })
+    yield* outbox.done(events)
+    return events
+  })

@@ -5,6 +5,13 @@
  *
  * | law | mistake                                                               |
  * | --- | --------------------------------------------------------------------- |
+ * | T8  | the event stays; no record; paused ones fire; the revision is ignored |
+ * |     | the event of another trigger is taken; put otherwise, it follows on   |
+ * | T9  | no bound                                                              |
+ * | H6  | what nobody fired is not recorded; records stay for ever              |
+ *
+ * On PostgreSQL: the event of another trigger is taken, put otherwise it follows on (T8), no bound
+ * (T9), what nobody fired is not recorded (H6).
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"

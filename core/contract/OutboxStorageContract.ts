@@ -3,8 +3,21 @@
  *
  * Tried on the memory adapter, and caught:
  *
- * | law | mistake                                                               |
- * | --- | --------------------------------------------------------------------- |
+ * | law | mistake                                                                |
+ * | --- | ---------------------------------------------------------------------- |
+ * | B1  | children tell too; any end is told, or of any task; only what was held |
+ * |     | tells; a revived run forgets how it had failed                         |
+ * | B2  | events outlive their subscription; a changed one loses what it had     |
+ * | B3  | handed to all; held for ever; the number does not rise                 |
+ * | B4  | any number will do                                                     |
+ * | B5  | the next of a run comes beside the one before                          |
+ * | B6  | of any consumer; of any partition; without a limit                     |
+ * | H6  | not counted; events outlive their run                                  |
+ *
+ * On PostgreSQL: no trigger on outcomes, children tell in it, or in the claim (B1); the plain text of
+ * the claim goes on, the executor's mark is not looked at, or not set for who joins (B2), what is
+ * taken is not locked (B3), any number will do (B4), no order (B5); who joins is not waited for (B2,
+ * `sessions.test.ts`).
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer } from "effect"

@@ -1,6 +1,7 @@
 /**
  * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
- * every command both must show the same state, attempt, crashes and fence of every run.
+ * every command both must show the same state, attempt, crashes and fence of every run. In the end
+ * the outbox has told of each end that the model has seen, and of no other (B1).
  *
  * Parents are not among the runs; how they end is derived from the states of others (R18).
  *
@@ -18,6 +19,7 @@ import * as Run from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
+import { listening } from "./OutboxStorageContract.ts"
 import {
   abort,
   admitAll,
@@ -101,6 +103,7 @@ const sequence = <R>(elapse: Elapse<R>) =>
         ),
       )
     }
+    yield* world.compareTold
   })
 
 const makeWorld = <R>(elapse: Elapse<R>) =>
@@ -108,6 +111,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     const { runs } = yield* Storage
     const namespace = freshNamespace()
     const known = new Map<RunId, Modelled>()
+    /** Of all runs, in the order in which they ended. */
+    const ends: Array<string> = []
+    const { all: allTold } = yield* listening(namespace)
     const hands: Array<Hand> = yield* Effect.all(times(3).map(() => joined(namespace)))
     const gates: ReadonlyArray<Gate> = [
       gateOf(namespace, 1),
@@ -118,8 +124,11 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
 
     const advance = (each: Modelled, event: Run.RunEvent): boolean => {
       const next = Run.advance(each.state, event)
-      if (Result.isSuccess(next)) each.state = next.success
-      return Result.isSuccess(next)
+      if (Result.isFailure(next)) return false
+      each.state = next.success
+      const { _tag, attempt, fence } = each.state
+      if (Run.isFinal(_tag)) ends.push(`${each.run} ${_tag} ${attempt} ${fence}`)
+      return true
     }
     const inState = (...names: ReadonlyArray<Run.StateName>): ReadonlyArray<Modelled> =>
       [...known.values()].filter(({ state }) => names.includes(state._tag))
@@ -447,9 +456,18 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       }
     })
 
+    const compareTold = Effect.map(allTold, (events) => {
+      const told = events.map(({ attempt, fence, run, state }) =>
+        `${run} ${state} ${attempt} ${fence}`
+      )
+      assert.sameMembers(told, ends)
+      assert.strictEqual(told.length, ends.length)
+    })
+
     const often = <A>(count: number, command: A) => times(count).map(() => command)
     return {
       compare,
+      compareTold,
       commands: [
         ...often(4, { name: "submit", run: submit }),
         ...often(4, { name: "admit", run: admit }),

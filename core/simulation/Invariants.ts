@@ -5,7 +5,7 @@
 import * as Run from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { slots } from "../domain/Trigger.ts"
-import type { Outcome } from "./World.ts"
+import { followedTask, type Outcome } from "./World.ts"
 import { startsAt, triggersUntil } from "./Plan.ts"
 
 export interface Violation {
@@ -217,7 +217,30 @@ const I12: Checker = (outcome) => {
   return wrong
 }
 
-const checkers: Readonly<Record<string, Checker>> = { I1, I3, I4, I5, I9, I12 }
+/** Each end of a run that is followed has made one run, and none before it had ended. */
+const I19: Checker = ({ state }) => {
+  const wrong: Array<string> = []
+  const runs = [...state.runs.values()]
+  const made = Map.groupBy(
+    runs.filter(({ follows }) => follows !== undefined),
+    ({ follows }) => follows!.run,
+  )
+  for (const { finishedAt, id, spec } of runs) {
+    const followers = made.get(id) ?? []
+    const expected = spec.task === followedTask.name && finishedAt !== undefined ? 1 : 0
+    if (followers.length !== expected) {
+      wrong.push(`run ${id} of ${spec.task} is followed by ${followers.length} runs`)
+    }
+    for (const each of followers) {
+      if (each.createdAt < (finishedAt ?? Infinity)) {
+        wrong.push(`run ${each.id} was made before run ${id} had ended, which it follows`)
+      }
+    }
+  }
+  return wrong
+}
+
+const checkers: Readonly<Record<string, Checker>> = { I1, I3, I4, I5, I9, I12, I19 }
 
 export const check = (outcome: Outcome): ReadonlyArray<Violation> =>
   Object.entries(checkers).flatMap(([invariant, checker]) =>

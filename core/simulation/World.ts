@@ -30,6 +30,7 @@ import { Executor } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as Task from "../engine/Task.ts"
+import * as Trigger from "../engine/Trigger.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { Storage } from "../services/Storage.ts"
 import { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -77,7 +78,11 @@ export const tasks = {
   discard: Task.make("discard", { payload, success, policy: { blocking: Blocking.discard } }),
   pair: Task.make("pair", { payload, success, policy: { blocking: Blocking.concurrent(2) } }),
   once: Task.make("once", { payload, success, policy: { delivery: "at-most-once" } }),
+  /** Follows each run of the task that is followed, however that ends. */
+  echo: Task.make("echo", { payload, success, policy: { retry } }),
 }
+
+export const followedTask = tasks.fifo
 
 export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
   const clock = yield* Clock.Clock
@@ -167,6 +172,7 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
     ))
     activated.set(name, view.cursor!)
   }
+  yield* Effect.orDie(storage.triggers.put(follower))
 
   yield* TestClock.adjust(healsAt)
   for (const each of weather) Object.assign(each, Network.calm)
@@ -177,7 +183,8 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
   const step = 5000
   for (let now = triggersUntil; now < endsAt; now += step) {
     yield* TestClock.adjust(step)
-    if ([...state.runs.values()].every(({ state: { _tag } }) => Run.isFinal(_tag))) break
+    const haveEnded = [...state.runs.values()].every(({ state: { _tag } }) => Run.isFinal(_tag))
+    if (haveEnded && state.outbox.told.size === 0) break
   }
   return { ledger, state, plan, activated } satisfies Outcome
 })
@@ -193,6 +200,15 @@ const triggerOf = (name: string, schedule: Plan["triggers"][number]["schedule"])
     payload: JSON.stringify({ key: name, request: name }),
     misfire: { _tag: "All", max: 1000 },
   })
+
+const follower = new TriggerDefinition({
+  namespace: standard,
+  name: TriggerName.make("follower"),
+  task: tasks.echo.name,
+  schedule: Trigger.after(followedTask, { on: "any" }),
+  payload: JSON.stringify({ key: "echo", request: "echo" }),
+  misfire: { _tag: "Once" },
+})
 
 /** A scheduler has its storage at the end of a way, and every duty. */
 const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Network.Way) => {
@@ -233,7 +249,8 @@ const executorProgram = (
     way,
     (operation) => Effect.fail(new TransportUnavailable({ operation, cause: "no answer" })),
   )
-  const handlers = taskKinds.map((kind) => tasks[kind].toLayer(handler(kind, process, ledger)))
+  const kinds = [...taskKinds, "echo"] as const
+  const handlers = kinds.map((kind) => tasks[kind].toLayer(handler(kind, process, ledger)))
   return Layer.mergeAll(handlers[0]!, ...handlers.slice(1)).pipe(
     Layer.provide(Executor.layerWith({ name, concurrency, ttl: ttlMillis })),
     Layer.provide(Layer.succeed(Transport, transport)),
@@ -241,7 +258,7 @@ const executorProgram = (
 }
 
 /** Works for a while, fails now and then, and writes down what it does. */
-const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Ledger) =>
+const handler = (kind: keyof typeof tasks, process: Process, ledger: Ledger) =>
   Effect.fnUntraced(function* ({ key }: { readonly key: string }) {
     const { attempt, fence, id: run, slot } = yield* CurrentRun
     ledger.write({

@@ -1,7 +1,14 @@
 /** Mistakes planted on purpose: a checker that does not find them proves nothing. */
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
+import { followedTwice } from "./followedTwice.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
 
-export const mistakes = { noFenceCheck, noUniqueSlot, acknowledgedEarly, decidedUnlocked }
+export const mistakes = {
+  noFenceCheck,
+  noUniqueSlot,
+  acknowledgedEarly,
+  decidedUnlocked,
+  followedTwice,
+}
