@@ -22,6 +22,8 @@ const percent = between(1, 100)
 export const Settings = Schema.Struct({
   /** It opens when so many of a hundred calls within `windowMillis` failed. */
   failurePercent: percent,
+  /** It opens as well when so many in a row did: the good calls of a busy window hide them. */
+  badInARow: between(1, 100_000),
   /** A call that takes longer is as bad as one that failed; none is unless named. */
   slowMillis: Schema.optionalKey(between(1, 86_400_000)),
   /** Fewer calls than these say nothing. */
@@ -37,6 +39,7 @@ export type Settings = typeof Settings.Type
 
 export const usual: Settings = {
   failurePercent: 50,
+  badInARow: 20,
   callsMin: 10,
   windowMillis: 30_000,
   openMillis: 30_000,
@@ -55,6 +58,8 @@ export const Phase = Schema.TaggedUnion({
     present: Calls,
     /** The half before it. */
     before: Calls,
+    /** So many of the latest went badly. */
+    row: Schema.Int,
   },
   Open: { until: Schema.Finite, cause: Schema.String },
   HalfOpen: {
@@ -112,6 +117,7 @@ const closed = (now: number): Phase => ({
   from: now,
   present: noCalls,
   before: noCalls,
+  row: 0,
 })
 
 export const make = (now: number, settings: Settings = usual): Breaker => ({
@@ -145,7 +151,7 @@ const present = (breaker: Breaker, now: number): Breaker => {
     const half = settings.windowMillis / 2
     if (age(phase.from) < half) return breaker
     const before = age(phase.from) < 2 * half ? phase.present : noCalls
-    return { ...breaker, phase: { _tag: "Closed", from: now, present: noCalls, before } }
+    return { ...breaker, phase: { ...phase, from: now, present: noCalls, before } }
   }
   if (phase._tag === "Open") {
     const left = phase.until - now
@@ -220,15 +226,16 @@ export const hear = (
   const { phase, settings } = breaker
   if (phase._tag === "Open") return breaker
   const { slowMillis = Infinity } = settings
-  const calls = {
-    count: told.length,
-    bad: told.filter(({ isBad, millis }) => isBad || millis >= slowMillis).length,
-  }
+  const isBad = (call: Call) => call.isBad || call.millis >= slowMillis
+  const calls = { count: told.length, bad: told.filter(isBad).length }
   if (phase._tag === "Closed") {
     const at = present(breaker, now)
     const window = at.phase as Extract<Phase, { readonly _tag: "Closed" }>
-    const heard = { ...window, present: sum(window.present, calls) }
+    const lastGood = told.findLastIndex((call) => !isBad(call))
+    const row = lastGood < 0 ? window.row + told.length : told.length - 1 - lastGood
+    const heard = { ...window, present: sum(window.present, calls), row }
     const all = sum(heard.present, heard.before)
+    if (row >= settings.badInARow) return open(at, now, `${row} calls in a row failed or were slow`)
     return all.count >= settings.callsMin && isFailing(settings, all, all.count)
       ? open(at, now, `${all.bad} of ${all.count} calls failed or were slow`)
       : { ...at, phase: heard }
