@@ -24,7 +24,7 @@ const attachingNothing: Attaching = { columns: "", params: [] }
 /** `first` is the number of its first parameter, `before` the definition that is replaced. */
 export const attaching = Effect.fnUntraced(function* (
   names: PgNames,
-  { name, namespace, schedule }: TriggerDefinition,
+  { namespace, schedule }: TriggerDefinition,
   before: TriggerDefinition | undefined,
   first: number,
 ): Effect.fn.Return<Attaching, StorageUnavailable> {

@@ -41,6 +41,7 @@ export const runShow = Command.make("show", { ...client, id: runId }, (given) =>
         ["gate", run.gate],
         ["key", run.idempotencyKey],
         ["trigger", run.trigger && `${run.trigger}, slot ${time(run.slot)}`],
+        ["after", run.after && `run ${run.after}`],
         ["executor", run.executor && `${run.executor.name} (${run.executor.incarnation})`],
         ["created", time(run.createdAt)],
         ["due", time(run.dueAt)],

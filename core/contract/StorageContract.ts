@@ -24,6 +24,7 @@ import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as FollowingContract from "./FollowingContract.ts"
 import * as OutboxStorageContract from "./OutboxStorageContract.ts"
+import * as PermitStorageContract from "./PermitStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -74,6 +75,7 @@ export const suite = <R, E>(
   OutboxStorageContract.suite(adapter, layer, elapse, capabilities)
   FollowingContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
+  PermitStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(
