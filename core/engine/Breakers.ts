@@ -3,8 +3,7 @@
  * that their runs stand behind; nothing has to be set up for that, it has usual settings then.
  */
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import { type Order, Settings, usual } from "../domain/Breaker.ts"
-import { BreakerName, type BreakerView, Order as OrderSchema } from "../domain/Breaker.ts"
+import { BreakerName, type BreakerView, Order, Settings, usual } from "../domain/Breaker.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { refusalOf, type Refused } from "../domain/Refused.ts"
 import { Storage } from "../services/Storage.ts"
@@ -92,7 +91,7 @@ const make = Effect.gen(function* () {
     }),
     order: Effect.fnUntraced(function* (name, to, note, given) {
       const namespace = yield* here(given)
-      yield* checked(OrderSchema.fields.note, note, "note")
+      if (note !== undefined) yield* checked(Order.fields.note, note, "note")
       yield* find(name, namespace)
       return yield* permits.order(namespace, name, to, note)
     }),
