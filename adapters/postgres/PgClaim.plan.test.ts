@@ -63,7 +63,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             claims.unsafe<{ "QUERY PLAN": string | Explained }>(text).unprepared
           const laneTypes = Array.from({ length: lanes }, () => "int").join(", ")
           yield* say(`PREPARE claim (int, int, int, int, bigint[], int[], text[], ${laneTypes}) AS
-            ${claimStatement(lanes, isWatched)}`)
+            ${claimStatement(lanes, false, isWatched)}`)
           const claim = (settled: string) =>
             `EXECUTE claim (1, 0, 1, ${batch}, '{${settled}}', '{${settled.replace(/\d+/g, "1")}}',
               '{}', ${Array.from({ length: lanes }, (_, nth) => nth + 1).join(", ")})`

@@ -57,6 +57,8 @@ export class PgHints {
   private gates = new Set<GateKey>()
   private heardAt = 0
   private isWarned = false
+  /** What else is to happen when everybody is told of a run that is ready. */
+  onSubmit: () => void = () => {}
 
   private constructor(pg: Pg, listener: string, timing: Timing) {
     this.pg = pg
@@ -198,7 +200,10 @@ export class PgHints {
   /** The rows of who waits stay as they are, so nothing is to be armed again. */
   private hearSubmit(payload: string): Effect.Effect<void> {
     return Effect.sync(() => {
-      if (!payload.startsWith(gatePrefix)) return this.wake(payload as Topic)
+      if (!payload.startsWith(gatePrefix)) {
+        this.onSubmit()
+        return this.wake(payload as Topic)
+      }
       if (this.gates.size >= gatesMax) this.gates.clear()
       this.gates.add(payload.slice(gatePrefix.length) as GateKey)
     })
