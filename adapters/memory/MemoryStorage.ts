@@ -7,6 +7,7 @@ import * as MemoryHistory from "./MemoryHistory.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
+import * as MemoryTransfer from "./MemoryTransfer.ts"
 import * as MemoryTriggers from "./MemoryTriggers.ts"
 
 /** The clock is captured here, where the storage is made: callers may have clocks that differ. */
@@ -22,6 +23,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       runs: MemoryRuns.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       history: MemoryHistory.make(state, now),
+      transfer: MemoryTransfer.make(state, now),
       now: Effect.sync(now),
     })
   })

@@ -14,6 +14,7 @@ import type { PgNames } from "./PgNames.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
+import * as PgTransfer from "./PgTransfer.ts"
 import * as PgTriggers from "./PgTriggers.ts"
 import * as PgVacuum from "./PgVacuum.ts"
 
@@ -43,6 +44,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     runs,
     executors: PgExecutors.make(pg, names, tasks, clock),
     history: PgHistory.make(pg),
+    transfer: PgTransfer.make(pg),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

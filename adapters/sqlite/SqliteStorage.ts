@@ -6,6 +6,7 @@ import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
+import * as SqliteTransfer from "./SqliteTransfer.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
 
 /**
@@ -21,5 +22,6 @@ export const make = (db: Database): Storage["Service"] =>
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
+    transfer: SqliteTransfer.make(db),
     now: db.read("now", db.now),
   })

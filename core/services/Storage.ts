@@ -1,6 +1,6 @@
 /**
  * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the journal; for as long
- * as it should.
+ * as it should; and moves all of it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -21,6 +21,7 @@ import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
+import type { TransferStorage } from "./TransferStorage.ts"
 import type { TriggerStorage } from "./TriggerStorage.ts"
 
 export class Storage extends Context.Service<Storage, {
@@ -32,6 +33,7 @@ export class Storage extends Context.Service<Storage, {
   readonly runs: RunStorage
   readonly executors: ExecutorStorage
   readonly history: HistoryStorage
+  readonly transfer: TransferStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}
