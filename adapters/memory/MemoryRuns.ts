@@ -36,6 +36,9 @@ import type {
 import { standingOf } from "./MemoryExecutors.ts"
 import type { Entry, Happened, MemoryState } from "./MemoryState.ts"
 
+/** Where a run waits for a grant, and its last one is over. */
+const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
+
 export const make = (state: MemoryState, now: () => number): RunStorage => {
   const nameOf = ({ idempotencyKey, namespace }: RunSpec) => `${namespace} ${idempotencyKey}`
 
@@ -472,7 +475,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
         executor: { incarnation: holder.incarnation, name: holder.joining.name },
       }),
-      ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
+      ...(entry.claimedAt !== undefined && !waits.includes(_tag) &&
+        { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
@@ -490,9 +494,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const happened: ReadonlyArray<Happened> = [
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
-      ...(entry.claimedAt === undefined || entry.state._tag === "Ready" ||
-          entry.state._tag === "Scheduled" || entry.state._tag === "Suspended" ||
-          entry.state._tag === "Blocked"
+      ...(entry.claimedAt === undefined || entry.state._tag === "Suspended" ||
+          waits.includes(entry.state._tag)
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{

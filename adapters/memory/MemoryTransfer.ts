@@ -162,7 +162,6 @@ const placeOf = (entry: Entry): Place => {
       return {
         _tag: "Suspended",
         ...waiting,
-        ...granted,
         hasPlace: entry.spec.gate !== undefined && Run.holdsPlace(state, entry.spec.gate.places),
         since: entry.suspendedAt,
       }
@@ -189,6 +188,8 @@ const adopt = (
   const kept = keptBy(state)
   if (kept !== undefined) return Effect.fail(notEmpty(kept))
   const known = new Set(all.flatMap((each) => each._tag === "Run" ? [each.id] : []))
+  const counts = counted({}, all)
+  if (known.size < (counts.Run ?? 0)) return Effect.fail(contradictory("a run comes twice"))
   const stray = all.find((each) =>
     each._tag === "Run" && each.shard !== undefined && !known.has(each.shard.parent)
   )
@@ -206,7 +207,7 @@ const adopt = (
     if (record._tag !== "Run" || record.keyedBy === undefined) continue
     state.idempotency.set(`${record.namespace} ${record.idempotencyKey}`, record.id)
   }
-  return Effect.succeed(counted({}, all))
+  return Effect.succeed(counts)
 }
 
 const endOf = ({ finishedAt }: Entry): number => finishedAt ?? 0
@@ -325,8 +326,8 @@ const entryOf = (record: Of<"Run">): Entry => {
     deadlineAt,
     awaitsUntil: place._tag === "Awaiting" ? place.awaitsUntil : undefined,
     suspendedAt: place._tag === "Suspended" ? place.since : 0,
-    isNotified:
-      journal.findLast(({ kind }) => kind === "Notified" || kind === "Revived")?.kind === "Notified",
+    isNotified: journal.findLast(({ kind }) => kind === "Notified" || kind === "Revived")?.kind ===
+      "Notified",
     shard: record.shard,
     children: [],
     journal: [...journal],

@@ -534,7 +534,6 @@ const placeOf = (run: RunRow, journal: ReadonlyArray<NoteRow>): Place => {
     ? {
       _tag: "Suspended",
       ...waitingOf(parked),
-      ...grantedOf(parked),
       hasPlace: parked.gate !== null,
       since: parked.since,
     }
@@ -645,7 +644,9 @@ const insert = (
   const values = [...Object.keys(columns).map((name) => `x."${name}"`), ...Object.values(also)]
   return Effect.asVoid(ask(
     `INSERT INTO ${table} (${names.join(", ")}) ${isNumbered ? "OVERRIDING SYSTEM VALUE" : ""}
-     SELECT ${values.join(", ")} FROM json_to_recordset($1::json) AS x(${given.join(", ")}) ${from}`,
+     SELECT ${values.join(", ")} FROM json_to_recordset($1::json) AS x(${
+      given.join(", ")
+    }) ${from}`,
     [JSON.stringify(rows)],
   ))
 }
@@ -1082,8 +1083,6 @@ const placeRow = ({ createdAt, id, place }: Of<"Run">): Readonly<Record<string, 
       return {
         ...waiting,
         since: place.since,
-        claimed_at: place.claimedAt,
-        incarnation: place.incarnation,
         kind: 0,
         has_place: place.hasPlace,
       }

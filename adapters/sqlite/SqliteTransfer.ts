@@ -45,8 +45,7 @@ export const make = (db: Database): TransferStorage => ({
       (all) => Stream.fromIterable(all.flat(), { chunkSize: pageMax }),
     ))
     : fromFile(db, db.file),
-  import: (records) =>
-    db.file === undefined ? atOnce(db, records) : intoFile(db, db.file, records),
+  import: (records) => db.file === undefined ? atOnce(db, records) : intoFile(db, db.file, records),
 })
 
 const fromFile = (
@@ -72,7 +71,8 @@ const fromFile = (
       page.done === true ? Effect.succeed([[], Option.none()] as const) : Effect.map(
         Effect.andThen(
           Effect.yieldNow,
-          Effect.catch(next, (error) => failed("export", error)),
+          Effect.catch(next, (error) =>
+            failed("export", error)),
         ),
         (after) => [page.value, Option.some(after)] as const,
       ))
@@ -122,9 +122,16 @@ const atOnce = <E>(
       const into = new Import(db, db)
       const refusal = into.refusal()
       if (refusal !== undefined) return refusal
-      into.add(all, tx.now)
-      into.finish(tx.now)
-      return into.counts
+      db.sqlite.exec("SAVEPOINT import")
+      try {
+        into.add(all, tx.now)
+        into.finish(tx.now)
+        return into.counts
+      } catch (error) {
+        if (!isConstraint(error)) throw error
+        db.sqlite.exec("ROLLBACK TO import")
+        return contradictory((error as Error).message)
+      }
     })
     return answer instanceof Refused ? yield* answer : answer
   })
@@ -264,8 +271,7 @@ interface SlotRow {
   readonly lateness_millis: number
 }
 
-const slots =
-  "SELECT * FROM slot WHERE (trigger, slot) > (?, ?) ORDER BY trigger, slot LIMIT ?"
+const slots = "SELECT * FROM slot WHERE (trigger, slot) > (?, ?) ORDER BY trigger, slot LIMIT ?"
 
 const slotOf = (row: SlotRow): Of<"Slot"> => ({
   _tag: "Slot",
@@ -395,7 +401,6 @@ const placeIn = (at: Connection, { id }: RunRow): Place => {
     return {
       _tag: "Suspended",
       ...waitingOf(parked),
-      ...grantedOf(parked),
       hasPlace: parked.gate !== null,
       since: parked.since,
     }
@@ -762,8 +767,8 @@ class Import {
           is_admitted: Number(isAdmitted),
           since: isAwaiting ? place.claimedAt ?? createdAt : place.since,
           awaits_until: isAwaiting ? place.awaitsUntil : undefined,
-          incarnation: place.incarnation,
-          claimed_at: place.claimedAt,
+          incarnation: isAwaiting ? place.incarnation : undefined,
+          claimed_at: isAwaiting ? place.claimedAt : undefined,
           gate: isAwaiting || isAdmitted ? gateKey : undefined,
         })
       }

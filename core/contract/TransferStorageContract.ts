@@ -173,7 +173,9 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       specOf(namespace, { lane, deadlineMillis: 3_600_000 }),
     ])
     const later = yield* submitOne(specOf(namespace, { delayMillis: 3_600_000 }))
-    const promoted = yield* submitOne(specOf(namespace, { lane: laneOf(namespace), delayMillis: 1 }))
+    const promoted = yield* submitOne(
+      specOf(namespace, { lane: laneOf(namespace), delayMillis: 1 }),
+    )
     const failing = yield* grant()
     yield* hand.settle(retry(failing, 3_600_000))
     const again = yield* grant()
@@ -323,9 +325,7 @@ export const comparable = (records: ReadonlyArray<StateRecord>): ReadonlyArray<u
       default:
         return [record]
     }
-  }).map((each) => each as { _tag: string }).toSorted((a, b) =>
-    keyOf(a) < keyOf(b) ? -1 : 1
-  )
+  }).map((each) => each as { _tag: string }).toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)
 
 const keyOf = (record: object): string => JSON.stringify(record, Object.keys(record).sort())
 
@@ -340,13 +340,27 @@ export const suite = <R, R2 = R>(
       body: () => Effect.Effect<unknown, unknown, Scope.Scope>,
     ) => void it.live(name, body, 60_000)
     const empty = Layer.build(Layer.fresh(to.layer))
+    /** Time is the same for both. */
+    const level = (source: Kept<R>, target: Kept<R2>) =>
+      Effect.gen(function* () {
+        const ahead = (yield* Context.get(source, Storage).now) -
+          (yield* Context.get(target, Storage).now)
+        if (ahead > 0) yield* into(target)(to.elapse(Duration.millis(ahead)))
+        else yield* into(source)(from.elapse(Duration.millis(-ahead)))
+      })
+    const both = Effect.gen(function* () {
+      const source = yield* Layer.build(Layer.fresh(from.layer))
+      const target = yield* empty
+      yield* level(source, target)
+      return { source, target }
+    })
 
     /** A storage with one of everything, what it told, and where that has gone to. */
     const moved = Effect.gen(function* () {
-      const source = yield* Layer.build(Layer.fresh(from.layer))
+      const { source, target } = yield* both
       const world = yield* into(source)(furnished(from.elapse))
       const records = yield* into(source)(exported)
-      const target = yield* empty
+      yield* level(source, target)
       yield* into(target)(imported(records))
       return { source, target, world, records }
     })
@@ -355,9 +369,7 @@ export const suite = <R, R2 = R>(
     const after = (
       name: string,
       body: (world: World) => Effect.Effect<unknown, unknown, Storage | Lock | R2>,
-    ) =>
-      test(name, () =>
-        Effect.flatMap(moved, ({ target, world }) => into(target)(body(world))))
+    ) => test(name, () => Effect.flatMap(moved, ({ target, world }) => into(target)(body(world))))
 
     test("X1 whole: it tells what it told before", () =>
       Effect.gen(function* () {
@@ -409,7 +421,11 @@ export const suite = <R, R2 = R>(
           const { transfer } = yield* Storage
           const namespace = freshNamespace()
           const hand = yield* joined(namespace)
-          const runs = yield* submitAll(times(3 * pageMax).map(() => specOf(namespace)))
+          const runs = yield* submitAll(
+            times(3 * pageMax).map(() =>
+              specOf(namespace)
+            ),
+          )
           const others: Array<RunId> = []
           const records: Array<StateRecord> = []
           yield* Stream.runForEachArray(transfer.export, (some) =>
@@ -561,7 +577,9 @@ export const suite = <R, R2 = R>(
         const { records, target, world } = yield* moved
         yield* into(target)(Effect.gen(function* () {
           const { triggers } = yield* Storage
-          const marks = records.find((each) => each._tag === "Marks")!
+          const marks = records.find((each) =>
+            each._tag === "Marks"
+          )!
           assert.isAbove(yield* submitOne(specOf(world.namespace)), marks.run)
           const { incarnation } = yield* joined(world.namespace)
           assert.strictEqual(incarnation, marks.incarnation + 1)
@@ -593,7 +611,7 @@ export const suite = <R, R2 = R>(
 
     test("X8 used: also one whose record has left by its age", () =>
       Effect.gen(function* () {
-        const source = yield* Layer.build(Layer.fresh(from.layer))
+        const { source, target } = yield* both
         const namespace = freshNamespace()
         const { fired, records } = yield* into(source)(Effect.gen(function* () {
           const { history, triggers } = yield* Storage
@@ -605,7 +623,8 @@ export const suite = <R, R2 = R>(
           while ((yield* history.retire(100)).slots === 0);
           return { fired, records: yield* exported }
         }))
-        yield* into(yield* empty)(Effect.gen(function* () {
+        yield* level(source, target)
+        yield* into(target)(Effect.gen(function* () {
           const { triggers } = yield* Storage
           yield* imported(records)
           assert.deepEqual(yield* triggers.fire([fired]), [{ _tag: "Already" }])
@@ -620,12 +639,17 @@ export const suite = <R, R2 = R>(
         const claimed: Array<RunId> = []
         const next = yield* joined(world.namespace)
         const { grants } = yield* next.claim(10, { lanes: [lane] })
-        assert.deepEqual(grants.map(({ run }) => run), [
-          inLane[2],
-          inLane[1],
-          inLane[3],
-          inLane[0],
-        ])
+        assert.deepEqual(
+          grants.map(({ run }) =>
+            run
+          ),
+          [
+            inLane[2],
+            inLane[1],
+            inLane[3],
+            inLane[0],
+          ],
+        )
         yield* settled(hand.incarnation, succeed(atHead))
         for (const _ of waiting) {
           yield* admitAll(queue.key)

@@ -69,7 +69,7 @@ export const Place = Schema.TaggedUnion({
     awaitsUntil: Schema.optionalKey(Instant),
   },
   /** `hasPlace`: it keeps the only place of its gate. */
-  Suspended: { ...Waiting, ...Granted, hasPlace: Schema.Boolean, since: Instant },
+  Suspended: { ...Waiting, hasPlace: Schema.Boolean, since: Instant },
   Ended: {
     ...Course,
     ...Granted,
@@ -101,7 +101,8 @@ export const StateRecord = Schema.TaggedUnion({
   /** `live` and `draining` are those whose lease has not ended. */
   Executor: {
     incarnation: Incarnation,
-    namespace: Namespace,
+    /** Or, for a scheduler, what is none. */
+    namespace: Schema.String.pipe(Schema.brand("Namespace")),
     name: ExecutorName,
     standing: Standing,
     capacity: Schema.Int,
