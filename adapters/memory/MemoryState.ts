@@ -110,6 +110,8 @@ export class MemoryState {
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
+  /** What permits were given out, by kind and name. */
+  readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   /** Those that were removed, for their slots: one that comes back goes on as the same. */
   readonly removed = new Map<TriggerId, KeptTrigger>()

@@ -35,6 +35,10 @@ const records = (state: MemoryState, now: number): ReadonlyArray<StateRecord> =>
   ...triggersOf(state).flatMap(({ isRemoved, kept }) => triggerOf(kept, isRemoved)),
   ...triggersOf(state).flatMap(({ kept }) => slotsOf(kept, state.bounds.records)),
   ...[...state.runs.values()].map((entry) => runOf(state, entry)),
+  ...[...state.cells].map(([key, cell]) => {
+    const [namespace, kind, ...name] = key.split(" ")
+    return { _tag: "Permit", namespace, kind, name: name.join(" "), cell } as Of<"Permit">
+  }),
   ...[...state.locks.values()].map(({ expiresAt, lease: { fence, holder, key } }) => ({
     _tag: "Lock" as const,
     key,
@@ -219,6 +223,7 @@ const keptBy = (state: MemoryState): string | undefined =>
     calendars: state.calendars,
     triggers: state.triggers,
     executors: state.members,
+    permits: state.cells,
     locks: state.locks,
   }).find(([, { size }]) => size > 0)?.[0]
 
@@ -262,6 +267,10 @@ const adoptOne = (
       if (outcome === "used") kept.usedThrough = rest.through
       else kept.records.push({ ...rest, outcome })
       return
+    }
+    case "Permit": {
+      const { cell, kind, name, namespace } = record
+      return void state.cells.set(`${namespace} ${kind} ${name}`, cell)
     }
     case "Lock": {
       const { endsInMillis, fence, holder, key } = record

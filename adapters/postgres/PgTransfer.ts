@@ -93,7 +93,7 @@ const pinned = [
   "idle_in_transaction_session_timeout = 0",
 ]
 
-const transferred = ["run", "task", "calendar", "trigger", "executor", "lock"]
+const transferred = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
 
 const firstKept = `SELECT CASE
   ${
@@ -172,6 +172,14 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
           )
           return rows.map((row) => runOf(row, journal.get(row.id) ?? []))
         }),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectPermits,
+        ["0", "", ""],
+        (row: PermitRow) => [`${row.of}`, row.kind, row.name],
+        each(permitOf),
       ),
     ),
     Stream.concat(paged(selectLocks, [""], ({ key }: LockRow) => [key], each(lockOf))),
@@ -551,6 +559,25 @@ const grantedOf = ({ claimed_at, incarnation }: Granted) => ({
   ...(claimed_at !== null && { claimedAt: claimed_at }),
 })
 
+interface PermitRow extends Row, Omit<Of<"Permit">, "_tag"> {
+  readonly of: number
+}
+
+/** An empty cell is one that nothing was kept in yet. */
+const selectPermits = `
+  SELECT p.namespace AS of, n.name AS namespace, p.kind, p.name, p.cell
+  FROM permit p JOIN namespace n ON n.id = p.namespace
+  WHERE (p.namespace, p.kind, p.name) > ($1::int, $2, $3) AND p.cell <> ''
+  ORDER BY p.namespace, p.kind, p.name LIMIT $4`
+
+const permitOf = ({ cell, kind, name, namespace }: PermitRow): Of<"Permit"> => ({
+  _tag: "Permit",
+  namespace,
+  kind,
+  name,
+  cell,
+})
+
 interface LockRow extends Row {
   readonly key: LockKey
   readonly holder: string
@@ -606,6 +633,8 @@ const imported = (
       return insert(ask, "slot", slotColumns, of("Slot").map(slotRow))
     case "Run":
       return addRuns(ask, of("Run"))
+    case "Permit":
+      return addPermits(ask, of("Permit"))
     case "Lock":
       return insert(
         ask,
@@ -778,6 +807,21 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       also: { namespace: "n.id" },
       from: ofNamespace,
       isNumbered: true,
+    },
+  )
+})
+
+const addPermits = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Permit">>) {
+  yield* addNamespaces(ask, all.map(({ namespace }) => namespace))
+  yield* insert(
+    ask,
+    "permit",
+    { kind: "text", name: "text", cell: "text" },
+    all.map(({ cell, kind, name, namespace }) => ({ namespace_name: namespace, kind, name, cell })),
+    {
+      more: { namespace_name: "text" },
+      also: { namespace: "n.id", revision: "1" },
+      from: ofNamespace,
     },
   )
 })

@@ -119,7 +119,8 @@ const atOnce = <E>(
   Effect.gen(function* () {
     const all = yield* Stream.runCollect(records)
     const answer = yield* db.write("import", (tx) => {
-      const into = new Import(db, db)
+      // Numbers that are rolled back are forgotten with these names.
+      const into = new Import(db, new Names(db))
       const refusal = into.refusal()
       if (refusal !== undefined) return refusal
       db.sqlite.exec("SAVEPOINT import")
@@ -152,6 +153,13 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
     slotOf,
   )
   yield* paged(at, runs, [0], (row: RunRow) => [row.id], (row) => runOf(at, row))
+  yield* paged(
+    at,
+    permits,
+    ["", "", ""],
+    (row: Omit<Of<"Permit">, "_tag">) => [row.namespace, row.kind, row.name],
+    ({ cell, kind, name, namespace }) => ({ _tag: "Permit", namespace, kind, name, cell }),
+  )
   yield* paged(at, locks, [""], (row: LockRow) => [row.key], lockOf(now))
 }
 
@@ -490,6 +498,10 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
   journal: notesOf(at, row.id),
 })
 
+const permits = `
+  SELECT namespace, kind, name, cell FROM permit WHERE (namespace, kind, name) > (?, ?, ?)
+  ORDER BY namespace, kind, name LIMIT ?`
+
 interface LockRow {
   readonly key: LockKey
   readonly holder: string
@@ -509,24 +521,21 @@ const lockOf = (now: number) => ({ expires_at, fence, holder, key }: LockRow): O
 
 // --- Import
 
-/** Numbers for names, made if there are none. */
-type Numbered = Pick<Names, "kindOf" | "laneOf">
-
 /** Within one transaction. */
 class Import {
   counts: Counts = {}
   private readonly at: Connection
-  private readonly names: Numbered
+  private readonly names: Names
   /** How many runs of a kind are in a state. */
   private readonly tallies = new Map<number, Map<Run.StateName, number>>()
 
-  constructor(at: Connection, names: Numbered) {
+  constructor(at: Connection, names: Names) {
     this.at = at
     this.names = names
   }
 
   refusal(): Refused | undefined {
-    const kept = ["run", "task", "calendar", "trigger", "executor", "lock"]
+    const kept = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
       .find((table) => this.at.get(`SELECT 1 FROM ${table} LIMIT 1`) !== undefined)
     return kept === undefined ? undefined : notEmpty(`${kept}s`)
   }
@@ -600,6 +609,10 @@ class Import {
         })
       case "Run":
         return this.addRun(record)
+      case "Permit": {
+        const { cell, kind, name, namespace } = record
+        return this.insert("permit", { namespace, kind, name, cell })
+      }
       case "Lock": {
         const { endsInMillis, fence, holder, key } = record
         return this.insert("lock", {

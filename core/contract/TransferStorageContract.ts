@@ -127,7 +127,7 @@ const officeOf = (namespace: Namespace) =>
 /** One of everything. */
 export const furnished = <R>(elapse: Elapse<R>) =>
   Effect.gen(function* () {
-    const { calendars, runs, triggers } = yield* Storage
+    const { calendars, permits, runs, triggers } = yield* Storage
     const lock = yield* Lock
     const namespace = freshNamespace()
     const hand = yield* joined(namespace)
@@ -140,6 +140,8 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     yield* triggers.pause(namespace, TriggerName.make("paused"), true)
     const trigger = yield* triggers.put(every(namespace, "regular"))
     const removed = yield* triggers.put(every(namespace, "removed"))
+
+    yield* permits.order(namespace, "mail server", "open", "it is moved")
 
     // What ends in time.
     const crashed = yield* joined(namespace, Duration.seconds(10))
@@ -278,12 +280,16 @@ export const furnished = <R>(elapse: Elapse<R>) =>
 /** All that is told of a namespace, but for when its executors have beaten. */
 const told = (namespace: Namespace) =>
   Effect.gen(function* () {
-    const { calendars, executors, runs, tasks, triggers } = yield* Storage
+    const { calendars, executors, permits, runs, tasks, triggers } = yield* Storage
     const views = yield* runs.list({ namespace, limit: 1000 })
     const kept = yield* triggers.list(namespace)
     return {
       // When a retried run became due is not kept everywhere.
-      runs: views.map(({ dueAt: _, ...view }) => view),
+      // Nor, everywhere, the last grant of one that was put down.
+      runs: views.map(({ dueAt: _, ...view }) =>
+        view.state === "Suspended" ? { ...view, claimedAt: undefined } : view
+      ),
+      breakers: yield* permits.list(namespace),
       events: yield* Effect.forEach(views, ({ id }) => runs.events(id)),
       counts: yield* runs.counts(namespace),
       why: yield* Effect.forEach(views, ({ id }) => runs.why(id)),
@@ -475,6 +481,7 @@ export const suite = <R, R2 = R>(
           tasks: Storage.use(({ tasks }) => tasks.define([definitionOf(namespace)])),
           calendars: Storage.use(({ calendars }) => calendars.put(officeOf(namespace))),
           triggers: Storage.use(({ triggers }) => triggers.put(every(namespace, "regular"))),
+          permits: Storage.use(({ permits }) => permits.order(namespace, "mail", "open")),
           locks: Lock.use((lock) => lock.acquire(LockKey.make("a"), "ada", Duration.minutes(1))),
         }
         for (const [what, keep] of Object.entries(kept)) {

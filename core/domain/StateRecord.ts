@@ -82,6 +82,8 @@ export const Place = Schema.TaggedUnion({
 })
 export type Place = typeof Place.Type
 
+const CellKind = Schema.Literals(["breaker", "limit"])
+
 /** One entry of the journal of a run. */
 export const Note = Schema.Struct({
   at: Instant,
@@ -159,6 +161,8 @@ export const StateRecord = Schema.TaggedUnion({
     place: Place,
     journal: Schema.Array(Note),
   },
+  /** What a limit or a breaker has let pass, as `Permit` writes it. */
+  Permit: { namespace: Namespace, kind: CellKind, name: Schema.String, cell: Schema.String },
   /** Also of a lock that nobody holds, for its fence. `endsInMillis`: `0` when nobody does. */
   Lock: { key: LockKey, holder: Schema.String, fence: Fence, endsInMillis: Schema.Int },
 })
