@@ -607,7 +607,7 @@ const stretches = (
   const all: Array<Array<StateRecord>> = []
   for (const record of records) {
     const last = all.at(-1)
-    if (last?.[0]!._tag === record._tag && last.length < pageMax) last.push(record)
+    if (last?.[0]?._tag === record._tag && last.length < pageMax) last.push(record)
     else all.push([record])
   }
   return all

@@ -3,10 +3,20 @@
  * keeps can be moved to another; both are the same for an adapter by itself, and made anew for each
  * test, since an import is into an empty one. They live in real time, as whoever writes a file does.
  *
- * Tried, and caught:
+ * Tried on the SQLite adapter, and caught:
  *
- * | law | mistake                                                                               |
- * | --- | ------------------------------------------------------------------------------------- |
+ * | law | mistake                                                       |
+ * | --- | ------------------------------------------------------------- |
+ * | X1  | the journal left behind                                       |
+ * | X2  | pages read without one snapshot                               |
+ * | X3  | pages of thousands                                            |
+ * | X4  | not asked whether anything is kept                            |
+ * | X5  | what came is committed, however the import ends               |
+ * | X6  | who was here has what its lease had left, not a whole ttl     |
+ * | X7  | which report was settled last is lost                         |
+ * | X8  | slots left behind                                             |
+ * | X9  | turns at a gate the other way round                           |
+ * | X10 | fences of locks begin anew                                    |
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
