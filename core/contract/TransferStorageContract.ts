@@ -331,7 +331,7 @@ export const comparable = (records: ReadonlyArray<StateRecord>): ReadonlyArray<u
         return [{ ...record, endsInMillis: record.endsInMillis > 0 }]
       case "Run": {
         const { dueAt, ...place } = record.place as Extract<typeof record.place, { dueAt?: number }>
-        const { rank, ...unranked } = place as Extract<typeof place, { _tag: "Ready" }>
+        const { rank: _, ...unranked } = place as Extract<typeof place, { _tag: "Ready" }>
         const isNew = place._tag === "Ready" && place.fence === 0 && record.gate === undefined
         return [{
           ...record,
