@@ -84,6 +84,25 @@ describe("belfry dev", patient, () => {
     ])
   })
 
+  it("tells states in other words when asked to", async () => {
+    await place.json([...hello, "--wait"])
+    const words = ["--vocabulary", "dotted"]
+    const { items } = await place.json(["run", "list", ...words, "--state", "RunToCompletion"])
+    const states = new Set(items.map(({ state }: { readonly state: string }) => state))
+    assert.deepStrictEqual([...states], ["RunToCompletion"])
+    const { id } = items[0]
+    assert.strictEqual(
+      (await place.json(["run", "show", id, ...words])).state,
+      "RunToCompletion",
+    )
+    const events = await place.json(["run", "events", id, ...words])
+    assert.strictEqual(events.items.at(-1).kind, "RunToCompletion")
+    assert.isAtLeast((await place.json(["status", ...words])).runs.RunToCompletion, 1)
+    const refused = await place.run(["run", "list", "--vocabulary", "latin"])
+    assert.strictEqual(refused.code, 2)
+    assert.match(refused.err, /stages.*dotted/s)
+  })
+
   it("answers a key with its first run, and a conflict with 3", async () => {
     const first = await place.json([...hello, "--key", "once"])
     const second = await place.json([...hello, "--key", "once"])

@@ -122,7 +122,7 @@ const problem = ({ headers, status, text }: Answer, code: string, expected: numb
 const untilEnded = Effect.fnUntraced(function* (id: RunId) {
   const client = yield* api
   for (;;) {
-    const run = yield* client.runs.get({ params: { id } })
+    const run = yield* client.runs.get({ params: { id }, query: {} })
     if (run.finishedAt !== undefined) return run
     yield* Effect.sleep(10)
   }
@@ -152,7 +152,7 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
         assert.deepStrictEqual(run.payload, { name: "Ada" })
         assert.strictEqual(run.result, "Hello, Ada!")
         assert.strictEqual(run.executor?.name, "in-process")
-        const { items } = yield* client.runs.events({ params: { id: run.id } })
+        const { items } = yield* client.runs.events({ params: { id: run.id }, query: {} })
         assert.deepStrictEqual(items.map(({ kind }) => kind), ["Submitted", "Claimed", "Succeeded"])
         const why = yield* client.runs.why({ params: { id: run.id } })
         assert.deepStrictEqual(why, { _tag: "Ended", state: "Succeeded" })
@@ -191,7 +191,10 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
         const early = problem(yield* post(`/api/v1/runs/${run}/notify`, {}), "order-refused", 409)
         assert.strictEqual(early.state, "Suspended")
         assert.strictEqual((yield* client.runs.resume(params(run))).answer, "confirmed")
-        assert.strictEqual((yield* client.runs.get(params(run))).state, "Scheduled")
+        assert.strictEqual(
+          (yield* client.runs.get({ ...params(run), query: {} })).state,
+          "Scheduled",
+        )
         const failing = yield* client.runs.submit({
           headers: {},
           payload: { task: Hello.name, payload: { name: 1 } },
@@ -201,6 +204,111 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
         const again = yield* untilEnded(failing.run)
         assert.deepInclude(again, { state: "Failed", attempt: 2 })
         problem(yield* post("/api/v1/runs/12345/revive", {}), "run-unknown", 404)
+      }))
+
+    it.effect("leaves a run as it is that does not take an order", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const seen = (id: RunId) =>
+          Effect.all([
+            client.runs.get({ params: { id }, query: {} }),
+            client.runs.events({ params: { id }, query: {} }),
+          ])
+        const submit = (payload: { readonly name: unknown }, delayMillis: number) =>
+          Effect.map(
+            client.runs.submit({
+              headers: {},
+              payload: { task: Hello.name, payload: payload as { name: string }, delayMillis },
+            }),
+            ({ run }) => run,
+          )
+        const ended = yield* submit({ name: "x" }, 0)
+        yield* untilEnded(ended)
+        const failed = yield* submit({ name: 1 }, 0)
+        yield* untilEnded(failed)
+        const suspended = yield* submit({ name: "x" }, 3_600_000)
+        yield* client.runs.suspend({ params: { id: suspended } })
+        const scheduled = yield* submit({ name: "x" }, 3_600_000)
+        const taken: Readonly<Record<string, ReadonlyArray<RunId>>> = {
+          suspend: [ended, failed],
+          resume: [ended, failed],
+          notify: [ended, failed, suspended, scheduled],
+          revive: [ended],
+        }
+        for (const [order, runs] of Object.entries(taken)) {
+          for (const run of runs) {
+            const before = yield* seen(run)
+            problem(yield* post(`/api/v1/runs/${run}/${order}`, {}), "order-refused", 409)
+            assert.deepStrictEqual(yield* seen(run), before, `${order} of ${before[0].state}`)
+          }
+        }
+      }))
+
+    it.effect("tells states, and is asked for them, in other words", () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const { run: failed } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Exits.name },
+        })
+        yield* untilEnded(failed)
+        const { run: waits } = yield* client.runs.submit({
+          headers: {},
+          payload: { task: Exits.name, delayMillis: 3_600_000 },
+        })
+        const wanted = { stages: ["Fail", "Create"], dotted: ["Faulted", "Created"] } as const
+        const before = yield* client.system.status({ query: {} })
+        for (const [name, [fail, create]] of Object.entries(wanted)) {
+          const vocabulary = name as keyof typeof wanted
+          const get = (id: RunId) => client.runs.get({ params: { id }, query: { vocabulary } })
+          assert.deepStrictEqual(
+            [(yield* get(failed)).state, (yield* get(waits)).state],
+            [fail, create],
+          )
+          const { items: events } = yield* client.runs.events({
+            params: { id: failed },
+            query: { vocabulary },
+          })
+          assert.deepStrictEqual(events.map(({ kind }) => kind), ["Submitted", "Claimed", fail])
+          const { items } = yield* client.runs.list({
+            query: { vocabulary, state: [fail, create], task: Exits.name },
+          })
+          assert.include(items.map(({ id }) => id), failed)
+          assert.include(items.map(({ id }) => id), waits)
+          assert.deepStrictEqual(new Set(items.map(({ state }) => state)), new Set([fail, create]))
+          const { runs } = yield* client.system.status({ query: { vocabulary } })
+          assert.deepStrictEqual(
+            runs[fail as keyof typeof runs],
+            ["Failed", "TimedOut", "Quarantined"].reduce(
+              (sum, state) => sum + before.runs[state as keyof typeof before.runs]!,
+              0,
+            ),
+          )
+        }
+        const none = yield* client.runs.list({
+          query: { vocabulary: "stages", state: ["Rollback"] },
+        })
+        assert.deepStrictEqual(none, { items: [], next: null })
+      }))
+
+    it.effect("refuses words of no vocabulary, and of another one than was named", () =>
+      Effect.gen(function* () {
+        const list = (query: string) => call("GET", `/api/v1/runs?${query}`, authorized)
+        const unknown = problem(yield* list("vocabulary=latin"), "request-unreadable", 400)
+        assert.strictEqual(unknown.field, "query.vocabulary")
+        assert.match(unknown.reason, /stages.*dotted/)
+        for (
+          const query of [
+            "state=Faulted",
+            "vocabulary=stages&state=Faulted",
+            "vocabulary=dotted&state=Failed&state=Succeeded",
+          ]
+        ) {
+          const refused = problem(yield* list(query), "request-refused", 422)
+          assert.strictEqual(refused.field, "state")
+          assert.match(refused.reason, /vocabulary/)
+        }
+        problem(yield* list("state=Gone"), "request-unreadable", 400)
       }))
 
     it.effect("cuts a run into shards, and lists them by their parent", () =>
