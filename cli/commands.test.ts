@@ -89,6 +89,25 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     }))
   })
 
+  it("refuses a Redis that is none, cannot be reached or is of no use, and shows no password", async () => {
+    const tried = async (...words: ReadonlyArray<string>) => {
+      const { code, err } = await place.run(["server", "--token", "x".repeat(20), ...words])
+      assert.notInclude(err, "secret")
+      return [code, err] as const
+    }
+    const wakeups = ["--wakeups", "redis://belfry:secret@127.0.0.1:9"]
+    const [sqlite, why] = await tried("--sqlite", "x.db", ...wakeups)
+    assert.strictEqual(sqlite, 2)
+    assert.include(why, "PostgreSQL")
+    const database = ["--database-url", "postgres://belfry:secret@127.0.0.1:9/belfry"]
+    const [strange, reason] = await tried(...database, "--wakeups", "http://127.0.0.1")
+    assert.strictEqual(strange, 2)
+    assert.include(reason, "redis://")
+    const [away, unreachable] = await tried(...database, ...wakeups)
+    assert.strictEqual(away, 5)
+    assert.include(unreachable, "Redis at 127.0.0.1:9")
+  })
+
   it("says that a database cannot be reached, with 5, and shows no password", async () => {
     const url = "postgres://belfry:secret@127.0.0.1:9/belfry"
     const { code, err } = await place.run(["server", "--database-url", url], {
