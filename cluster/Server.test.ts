@@ -865,6 +865,44 @@ layer(Main, { excludeTestServices: true })("a server", (it) => {
     }))
 })
 
+describe("an executor's token", () => {
+  const joined = (rpcUrl: string, shown: Redacted.Redacted<string>) =>
+    Executor.layerWith({ name: "told", ttl: "2 seconds" }).pipe(
+      Layer.provide(RpcTransport.layer({ url: rpcUrl, token: shown })),
+      Layer.fresh,
+      Layer.build,
+    )
+  const Alone = (options: Partial<ServerOptions>) =>
+    Layer.fresh(Server.layer({ port: 0, token, ...options }).pipe(Layer.provide(Platform)))
+
+  it.live("that is wrong ends it, with what to do", () =>
+    Effect.gen(function* () {
+      const { rpcUrl } = yield* Server
+      const refused = yield* Effect.flip(
+        joined(rpcUrl, Redacted.make("not-the-token-of-the-tests")),
+      )
+      assert(refused._tag === "JoinRefused")
+      assert.include(refused.reason, "token")
+      assert.include(refused.remedy, "token")
+    }).pipe(Effect.scoped, Effect.provide(Alone({}))))
+
+  it.live("that holds no more ends it at its next join, and a server that is away does not", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const first = yield* Layer.buildWithScope(Alone({}), scope)
+      const { port, rpcUrl } = Context.get(first, Server)
+      const executor = Context.get(yield* joined(rpcUrl, token), Executor)
+      const stopped = yield* Effect.forkChild(Effect.flip(executor.stopped))
+      yield* Scope.close(scope, Exit.void)
+      // Longer than its lease: it looks for a server that lets it join.
+      yield* Effect.sleep("3 seconds")
+      assert.isUndefined(stopped.pollUnsafe())
+      const other = Redacted.make("another-token-of-the-tests-and-nobody-else")
+      yield* Layer.build(Alone({ port, token: other }))
+      assert.strictEqual((yield* Fiber.join(stopped))._tag, "JoinRefused")
+    }).pipe(Effect.scoped))
+})
+
 describe("a server's life", () => {
   const Alone = (options: Partial<ServerOptions>) =>
     Server.layer({ port: 0, token, ...options }).pipe(Layer.provide(Platform))
