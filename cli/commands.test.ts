@@ -193,6 +193,27 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(out, /EXAMPLES[\s\S]*belfry run submit hello\/world/)
   })
 
+  it("ends an executor whose token holds no more with 4", async () => {
+    const serve = async (port: string, token: string) => {
+      const server = place.start(["server", "--sqlite", "y.db", "--port", port, "--token", token])
+      const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+      return { server, url }
+    }
+    const token = "a-token-of-some-length"
+    const { server, url } = await serve("0", token)
+    const executor = place.start(["executor", "--samples"], {
+      BELFRY_URL: url,
+      BELFRY_TOKEN: token,
+    })
+    await executor.says(/belfry executor/)
+    server.kill("SIGTERM")
+    await server.done
+    await serve(new URL(url).port, "another-token-of-some-length")
+    const { code, err } = await executor.done
+    assert.strictEqual(code, 4, err)
+    assert.include(err, "refused the token")
+  })
+
   it("starts on a token file and an SQLite file, and lets an executor join over RPC", async () => {
     const token = "a-token-of-some-length"
     const server = place.start(["server", "--sqlite", "x.db", "--port", "0", "--token", token])
