@@ -1,11 +1,16 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
-import { api, Main } from "../Server.fixture.ts"
+import { api, Hello, Main, untilEnded } from "../Server.fixture.ts"
 
 layer(Main, { excludeTestServices: true })("tasks, executors and the status, over REST", (it) => {
   it.effect("shows tasks, executors and the status", () =>
     Effect.gen(function* () {
       const client = yield* api
+      const { run } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "Ada" } },
+      })
+      yield* untilEnded(run)
       const { items } = yield* client.tasks.list({ query: {} })
       assert.deepStrictEqual(items.map(({ name }) => String(name)), [
         "exits",
