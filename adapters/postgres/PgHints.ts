@@ -63,6 +63,8 @@ export class PgHints {
   /** Where hints go instead of to `waiter`, but for those of locks. */
   private readonly carry: Carry | undefined
   private isWarned = false
+  /** What else is to happen when everybody is told of a run that is ready. */
+  onSubmit: () => void = () => {}
 
   private constructor(pg: Pg, listener: string, timing: Timing, carry: Carry | undefined) {
     this.carry = carry
@@ -220,6 +222,7 @@ export class PgHints {
     return Effect.suspend(() => {
       if (!payload.startsWith(gatePrefix)) {
         const topic = payload as Topic
+        this.onSubmit()
         this.wake(topic)
         return this.carry === undefined ? Effect.void : Effect.ignore(this.carry([topic], true))
       }
