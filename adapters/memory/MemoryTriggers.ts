@@ -16,10 +16,17 @@ import { attach, detach, follow } from "./MemoryFollowing.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
-  const named = (namespace: Namespace, name: Trigger.TriggerName): KeptTrigger | undefined =>
-    state.triggers.values().find(({ view: { definition } }) =>
+  const namedIn = (
+    triggers: ReadonlyMap<Trigger.TriggerId, KeptTrigger>,
+    namespace: Namespace,
+    name: Trigger.TriggerName,
+  ): KeptTrigger | undefined =>
+    triggers.values().find(({ view: { definition } }) =>
       definition.namespace === namespace && definition.name === name
     )
+
+  const named = (namespace: Namespace, name: Trigger.TriggerName) =>
+    namedIn(state.triggers, namespace, name)
 
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
@@ -42,20 +49,22 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
-    const id = known?.view.id ?? state.nextTriggerId()
+    const before = known ?? namedIn(state.removed, wanted.namespace, wanted.name)
+    const id = before?.view.id ?? state.nextTriggerId()
+    state.removed.delete(id)
     const view = onwards({
       id,
       definition,
-      revision: (known?.view.revision ?? 0) + 1,
+      revision: (before?.view.revision ?? 0) + 1,
       isPaused: known?.view.isPaused ?? false,
     })
     state.triggers.set(id, {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
-      records: known?.records ?? [],
-      followed: known?.followed ?? [],
-      through: known?.through ?? -Infinity,
-      usedThrough: known?.usedThrough,
+      records: before?.records ?? [],
+      followed: before?.followed ?? [],
+      through: before?.through ?? -Infinity,
+      usedThrough: before?.usedThrough,
     })
     attach(state, definition)
     state.hint(ofTriggers)
@@ -145,11 +154,9 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     follow: (items) => Effect.sync(() => items.map((item) => follow(state, now(), item))),
     records: (trigger, limit) =>
       Effect.sync(() => {
-        const kept = state.triggers.get(trigger)
-        const records = kept === undefined
-          ? state.removed.get(trigger) ?? []
-          : [...kept.records, ...kept.followed]
-        return records.toSorted((a, b) => a.slot - b.slot).toReversed().slice(0, limit)
+        const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+        return [...kept?.records ?? [], ...kept?.followed ?? []]
+          .sort((a, b) => a.slot - b.slot).reverse().slice(0, limit)
       }),
   }
 }

@@ -1,7 +1,8 @@
 /**
  * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
  * every command both must show the same state, attempt, crashes and fence of every run. In the end
- * the outbox has told of each end that the model has seen, and of no other (B1).
+ * the history of each run must lead there too, and the outbox has told of each end that the model has
+ * seen, and of no other (B1).
  *
  * Parents are not among the runs; how they end is derived from the states of others (R18).
  *
@@ -20,6 +21,7 @@ import type { RunId } from "../domain/RunId.ts"
 import type { Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import { listening } from "./OutboxStorageContract.ts"
+import { replay } from "./replay.ts"
 import {
   abort,
   admitAll,
@@ -27,6 +29,7 @@ import {
   type Elapse,
   expireAll,
   failure,
+  found,
   freshNamespace,
   gateOf,
   giveUp,
@@ -67,6 +70,10 @@ export const laws = <R>(
     it.effect(`R12 agreement: every change is one of Run.advance, SEED=${seed}`, () =>
       sequence(elapse).pipe(Random.withSeed(seed)))
   }
+  for (const seed of times(options.sequences ?? 12).map((n) => first + 100 + n)) {
+    it.effect(`events: replayed, they lead to the state a run is in, SEED=${seed}`, () =>
+      Effect.flatMap(sequence(elapse), ({ replayed }) => replayed).pipe(Random.withSeed(seed)))
+  }
 }
 
 interface Modelled {
@@ -104,6 +111,7 @@ const sequence = <R>(elapse: Elapse<R>) =>
       )
     }
     yield* world.compareTold
+    return world
   })
 
 const makeWorld = <R>(elapse: Elapse<R>) =>
@@ -464,10 +472,29 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.strictEqual(told.length, ends.length)
     })
 
+    const replayed = Effect.gen(function* () {
+      for (const { run, spec } of known.values()) {
+        const { attempt, crashes, fence, state } = yield* found(run)
+        const history = yield* runs.events(run)
+        const reached = replay(spec, history).map((state) => ({
+          state: state._tag,
+          attempt: state.attempt,
+          crashes: state.crashes,
+          fence: state.fence,
+        }))
+        assert.deepInclude(
+          reached,
+          { state, attempt, crashes, fence },
+          history.map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", "),
+        )
+      }
+    })
+
     const often = <A>(count: number, command: A) => times(count).map(() => command)
     return {
       compare,
       compareTold,
+      replayed,
       commands: [
         ...often(4, { name: "submit", run: submit }),
         ...often(4, { name: "admit", run: admit }),

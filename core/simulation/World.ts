@@ -225,6 +225,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     executors: far(storage.executors),
     outbox: far(storage.outbox),
     history: far(storage.history),
+    transfer: storage.transfer,
     permits: far(storage.permits),
     now: way.over(storage.now, unavailable("now")),
   })
