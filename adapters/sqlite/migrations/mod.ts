@@ -5,6 +5,7 @@ import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
 import { permits } from "./0006_permits.ts"
+import { statesOfTasks } from "./0007_states_of_tasks.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -14,4 +15,5 @@ export const steps: ReadonlyArray<string> = [
   calendars,
   history,
   permits,
+  statesOfTasks,
 ]
