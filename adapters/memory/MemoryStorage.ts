@@ -1,6 +1,7 @@
 /** The storage in memory: the reference for every law, on Effect's clock, fit for simulation. */
 import { Clock, Effect } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
+import * as MemoryAudit from "./MemoryAudit.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
@@ -22,6 +23,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       runs: MemoryRuns.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       history: MemoryHistory.make(state, now),
+      audit: MemoryAudit.make(state, now),
       now: Effect.sync(now),
     })
   })

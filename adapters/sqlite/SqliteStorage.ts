@@ -1,6 +1,7 @@
 /** The storage in one SQLite file: the default of one machine. See `Storage` for the laws. */
 import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
+import * as SqliteAudit from "./SqliteAudit.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
@@ -21,5 +22,6 @@ export const make = (db: Database): Storage["Service"] =>
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
+    audit: SqliteAudit.make(db),
     now: db.read("now", db.now),
   })

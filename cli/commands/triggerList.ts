@@ -41,5 +41,6 @@ const words = (schedule: Schedule): string => {
     return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
   }
   if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
+  if ("permanent" in schedule) return "permanent"
   return `at ${DateTime.formatIso(schedule.at)}`
 }

@@ -19,6 +19,7 @@ import { Calendar, CalendarName } from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
+import * as AuditStorageContract from "./AuditStorageContract.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
@@ -70,6 +71,7 @@ export const suite = <R, E>(
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
+  AuditStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

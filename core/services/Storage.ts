@@ -15,6 +15,7 @@
  * - **S3 isolated.** Lists and look-ups by name answer within one namespace only.
  */
 import { Context, type Effect } from "effect"
+import type { AuditStorage } from "./AuditStorage.ts"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
@@ -32,6 +33,7 @@ export class Storage extends Context.Service<Storage, {
   readonly runs: RunStorage
   readonly executors: ExecutorStorage
   readonly history: HistoryStorage
+  readonly audit: AuditStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

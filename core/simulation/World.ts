@@ -208,6 +208,10 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     runs: far(storage.runs),
     executors: far(storage.executors),
     history: far(storage.history),
+    audit: {
+      ...far(storage.audit),
+      place: way.over(storage.audit.place, unavailable("place")),
+    },
     now: way.over(storage.now, unavailable("now")),
   })
   return Layer.mergeAll(
