@@ -5,6 +5,7 @@ import * as MemoryAudit from "./MemoryAudit.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
+import * as MemoryPermits from "./MemoryPermits.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
@@ -23,6 +24,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       runs: MemoryRuns.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       history: MemoryHistory.make(state, now),
+      permits: MemoryPermits.make(state, now),
       audit: MemoryAudit.make(state, now),
       now: Effect.sync(now),
     })

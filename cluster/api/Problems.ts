@@ -123,6 +123,18 @@ export class CalendarUnknown extends HttpApiError.Problem<CalendarUnknown>()(
   },
 ) {}
 
+export class BreakerUnknown extends HttpApiError.Problem<BreakerUnknown>()(
+  "BreakerUnknown",
+  about("breaker-unknown", 404, "There is no such breaker"),
+  {
+    ...words,
+    code: Schema.tag("breaker-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
 /** A trigger names the calendar, so it stays. */
 export class CalendarInUse extends HttpApiError.Problem<CalendarInUse>()(
   "CalendarInUse",

@@ -12,6 +12,7 @@ import * as Blocking from "../domain/Blocking.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
+import { regulationOf } from "../domain/Permit.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
@@ -300,6 +301,16 @@ const makeClient = Effect.gen(function* () {
     return answer as Exclude<A, "refused" | "ended">
   })
 
+  /** Why no run of the task may start now, if so. */
+  const closed = Effect.fnUntraced(function* (run: RunId) {
+    const { namespace, task } = yield* find(run)
+    const defined = yield* storage.tasks.find(namespace, task)
+    const regulation = Option.isNone(defined)
+      ? undefined
+      : regulationOf(namespace, task, defined.value.definition.policy)
+    return regulation && (yield* storage.permits.look(regulation)).closed
+  })
+
   return Scheduler.of({
     submitSharded: (submission, sharding, options = {}) =>
       submitSharded(submission, sharding, options),
@@ -319,7 +330,10 @@ const makeClient = Effect.gen(function* () {
     find,
     list: runs.list,
     events: (run) => Effect.andThen(find(run), runs.events(run)),
-    why: (run) => Effect.flatMap(runs.why(run), (reason) => known(run, reason)),
+    why: Effect.fnUntraced(function* (run) {
+      const reason = yield* known(run, yield* runs.why(run))
+      return reason._tag === "Waiting" ? (yield* closed(run)) ?? reason : reason
+    }),
     ended: Effect.fnUntraced(function* (run) {
       // Looks often at first, for the short runs that people wait for, and ever more rarely.
       for (let pause = 2;; pause = Math.min(250, pause * 1.5)) {

@@ -208,6 +208,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     runs: far(storage.runs),
     executors: far(storage.executors),
     history: far(storage.history),
+    permits: far(storage.permits),
     audit: {
       ...far(storage.audit),
       place: way.over(storage.audit.place, unavailable("place")),
