@@ -36,6 +36,10 @@ export const list = { ...connection, namespace, json, jsonl }
 
 export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
 
+export const triggerName = Argument.String("name").pipe(
+  Argument.withDescription("Name of the trigger"),
+)
+
 export const calendarName = Argument.String("name").pipe(
   Argument.withDescription("Name of the calendar"),
 )

@@ -242,7 +242,11 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (fired.some(({ run }) => isUnderWay(run!))) return undefined
     return {
       view,
-      fired: fired.map(({ slot }) => slot),
+      lives: fired.map(({ run, slot }) => {
+        const { claimedAt, finishedAt } = state.runs.get(run!) ?? {}
+        const isKnown = claimedAt !== undefined && finishedAt !== undefined
+        return { slot, livedMillis: isKnown ? finishedAt - claimedAt : 0 }
+      }),
       endedAt: (fired[0] && state.runs.get(fired[0].run!)?.finishedAt) ?? fired[0]?.slot ?? 0,
     }
   }

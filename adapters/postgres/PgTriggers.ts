@@ -322,6 +322,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         TriggerRow & {
           readonly now: number
           readonly slots: ReadonlyArray<number>
+          readonly lived: ReadonlyArray<number>
           readonly ended_at: number | null
         }
       >("writes", "stopped", selectStopped, [numbers(partitions), limit])
@@ -329,7 +330,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         now: rows[0]!.now,
         triggers: rows.filter(({ id }) => id !== null).map((row): Stopped => ({
           view: triggerView(row),
-          fired: row.slots,
+          lives: row.slots.map((slot, at) => ({ slot, livedMillis: row.lived[at]! })),
           endedAt: row.ended_at ?? row.slots[0] ?? 0,
         })),
       }
@@ -469,11 +470,13 @@ const selectRecords = `
 const selectStopped = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   stopped AS (
-    SELECT t.*, latest.slots, latest.ended_at
+    SELECT t.*, latest.slots, latest.lived, latest.ended_at
     FROM trigger t
     CROSS JOIN LATERAL (
       SELECT coalesce(array_agg(s.slot::float8 ORDER BY s.slot DESC), '{}') AS slots,
         bool_or(is_under_way(s.run_id)) AS is_under_way,
+        coalesce(array_agg(coalesce(o.finished_at - o.claimed_at, 0)::float8
+          ORDER BY s.slot DESC), '{}') AS lived,
         (array_agg(o.finished_at::float8 ORDER BY s.slot DESC))[1] AS ended_at
       FROM (SELECT slot, run_id FROM slot WHERE trigger = t.id AND run_id IS NOT NULL
         ORDER BY slot.slot DESC LIMIT ${Permanent.remembered}) s
@@ -482,7 +485,7 @@ const selectStopped = `
       AND t.partition = ANY ($1::smallint[]) AND latest.is_under_way IS NOT TRUE
     ORDER BY t.id LIMIT $2)
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor, slots,
-    ended_at
+    lived, ended_at
   FROM now LEFT JOIN stopped ON true ORDER BY id`
 
 const askAll = `

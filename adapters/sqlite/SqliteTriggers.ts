@@ -175,13 +175,14 @@ export const make = (db: Database): TriggerStorage => {
     const runs = db.all<{
       readonly slot: number
       readonly is_under_way: number
+      readonly lived: number | null
       readonly finished_at: number | null
     }>(selectLatestRuns, row.id)
     if (runs.some(({ is_under_way }) => is_under_way === 1)) return undefined
     const last = runs[0]
     return {
       view: viewOf(row),
-      fired: runs.map(({ slot }) => slot),
+      lives: runs.map(({ lived, slot }) => ({ slot, livedMillis: lived ?? 0 })),
       endedAt: last?.finished_at ?? last?.slot ?? 0,
     }
   }
@@ -296,7 +297,8 @@ const selectRunning = `
   WHERE run IS NOT NULL AND ${isUnderWay("latest.run")}`
 
 const selectLatestRuns = `
-  SELECT slot.slot, ${isUnderWay("slot.run")} AS is_under_way, outcome.finished_at
+  SELECT slot.slot, ${isUnderWay("slot.run")} AS is_under_way, outcome.finished_at,
+    outcome.finished_at - outcome.claimed_at AS lived
   FROM (SELECT slot, run FROM slot WHERE trigger = ? AND run IS NOT NULL
     ORDER BY slot DESC LIMIT ${Permanent.remembered}) AS slot
   LEFT JOIN outcome ON outcome.run = slot.run

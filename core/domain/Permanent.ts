@@ -18,33 +18,36 @@ export const usual: Permanent = {
   steadyMillis: 60_000,
 }
 
-/** Of so many runs is remembered when they were started. */
+/** Of so many runs is remembered how long they lived. */
 export const remembered = 16
 
-/** The delay after the last of `soon` runs in a row that ended soon; `0` for one that did not. */
-export const delayAfter = (permanent: Permanent, soon: number): number =>
+/** A run of it that has ended. */
+export interface Life {
+  readonly slot: number
+  /** From its last claim to its end. */
+  readonly livedMillis: number
+}
+
+/** The delay after `soon` runs in a row that ended soon; the first one after a steady run too. */
+const delayAfter = (permanent: Permanent, soon: number): number =>
   Math.min(
     permanent.delayMaxMillis,
     Math.ceil(permanent.delayMillis * permanent.growth ** Math.max(0, soon - 1)),
   )
 
 /**
- * The slot of its next run. `fired` are the slots of the latest runs, the latest first, of which the
- * first ended at `endedAt`; `from` is the instant since which it is to be alive.
+ * The slot of its next run. `lives` are its latest runs, the latest first, of which the first ended
+ * at `endedAt`; `from` is the instant since which it is to be alive.
  */
 export const next = (
   permanent: Permanent,
   from: number,
-  fired: ReadonlyArray<number>,
+  lives: ReadonlyArray<Life>,
   endedAt: number,
 ): number => {
-  const last = fired[0]
+  const last = lives[0]
   if (last === undefined) return from
-  let soon = 0
-  for (let at = fired.length - 1; at >= 0; at--) {
-    // The run after it was started when it had ended, and then the delay had passed.
-    const ended = at === 0 ? endedAt : fired[at - 1]! - delayAfter(permanent, soon + 1)
-    soon = ended - fired[at]! >= permanent.steadyMillis ? 0 : soon + 1
-  }
-  return Math.max(from, last + 1, endedAt + delayAfter(permanent, soon))
+  const steady = lives.findIndex(({ livedMillis }) => livedMillis >= permanent.steadyMillis)
+  const soon = steady === -1 ? lives.length : steady
+  return Math.max(from, last.slot + 1, endedAt + delayAfter(permanent, soon))
 }

@@ -370,10 +370,10 @@ const plan = Effect.gen(function* () {
   const restart = Effect.fnUntraced(function* (policies: Map<string, Policy>) {
     const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
     const items: Array<Firing> = []
-    for (const { endedAt, fired, view: { cursor, definition, id, revision } } of triggers) {
+    for (const { endedAt, lives, view: { cursor, definition, id, revision } } of triggers) {
       const { schedule } = definition
       if (schedule._tag !== "Permanent") continue
-      const slot = Permanent.next(schedule, cursor ?? 0, fired, endedAt)
+      const slot = Permanent.next(schedule, cursor ?? 0, lives, endedAt)
       if (slot > now) continue
       const spec = specOf(definition, yield* policyOf(storage, policies, definition), 0)
       items.push({

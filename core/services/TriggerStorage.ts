@@ -32,6 +32,7 @@
 import { type Effect, type Option, Schema } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Refused } from "../domain/Refused.ts"
+import type { Life } from "../domain/Permanent.ts"
 import { RunIdFromString } from "../domain/RunId.ts"
 import type { RunId } from "../domain/RunId.ts"
 import {
@@ -153,9 +154,9 @@ export type Asked =
 /** A permanent trigger none of whose runs is under way. */
 export interface Stopped {
   readonly view: TriggerView
-  /** The slots of its latest runs, at most `Permanent.remembered`, the latest first. */
-  readonly fired: ReadonlyArray<number>
-  /** When the last of them ended, or when that was forgotten. */
+  /** Its latest runs, at most `Permanent.remembered`, the latest first. */
+  readonly lives: ReadonlyArray<Life>
+  /** When the last of them ended; its slot if that was forgotten. */
   readonly endedAt: number
 }
 

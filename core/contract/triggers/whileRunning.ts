@@ -166,7 +166,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       const due = yield* triggers.due(all, 1e9, 100_000)
       assert.notInclude(due.triggers.map(({ id }) => id), view.id)
       const before = yield* stopped(view)
-      assert.deepEqual(before.found, { view, fired: [], endedAt: 0 })
+      assert.deepEqual(before.found, { view, lives: [], endedAt: 0 })
       assert.isAtMost(view.cursor!, before.now)
       const others = all.filter((each) => each !== Trigger.partitionOf(namespace, name))
       const elsewhere = yield* triggers.stopped(others, 1000)
@@ -182,7 +182,11 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       yield* Storage.use(({ runs }) => runs.promote(1000))
       yield* hand.settle(giveUp(yield* hand.one))
       const after = yield* stopped(view)
-      assert.deepEqual(after.found?.fired, [view.cursor!])
+      const [life, ...earlier] = after.found!.lives
+      assert.deepEqual(earlier, [])
+      assert.strictEqual(life!.slot, view.cursor!)
+      assert.isAtLeast(life!.livedMillis, 0)
+      assert.isAtMost(life!.livedMillis, after.found!.endedAt - view.cursor!)
       assert.isAtMost(after.found!.endedAt, after.now)
       assert.isAbove(after.found!.endedAt, view.cursor!)
 
@@ -209,6 +213,10 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
         yield* cancelled(fired.run)
       }
       const { found } = yield* stopped(view)
-      assert.deepEqual(found?.fired, slots.toReversed().slice(0, Permanent.remembered))
+      assert.deepEqual(
+        found?.lives,
+        slots.toReversed().slice(0, Permanent.remembered)
+          .map((slot) => ({ slot, livedMillis: 0 })),
+      )
     }))
 }
