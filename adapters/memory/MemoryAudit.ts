@@ -1,22 +1,24 @@
 /** What the audit of slots reads and keeps, in memory: see `AuditStorage` for the laws. */
 import { Effect } from "effect"
-import type { SlotRecord } from "../../core/services/TriggerStorage.ts"
 import {
   type Audited,
   type AuditStorage,
   findingsMax,
   recordsMax,
 } from "../../core/services/AuditStorage.ts"
+import type { TriggerId } from "../../core/domain/Trigger.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): AuditStorage => {
   const place = () =>
-    state.auditPlace ??= { step: 0, from: now(), until: undefined, after: 0 as never }
+    state.auditPlace ??= { step: 0, from: now(), until: undefined, after: 0 as TriggerId }
 
-  const audited = (kept: KeptTrigger, isRemoved: boolean, from: number, until: number): Audited => {
+  const audited = (kept: KeptTrigger, from: number, until: number): Audited => {
     const { cursor, definition: { name, namespace }, id, isPaused } = kept.view
     const begin = kept.auditedUpTo ?? from
-    const covering = gathered(kept).filter((each) => each.slot <= until && each.through >= begin)
+    const covering = gathered(kept)
+      .filter((each) => each.slot <= until && each.through >= begin)
+      .sort((a, b) => a.slot - b.slot)
     const records = covering.slice(0, recordsMax)
     return {
       trigger: id,
@@ -31,11 +33,13 @@ export const make = (state: MemoryState, now: () => number): AuditStorage => {
           calendar,
         })),
         records,
-        cursor: isRemoved ? undefined : cursor,
+        cursor,
         isPaused,
       },
     }
   }
+
+  const of = (id: TriggerId) => state.triggers.get(id) ?? state.removed.get(id)
 
   return {
     place: Effect.sync(() => ({ now: now(), place: place() })),
@@ -45,19 +49,13 @@ export const make = (state: MemoryState, now: () => number): AuditStorage => {
           .filter((id) => id > after)
           .sort((a, b) => a - b)
           .slice(0, limit)
-        const triggers = ids.map((id) => {
-          const kept = state.triggers.get(id)
-          return kept !== undefined
-            ? audited(kept, false, from, until)
-            : audited(state.removed.get(id)!, true, from, until)
-        })
+        const triggers = ids.map((id) => audited(of(id)!, from, until))
         return { triggers, last: ids.length === limit ? ids.at(-1) : undefined }
       }),
     keep: (next, { findings, looked, open }) =>
       Effect.sync(() => {
         if (next.step !== place().step + 1) return false
         state.auditPlace = next
-        const of = (id: number) => state.triggers.get(id as never) ?? state.removed.get(id as never)
         for (const id of looked) {
           const kept = of(id)
           if (kept !== undefined) kept.auditedUpTo = undefined
@@ -81,8 +79,7 @@ export const make = (state: MemoryState, now: () => number): AuditStorage => {
       Effect.sync(() =>
         state.findings
           .filter(({ trigger }) => {
-            const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
-            return kept?.view.definition.namespace === namespace
+            return of(trigger)?.view.definition.namespace === namespace
           })
           .map(({ trigger: _, ...finding }) => finding)
           .toReversed()
@@ -91,15 +88,11 @@ export const make = (state: MemoryState, now: () => number): AuditStorage => {
   }
 }
 
-/** The records of a trigger in order, with those before them that have left, or were forgotten, as one. */
+/** The records of a trigger, and those that have left, or were forgotten, as one. */
 const gathered = ({ records, usedThrough, versions }: KeptTrigger) => {
-  const inOrder = records.toSorted((a, b) => a.slot - b.slot).map((record: SlotRecord) => ({
-    slot: record.slot,
-    through: record.through,
-    isGathered: false,
-  }))
+  const all = records.map(({ slot, through }) => ({ slot, through, isGathered: false }))
   const begin = versions[0]?.since
   return usedThrough === undefined || begin === undefined || begin > usedThrough
-    ? inOrder
-    : [{ slot: begin, through: usedThrough, isGathered: true }, ...inOrder]
+    ? all
+    : [{ slot: begin, through: usedThrough, isGathered: true }, ...all]
 }

@@ -59,7 +59,8 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
       limit,
     )
     const keys = retireKeys(limit)
-    const slots = retireSlots(limit) + retireAsked(limit)
+    const recorded = retireSlots(limit)
+    const slots = recorded + retireAsked(limit - recorded)
     return { runs, keys, slots, hasMore: Math.max(runs, keys, slots) >= limit }
   }
 

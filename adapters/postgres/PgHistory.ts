@@ -104,12 +104,13 @@ export const make = (pg: Pg): HistoryStorage => {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
-      const asked = yield* retireAsked(limit)
+      const left = limit - slots.count
+      const asked = yield* retireAsked(left)
       return {
         runs: runs.count,
         keys: keys.count,
         slots: slots.count + asked,
-        hasMore: asked === limit || runs.hasMore || keys.hasMore || slots.hasMore,
+        hasMore: asked === left || runs.hasMore || keys.hasMore || slots.hasMore,
       }
     }),
   }

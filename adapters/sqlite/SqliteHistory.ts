@@ -57,12 +57,13 @@ export const make = (db: Database): HistoryStorage => {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
-      const asked = yield* db.write("retire", (tx) => retireAsked(tx, limit))
+      const left = limit - slots.count
+      const asked = yield* db.write("retire", (tx) => retireAsked(tx, left))
       return {
         runs: runs.count,
         keys: keys.count,
         slots: slots.count + asked,
-        hasMore: asked === limit || runs.hasMore || keys.hasMore || slots.hasMore,
+        hasMore: asked === left || runs.hasMore || keys.hasMore || slots.hasMore,
       }
     }),
   }

@@ -67,7 +67,11 @@ export const layer = HttpApiBuilder.group(
         return Effect.gen(function* () {
           const found = yield* storage.triggers.find(namespace, name as TriggerName)
           if (Option.isNone(found)) return yield* unknown(namespace, name)
-          const records = yield* storage.triggers.records(found.value.id, query.slots ?? 20)
+          const records = yield* Effect.catchTag(
+            triggers.records(namespace, name, query.slots ?? 20),
+            "TriggerUnknown",
+            () => unknown(namespace, name),
+          )
           return { ...triggerOf(found.value), slots: records.map(slotOf) }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },

@@ -43,8 +43,8 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
 
   const begin = Effect.fnUntraced(function* (now: number, place: AuditPlace) {
     const until = Math.min(now - youngMillis, place.from + windowMillis)
-    const isSoon = until - place.from < Math.min(interval, windowMillis)
-    if (isSoon) return yield* Effect.sleep(Math.max(1000, interval / 2))
+    const missing = Math.min(interval, windowMillis) - (until - place.from)
+    if (missing > 0) return yield* Effect.sleep(Math.max(1000, Math.min(missing, interval)))
     yield* audit.keep({ ...place, step: place.step + 1, until }, nothing)
   })
 

@@ -77,6 +77,33 @@ describe("triggers", () => {
       assert.strictEqual(unknown._tag, "TriggerUnknown")
     })))
 
+  it.live("J13: after a pause no slot makes a run, and those that pass are shown as paused", () =>
+    inWorld(Effect.gen(function* () {
+      const triggers = yield* Triggers
+      const scheduler = yield* Scheduler
+      yield* Layer.build(Echo.schedule("often", Trigger.every("1 second"), { n: 1 }))
+      const records = triggers.records(standard, "often", 100)
+      yield* until(records, ({ length }) => length > 0)
+      yield* triggers.pause(standard, "often")
+      const before = yield* scheduler.list({ namespace: standard, limit: 100 })
+      yield* clock.elapse(Duration.seconds(5))
+      yield* Effect.sleep("1200 millis")
+      assert.deepEqual(yield* scheduler.list({ namespace: standard, limit: 100 }), before)
+      const [passing] = yield* records
+      assert.deepInclude(passing, { outcome: "skipped", reason: "paused" })
+      assert.isAtLeast((passing!.through - passing!.slot) / 1000, 4)
+      yield* triggers.resume(standard, "often")
+      const kept = yield* until(records, (all) => all.some(({ outcome }) => outcome === "skipped"))
+      const skipped = kept.filter(({ outcome }) => outcome === "skipped")
+      assert.strictEqual(skipped.length, 1)
+      assert.strictEqual(skipped[0]!.slot, passing!.slot)
+      const { length } = before
+      yield* until(
+        scheduler.list({ namespace: standard, limit: 100 }),
+        (runs) => runs.length > length,
+      )
+    })))
+
   it.live("a range is filled in, at its pace; to repeat it is to go on; it can be cancelled", () =>
     inWorld(Effect.gen(function* () {
       const triggers = yield* Triggers

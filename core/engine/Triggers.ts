@@ -17,6 +17,7 @@ import * as Permanent from "../domain/Permanent.ts"
 import { type Policy, TaskName } from "../domain/Task.ts"
 import type { RunId } from "../domain/RunId.ts"
 import * as Trigger from "../domain/Trigger.ts"
+import * as Turn from "../domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
 import { Storage } from "../services/Storage.ts"
@@ -194,6 +195,25 @@ const makeClient = Effect.gen(function* () {
     },
   )
 
+  /** What a paused trigger has let pass so far, which is recorded when it is resumed. */
+  const passedBy = Effect.fnUntraced(function* (view: TriggerView) {
+    const { cursor, definition: { namespace, schedule }, isPaused, revision } = view
+    const name = Trigger.calendarOf(schedule)
+    const calendar = name && Option.getOrUndefined(yield* calendars.find(namespace, name))?.calendar
+    const at = yield* now
+    const { closed } = Turn.resumed({ schedule, calendar, cursor, isPaused }, at, undefined)
+    if (closed === undefined) return undefined
+    const record: SlotRecord = {
+      slot: closed.from,
+      through: closed.through,
+      outcome: "skipped",
+      reason: closed.reason,
+      latenessMillis: at - closed.through,
+      revision,
+    }
+    return record
+  })
+
   /** Nobody else would end the run of a permanent trigger that starts no other. */
   const stop = Effect.fnUntraced(function* ({ definition, id }: TriggerView) {
     if (definition.schedule._tag !== "Permanent") return
@@ -239,8 +259,12 @@ const makeClient = Effect.gen(function* () {
     pause: (namespace, name) => Effect.tap(pause(namespace, name, true), stop),
     resume: (namespace, name) => pause(namespace, name, false),
     list: triggers.list,
-    records: (namespace, name, limit) =>
-      Effect.flatMap(findTrigger(namespace, name), ({ id }) => triggers.records(id, limit)),
+    records: Effect.fnUntraced(function* (namespace, name, limit) {
+      const view = yield* findTrigger(namespace, name)
+      const records = yield* triggers.records(view.id, limit)
+      const passed = view.isPaused ? yield* passedBy(view) : undefined
+      return passed === undefined ? records : [passed, ...records].slice(0, limit)
+    }),
     versions: (namespace, name, limit) =>
       Effect.flatMap(findTrigger(namespace, name), ({ id }) => triggers.versions(id, limit)),
     fire: (namespace, name, request) => asking.fire(findTrigger(namespace, name), request),
