@@ -75,6 +75,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
     error: [
       Problems.TaskUnknown,
       Problems.KeyConflict,
+      Problems.BacklogFull,
       Problems.RequestRefused,
       Problems.StorageUnavailable,
     ],

@@ -162,6 +162,13 @@ export class StorageUnavailable extends HttpApiError.Problem<StorageUnavailable>
   { ...words, code: Schema.tag("storage-unavailable") },
 ) {}
 
+/** So many runs of the task wait that no more are taken in. Nothing was stored. */
+export class BacklogFull extends HttpApiError.Problem<BacklogFull>()(
+  "BacklogFull",
+  about("backlog-full", 429, "The backlog of the task is full"),
+  { ...words, code: Schema.tag("backlog-full"), high: Schema.Int, retryAfterMillis: Schema.Int },
+) {}
+
 /** The server has as many requests under way as it takes. */
 export class ServerBusy extends HttpApiError.Problem<ServerBusy>()(
   "ServerBusy",

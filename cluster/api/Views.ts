@@ -3,7 +3,7 @@
  * and not its text, an instant is an ISO string, and a schedule is written as people say it.
  */
 import { Schema } from "effect"
-import { BreakerView, Order, Settings } from "../../core/domain/Breaker.ts"
+import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
 import { ExecutorView } from "../../core/domain/Executor.ts"
@@ -366,28 +366,19 @@ export const Breaker = Schema.toCodecJson(BreakerView).annotate({ identifier: "B
 export type Breaker = typeof Breaker.Type
 export const BreakerList = Schema.Struct({ items: Schema.Array(Breaker) })
 
-const {
-  failurePercent,
-  badInARow,
-  callsMin,
-  slowMillis,
-  windowMillis,
-  openMillis,
-  probeMillis,
-  probes,
-} = Settings.fields
+const whole = Schema.optionalKey(Schema.Int)
 
-/** What is not named is as usual. */
+/** What is not named is as usual. The bounds of each are told by who refuses it. */
 export const PutBreaker = Schema.Struct({
   namespace: InNamespace,
-  failurePercent: Schema.optionalKey(failurePercent),
-  badInARow: Schema.optionalKey(badInARow),
-  callsMin: Schema.optionalKey(callsMin),
-  slowMillis,
-  windowMillis: Schema.optionalKey(windowMillis),
-  openMillis: Schema.optionalKey(openMillis),
-  probes: Schema.optionalKey(probes),
-  probeMillis: Schema.optionalKey(probeMillis),
+  failurePercent: whole,
+  badInARow: whole,
+  callsMin: whole,
+  slowMillis: whole,
+  windowMillis: whole,
+  openMillis: whole,
+  probes: whole,
+  probeMillis: whole,
 })
 
 export const OrderBreaker = Schema.Struct({

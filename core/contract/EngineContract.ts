@@ -637,6 +637,19 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         }
       }))
 
+    test("takes no more in while a backlog is full, and does again when there is room", () =>
+      Effect.gen(function* () {
+        const task = Task.make(fresh("flooded"), { policy: { backlog: { high: 3, low: 1 } } })
+        yield* Effect.forEach([1, 2, 3], () => task.submit({}))
+        yield* Effect.sleep("300 millis")
+        const refused = yield* Effect.flip(task.submit({}))
+        assert.strictEqual(refused._tag, "BacklogFull")
+        const waiting = yield* Effect.forkChild(task.execute({}, { whenFull: "wait" }))
+        yield* serving(task.toLayer(() => Effect.void))
+        yield* Fiber.join(waiting)
+        yield* task.submit({})
+      }))
+
     test("keeps runs where they wait while their breaker is open, and lets them on then", () =>
       Effect.gen(function* () {
         const scheduler = yield* Scheduler

@@ -7,6 +7,7 @@
  */
 import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
+import { Backlog } from "./Backlog.ts"
 import { Blocking, Scope } from "./Blocking.ts"
 import { BreakerName } from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
@@ -42,6 +43,8 @@ export const Policy = Schema.Struct({
   resources: Schema.optionalKey(Amounts),
   /** Things outside that a run uses, alone or beside others. */
   touches: Schema.optionalKey(Touches),
+  /** With so many of its runs waiting, no more are taken in. */
+  backlog: Schema.optionalKey(Backlog),
   rateLimit: Schema.optionalKey(RateLimit),
   /** The name of the circuit breaker that the runs stand behind. */
   breaker: Schema.optionalKey(BreakerName),

@@ -119,6 +119,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     for (const latch of changed) latch.openUnsafe()
   }
 
+  /** The plain loops have been where the answer came from. */
+  const wakeRegulated = () => {
+    for (let at = loops.length; at < changed.length; at++) changed[at]!.openUnsafe()
+  }
+
   let incarnation: Incarnation | undefined
   let isDraining = false
   /** Whether the last claim found something. */
@@ -151,6 +156,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           ? Effect.logDebug(error).pipe(Effect.andThen(pause), Effect.andThen(untilAnswered(call)))
           : Effect.fail(error as Exclude<E, { readonly _tag: "TransportUnavailable" }>),
     )
+
+  /** How many reports are on their way. */
+  const unanswered = () => sending.values().reduce((sum, { length }) => sum + length, 0)
 
   const known = () => [...pool.known(), ...[...sending].flat()]
 
@@ -191,7 +199,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         let free = 0
         for (;;) {
           yield* latch.close
-          free = isDraining ? 0 : pool.free() - asked
+          // Calls that a breaker has not heard of yet are no more than there are places.
+          free = isDraining ? 0 : pool.free() - asked - unanswered()
           if (free > 0) break
           yield* latch.await
         }
@@ -265,6 +274,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.ensuring(Effect.sync(() => {
         asked -= reserved
         sending.delete(reports)
+        if (reports.length > 0) wakeRegulated()
       })),
     )
     answered.set(loop, round)
