@@ -12,7 +12,7 @@
  * | T5  | cursor set by whoever comes last                         |
  * | T6  | one refusal refuses the rest of the call                 |
  *
- * T8 to T13 are in `triggers/`, each with its table.
+ * T10 to T15 are in `triggers/`, each with its table.
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"

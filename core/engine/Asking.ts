@@ -3,7 +3,7 @@
  * fired.
  *
  * Both are safe to repeat. A request makes one run, however often it comes; a slot is filled in once
- * (T11). So a backfill that was cut off is resumed by asking for it again.
+ * (T13). So a backfill that was cut off is resumed by asking for it again.
  */
 import { Duration, Effect, Option } from "effect"
 import { Refused } from "../domain/Refused.ts"
@@ -15,7 +15,7 @@ import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Asked, Asking as Item, TriggerView } from "../services/TriggerStorage.ts"
 import { KeyConflict, payloadBytesMax } from "./Scheduler.ts"
-import { policyOf, specOf } from "./triggeredRuns.ts"
+import { policyOf, specOf } from "./triggered.ts"
 
 export interface Asking {
   /** Who asks again with it is told of the run that there is. */

@@ -34,7 +34,7 @@ import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import type { KeyConflict } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
-import { policyOf, specOf } from "./triggeredRuns.ts"
+import { policyOf, specOf } from "./triggered.ts"
 
 export interface TriggerInput {
   readonly namespace: Namespace

@@ -15,19 +15,19 @@
  * - **T6 each for itself.** Items of one call do not affect each other.
  * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
  *   one follows its calendar from the moment it is put or resumed.
- * - **T8 every slot.** What was due and not fired when a trigger is resumed, removed or given another
+ * - **T10 every slot.** What was due and not fired when a trigger is resumed, removed or given another
  *   schedule ends in one record, which says why. Another definition with the same schedule moves no
  *   cursor: what is due fires by the new one.
- * - **T9 no lost update.** A put that names a revision other than the kept one (`0`: none) changes
+ * - **T11 no lost update.** A put that names a revision other than the kept one (`0`: none) changes
  *   nothing, and fails with the kept one. Of several that name the same, one is done.
- * - **T10 versions.** Each change of a rule is kept with the first slot it is in force for, by the
+ * - **T12 versions.** Each change of a rule is kept with the first slot it is in force for, by the
  *   storage clock; a removal too. At most `versionsMax` of a trigger, the latest.
- * - **T11 asked once.** A request for a run by hand, and a slot that is filled in, make one run each,
+ * - **T13 asked once.** A request for a run by hand, and a slot that is filled in, make one run each,
  *   however often and by however many it is asked for; who comes later is told which. What has fired
  *   is not filled in, nor what the trigger will fire itself.
- * - **T12 while running.** Whether a run of the trigger is under way is decided with the slot, from
+ * - **T14 while running.** Whether a run of the trigger is under way is decided with the slot, from
  *   rows: then a slot with `skip` is skipped, and one with `fail` makes a run that has failed.
- * - **T13 one alive.** A permanent trigger is told of as `stopped` when none of its runs is under way.
+ * - **T15 one alive.** A permanent trigger is told of as `stopped` when none of its runs is under way.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"

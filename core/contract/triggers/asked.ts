@@ -1,11 +1,11 @@
 /**
- * Runs that somebody asks for: T11.
+ * Runs that somebody asks for: T13.
  *
  * Tried, and caught:
  *
  * | law | mistake                                                                             |
  * | --- | ----------------------------------------------------------------------------------- |
- * | T11 | requests not kept; a slot that fired is filled in; one still due is; dry ones count |
+ * | T13 | requests not kept; a slot that fired is filled in; one still due is; dry ones count |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect } from "effect"
@@ -70,7 +70,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       return yield* viewOf(view)
     })
 
-  it.effect("T11 asked once: a request makes a run at once, which says who asked", () =>
+  it.effect("T13 asked once: a request makes a run at once, which says who asked", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -98,7 +98,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* viewOf(view), view, "the rule goes on as it would have")
     }))
 
-  it.effect("T11 asked once: by many at once, one run", () =>
+  it.effect("T13 asked once: by many at once, one run", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const view = yield* dueTrigger(namespace, 3)
@@ -113,7 +113,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* runsOf(namespace)).length, 2)
     }))
 
-  it.effect("T11 asked once: a paused trigger can be asked, one that changed or is gone cannot", () =>
+  it.effect("T13 asked once: a paused trigger can be asked, one that changed or is gone cannot", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage
       const namespace = freshNamespace()
@@ -129,7 +129,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* runsOf(namespace)).length, 1)
     }))
 
-  it.effect("T11 asked once: slots that did not fire are filled in, each once", () =>
+  it.effect("T13 asked once: slots that did not fire are filled in, each once", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage
       const namespace = freshNamespace()
@@ -179,7 +179,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* recordsOf(view, 2)).length, 2)
     }))
 
-  it.effect("T11 asked once: while it is paused its passed slots are filled in, those to come not", () =>
+  it.effect("T13 asked once: while it is paused its passed slots are filled in, those to come not", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage
       const namespace = freshNamespace()
@@ -194,7 +194,7 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* runsOf(namespace)).length, 1)
     }))
 
-  it.effect("T11 asked once: they wait at their gate, and for their time", () =>
+  it.effect("T13 asked once: they wait at their gate, and for their time", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const view = yield* dueTrigger(namespace, 2)

@@ -1,13 +1,13 @@
 /**
- * Slots that come while a run of their trigger is under way, and triggers that are always alive: T12
- * and T13.
+ * Slots that come while a run of their trigger is under way, and triggers that are always alive: T14
+ * and T15.
  *
  * Tried, and caught:
  *
  * | law | mistake                                                                       |
  * | --- | ----------------------------------------------------------------------------- |
- * | T12 | only the latest slot looked at; runs by hand not; a failed run put into its lane |
- * | T13 | paused ones told of; those between attempts; listed among the due             |
+ * | T14 | only the latest slot looked at; runs by hand not; a failed run put into its lane |
+ * | T15 | paused ones told of; those between attempts; listed among the due             |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
@@ -55,7 +55,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
     return { ...item, fire: { ...item.fire!, whileRunning: policy } }
   }
 
-  it.effect("T12 while running: a slot is skipped, and says for which run", () =>
+  it.effect("T14 while running: a slot is skipped, and says for which run", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const view = yield* dueTrigger(namespace, 4)
@@ -79,7 +79,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       assert.strictEqual((yield* fireOne(under(view, 3, "skip")))._tag, "Fired")
     }))
 
-  it.effect("T12 while running: a slot makes a run that has failed, and no handler is called", () =>
+  it.effect("T14 while running: a slot makes a run that has failed, and no handler is called", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const view = yield* dueTrigger(namespace, 4)
@@ -106,7 +106,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       assert.strictEqual((yield* found(last.run)).state, "Ready")
     }))
 
-  it.effect("T12 while running: a run by hand counts, and one from before the policy", () =>
+  it.effect("T14 while running: a run by hand counts, and one from before the policy", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage
       const namespace = freshNamespace()
@@ -156,7 +156,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       next: undefined,
     })
 
-  it.effect("T13 one alive: a permanent trigger is told of while none of its runs is under way", () =>
+  it.effect("T15 one alive: a permanent trigger is told of while none of its runs is under way", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage
       const namespace = freshNamespace()
@@ -200,7 +200,7 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       assert.deepEqual(records.map(({ outcome }) => outcome), ["fired"], "it has no other slots")
     }))
 
-  it.effect("T13 one alive: it remembers when its latest runs were started", () =>
+  it.effect("T15 one alive: it remembers when its latest runs were started", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const name = Trigger.TriggerName.make(fresh("always"))
