@@ -24,10 +24,17 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
-  const named = (namespace: Namespace, name: Trigger.TriggerName): KeptTrigger | undefined =>
-    state.triggers.values().find(({ view: { definition } }) =>
+  const namedIn = (
+    triggers: ReadonlyMap<Trigger.TriggerId, KeptTrigger>,
+    namespace: Namespace,
+    name: Trigger.TriggerName,
+  ): KeptTrigger | undefined =>
+    triggers.values().find(({ view: { definition } }) =>
       definition.namespace === namespace && definition.name === name
     )
+
+  const named = (namespace: Namespace, name: Trigger.TriggerName) =>
+    namedIn(state.triggers, namespace, name)
 
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
@@ -78,10 +85,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
-    const before = known ??
-      state.removed.values().find(({ view }) =>
-        view.definition.namespace === wanted.namespace && view.definition.name === wanted.name
-      )
+    const before = known ?? namedIn(state.removed, wanted.namespace, wanted.name)
     const { closed, cursor, since } = Turn.edited(
       known && standing(known),
       { schedule: definition.schedule, calendar },

@@ -247,7 +247,7 @@ export const make = (db: Database): TriggerStorage => {
     asked: (trigger, request, limit) =>
       db.read("asked", () =>
         db.all<{ readonly run: RunId }>(
-          `SELECT run FROM asked WHERE trigger = ? AND kind = ${kinds.indexOf("backfill")}
+          `SELECT run FROM asked WHERE trigger = ? AND kind = ${askedKinds.indexOf("backfill")}
              AND request = ? ORDER BY slot LIMIT ?`,
           trigger,
           request,
@@ -278,7 +278,7 @@ export const make = (db: Database): TriggerStorage => {
 }
 
 /** The column \`asked.kind\` numbers them in this order. */
-const kinds = ["manual", "backfill"] as const
+export const askedKinds = ["manual", "backfill"] as const
 
 /** Among so many of its latest slots one is looked for that is under way. */
 const lookedBack = 32
@@ -340,7 +340,7 @@ const recordOf = (row: SlotRow): SlotRecord => ({
   ...(row.revision !== null && { revision: row.revision }),
   ...(row.kind !== null && {
     asked: {
-      kind: kinds[row.kind]!,
+      kind: askedKinds[row.kind]!,
       request: row.request!,
       ...(row.asked_by !== null && { by: row.asked_by }),
     },
@@ -402,7 +402,7 @@ const ask = (tx: Transaction, item: Asking, isDry: boolean): Asked => {
   const before = db.get<{ readonly run: RunId }>(
     "SELECT run FROM asked WHERE trigger = ? AND kind = ? AND key = ?",
     row.id,
-    kinds.indexOf(kind),
+    askedKinds.indexOf(kind),
     key,
   )
   if (before !== undefined) return { _tag: "Already", run: before.run }
@@ -430,7 +430,7 @@ const ask = (tx: Transaction, item: Asking, isDry: boolean): Asked => {
   db.run(
     "INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     row.id,
-    kinds.indexOf(kind),
+    askedKinds.indexOf(kind),
     key,
     slot,
     run,

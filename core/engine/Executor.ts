@@ -22,6 +22,7 @@ import {
   Cause,
   Clock,
   Context,
+  Deferred,
   Duration,
   Effect,
   Fiber,
@@ -73,6 +74,8 @@ export class Executor extends Context.Service<Executor, {
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
+  /** Fails when it has stopped for good: it may not join any more, or a task of it was refused. */
+  readonly stopped: Effect.Effect<never, JoinRefused | Refused>
 }>()("belfry/core/engine/Executor") {
   static readonly layerWith = (
     options: ExecutorOptions,
@@ -118,6 +121,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const wake = () => {
     for (const latch of changed) latch.openUnsafe()
   }
+
+  const stopped = Deferred.makeUnsafe<never, JoinRefused | Refused>()
 
   /** The plain loops have been where the answer came from. */
   const wakeRegulated = () => {
@@ -360,9 +365,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         "SessionLost",
         () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
       ),
+      Effect.ensuring(Effect.sync(() => {
+        // When it leaves by itself, what runs may finish; its lease is then still there.
+        if (isDraining) return
+        pool.keepFresh(0)
+        pool.abandonAll()
+      })),
     )
-    pool.keepFresh(0)
-    pool.abandonAll()
   })
 
   const join = Effect.suspend(() => {
@@ -375,6 +384,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const lives = yield* Effect.gen(function* () {
     for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
   }).pipe(
+    Effect.tapError((refused) => Deferred.fail(stopped, refused)),
     Effect.tapCause((cause) =>
       Cause.hasInterruptsOnly(cause)
         ? Effect.void
@@ -416,6 +426,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   )
 
   return Executor.of({
+    stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {

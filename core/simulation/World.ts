@@ -241,6 +241,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     runs: far(storage.runs),
     executors: far(storage.executors),
     history: far(storage.history),
+    transfer: storage.transfer,
     permits: far(storage.permits),
     audit: {
       ...far(storage.audit),
