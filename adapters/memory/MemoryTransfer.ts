@@ -37,6 +37,10 @@ const records = (state: MemoryState, now: number): ReadonlyArray<StateRecord> =>
   ...triggersOf(state).flatMap(({ kept }) => versionsOf(kept)),
   ...triggersOf(state).flatMap(({ kept }) => askedOf(kept)),
   ...[...state.runs.values()].map((entry) => runOf(state, entry)),
+  ...[...state.states].map(([at, value]) => {
+    const [namespace, task, ...key] = at.split(" ")
+    return { _tag: "State", namespace, task, key: key.join(" "), value } as Of<"State">
+  }),
   ...[...state.cells].map(([key, cell]) => {
     const [namespace, kind, ...name] = key.split(" ")
     return { _tag: "Permit", namespace, kind, name: name.join(" "), cell } as Of<"Permit">
@@ -244,6 +248,7 @@ const keptBy = (state: MemoryState): string | undefined =>
     calendars: state.calendars,
     triggers: state.triggers,
     executors: state.members,
+    states: state.states,
     permits: state.cells,
     locks: state.locks,
   }).find(([, { size }]) => size > 0)?.[0]
@@ -309,6 +314,10 @@ const adoptOne = (
         revision,
         asked: { kind, request, ...(by !== undefined && { by }) },
       })
+    }
+    case "State": {
+      const { key, namespace, task, value } = record
+      return void state.states.set(`${namespace} ${task} ${key}`, value)
     }
     case "Permit": {
       const { cell, kind, name, namespace } = record

@@ -47,6 +47,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
             checkpoint: "run_id value",
+            state: "task key value",
             permit: "namespace revision kind name cell",
             lock: "key holder fence expires_at",
           },

@@ -32,6 +32,7 @@
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |
+ * | R19 | kept when the report was not applied; of any task; what is absent stays                   |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -44,6 +45,7 @@ import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
 import * as Granted from "./runs/granted.ts"
 import * as Idempotent from "./runs/idempotent.ts"
+import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
@@ -98,4 +100,5 @@ export const laws = <R>(
   Revived.laws(it)
   Families.laws(it, elapse)
   Told.laws(it, elapse)
+  Kept.laws(it)
 }
