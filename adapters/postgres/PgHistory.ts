@@ -106,17 +106,24 @@ export const make = (pg: Pg): HistoryStorage => {
     Following.retireRecords(window),
   )
 
+  const retireAsked = Effect.fnUntraced(function* (limit: number) {
+    const row = yield* query<{ count: number }>(retireAskedOfAge, [limit, ...ages])
+    return row!.count
+  })
+
   return {
     retire: Effect.fnUntraced(function* (limit) {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
+      const left = limit - slots.count
+      const asked = yield* retireAsked(left)
       const followed = yield* retireFollowed(limit)
       return {
         runs: runs.count,
         keys: keys.count,
-        slots: slots.count + followed.count,
-        hasMore: [runs, keys, slots, followed].some(({ hasMore }) => hasMore),
+        slots: slots.count + asked + followed.count,
+        hasMore: asked === left || [runs, keys, slots, followed].some(({ hasMore }) => hasMore),
       }
     }),
   }
@@ -133,12 +140,13 @@ interface Holder {
   readonly last: number | null
 }
 
-const retentionOf = "t.definition::json #>> '{policy,retention}' AS retention"
+const retentionIn = "t.definition::json #>> '{policy,retention}'"
+const retentionOf = `${retentionIn} AS retention`
 
 /** The ages of the classes, as parameters; `ageIn` chooses among them from the first on. */
 const ages = Retention.Retention.literals.map((retention) => `${Retention.millis[retention]}`)
-const ageIn = (first: number) =>
-  `CASE coalesce(retention, '${Retention.usual}') ${
+const ageIn = (first: number, retention = "retention") =>
+  `CASE coalesce(${retention}, '${Retention.usual}') ${
     Retention.Retention.literals.map((retention, at) =>
       `WHEN '${retention}' THEN $${first + at}::bigint`
     ).join(" ")
@@ -243,6 +251,20 @@ const retireKeysAfter = `
         AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $2::bigint
         THEN (SELECT max(run_id) FROM seen)
     END::float8 AS last`
+
+/** `$1` limit. */
+const retireAskedOfAge = `
+  WITH old AS MATERIALIZED (
+    SELECT a.trigger, a.kind, a.key FROM asked a
+    JOIN LATERAL (SELECT * FROM trigger WHERE id = a.trigger OFFSET 0) g ON true
+    LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
+    WHERE a.at <= (SELECT clock()) - ${Math.min(...Object.values(Retention.millis))}
+      AND a.at <= (SELECT clock()) - ${ageIn(2, retentionIn)}
+    ORDER BY a.at LIMIT $1),
+  gone AS (
+    DELETE FROM asked a USING old
+    WHERE a.trigger = old.trigger AND a.kind = old.kind AND a.key = old.key RETURNING 1)
+  SELECT count(*)::int AS count FROM gone`
 
 /** `$1` from this trigger on. `earliest` tells when the earliest of its records was written. */
 const nextTrigger = (earliest: string) => `

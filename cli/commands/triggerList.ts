@@ -1,11 +1,10 @@
 /** `belfry trigger list`: the triggers, and when they fire next. */
-import { DateTime, Effect } from "effect"
+import { Effect } from "effect"
 import { Command } from "effect/cli"
-import type { Schedule } from "../../cluster/api/Views.ts"
-import { words as clauseWords } from "../../core/domain/Condition.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { nextWords, scheduleWords } from "../schedule.ts"
 
 export const triggerList = Command.make("list", list, (given) =>
   lazily(
@@ -25,14 +24,8 @@ export const triggerList = Command.make("list", list, (given) =>
         answer.items.map(({ isPaused, name, nextSlot, schedule, task }) => [
           name,
           task,
-          words(schedule),
-          isPaused
-            ? "paused"
-            : nextSlot !== null
-            ? DateTime.formatIso(nextSlot)
-            : "after" in schedule
-            ? "by event"
-            : "none",
+          scheduleWords(schedule),
+          nextWords({ isPaused, nextSlot, schedule }),
           isPaused || nextSlot === null ? "" : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
       ))
@@ -41,17 +34,3 @@ export const triggerList = Command.make("list", list, (given) =>
     Command.withDescription("List triggers and when they fire next"),
     Command.withExamples([{ command: "belfry trigger list --json" }]),
   )
-
-const words = (schedule: Schedule): string => {
-  if ("cron" in schedule) {
-    const { calendar, cron, zone = "UTC" } = schedule
-    return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
-  }
-  if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
-  if ("after" in schedule) {
-    const { after, on, when = [] } = schedule
-    const ends = typeof on === "string" ? on : on.join(", ")
-    return [`after ${after}`, ends, ...when.map(clauseWords)].join("  ")
-  }
-  return `at ${DateTime.formatIso(schedule.at)}`
-}

@@ -12,7 +12,7 @@ import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
 import { matches, Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
-import { TriggerName } from "./Trigger.ts"
+import { stillRunning, TriggerName } from "./Trigger.ts"
 
 /** Why an attempt did not succeed. The texts are cut to bounds before they are stored. */
 export const Failure = Schema.Struct({
@@ -33,6 +33,12 @@ export const tooLate: Failure = {
 
 /** Why a run that was handed over has timed out. */
 export const unnotified: Failure = { tag: "TimedOut", message: "nobody notified of it in time" }
+
+/** Why a run has failed that its trigger has not let begin. */
+export const overlapping = (running: number): Failure => ({
+  tag: "StillRunning",
+  message: stillRunning(running),
+})
 
 export const RunView = Schema.Struct({
   id: RunIdFromString,
@@ -73,7 +79,7 @@ export type RunView = typeof RunView.Type
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
-   * As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
+   * As in `Submitted`, `Asked`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
    * `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
    */
   kind: Schema.String,

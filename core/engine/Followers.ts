@@ -12,7 +12,6 @@ import { Clock, Duration, Effect, Option, Result } from "effect"
 import { type Ended, judge, readsResult } from "../domain/Following.ts"
 import * as Outbox from "../domain/Outbox.ts"
 import type { Policy } from "../domain/Policy.ts"
-import { usualPolicy } from "../domain/Policy.ts"
 import { partitions, type TriggerName } from "../domain/Trigger.ts"
 import type { RunView } from "../domain/RunView.ts"
 import type { OutboxEvent } from "../services/OutboxStorage.ts"
@@ -21,7 +20,7 @@ import { Storage } from "../services/Storage.ts"
 import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
 import { payloadBytesMax } from "./Scheduler.ts"
-import { specOf } from "./triggered.ts"
+import { policyOf, specOf } from "./triggered.ts"
 
 const batch = 100
 const read = 8
@@ -33,7 +32,8 @@ const poll = Duration.seconds(1)
 const readings = 3
 
 export const run = Effect.gen(function* () {
-  const { outbox, runs, tasks, triggers } = yield* Storage
+  const storage = yield* Storage
+  const { outbox, runs, triggers } = storage
   const ownership = yield* Ownership
   const wakeups = yield* Wakeups
   const clock = yield* Clock.Clock
@@ -48,11 +48,6 @@ export const run = Effect.gen(function* () {
     )
     yield* ownership.whileHeld(`triggers/${partition}`, hold).pipe(Effect.forkScoped)
   }
-
-  const policyOf = Effect.fnUntraced(function* ({ definition }: TriggerView) {
-    const found = yield* tasks.find(definition.namespace, definition.task)
-    return Option.isSome(found) ? found.value.definition.policy : usualPolicy
-  })
 
   /** What becomes of the event; its trigger follows a task, or did when it was told. */
   const itemOf = (
@@ -86,7 +81,7 @@ export const run = Effect.gen(function* () {
       if (Option.isNone(found)) return
       const trigger = found.value
       const { schedule } = trigger.definition
-      const policy = yield* policyOf(trigger)
+      const policy = yield* policyOf(storage, new Map(), trigger.definition)
       const stale: Array<OutboxEvent> = []
       const size = schedule._tag === "After" && readsResult(schedule) ? read : batch
       for (let at = 0; at < left.length; at += size) {

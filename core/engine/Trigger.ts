@@ -9,6 +9,7 @@
  * export const often = Trigger.every("90 seconds")
  * export const once = Trigger.at(new Date("2031-01-01T00:00:00Z"))
  * export const behind = Trigger.after("books/close", { on: "success" })
+ * export const always = Trigger.permanent()
  * ```
  */
 import { Duration } from "effect"
@@ -17,6 +18,7 @@ import type { Condition } from "../domain/Condition.ts"
 import type { Gap, Overlap } from "../domain/Cron.ts"
 import * as Ends from "../domain/Ends.ts"
 import type { Passing } from "../domain/Following.ts"
+import { usual } from "../domain/Permanent.ts"
 import type { Final } from "../domain/Run.ts"
 import type { TaskName } from "../domain/TaskName.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
@@ -110,6 +112,26 @@ export const after: {
     ...(when !== undefined && { when }),
     ...(passing !== undefined && { passing }),
   }) satisfies After as never
+
+/** Always one run is alive, in the whole namespace: as soon as it has ended there is another. */
+export const permanent = (options: PermanentOptions = {}): Schedule => ({
+  ...usual,
+  ...(options.delay !== undefined && { delayMillis: millis(options.delay) }),
+  ...(options.growth !== undefined && { growth: options.growth }),
+  ...(options.delayMax !== undefined && { delayMaxMillis: millis(options.delayMax) }),
+  ...(options.steady !== undefined && { steadyMillis: millis(options.steady) }),
+})
+
+export interface PermanentOptions {
+  /** From the end of a run to the next one: a second unless named. */
+  readonly delay?: Duration.Input
+  /** After each run that ended soon the delay is so many times as long: twice unless named. */
+  readonly growth?: number
+  /** But never longer than this: five minutes unless named. */
+  readonly delayMax?: Duration.Input
+  /** A run that lived as long did not end soon: a minute unless named. */
+  readonly steady?: Duration.Input
+}
 
 const millis = (duration: Duration.Input): number =>
   Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))
