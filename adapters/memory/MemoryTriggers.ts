@@ -150,8 +150,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
   }
 
   /** The latest of its runs that is under way. */
-  const runningOf = ({ asked, records }: KeptTrigger): RunId | undefined =>
-    [...records.slice(-lookedBack), ...asked.slice(-lookedBack)]
+  const runningOf = ({ asked, followed, records }: KeptTrigger): RunId | undefined =>
+    [records, asked, followed].flatMap((some) => some.slice(-lookedBack))
       .map(({ run, running }) => running ?? run)
       .filter((run) => run !== undefined && isUnderWay(run))
       .sort((a, b) => b! - a!)[0]

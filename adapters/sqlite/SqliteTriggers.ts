@@ -302,6 +302,9 @@ const selectRunning = `
       WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
     UNION ALL
     SELECT * FROM (SELECT run FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
+    UNION ALL
+    SELECT * FROM (SELECT run FROM followed
+      WHERE trigger = ?1 ORDER BY event DESC LIMIT ${lookedBack})
   ) AS latest
   WHERE run IS NOT NULL AND ${isUnderWay("latest.run")}`
 

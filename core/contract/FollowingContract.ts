@@ -1,5 +1,6 @@
 /**
- * The laws of triggers that follow a task, T8 and T9 of `TriggerStorage`, as tests.
+ * The laws of triggers that follow a task, T8 and T9 of `TriggerStorage`, as tests; and what other laws
+ * come to for them.
  *
  * Tried on the memory adapter, and caught:
  *
@@ -8,6 +9,8 @@
  * | T8  | the event stays; no record; paused ones fire; the revision is ignored |
  * |     | the event of another trigger is taken; put otherwise, it follows on   |
  * | T9  | no bound                                                              |
+ * | T11 | subscribed before the revision is compared                            |
+ * | T14 | runs that followed another are not looked at                          |
  * | H6  | what nobody fired is not recorded; records stay for ever              |
  *
  * On PostgreSQL: the event of another trigger is taken, put otherwise it follows on (T8), no bound
@@ -288,6 +291,56 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* put(definitionOf(namespace))
       const [run] = yield* succeeded(namespace)
       assert.deepEqual((yield* eventsOf(namespace)).map((event) => event.run), [run])
+    }))
+
+  const every: Trigger.Schedule = { _tag: "Every", millis: 10_000 }
+
+  it.effect("T11 no lost update: a put that is not done changes no subscription", () =>
+    Effect.gen(function* () {
+      const { outbox, triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const view = yield* put(definitionOf(namespace, { schedule: every }))
+      const early = yield* Effect.flip(triggers.put(definitionOf(namespace), 7))
+      assert.deepInclude(early, { _tag: "TriggerChanged", revision: view.revision })
+      assert.deepEqual(yield* outbox.subscriptions(namespace), [])
+      const behind = yield* triggers.put(definitionOf(namespace), view.revision)
+      const late = yield* Effect.flip(
+        triggers.put(definitionOf(namespace, { schedule: every }), view.revision),
+      )
+      assert.deepInclude(late, { _tag: "TriggerChanged", revision: behind.revision })
+      assert.strictEqual((yield* outbox.subscriptions(namespace)).length, 1)
+      assert.isTrue(yield* triggers.remove(namespace, view.definition.name))
+      assert.deepEqual(yield* outbox.subscriptions(namespace), [])
+      assert.deepEqual(
+        (yield* triggers.versions(view.id, 9)).map(({ definition }) => definition?.schedule._tag),
+        [undefined, "After", "Every"],
+      )
+    }))
+
+  it.effect("T14 while running: a run that has followed another counts", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const view = yield* put(definitionOf(namespace))
+      yield* succeeded(namespace)
+      const [event] = yield* eventsOf(namespace)
+      const [followed] = yield* followAll(following(view, event!))
+      if (followed?._tag !== "Fired") return assert.fail(followed?._tag)
+      const ticking = yield* put(definitionOf(namespace, { schedule: every }))
+      yield* elapse(Duration.seconds(12))
+      const slot = ticking.cursor!
+      const [answer] = yield* triggers.fire([{
+        trigger: ticking.id,
+        revision: ticking.revision,
+        passed: undefined,
+        fire: { slot, spec: specOfNext(namespace), whileRunning: "skip" },
+        next: slot + 10_000,
+      }])
+      assert.deepEqual(answer, { _tag: "Recorded" })
+      const [skipped, fired] = yield* recordsOf(ticking)
+      assert.deepInclude(skipped!, { slot, outcome: "skipped", running: followed.run })
+      assert.deepInclude(fired!, { outcome: "fired", run: followed.run })
+      assert.deepEqual(fired!.after, { run: event!.run, state: "Succeeded" })
     }))
 
   it.effect("T8 each event once: a gated, delayed or careful run waits as any other", () =>

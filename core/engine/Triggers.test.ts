@@ -14,7 +14,7 @@ import * as LocalOwnership from "./LocalOwnership.ts"
 import { Scheduler } from "./Scheduler.ts"
 import * as Task from "./Task.ts"
 import * as Trigger from "./Trigger.ts"
-import { Triggers } from "./Triggers.ts"
+import { type TriggerInput, Triggers } from "./Triggers.ts"
 
 type World = Storage | Wakeups | Lock | Transport | Scheduler | Triggers
 
@@ -75,6 +75,39 @@ describe("triggers", () => {
       assert.deepInclude(record!.asked, { kind: "manual", by: "Ada" })
       const unknown = yield* Effect.flip(triggers.fire(standard, "daily", { request: "x" }))
       assert.strictEqual(unknown._tag, "TriggerUnknown")
+    })))
+
+  it.live("one that follows a task has no slots to fill in, and its payload is not made up", () =>
+    inWorld(Effect.gen(function* () {
+      const triggers = yield* Triggers
+      yield* serving(echo)
+      const put = (name: string, more: Partial<TriggerInput>) =>
+        triggers.put({
+          namespace: standard,
+          name,
+          task: Echo.name,
+          schedule: Trigger.after("other"),
+          payload: '{"n":7}',
+          ...more,
+        })
+      yield* put("behind", {})
+      yield* put("passing", { schedule: Trigger.after("other", { passing: "result" }) })
+      const now = yield* Storage.use((storage) => storage.now)
+      const range = { request: "r", from: now - 60_000, to: now - 1 }
+      const filled = yield* Effect.flip(triggers.backfill(standard, "behind", range))
+      assert.deepInclude(filled, { _tag: "Refused", field: "name" })
+      const fired = yield* triggers.fire(standard, "behind", { request: "a" })
+      assert.strictEqual(yield* Echo.result(fired.run), 7)
+      const unsaid = yield* Effect.flip(triggers.fire(standard, "passing", { request: "b" }))
+      assert.deepInclude(unsaid, { _tag: "Refused", field: "payload" })
+      const said = { request: "c", payload: '{"n":9}' }
+      const passed = yield* triggers.fire(standard, "passing", said)
+      assert.strictEqual(yield* Echo.result(passed.run), 9)
+      for (const whileRunning of ["skip", "fail"] as const) {
+        const refused = yield* Effect.flip(put("other", { whileRunning }))
+        assert.deepInclude(refused, { _tag: "Refused", field: "whileRunning" })
+      }
+      yield* put("other", { whileRunning: "allow" })
     })))
 
   it.live("J13: after a pause no slot makes a run, and those that pass are shown as paused", () =>

@@ -55,6 +55,18 @@ export default [
      CONSTRAINT fired_or_not CHECK ((run_id IS NULL) = (reason IS NOT NULL)))`,
   `CREATE UNIQUE INDEX followed_by_run ON followed (run_id) WHERE run_id IS NOT NULL`,
 
+  // As it was, and the runs of the latest events are looked at too.
+  `CREATE OR REPLACE FUNCTION running_of(of_trigger int) RETURNS bigint LANGUAGE sql STABLE AS $$
+     SELECT max(latest.run_id) FROM (
+       (SELECT coalesce(s.running, s.run_id) AS run_id FROM slot s
+         WHERE s.trigger = of_trigger ORDER BY s.slot DESC LIMIT 32)
+       UNION
+       (SELECT a.run_id FROM asked a WHERE a.trigger = of_trigger ORDER BY a.slot DESC LIMIT 32)
+       UNION
+       (SELECT f.run_id FROM followed f WHERE f.trigger = of_trigger ORDER BY f.event DESC LIMIT 32)
+     ) latest
+     WHERE latest.run_id IS NOT NULL AND is_under_way(latest.run_id) $$`,
+
   `ALTER TABLE executor ADD COLUMN is_watched boolean NOT NULL DEFAULT false`,
 
   // The first of a namespace waits for executors that are about to join it, and those that come
