@@ -5,10 +5,12 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
+  type Failure,
   type Reason,
   type RunHappening,
   type RunView,
@@ -16,6 +18,7 @@ import {
   unnotified,
   unserved,
 } from "../../core/domain/RunView.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import type {
   Admission,
   Claimed,
@@ -89,20 +92,63 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const holders = (gate: GateKey): ReadonlyArray<Entry> => [...state.holders.get(gate) ?? []]
 
+  const admitted = (entry: Entry): Admission => {
+    const { lane } = entry.spec
+    state.move(entry, { _tag: "Admit" }, now())
+    return { run: entry.id, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
+  }
+
+  const discarded = (entry: Entry, failure: Failure): Admission => {
+    entry.failure = failure
+    state.move(entry, { _tag: "Discard" }, now())
+    return { run: entry.id, state: "Discarded" }
+  }
+
   const admit = (gate: GateKey): ReadonlyArray<Admission> => {
+    if (Touching.isGate(gate)) return admitTouching(Touching.touchesOf(gate).namespace)
     const admissions: Array<Admission> = []
     for (;;) {
       const entry = state.blocked.get(gate)?.first
       if (entry === undefined) return [...admissions, ...gather(gate)]
+      if (Blocking.keepsLatest(entry.spec.gate!)) return [...admissions, ...admitLatest(gate)]
       const decision = Blocking.decide(entry.spec.gate!, state.holders.get(gate)?.size ?? 0)
       if (decision === "wait") return admissions
-      if (decision === "discard") {
-        const [holder] = holders(gate)
-        entry.failure = { tag: "Discarded", message: `busy with run ${holder!.id}` }
-      }
-      state.move(entry, { _tag: decision === "admit" ? "Admit" : "Discard" }, now())
-      admissions.push({ run: entry.id, state: decision === "admit" ? "Ready" : "Discarded" })
+      const [holder] = holders(gate)
+      admissions.push(
+        decision === "admit"
+          ? admitted(entry)
+          : discarded(entry, { tag: "Discarded", message: `busy with run ${holder!.id}` }),
+      )
     }
+  }
+
+  const admitLatest = (gate: GateKey): ReadonlyArray<Admission> => {
+    const waiting = [...state.blocked.get(gate)!].sort((a, b) => a.turn - b.turn)
+    const latest = waiting.pop()!
+    const admissions = waiting.map((entry) => discarded(entry, Blocking.replacedBy(latest.id)))
+    const decided = () => Blocking.decide(latest.spec.gate!, state.holders.get(gate)?.size ?? 0)
+    if (decided() === "replace") {
+      for (const holder of holders(gate)) {
+        if (holder.state._tag === "Running" && holder.state.isCancelling) continue
+        state.note(holder, "Replaced", now(), Blocking.replacedBy(latest.id).message)
+        cancelOne(holder)
+      }
+    }
+    return decided() === "admit" ? [...admissions, admitted(latest)] : admissions
+  }
+
+  /** Those that touch something, in the order in which they came. */
+  const admitTouching = (namespace: Namespace): ReadonlyArray<Admission> => {
+    const of = Touching.prefixOf(namespace)
+    const taken = new Touching.Taken()
+    for (const [key, { size }] of state.holders) {
+      if (key.startsWith(of) && size > 0) taken.take(Touching.touchesOf(key).touches)
+    }
+    return [...state.blocked].flatMap(([key, waiting]) => key.startsWith(of) ? [...waiting] : [])
+      .sort((a, b) => a.turn - b.turn)
+      .flatMap((entry) =>
+        taken.take(Touching.touchesOf(entry.spec.gate!.key).touches) ? [admitted(entry)] : []
+      )
   }
 
   const haveEnded = ({ children }: Entry) =>
@@ -477,6 +523,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
+      ...(entry.placed !== undefined && {
+        placed: { ...entry.placed, at: DateTime.makeUnsafe(entry.placed.at) },
+      }),
     }
   }
 
@@ -511,14 +560,29 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   const why = (run: RunId): Option.Option<Reason> =>
     Option.map(Option.fromNullishOr(state.runs.get(run)), reason)
 
+  /** Who has what it touches, and who waits before it for any of that. */
+  const touchingReason = ({ spec: { gate, namespace }, turn }: Entry): Reason => {
+    const of = Touching.prefixOf(namespace)
+    const among = (all: Iterable<readonly [GateKey, Iterable<Entry>]>) =>
+      [...all].filter(([key]) => key.startsWith(of) && Touching.areOpposed(key, gate!.key)).flatMap(
+        ([, entries]) => [...entries],
+      )
+    const holding = among(state.holders).map(({ id }) => id).sort((a, b) => a - b)
+    const ahead = among(state.blocked).filter((other) => other.turn < turn).length
+    return holding.length === 0 && ahead === 0
+      ? { _tag: "GateOpen", gate: gate!.key }
+      : { _tag: "GateFull", gate: gate!.key, holders: holding.slice(0, 10), ahead }
+  }
+
   const reason = (entry: Entry): Reason => {
-    const { spec: { gate, lane, namespace, task } } = entry
+    const { lane, spec: { gate, namespace, task } } = entry
     const failure = entry.failure === undefined ? {} : { failure: entry.failure }
     switch (entry.state._tag) {
       case "Scheduled":
         return { _tag: "DueLater", at: DateTime.makeUnsafe(entry.dueAt), ...failure }
       case "Blocked": {
         const holding = holders(gate!.key)
+        if (Touching.isGate(gate!.key)) return touchingReason(entry)
         if (Blocking.decide(gate!, holding.length) === "admit") {
           return { _tag: "GateOpen", gate: gate!.key }
         }
@@ -527,6 +591,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
       }
       case "Ready": {
+        if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
         const serving = [...state.members.values()].filter((member) =>
           standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
           member.tasks.includes(task)
@@ -580,7 +645,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         for (const [key, waiting] of state.blocked) {
           const held = state.holders.get(key)?.size ?? 0
           if (open.length === limit) break
-          if (Blocking.decide(waiting.first!.spec.gate!, held) !== "wait") open.push(key)
+          const gate = waiting.first!.spec.gate!
+          const isOver = Blocking.keepsLatest(gate) && waiting.size > 1
+          if (isOver || Blocking.decide(gate, held) !== "wait") open.push(key)
         }
         return open
       }),

@@ -12,8 +12,9 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
+import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
-import type { Failure } from "../../core/domain/RunView.ts"
+import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
@@ -33,6 +34,11 @@ export interface Entry {
   dueAt: number
   /** Set while it is ready. */
   rank: number
+  /** Where it waits, or waited last: its own, until it is placed. */
+  lane: Lane.Lane
+  placed: (Placed & { readonly at: number }) | undefined
+  /** It is a part, and has but one executor. */
+  boundTo: Incarnation | undefined
   /** Its turn among the runs that wait at its gate. */
   turn: number
   holder: { incarnation: Incarnation; loop: number; round: number } | undefined
@@ -52,7 +58,7 @@ export interface Entry {
   isNotified: boolean
   /** It is a child. */
   readonly shard: Shard | undefined
-  /** It is a parent. */
+  /** It is, or has become, a parent. */
   readonly children: Array<Entry>
   readonly journal: Array<Happened>
 }
@@ -113,6 +119,9 @@ export class MemoryState {
   /** The slot records of triggers that were removed. */
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
   readonly members = new Map<Incarnation, Member>()
+  /** By namespace: how many decisions were applied. */
+  readonly revisions = new Map<string, number>()
+  readonly remembered = new Map<Lane.Lane, Remembered>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
@@ -177,6 +186,9 @@ export class MemoryState {
       }),
       dueAt: now + spec.delayMillis,
       rank: 0,
+      lane: spec.lane,
+      placed: undefined,
+      boundTo: undefined,
       turn: id,
       holder: undefined,
       claimedAt: undefined,
@@ -209,6 +221,18 @@ export class MemoryState {
     return true
   }
 
+  /** A ready run waits in another lane from now on, in its order. */
+  moveTo(entry: Entry, lane: Lane.Lane): void {
+    drop(this.ready, entry.lane, entry)
+    this.wait(entry, lane)
+  }
+
+  private wait(entry: Entry, lane: Lane.Lane): void {
+    entry.lane = lane
+    within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
+    this.hint(`lane ${lane}`)
+  }
+
   /** It has begun, or ended: no deadline matters to it any more. */
   forgetDeadline(entry: Entry): void {
     if (entry.deadlineAt === undefined) return
@@ -237,8 +261,7 @@ export class MemoryState {
         break
       case "Ready":
         entry.rank = Lane.rank(now, level)
-        within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
-        this.hint(`lane ${lane}`)
+        this.wait(entry, lane)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.add(entry)
@@ -261,7 +284,7 @@ export class MemoryState {
   }
 
   private quit(entry: Entry): void {
-    const { gate, lane } = entry.spec
+    const { gate } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       drop(this.holders, gate.key, entry)
@@ -274,7 +297,7 @@ export class MemoryState {
         drop(this.blocked, gate!.key, entry)
         break
       case "Ready":
-        drop(this.ready, lane, entry)
+        drop(this.ready, entry.lane, entry)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.delete(entry)

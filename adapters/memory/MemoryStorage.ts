@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
+import * as MemoryPlacements from "./MemoryPlacements.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
@@ -20,6 +21,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       calendars: MemoryCalendars.make(state, now),
       triggers: MemoryTriggers.make(state, now),
       runs: MemoryRuns.make(state, now),
+      placements: MemoryPlacements.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       history: MemoryHistory.make(state, now),
       now: Effect.sync(now),

@@ -11,6 +11,7 @@ import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
+import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -41,6 +42,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     calendars: PgCalendars.make(pg, names, hints),
     triggers: PgTriggers.make(pg, names, hints),
     runs,
+    placements: PgPlacements.make(pg, names, hints),
     executors: PgExecutors.make(pg, names, tasks, clock),
     history: PgHistory.make(pg),
     now: Effect.map(

@@ -13,7 +13,7 @@ import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { type Final, finals, type StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { Failure, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
+import { Failure, type Placed, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { TriggerDefinition, type TriggerId, type TriggerName } from "../../core/domain/Trigger.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -25,6 +25,14 @@ export const patience = numbers(Lane.levels.map((level) => Lane.patienceMillis[l
 /** The column `outcome.state` numbers the final states in this order. */
 export const stateOf = (code: number): Final => finals[code]!
 export const codeOf = (state: Final): number => finals.indexOf(state)
+
+/**
+ * The lane in which a run waits that comes back from an executor: that of its own, as it may have been
+ * placed. Only a run with a gate can have been.
+ */
+export const ownLane = (row: string): string =>
+  `CASE WHEN ${row}.gate IS NULL THEN ${row}.lane
+     ELSE (SELECT r.lane FROM run r WHERE r.id = ${row}.run_id) END`
 
 const standings: ReadonlyArray<Standing> = ["live", "draining", "left", "lost"]
 export const standingOf = (code: number): Standing => standings[code]!
@@ -63,6 +71,7 @@ export const runViews = (which: string): string => `
     b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending, o.result,
     p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
+    d.placement, d.at::float8 AS placed_at,
     CASE WHEN o.run_id IS NOT NULL THEN o.failure
       WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
@@ -82,6 +91,7 @@ export const runViews = (which: string): string => `
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN parked p ON p.run_id = r.id
   LEFT JOIN child k ON k.run_id = r.id
+  LEFT JOIN placed d ON d.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
       AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
@@ -121,6 +131,8 @@ export interface RunRow {
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly result: string | null
   readonly failure: string | null
   readonly claimed_at: number | null
@@ -170,6 +182,9 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.is_suspending === true && { isSuspending: true }),
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
+  }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: at(row.placed_at!) },
   }),
 })
 

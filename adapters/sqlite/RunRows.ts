@@ -44,6 +44,9 @@ export interface RunRow {
   readonly is_careful: number
   readonly due_at: number
   readonly rank: number | null
+  /** Where it is ready: its own lane, until it is placed. */
+  readonly ready_lane: number | null
+  readonly ready_lane_name: string | null
   readonly turn: number | null
   readonly incarnation: number | null
   readonly executor_name: string | null
@@ -58,6 +61,8 @@ export interface RunRow {
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly claimed_at: number | null
   readonly finished_at: number | null
   readonly result: string | null
@@ -94,6 +99,9 @@ const selectRun = `
     coalesce(lease.due_at, ready.due_at, late.due_at, scheduled.due_at, outcome.due_at,
       run.created_at + run.delay_millis) AS due_at,
     coalesce(ready.rank, late.rank) AS rank, blocked.turn,
+    coalesce(ready.lane, late.lane) AS ready_lane,
+    CASE WHEN ready.run IS NOT NULL THEN lane.name ELSE at.name END AS ready_lane_name,
+    placed.placement, placed.at AS placed_at,
     coalesce(lease.incarnation, outcome.incarnation, parked.incarnation) AS incarnation,
     executor.name AS executor_name, lease.is_started, lease.is_cancelling, lease.is_suspending,
     parked.is_parent, parked.is_admitted, parked.since, parked.awaits_until,
@@ -117,6 +125,8 @@ const selectRun = `
   LEFT JOIN ready ON ready.lane = run.lane AND ready.level = run.level
     AND ready.rank = ${rankOfRun} AND ready.run = run.id
   LEFT JOIN ready AS late ON late.run = run.id AND late.is_late = 1
+  LEFT JOIN lane AS at ON at.id = late.lane
+  LEFT JOIN placed ON placed.run = run.id
   LEFT JOIN scheduled ON scheduled.run = run.id
   LEFT JOIN blocked ON blocked.run = run.id
   LEFT JOIN parked ON parked.run = run.id
@@ -214,7 +224,7 @@ const quit = ({ db }: Transaction, row: RunRow): void => {
     case "Ready":
       db.run(
         "DELETE FROM ready WHERE lane = ? AND level = ? AND rank = ? AND run = ?",
-        row.lane,
+        row.ready_lane,
         row.level,
         row.rank,
         row.id,

@@ -26,6 +26,7 @@ import type { Database, Transaction } from "./Database.ts"
 import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
+import * as SqliteAdmission from "./SqliteAdmission.ts"
 import * as SqliteRunViews from "./SqliteRunViews.ts"
 
 /** So many runs are written by one step, so that a big submit does not hold up everybody else. */
@@ -200,51 +201,9 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   return { _tag: "Submitted", run: parent, state, isNew: true, children, gate: gate.key }
 }
 
-/** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
-const holders = `
-  SELECT run FROM lease WHERE gate = ?1
-  UNION ALL SELECT run FROM ready WHERE gate = ?1
-  UNION ALL SELECT run FROM parked WHERE gate = ?1 AND gate IS NOT NULL
-  UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
-  LIMIT ?2`
-
-export const holdersOf = (at: Connection, gate: string, limit: number): ReadonlyArray<RunId> =>
-  at.all<{ run: RunId }>(holders, gate, limit).map(({ run }) => run)
-
-/** How many hold a place, counted up to `atMost`. */
-export const heldAt = (at: Connection, gate: string, atMost: number): number =>
-  at.get<{ held: number }>(`SELECT count(*) AS held FROM (${holders})`, gate, atMost)!.held
-
-const firstWaiting = "SELECT run FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
-
-/** `row` waits at a gate, so it has all of it. */
-export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.Gate => ({
-  key: gate as GateKey,
-  places: gate_places!,
-  whenFull: gate_when_full!,
-})
-
 const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admission> => {
-  const { db } = tx
-  const admissions: Array<Admission> = []
-  let held: number | undefined
-  while (admissions.length < most) {
-    const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
-    if (waiting === undefined) return [...admissions, ...gather(tx, gate)]
-    const row = rowOf(db, waiting.run)!
-    held ??= heldAt(db, gate, -1)
-    const decision = Blocking.decide(gateOf(row), held)
-    if (decision === "wait") break
-    if (decision === "admit") {
-      move(tx, row, { _tag: "Admit" })
-      held++
-    } else {
-      const message = `busy with run ${holdersOf(db, gate, 1)[0]}`
-      move(tx, row, { _tag: "Discard" }, { failure: { tag: "Discarded", message } })
-    }
-    admissions.push({ run: row.id, state: decision === "admit" ? "Ready" : "Discarded" })
-  }
-  return admissions
+  const admissions = SqliteAdmission.admit(tx, gate, most, (row) => cancel(tx, row, new Set()))
+  return admissions.length < most ? [...admissions, ...gather(tx, gate)] : admissions
 }
 
 const endsOf = `
@@ -293,12 +252,18 @@ function* openGates(
       continue
     }
     last = waiting.gate
-    const gate = gateOf(rowOf(at, waiting.run)!)
-    const held = heldAt(at, gate.key, gate.places)
-    if (Blocking.decide(gate, held) !== "wait" && !open.includes(gate.key)) open.push(gate.key)
+    const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
+    const held = SqliteAdmission.heldAt(at, gate.key, gate.places)
+    const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
+    if (decision !== "wait" && !open.includes(gate.key)) open.push(gate.key)
   }
   return { next: last, open }
 }
+
+/** Whether one waits there that is not the latest, where only that is kept. */
+const hasOlder = (at: Connection, gate: Blocking.Gate): boolean =>
+  Blocking.keepsLatest(gate) &&
+  at.get("SELECT 1 FROM blocked WHERE gate = ? LIMIT 1 OFFSET 1", gate.key) !== undefined
 
 /** Running's cell Start; a run that was asked to stop, or to be put down, does not start. */
 const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean =>

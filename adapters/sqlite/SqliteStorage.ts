@@ -4,6 +4,7 @@ import type { Database } from "./Database.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
+import * as SqlitePlacements from "./SqlitePlacements.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -19,6 +20,7 @@ export const make = (db: Database): Storage["Service"] =>
     calendars: SqliteCalendars.make(db),
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
+    placements: SqlitePlacements.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
     now: db.read("now", db.now),

@@ -45,6 +45,7 @@ import * as Gated from "./runs/gated.ts"
 import * as Granted from "./runs/granted.ts"
 import * as Idempotent from "./runs/idempotent.ts"
 import * as Known from "./runs/known.ts"
+import * as Latest from "./runs/latest.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
 import * as Reconciled from "./runs/reconciled.ts"
@@ -53,6 +54,7 @@ import * as Revived from "./runs/revived.ts"
 import * as Rounds from "./runs/rounds.ts"
 import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
+import * as Touching from "./runs/touching.ts"
 import { block, type Elapse, type Options, type Tests } from "./world.ts"
 
 export interface RunOptions extends Options {
@@ -98,4 +100,6 @@ export const laws = <R>(
   Revived.laws(it)
   Families.laws(it, elapse)
   Told.laws(it, elapse)
+  Latest.laws(it, elapse)
+  Touching.laws(it)
 }

@@ -74,8 +74,6 @@ describe("Policy.check", () => {
     it(`refuses ${field}, which nothing acts on yet`, () => {
       const given = field === "retry.withinMillis"
         ? { ...usualPolicy, retry: { ...Retry.none, withinMillis: 5 } }
-        : field === "blocking"
-        ? { ...usualPolicy, blocking: { _tag: "Replace" } }
         : { ...usualPolicy, [field]: values[field] }
       const refusal = refused(given)
       assert.strictEqual(refusal.field, `policy.${field}`)
@@ -85,15 +83,46 @@ describe("Policy.check", () => {
   }
 
   it("leaves no field out that is neither acted on nor refused", () => {
-    const actedOn = ["timeoutMillis", "blocking", "selector", "retention"]
+    const actedOn = [
+      "timeoutMillis",
+      "blocking",
+      "selector",
+      "routing",
+      "resources",
+      "touches",
+      "retention",
+    ]
     for (const [field, value] of Object.entries(values)) {
       const isTaken = Result.isSuccess(Policy.check({ ...usualPolicy, [field]: value }))
       assert.strictEqual(isTaken, actedOn.includes(field), field)
     }
   })
 
+  it("takes a scope with what blocks within it", () => {
+    for (const blocking of [{ _tag: "Replace" }, { _tag: "Latest" }, { _tag: "Fifo" }]) {
+      const given = { ...usualPolicy, blocking, blockingScope: "task" }
+      assert.deepEqual(Result.getOrThrow(Policy.check(given)) as unknown, given)
+    }
+  })
+
+  const many = Object.fromEntries("abcdefghijklm".split("").map((name) => [name, "shared"]))
+
   for (
     const [given, field, reason, remedy] of [
+      [{ blockingScope: "key" }, "policy.blockingScope", "nothing is said", "Blocking.fifo"],
+      [
+        { blocking: { _tag: "Fifo" }, touches: { db: "shared" } },
+        "policy.touches",
+        "one gate",
+        "Leave blocking out",
+      ],
+      [{ touches: many }, "policy.touches", "more than 12", "one name"],
+      [
+        { resources: { gpu: 1 }, routing: { _tag: "Any" } },
+        "policy.resources",
+        "nobody counts",
+        "ResourceAware",
+      ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
       [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],
       [{ retry: { ...Retry.none, attempts: 1.5 } }, "policy.retry.attempts", "1.5 is not", "Give"],

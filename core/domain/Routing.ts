@@ -14,7 +14,11 @@ export const Routing = Schema.TaggedUnion({
   Any: {},
   First: {},
   Last: {},
-  Fixed: { executor: ExecutorName },
+  /** While it is away the run waits for it, or has failed. */
+  Fixed: {
+    executor: ExecutorName,
+    whenAway: Schema.optionalKey(Schema.Literals(["wait", "fail"])),
+  },
   /** Each in turn. */
   RoundRobin: {},
   Random: {},

@@ -6,6 +6,7 @@ import { Shard } from "./FanIn.ts"
 import type { Labels } from "./Labels.ts"
 import { Lane, Level, selectorOf } from "./Lane.ts"
 import { Fence } from "./Lease.ts"
+import { Obstacle } from "./Placement.ts"
 import { Namespace } from "./Namespace.ts"
 import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
@@ -32,6 +33,20 @@ export const tooLate: Failure = {
 
 /** Why a run that was handed over has timed out. */
 export const unnotified: Failure = { tag: "TimedOut", message: "nobody notified of it in time" }
+
+const PassedOver = Schema.Array(
+  Schema.Struct({ incarnation: Incarnation, name: ExecutorName, obstacle: Obstacle }),
+)
+
+/** Whom a run was placed with, by which strategy, and why none of the others, the first of them. */
+export const Placed = Schema.Struct({
+  incarnation: Incarnation,
+  name: ExecutorName,
+  /** The tag of the routing. */
+  strategy: Schema.String,
+  passedOver: PassedOver,
+})
+export type Placed = typeof Placed.Type
 
 export const RunView = Schema.Struct({
   id: RunIdFromString,
@@ -63,6 +78,8 @@ export const RunView = Schema.Struct({
   isSuspending: Schema.optionalKey(Schema.Boolean),
   /** It is a child. */
   shard: Schema.optionalKey(Shard),
+  /** Its task is routed: how it was placed last. */
+  placed: Schema.optionalKey(Schema.Struct({ ...Placed.fields, at: Schema.DateTimeUtc })),
 })
 export type RunView = typeof RunView.Type
 
@@ -71,7 +88,7 @@ export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
    * As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
-   * `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
+   * `Placed`, `Spread`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
    */
   kind: Schema.String,
   attempt: Schema.Int,
@@ -92,6 +109,15 @@ export const Reason = Schema.TaggedUnion({
   NoExecutor: { task: TaskName },
   /** Live executors serve its task, and none has the labels that it asks for. */
   NoneMatches: { task: TaskName, selector: Selector },
+  /**
+   * Nobody was chosen for it yet, as all were passed over. Without a strategy it is just about to be
+   * looked at.
+   */
+  Unplaced: {
+    task: TaskName,
+    strategy: Schema.optionalKey(Schema.String),
+    passedOver: PassedOver,
+  },
   /** Executors serve its task, and this many runs of its lane go first. */
   Waiting: { lane: Lane, ahead: Schema.Int },
   Held: {

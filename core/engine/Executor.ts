@@ -34,6 +34,7 @@ import { type Incarnation, Joining } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition } from "../domain/Task.ts"
+import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
@@ -167,9 +168,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     reports: ReadonlyArray<Report>,
     waitMillis: number,
   ) {
-    const lanes = pool.handlers.values().toArray().flatMap(({ policy: { selector }, task }) =>
-      Lane.claimed(namespace, task, selector, labels)
-    )
+    const lanes = pool.handlers.values().toArray().flatMap(({ policy, task }) => {
+      const claimed = Lane.claimed(namespace, task, policy.selector, labels)
+      return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
+    })
     const request = { incarnation: self, loop, round, lanes, limit, reports, waitMillis }
     asked += limit
     sending.add(reports)

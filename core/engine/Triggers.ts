@@ -10,15 +10,15 @@
  * loss, meet at the unique slot (T1), and the slower one reads again.
  */
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
 import * as Calendar from "../domain/Calendar.ts"
-import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
 import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Trigger from "../domain/Trigger.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
+import * as Placer from "../services/Placer.ts"
 import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -209,6 +209,7 @@ const plan = Effect.gen(function* () {
   const ownership = yield* Ownership
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
+  const placer = Placer.make(storage)
   const held = new Set<number>()
   /** As last read: one that is still the same keeps what was worked out from it. */
   const calendars = new Map<string, KeptCalendar>()
@@ -319,7 +320,7 @@ const plan = Effect.gen(function* () {
           answers[at]?._tag === "Fired" && fire?.spec.gate !== undefined ? [fire.spec.gate.key] : []
         ),
       )
-      if (gates.size > 0) yield* Effect.ignore(storage.runs.admit([...gates]))
+      if (gates.size > 0) yield* Effect.ignore(placer.admit(gates))
       const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)
       for (const [at, answer] of answers.entries()) {
         const moved = { ...due[at]!, cursor: items[at]!.next }
@@ -354,10 +355,9 @@ const specOf = (
   namespace,
   task,
   payload,
-  lane: Lane.ofTask(namespace, task, policy.selector),
+  ...Waiting.place(namespace, task, policy, blockingKey),
   level: policy.level,
   delayMillis,
-  gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
   idempotencyKey: undefined,
   isAtMostOnce: policy.delivery === "at-most-once",
   crashesMax: policy.crashesMax,

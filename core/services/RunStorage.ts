@@ -41,6 +41,14 @@
  *   its children has, once, and not before, as `FanIn.verdict` says; two last children that end at
  *   once leave no parent behind. Reviving a child of a failed parent reopens the parent.
  *
+ * - **R19 latest.** Where only the latest is kept, `admit` ends those that wait and came before it as
+ *   discarded, each with the run that took its place. At a `replace` gate it asks the holders to stop,
+ *   as cancel does, and the latest is ready when they have ended, not before.
+ * - **R20 touching.** Of runs that touch the same thing, one of them exclusively, at most one is past
+ *   its gate. A run takes all that it touches in one step, or nothing. What is to be had goes to those
+ *   who wait in the order in which they came, whatever their level, and one that waits keeps those who
+ *   came later from what it waits for. Others are not held up.
+ *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
 import { type Effect, type Option, Schema } from "effect"
@@ -107,6 +115,8 @@ export type Submitted =
 export interface Admission {
   readonly run: RunId
   readonly state: "Ready" | "Discarded" | Verdict
+  /** The lane in which it waits to be placed, if it does. */
+  readonly unplaced?: Lane
 }
 
 /** The right to carry a run out, once. */

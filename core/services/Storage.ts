@@ -3,7 +3,7 @@
  * as it should.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
- * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
+ * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Placing.decide`, `Trigger.step`) decides; an adapter
  * applies.
  *
  * The laws are numbered in the group they belong to. Those of all groups:
@@ -18,6 +18,7 @@ import { Context, type Effect } from "effect"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
+import type { PlacementStorage } from "./PlacementStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -30,6 +31,7 @@ export class Storage extends Context.Service<Storage, {
   readonly calendars: CalendarStorage
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
+  readonly placements: PlacementStorage
   readonly executors: ExecutorStorage
   readonly history: HistoryStorage
   /** The storage clock, in milliseconds since 1970. */

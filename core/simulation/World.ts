@@ -206,6 +206,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     calendars: far(storage.calendars),
     triggers: far(storage.triggers),
     runs: far(storage.runs),
+    placements: far(storage.placements),
     executors: far(storage.executors),
     history: far(storage.history),
     now: way.over(storage.now, unavailable("now")),
