@@ -292,6 +292,7 @@ const makeClient = Effect.gen(function* () {
     function* (run: RunId, reason: Extract<Reason, { readonly _tag: "Unplaced" }>) {
       const { namespace, task } = yield* find(run)
       const look = yield* placer.look(namespace, task)
+      if (look === undefined) return { _tag: "NoExecutor", task } satisfies Reason as Reason
       return Waiting.isRouted(look.policy) ? { ...reason, ...Placing.explain(look) } : reason
     },
   )

@@ -4,11 +4,11 @@
  * right as what it read, and is applied only while that holds (P2).
  */
 import { Effect, Random, Semaphore } from "effect"
+import type { ExecutorView } from "../domain/Executor.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Lane from "../domain/Lane.ts"
 import * as Placing from "../domain/Placing.ts"
 import type { Policy } from "../domain/Policy.ts"
-import { usualPolicy } from "../domain/Policy.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { TaskName } from "../domain/TaskName.ts"
 import { routingOf, unplacedOf } from "../domain/Waiting.ts"
@@ -26,11 +26,11 @@ export interface Placer {
   /** Places what waits in these unplaced lanes, as far as anybody is there for it. */
   readonly place: (lanes: Iterable<Lane.Lane>) => Effect.Effect<void, StorageUnavailable>
 
-  /** What a look at the task would go by now. */
+  /** What a look at the task would go by now; none while nobody has served it. */
   readonly look: (
     namespace: Namespace,
     task: TaskName,
-  ) => Effect.Effect<Placing.Look, StorageUnavailable>
+  ) => Effect.Effect<Placing.Look | undefined, StorageUnavailable>
 }
 
 /** So many runs are decided about at once. */
@@ -38,14 +38,26 @@ const batch = 500
 /** A decision is made anew so often when others decide at the same time; then the sweep will. */
 const staleMax = 20
 
+/** Those here; and of those gone the latest of each name that nobody here has. */
+const hereOrMissed = (views: ReadonlyArray<ExecutorView>): ReadonlyArray<ExecutorView> => {
+  const isHere = ({ standing }: ExecutorView) => standing === "live" || standing === "draining"
+  const here = views.filter(isHere)
+  const names = new Set(here.map(({ name }) => name))
+  const missed = views.filter((view) =>
+    !isHere(view) && !names.has(view.name) && names.add(view.name)
+  )
+  return [...here, ...missed]
+}
+
 export const make = ({ executors, placements, runs, tasks }: Storage["Service"]): Placer => {
   const turn = Semaphore.makeUnsafe(1)
   /** Somebody is about to look at these, and sees all that is there by now. */
   const wanted = new Set<Lane.Lane>()
 
+  /** None while nobody has served the task. */
   const policyOf = Effect.fnUntraced(function* (namespace: Namespace, task: TaskName) {
     const found = yield* tasks.find(namespace, task)
-    return found._tag === "Some" ? found.value.definition.policy : usualPolicy
+    return found._tag === "Some" ? found.value.definition.policy : undefined
   })
 
   const lookAt = Effect.fnUntraced(function* (
@@ -60,13 +72,13 @@ export const make = ({ executors, placements, runs, tasks }: Storage["Service"])
     const needs = new Map([[task, policy.resources]])
     for (const load of loads) {
       if (needs.has(load.task)) continue
-      needs.set(load.task, (yield* policyOf(namespace, load.task)).resources)
+      needs.set(load.task, (yield* policyOf(namespace, load.task))?.resources)
     }
     return {
       namespace,
       task,
       policy,
-      executors: yield* executors.list(namespace),
+      executors: hereOrMissed(yield* executors.list(namespace)),
       loads,
       needsOf: (task: TaskName) => needs.get(task),
       remembered,
@@ -81,6 +93,7 @@ export const make = ({ executors, placements, runs, tasks }: Storage["Service"])
       const waiting = yield* placements.waiting(lane, batch)
       if (waiting.runs.length === 0) break
       const policy = yield* policyOf(namespace, task)
+      if (policy === undefined) break
       const look = yield* lookAt(namespace, task, policy, waiting)
       const { moves, remembered } = Placing.decide(look, waiting.runs)
       if (moves.length === 0) break
@@ -127,7 +140,8 @@ export const make = ({ executors, placements, runs, tasks }: Storage["Service"])
     }),
     look: Effect.fnUntraced(function* (namespace, task) {
       const waiting = yield* placements.waiting(Lane.unplaced(namespace, task), 1)
-      return yield* lookAt(namespace, task, yield* policyOf(namespace, task), waiting)
+      const policy = yield* policyOf(namespace, task)
+      return policy && (yield* lookAt(namespace, task, policy, waiting))
     }),
   }
 }
