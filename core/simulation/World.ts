@@ -25,6 +25,7 @@ import * as Run from "../domain/Run.ts"
 import * as Retry from "../domain/Retry.ts"
 import { standard } from "../domain/Namespace.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
@@ -42,6 +43,7 @@ import {
   healsAt,
   type Plan,
   type Submit,
+  type TaskKind,
   taskKinds,
   triggersUntil,
   ttlMillis,
@@ -77,6 +79,23 @@ export const tasks = {
   discard: Task.make("discard", { payload, success, policy: { blocking: Blocking.discard } }),
   pair: Task.make("pair", { payload, success, policy: { blocking: Blocking.concurrent(2) } }),
   once: Task.make("once", { payload, success, policy: { delivery: "at-most-once" } }),
+  replace: Task.make("replace", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.replace, blockingKey: ({ key }) => key },
+  }),
+  turn: Task.make("turn", { payload, success, policy: { retry, routing: { _tag: "RoundRobin" } } }),
+  loaded: Task.make("loaded", {
+    payload,
+    success,
+    policy: {
+      retry,
+      routing: { _tag: "LeastLoaded" },
+      blocking: Blocking.latest,
+      blockingKey: ({ key }) => key,
+    },
+  }),
+  alone: Task.make("alone", { payload, success, policy: { touches: { thing: "exclusive" } } }),
 }
 
 export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
@@ -240,6 +259,10 @@ const executorProgram = (
   )
 }
 
+/** The key by which runs of the task block each other. */
+const keyOf = (kind: TaskKind, key: string): string | undefined =>
+  kind === "fifo" || kind === "replace" || kind === "loaded" ? key : undefined
+
 /** Works for a while, fails now and then, and writes down what it does. */
 const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Ledger) =>
   Effect.fnUntraced(function* ({ key }: { readonly key: string }) {
@@ -248,14 +271,12 @@ const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Led
       kind: "started",
       process: process.name,
       task: kind,
-      gate: kind === "fifo" || kind === "discard" || kind === "pair"
-        ? Blocking.gate(
-          standard,
-          tasks[kind].name,
-          tasks[kind].policy.blocking!,
-          kind === "fifo" ? key : undefined,
-        ).key
-        : undefined,
+      gate: kind === "turn" ? undefined : Waiting.place(
+        standard,
+        tasks[kind].name,
+        tasks[kind].policy,
+        keyOf(kind, key),
+      ).gate?.key,
       run,
       fence,
       attempt,
@@ -294,7 +315,7 @@ const submit = Effect.fnUntraced(function* (
       task: task.name,
       payload: JSON.stringify({ key: each.key, request }),
       policy: task.policy,
-      blockingKey: each.task === "fifo" ? each.key : undefined,
+      blockingKey: keyOf(each.task, each.key),
     }, {
       delay: each.delayMillis,
       ...(each.isKeyed && { idempotencyKey: request }),

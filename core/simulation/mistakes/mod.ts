@@ -3,5 +3,12 @@ import { acknowledgedEarly } from "./acknowledgedEarly.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
+import { placedForAll } from "./placedForAll.ts"
 
-export const mistakes = { noFenceCheck, noUniqueSlot, acknowledgedEarly, decidedUnlocked }
+export const mistakes = {
+  noFenceCheck,
+  noUniqueSlot,
+  acknowledgedEarly,
+  decidedUnlocked,
+  placedForAll,
+}
