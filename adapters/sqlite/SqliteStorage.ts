@@ -4,6 +4,7 @@ import type { Database } from "./Database.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
+import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqlitePlacements from "./SqlitePlacements.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
@@ -23,5 +24,6 @@ export const make = (db: Database): Storage["Service"] =>
     placements: SqlitePlacements.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
+    permits: SqlitePermits.make(db),
     now: db.read("now", db.now),
   })

@@ -2,6 +2,7 @@
 import { Effect, Layer } from "effect"
 import { Namespace } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
+import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
@@ -15,13 +16,14 @@ import type { Wakeups } from "../services/Wakeups.ts"
 import { fresh } from "./world.ts"
 
 export type Base = Storage | Wakeups | Lock | Transport
-export type Program = Base | Scheduler | Triggers | Locks
+export type Program = Base | Scheduler | Triggers | Locks | Breakers
 
 export const programOver = <E>(base: Layer.Layer<Base, E>): Layer.Layer<Program, E> =>
   Layer.mergeAll(
     Scheduler.layerWith({ sweepInterval: "300 millis" }),
     Triggers.layer,
     Locks.layer,
+    Breakers.layer,
   ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
 
 /** A namespace of its own for each test, so that tests may share a database and run at once. */

@@ -22,6 +22,7 @@ const values: Record<string, unknown> = {
   routing: { _tag: "Sharded", count: 8 },
   resources: { gpu: 1, memory: 0.5 },
   touches: { "db/main": "exclusive", cache: "shared" },
+  backlog: { high: 1000, low: 500 },
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
   breaker: "sms-gateway",
   isolation: "thread",
@@ -90,6 +91,9 @@ describe("Policy.check", () => {
       "routing",
       "resources",
       "touches",
+      "backlog",
+      "rateLimit",
+      "breaker",
       "retention",
     ]
     for (const [field, value] of Object.entries(values)) {

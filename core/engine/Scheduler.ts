@@ -11,6 +11,7 @@ import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect
 import type { GateKey } from "../domain/Blocking.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
+import { regulationOf } from "../domain/Permit.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
@@ -26,6 +27,8 @@ import * as Placer from "../services/Placer.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import * as Backlogs from "./Backlogs.ts"
+import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 
 export interface SubmitOptions {
@@ -37,6 +40,8 @@ export interface SubmitOptions {
   readonly deadline?: Duration.Input
   /** A second submit with this key answers with the first one's run. */
   readonly idempotencyKey?: string
+  /** While the backlog of the task is full: fail with `BacklogFull`, unless named, or wait. */
+  readonly whenFull?: "refuse" | "wait"
 }
 
 /** What a submit needs to know of a task. */
@@ -66,7 +71,7 @@ export class KeyConflict extends Schema.TaggedError<KeyConflict>()("KeyConflict"
   }
 }
 
-export type SubmitRefused = Refused | KeyConflict
+export type SubmitRefused = Refused | KeyConflict | BacklogFull
 
 export class RunUnknown extends Schema.TaggedError<RunUnknown>()("RunUnknown", {
   run: RunIdFromString,
@@ -204,6 +209,16 @@ const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
   const { runs } = storage
   const placer = Placer.make(storage)
+  const whenRoom = yield* Backlogs.make
+
+  /** Waits for room, or fails, if the task's backlog is full. */
+  const roomFor = ({ policy, task }: Submission, namespace: Namespace, options: SubmitOptions) =>
+    policy.backlog === undefined ? Effect.void : whenRoom(
+      task,
+      Waiting.place(namespace, task, policy, undefined).lane,
+      policy.backlog,
+      options.whenFull ?? "refuse",
+    )
 
   const specOf = (
     { blockingKey, payload, policy, task }: Submission,
@@ -233,7 +248,10 @@ const makeClient = Effect.gen(function* () {
     options: SubmitOptions,
   ) {
     const namespace = options.namespace ?? (yield* CurrentNamespace)
-    for (const submission of submissions) yield* checked(submission, options)
+    for (const submission of submissions) {
+      yield* checked(submission, options)
+      yield* roomFor(submission, namespace, options)
+    }
     const specs = submissions.map((submission) => specOf(submission, namespace, options))
     const submitted = yield* runs.submit(specs)
     const gates = new Set<GateKey>()
@@ -263,6 +281,7 @@ const makeClient = Effect.gen(function* () {
     const namespace = options.namespace ?? (yield* CurrentNamespace)
     yield* checked(submission, options)
     yield* checkedSharding(submission, sharding)
+    yield* roomFor(submission, namespace, options)
     const { deadlineMillis, delayMillis, gate: _, idempotencyKey, ...rest } = specOf(
       submission,
       namespace,
@@ -313,6 +332,16 @@ const makeClient = Effect.gen(function* () {
     return answer as Exclude<A, "refused" | "ended">
   })
 
+  /** Why no run of the task may start now, if so. */
+  const closed = Effect.fnUntraced(function* (run: RunId) {
+    const { namespace, task } = yield* find(run)
+    const defined = yield* storage.tasks.find(namespace, task)
+    const regulation = Option.isNone(defined)
+      ? undefined
+      : regulationOf(namespace, task, defined.value.definition.policy)
+    return regulation && (yield* storage.permits.look(regulation)).closed
+  })
+
   return Scheduler.of({
     submitSharded: (submission, sharding, options = {}) =>
       submitSharded(submission, sharding, options),
@@ -334,7 +363,8 @@ const makeClient = Effect.gen(function* () {
     events: (run) => Effect.andThen(find(run), runs.events(run)),
     why: Effect.fnUntraced(function* (run) {
       const reason = yield* known(run, yield* runs.why(run))
-      return reason._tag === "Unplaced" ? yield* explained(run, reason) : reason
+      if (reason._tag === "Unplaced") return yield* explained(run, reason)
+      return reason._tag === "Waiting" ? (yield* closed(run)) ?? reason : reason
     }),
     ended: Effect.fnUntraced(function* (run) {
       // Looks often at first, for the short runs that people wait for, and ever more rarely.

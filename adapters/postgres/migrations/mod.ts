@@ -11,6 +11,7 @@ import history from "./history.ts"
 import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
+import permits from "./permits.ts"
 import placements from "./placements.ts"
 
 export interface Migration {
@@ -27,6 +28,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
+  { name: "permits", statements: permits },
   { name: "placements", statements: placements },
 ]
 
