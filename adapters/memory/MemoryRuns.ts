@@ -324,6 +324,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const promote = (limit: number) => {
     const gates = new Set<GateKey>()
+    const unplaced = new Set<Lane.Lane>()
     let promoted = 0
     for (; promoted < limit; promoted++) {
       const entry = state.scheduled.first
@@ -332,11 +333,13 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       entry.turn = state.nextRunId(now())
       state.move(entry, { _tag: "Due" }, now())
       if (entry.state._tag === "Blocked") gates.add(entry.spec.gate!.key)
+      else if (Lane.isUnplaced(entry.lane)) unplaced.add(entry.lane)
     }
     const next = state.scheduled.first
     return {
       promoted,
       gates: [...gates],
+      unplaced: [...unplaced],
       nextInMillis: next === undefined ? undefined : Math.max(0, next.dueAt - now()),
     }
   }

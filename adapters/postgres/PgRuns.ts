@@ -180,14 +180,16 @@ export const make = Effect.fnUntraced(function* (
       promoted: number
       gates: ReadonlyArray<GateKey> | null
       lanes: ReadonlyArray<number> | null
+      unplaced: ReadonlyArray<Lane.Lane>
       next_in: number | null
     }>("writes", "promote", promoteDue, [limit])
-    const { gates, lanes, next_in, promoted } = row!
+    const { gates, lanes, next_in, promoted, unplaced } = row!
     hintLanes(lanes ?? [])
     return {
       promoted,
       // What was submitted by SQL is not admitted by who submitted it, so it is here.
       gates: [...new Set([...(gates ?? []), ...hints.takeGates()])],
+      unplaced,
       nextInMillis: promoted === limit && limit > 0 ? 0 : next_in ?? undefined,
     }
   })
@@ -612,6 +614,8 @@ const promoteDue = `
     (SELECT array_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id)) FROM x
       WHERE gate IS NOT NULL AND fence = 0) AS gates,
     (SELECT array_agg(DISTINCT lane) FROM x WHERE gate IS NULL OR fence > 0) AS lanes,
+    ARRAY(SELECT l.name FROM lane l WHERE l.executor = 0
+      AND l.id IN (SELECT lane FROM x WHERE gate IS NOT NULL AND fence > 0)) AS unplaced,
     ((SELECT due_at FROM scheduled WHERE due_at > (SELECT ms FROM now) ORDER BY due_at LIMIT 1)
       - (SELECT ms FROM now))::float8 AS next_in`
 

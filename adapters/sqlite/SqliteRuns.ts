@@ -4,6 +4,7 @@ import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -82,6 +83,7 @@ export const make = (db: Database): RunStorage => {
         (steps) => ({
           promoted: steps.reduce((sum, { promoted }) => sum + promoted, 0),
           gates: distinct(steps.flatMap(({ gates }) => gates)),
+          unplaced: distinct(steps.flatMap(({ unplaced }) => unplaced)),
           nextInMillis: steps.at(-1)!.nextInMillis,
         }),
       ),
@@ -302,12 +304,15 @@ const promote = (tx: Transaction, limit: number) => {
     limit,
   )
   const gates = new Set<GateKey>()
+  const unplaced = new Set<Lane.Lane>()
   for (const { run } of due) {
     const row = rowOf(tx.db, run)!
     // Its turn at the gate begins now, not when it was submitted.
     const turn = row.gate === null ? {} : { turn: tx.nextRunId() }
     const state = move(tx, row, { _tag: "Due" }, turn)
+    const lane = row.lane_name as Lane.Lane
     if (state?._tag === "Blocked") gates.add(row.gate as GateKey)
+    else if (Lane.isUnplaced(lane)) unplaced.add(lane)
   }
   const next = tx.db.get<{ due_at: number }>(
     "SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1",
@@ -315,6 +320,7 @@ const promote = (tx: Transaction, limit: number) => {
   return {
     promoted: due.length,
     gates: [...gates],
+    unplaced: [...unplaced],
     nextInMillis: next === undefined ? undefined : Math.max(0, next.due_at - tx.now),
   }
 }

@@ -5,6 +5,15 @@
  *
  * | law | mistake                                                                                 |
  * | --- | --------------------------------------------------------------------------------------- |
+ * | P1  | order lost when moved; looked for in the lane of its own                                |
+ * | P2  | revision unchecked; a part applied                                                      |
+ * | P3  | not remembered                                                                          |
+ * | P4  | taken from a live one; not from one that drains, or has not beaten; released, retried   |
+ * |     | or reconciled to the executor it was with                                               |
+ * | P5  | the first one kept                                                                      |
+ * | P6  | not bound; bound to nobody in particular; deadline dropped                              |
+ * | P7  | gate not named                                                                          |
+ * | P8  | what waits in lanes not counted                                                         |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer } from "effect"
@@ -295,6 +304,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hand.settle(release(first!), retry(second!, 60_000))
       assert.deepStrictEqual((yield* hand.claim(3, { lanes })).grants, [])
       yield* elapse(Duration.seconds(61))
+      const { unplaced } = yield* Storage.use(({ runs }) => runs.promote(500))
+      assert.include(unplaced, laneOf(namespace))
       yield* promoteAll
       assert.isTrue(yield* hand.start(third!))
       yield* hand.leave

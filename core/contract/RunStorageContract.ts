@@ -32,6 +32,9 @@
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |
+ * | R19 | the oldest kept; the holder not asked, asked twice, or at a latest gate; the new one goes  |
+ * |     | before the holder has ended; the place of what is put down given back                      |
+ * | R20 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -493,8 +493,6 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const storage = yield* Storage
   const { history, placements, runs } = storage
   const placer = Placer.make(storage)
-  /** In which runs waited to be placed when that was looked at last. */
-  let unplaced: ReadonlyArray<Lane.Lane> = []
   const ownership = yield* Ownership
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
   const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
@@ -503,10 +501,9 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   )
 
   const promote = Effect.gen(function* () {
-    const { gates, nextInMillis, promoted } = yield* runs.promote(batch)
+    const { gates, nextInMillis, promoted, unplaced } = yield* runs.promote(batch)
     if (gates.length > 0) yield* placer.admit(gates)
-    // What was placed before is placed again, without a gate to pass.
-    if (promoted > 0 && unplaced.length > 0) yield* placer.place(unplaced)
+    yield* placer.place(unplaced)
     if (promoted < batch) yield* Effect.sleep(Math.min(nextInMillis ?? dueInterval, dueInterval))
   })
 
@@ -518,7 +515,6 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     const gates = [...new Set([...freed, ...expired.freed, ...open])]
     if (gates.length > 0) yield* placer.admit(gates)
     const { displaced, lanes } = yield* placements.displace(batch)
-    unplaced = lanes
     yield* placer.place(lanes)
     if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
     if (displaced >= batch) return

@@ -291,12 +291,13 @@ export interface RunStorage {
 
   /**
    * Moves due runs to where they wait: at most `limit`. Answers how many, the gates they now wait
-   * at, and how long until the next is due.
+   * at, the lanes in which some wait to be placed again, and how long until the next is due.
    */
   readonly promote: (limit: number) => Effect.Effect<
     {
       readonly promoted: number
       readonly gates: ReadonlyArray<GateKey>
+      readonly unplaced: ReadonlyArray<Lane>
       readonly nextInMillis: number | undefined
     },
     StorageUnavailable

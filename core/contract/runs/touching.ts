@@ -197,4 +197,19 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       yield* together(hands.map(working))
       assert.deepInclude(yield* runs.counts(namespace), { Succeeded: made.length })
     }))
+
+  it.effect("R20 touching: of those that come at once at several gates one has it alone", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      for (const _ of times(8)) {
+        const namespace = freshNamespace()
+        const all = times(4).map((n) => alone("db", `own-${n}`))
+        const made = yield* submitAll(all.map((touches) => touching(namespace, touches)))
+        const admissions = yield* together(
+          all.map((touches) => runs.admit([gate(namespace, touches).key])),
+        )
+        assert.strictEqual(ids(admissions.flat()).length, 1)
+        assert.include(made, ids(admissions.flat())[0]!)
+      }
+    }))
 }
