@@ -10,7 +10,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
@@ -20,6 +20,7 @@ import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
 
@@ -69,6 +70,7 @@ export interface Happened {
   readonly attempt: number
   readonly fence: Fence
   readonly detail?: string
+  readonly failure?: Failure
 }
 
 export interface Member {
@@ -100,6 +102,8 @@ export interface Bounds {
 const removedMax = 1000
 
 export class MemoryState {
+  /** Where hints go besides. */
+  carrier: HintCarrier | undefined
   readonly runs = new Map<RunId.RunId, Entry>()
   readonly idempotency = new Map<string, RunId.RunId>()
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
@@ -118,8 +122,10 @@ export class MemoryState {
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
-  /** The slot records of triggers that were removed. */
-  readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
+  /** Those that were removed, for their slots: one that comes back goes on as the same. */
+  readonly removed = new Map<TriggerId, KeptTrigger>()
+  /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
+  readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
   /** By namespace: how many decisions were applied. */
   readonly revisions = new Map<string, number>()
@@ -153,7 +159,7 @@ export class MemoryState {
   /** Takes the trigger away, its records stay; of those removed before, the first go. */
   remove(trigger: KeptTrigger): void {
     this.triggers.delete(trigger.view.id)
-    this.removed.set(trigger.view.id, trigger.records)
+    this.removed.set(trigger.view.id, trigger)
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
@@ -161,8 +167,28 @@ export class MemoryState {
     return ++this.lastIncarnation as Incarnation
   }
 
+  /** The last numbers that were given. */
+  get marks() {
+    return { run: this.lastId, trigger: this.lastTriggerId, incarnation: this.lastIncarnation }
+  }
+
+  /** Numbers given from now on are higher. */
+  mark({ incarnation, run, trigger }: MemoryState["marks"]): void {
+    this.lastId = Math.max(this.lastId, run)
+    this.lastTriggerId = Math.max(this.lastTriggerId, trigger)
+    this.lastIncarnation = Math.max(this.lastIncarnation, incarnation)
+  }
+
+  /** Keeps a run that was kept elsewhere, in the state it has. */
+  restore(entry: Entry): void {
+    this.runs.set(entry.id, entry)
+    if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
+    this.place(entry)
+  }
+
   hint(topic: Topic): void {
     for (const listener of this.listeners.get(topic) ?? []) listener()
+    this.carrier?.give([topic])
   }
 
   /** Keeps a new run and puts it where its first state says. */
@@ -242,14 +268,31 @@ export class MemoryState {
     entry.deadlineAt = undefined
   }
 
-  note(entry: Entry, kind: string, now: number, detail?: string): void {
+  note(entry: Entry, kind: string, now: number, detail?: string, failure?: Failure): void {
     const { attempt, fence } = entry.state
-    entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
+    entry.journal.push({
+      at: now,
+      kind,
+      attempt,
+      fence,
+      ...(detail !== undefined && { detail }),
+      ...(failure !== undefined && { failure }),
+    })
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
   private enter(entry: Entry, now: number): void {
-    const { gate, lane, level } = entry.spec
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(now, entry.spec.level)
+    else if (entry.state._tag === "Suspended") entry.suspendedAt = now
+    else if (Run.isFinal(entry.state._tag)) {
+      this.forgetDeadline(entry)
+      entry.finishedAt = now
+    }
+    this.place(entry)
+  }
+
+  private place(entry: Entry): void {
+    const { gate, lane } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
@@ -262,7 +305,6 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        entry.rank = Lane.rank(now, level)
         this.wait(entry, lane)
         break
       case "Running":
@@ -273,11 +315,8 @@ export class MemoryState {
         else if (entry.awaitsUntil !== undefined) this.awaiting.add(entry)
         break
       case "Suspended":
-        entry.suspendedAt = now
         break
       default:
-        this.forgetDeadline(entry)
-        entry.finishedAt = now
         if (entry.shard !== undefined) break
         this.finished.push(entry)
         this.finishedRuns += 1 + entry.children.length

@@ -15,6 +15,7 @@ import {
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { PlacementStorage } from "../../core/services/PlacementStorage.ts"
 import type { Pg } from "./Pg.ts"
+import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { encodeFailure } from "./rows.ts"
@@ -37,7 +38,12 @@ interface LoadRow {
   readonly runs: number
 }
 
-export const make = (pg: Pg, names: PgNames, hints: PgHints): PlacementStorage => ({
+export const make = (
+  pg: Pg,
+  names: PgNames,
+  hints: PgHints,
+  floors: PgFloors,
+): PlacementStorage => ({
   displace: (limit) =>
     Effect.map(
       pg.query<{ displaced: number; lanes: ReadonlyArray<Lane.Lane> }>(
@@ -90,6 +96,8 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): PlacementStorage =
     )
     const { gates } = row!
     if (gates === null) return { _tag: "Stale" }
+    // They are as old as when they became ready.
+    floors.landed(lanes)
     hints.give(
       new Set(
         moves.flatMap(({ _tag }, at) => _tag === "To" ? [`l${lanes[at]!}` as const] : []),

@@ -228,6 +228,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     placements: far(storage.placements),
     executors: far(storage.executors),
     history: far(storage.history),
+    transfer: storage.transfer,
     permits: far(storage.permits),
     now: way.over(storage.now, unavailable("now")),
   })
