@@ -208,6 +208,7 @@ const make = Effect.gen(function* () {
     round,
     settle,
     start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
+    state: (namespace, task, key) => answering("state", runs.state(namespace, task, key)),
     beat,
     reconcile: (incarnation, known) =>
       Effect.map(

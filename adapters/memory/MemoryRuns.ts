@@ -27,6 +27,7 @@ import type {
   FamilySpec,
   FamilySubmitted,
   Grant,
+  Kept,
   Known,
   Notice,
   Ordered,
@@ -171,6 +172,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return [{ run: parent.id, state: verdict }]
   }
 
+  const keep = ({ namespace, task }: RunSpec, { key, state: text }: Kept) => {
+    const at = `${namespace} ${task} ${key}`
+    if (text === undefined) state.states.delete(at)
+    else state.states.set(at, text)
+  }
+
   const settle = (
     incarnation: Incarnation,
     report: Report,
@@ -196,6 +203,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       case "Succeed":
         entry.result = report.result
         entry.failure = undefined
+        if (report.kept !== undefined) keep(entry.spec, report.kept)
         break
       case "Retry":
         entry.failure = report.failure
@@ -695,6 +703,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
           (before === undefined || entry.id < before)
         ).slice(0, limit).map(view)
       ),
+    state: (namespace, task, key) =>
+      Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
     depth: (lanes) =>
       Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
     counts: (namespace) =>

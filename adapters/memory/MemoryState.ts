@@ -119,6 +119,8 @@ export class MemoryState {
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
+  /** What tasks keep, by namespace, task and key. */
+  readonly states = new Map<string, string>()
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()

@@ -35,6 +35,10 @@ const records = (state: MemoryState, now: number): ReadonlyArray<StateRecord> =>
   ...triggersOf(state).flatMap(({ isRemoved, kept }) => triggerOf(kept, isRemoved)),
   ...triggersOf(state).flatMap(({ kept }) => slotsOf(kept, state.bounds.records)),
   ...[...state.runs.values()].map((entry) => runOf(state, entry)),
+  ...[...state.states].map(([at, value]) => {
+    const [namespace, task, ...key] = at.split(" ")
+    return { _tag: "State", namespace, task, key: key.join(" "), value } as Of<"State">
+  }),
   ...[...state.cells].map(([key, cell]) => {
     const [namespace, kind, ...name] = key.split(" ")
     return { _tag: "Permit", namespace, kind, name: name.join(" "), cell } as Of<"Permit">
@@ -225,6 +229,7 @@ const keptBy = (state: MemoryState): string | undefined =>
     calendars: state.calendars,
     triggers: state.triggers,
     executors: state.members,
+    states: state.states,
     permits: state.cells,
     locks: state.locks,
   }).find(([, { size }]) => size > 0)?.[0]
@@ -269,6 +274,10 @@ const adoptOne = (
       if (outcome === "used") kept.usedThrough = rest.through
       else kept.records.push({ ...rest, outcome })
       return
+    }
+    case "State": {
+      const { key, namespace, task, value } = record
+      return void state.states.set(`${namespace} ${task} ${key}`, value)
     }
     case "Permit": {
       const { cell, kind, name, namespace } = record

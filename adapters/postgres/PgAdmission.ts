@@ -1,4 +1,4 @@
-/** What PostgreSQL decides at gates, from rows: see R8, R19 and R20 of `RunStorage`. */
+/** What PostgreSQL decides at gates, from rows: see R8, R20 and R21 of `RunStorage`. */
 import { Effect } from "effect"
 import type { Gate, GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"

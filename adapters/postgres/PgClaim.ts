@@ -109,11 +109,24 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
+      const hasCheckpoints = of.some(({ _tag }) => _tag === "Yield")
+      const hasStates = of.some((report) => keptOf(report) !== undefined)
       const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
         "claims",
         "settle",
-        of.some(({ _tag }) => _tag === "Yield") ? settleAndKeep : settleAny,
-        [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
+        hasStates ? settleAndKeepAll : hasCheckpoints ? settleAndKeep : settleAny,
+        [
+          incarnation,
+          numbers(of.map(({ run }) => run)),
+          ...settleParams(of),
+          patience,
+          ...(hasStates
+            ? [
+              texts(of.map((each) => keptOf(each)?.key)),
+              texts(of.map((each) => keptOf(each)?.state)),
+            ]
+            : []),
+        ],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
       hints.give(new Set(rows.flatMap(({ lane }) => lane === null ? [] : [`l${lane}` as const])))
@@ -271,7 +284,7 @@ export const make = (
   const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
     const lanes = yield* names.laneNumbers([...new Set(request.lanes)])
     const { incarnation, isAgain, loop, reports, round } = request
-    if (!isAgain && reports.every(isSuccess) && distinct(reports).length <= 1) {
+    if (!isAgain && reports.every(isPlainSuccess) && distinct(reports).length <= 1) {
       return yield* claimNext(request, lanes, reports)
     }
     const standing = yield* pg.query("claims", "claim", selectHere, [incarnation])
@@ -302,7 +315,11 @@ export const make = (
 
 const none = { grants: [], freed: [] }
 
-const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
+/** The one statement has no place for states. */
+const isPlainSuccess = (report: Report): boolean =>
+  report._tag === "Succeed" && report.kept === undefined
+
+const keptOf = (report: Report) => report._tag === "Succeed" ? report.kept : undefined
 
 /** The indexes of the reports, in parts that name no run twice. Mostly one part. */
 const distinct = (reports: ReadonlyArray<Report>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -569,12 +586,27 @@ const settleText = (more: string): string => `
 const settleAny = settleText("")
 
 /** What was put down has begun, so it is never too late to go on. */
-const settleAndKeep = settleText(`
+const keepCheckpoints = `
   k AS (
     INSERT INTO checkpoint (run_id, value)
     SELECT run_id, result FROM y WHERE kind = 6 AND said = 6 AND result IS NOT NULL
     ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
-  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`)
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`
+
+const settleAndKeep = settleText(keepCheckpoints)
+
+const settleAndKeepAll = settleText(`${keepCheckpoints}
+  m AS MATERIALIZED (
+    SELECT DISTINCT ON (r.task, key) r.task, key, value
+    FROM y CROSS JOIN LATERAL (SELECT width_bucket(y.run_id, $2::bigint[]) AS nth OFFSET 0) w
+      CROSS JOIN LATERAL (SELECT ($9::text[])[nth] AS key, ($10::text[])[nth] AS value OFFSET 0) v
+      CROSS JOIN LATERAL (SELECT task FROM run WHERE id = y.run_id OFFSET 0) r
+    WHERE kind = 0 AND key IS NOT NULL ORDER BY r.task, key, y.run_id DESC),
+  n AS (
+    INSERT INTO state (task, key, value) SELECT task, key, value FROM m WHERE value IS NOT NULL
+    ON CONFLICT ON CONSTRAINT one_state_per_key DO UPDATE SET value = excluded.value),
+  g AS (
+    DELETE FROM state s USING m WHERE m.value IS NULL AND s.task = m.task AND s.key = m.key),`)
 
 interface MoreRow extends Row {
   readonly run: RunId

@@ -343,6 +343,12 @@ export const make = Effect.fnUntraced(function* (
       (rows) => rows.map(runView),
     )
 
+  const keptState: RunStorage["state"] = (namespace, task, key) =>
+    Effect.map(
+      pg.query<{ readonly value: string }>("writes", "state", selectState, [namespace, task, key]),
+      ([row]) => Option.map(Option.fromNullishOr(row), ({ value }) => value),
+    )
+
   const depth: RunStorage["depth"] = (lanes, atMost) =>
     Effect.map(
       pg.query<{ readonly depth: number }>("reads", "depth", selectDepth, [texts(lanes), atMost]),
@@ -489,6 +495,7 @@ export const make = Effect.fnUntraced(function* (
     findMany,
     list,
     depth,
+    state: keptState,
     counts,
     events,
     why,
@@ -635,6 +642,10 @@ const viewsOfIds = runViews("SELECT unnest($1::bigint[]) AS id")
 const selectJournal = `
   SELECT at::float8 AS at, claimed_at::float8 AS claimed_at, kind, attempt, fence, detail, failure
   FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
+
+const selectState = `
+  SELECT value FROM state WHERE key = $3 AND task = (
+    SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1 AND t.name = $2)`
 
 const selectDepth = `
   SELECT coalesce(sum(d.depth), 0)::float8 AS depth

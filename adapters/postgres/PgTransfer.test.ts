@@ -44,6 +44,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
             checkpoint: "run_id value",
+            state: "task key value",
             placed: "run_id at bound_to placement",
             touching: "gate namespace thing is_exclusive",
             permit: "namespace revision kind name cell",

@@ -97,7 +97,7 @@ const pinned = [
   "idle_in_transaction_session_timeout = 0",
 ]
 
-const transferred = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
+const transferred = ["run", "task", "calendar", "trigger", "executor", "state", "permit", "lock"]
 
 const firstKept = `SELECT CASE
   ${
@@ -176,6 +176,14 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
           )
           return rows.map((row) => runOf(row, journal.get(row.id) ?? []))
         }),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectStates,
+        ["0", ""],
+        (row: StateRow) => [`${row.of}`, row.key],
+        each(stateRecordOf),
       ),
     ),
     Stream.concat(
@@ -568,6 +576,23 @@ const grantedOf = ({ claimed_at, incarnation }: Granted) => ({
   ...(claimed_at !== null && { claimedAt: claimed_at }),
 })
 
+interface StateRow extends Row, Omit<Of<"State">, "_tag"> {
+  readonly of: number
+}
+
+const selectStates = `
+  SELECT s.task AS of, n.name AS namespace, t.name AS task, s.key, s.value
+  FROM state s JOIN task t ON t.id = s.task JOIN namespace n ON n.id = t.namespace
+  WHERE (s.task, s.key) > ($1::int, $2) ORDER BY s.task, s.key LIMIT $3`
+
+const stateRecordOf = ({ key, namespace, task, value }: StateRow): Of<"State"> => ({
+  _tag: "State",
+  namespace,
+  task,
+  key,
+  value,
+})
+
 interface PermitRow extends Row, Omit<Of<"Permit">, "_tag"> {
   readonly of: number
 }
@@ -642,6 +667,8 @@ const imported = (
       return insert(ask, "slot", slotColumns, of("Slot").map(slotRow))
     case "Run":
       return addRuns(ask, of("Run"))
+    case "State":
+      return addStates(ask, of("State"))
     case "Permit":
       return addPermits(ask, of("Permit"))
     case "Lock":
@@ -816,6 +843,33 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       also: { namespace: "n.id" },
       from: ofNamespace,
       isNumbered: true,
+    },
+  )
+})
+
+const addStates = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"State">>) {
+  yield* addNamespaces(ask, all.map(({ namespace }) => namespace))
+  // Nobody may have defined it, and its runs may have left.
+  yield* ask(
+    `INSERT INTO task (namespace, name)
+     SELECT DISTINCT n.id, u.task FROM unnest($1::text[], $2::text[]) AS u(namespace, task)
+     JOIN namespace n ON n.name = u.namespace ON CONFLICT DO NOTHING`,
+    [texts(all.map(({ namespace }) => namespace)), texts(all.map(({ task }) => task))],
+  )
+  yield* insert(
+    ask,
+    "state",
+    { key: "text", value: "text" },
+    all.map(({ key, namespace, task, value }) => ({
+      namespace_name: namespace,
+      task_name: task,
+      key,
+      value,
+    })),
+    {
+      more: { namespace_name: "text", task_name: "text" },
+      also: { task: "t.id" },
+      from: `${ofNamespace} JOIN task t ON t.namespace = n.id AND t.name = x.task_name`,
     },
   )
 })

@@ -9,11 +9,18 @@ import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
 import { Incarnation, Joining } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
+import { Namespace } from "../../core/domain/Namespace.ts"
 import { Regulation } from "../../core/domain/Permit.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
-import { TaskDefinition } from "../../core/domain/Task.ts"
-import { ClaimRequest, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
+import { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
+import {
+  ClaimRequest,
+  Grant,
+  Report,
+  Settled,
+  stateKeyMax,
+} from "../../core/services/RunStorage.ts"
 import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */
@@ -90,6 +97,15 @@ export class ExecutorRpcs extends RpcGroup.make(
       marks: atMost(HeldGrant, batchMax),
     },
     success: Schema.Array(Schema.Boolean),
+    error: TransportUnavailable,
+  }),
+  Rpc.make("state", {
+    payload: {
+      namespace: Namespace,
+      task: TaskName,
+      key: Schema.String.check(Schema.isMaxLength(stateKeyMax)),
+    },
+    success: Schema.Option(Schema.String),
     error: TransportUnavailable,
   }),
   Rpc.make("beat", {

@@ -1,4 +1,4 @@
-/** What SQLite decides at gates, from rows: see R8, R19 and R20 of `RunStorage`. */
+/** What SQLite decides at gates, from rows: see R8, R20 and R21 of `RunStorage`. */
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Lane from "../../core/domain/Lane.ts"

@@ -11,6 +11,7 @@ import type {
   Claimed,
   ClaimRequest,
   Grant,
+  Kept,
   Report,
   Settled,
 } from "../../core/services/RunStorage.ts"
@@ -300,6 +301,25 @@ const outcomesWith = outcomesOf(
   "ended.value ->> 1",
 )
 
+const keep = ({ db }: Transaction, kind: number, { key, state }: Kept) => {
+  if (state === undefined) {
+    db.run(
+      `DELETE FROM state WHERE key = ?
+       AND (namespace, task) = (SELECT namespace, task FROM kind WHERE id = ?)`,
+      key,
+      kind,
+    )
+    return
+  }
+  db.run(
+    `INSERT INTO state SELECT namespace, task, ?, ? FROM kind WHERE id = ?
+     ON CONFLICT (namespace, task, key) DO UPDATE SET value = excluded.value`,
+    key,
+    state,
+    kind,
+  )
+}
+
 /** Those of these reports that their runs took. Many at once cost a third of one by one. */
 const succeedAll = (
   tx: Transaction,
@@ -326,6 +346,7 @@ const succeedAll = (
     tx.tally(kind, "Running", -1)
     tx.tally(kind, "Succeeded", 1)
     if (gate !== null) freed.add(gate)
+    if (report.kept !== undefined) keep(tx, kind, report.kept)
   }
   const runs = JSON.stringify(ended)
   if (hasResults) {

@@ -1,5 +1,5 @@
 /** Runs as others see them: the questions of `RunStorage`, each answered from one snapshot. */
-import { DateTime, Option } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -28,7 +28,10 @@ const listed = 10_000
 
 export const make = (
   db: Database,
-): Pick<RunStorage, "find" | "findMany" | "list" | "depth" | "counts" | "events" | "why"> => {
+): Pick<
+  RunStorage,
+  "find" | "findMany" | "list" | "state" | "depth" | "counts" | "events" | "why"
+> => {
   return {
     find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
     findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
@@ -36,6 +39,17 @@ export const make = (
       db.readInTurns("list", function* (at) {
         return yield* views(at, yield* idsOf(at, query))
       }),
+    state: (namespace, task, key) =>
+      Effect.map(
+        db.read("state", () =>
+          db.get<{ readonly value: string }>(
+            "SELECT value FROM state WHERE namespace = ? AND task = ? AND key = ?",
+            namespace,
+            task,
+            key,
+          )),
+        (row) => Option.map(Option.fromNullishOr(row), ({ value }) => value),
+      ),
     depth: (lanes, atMost) =>
       db.read(
         "depth",

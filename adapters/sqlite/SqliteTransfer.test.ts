@@ -42,6 +42,7 @@ describe("SqliteTransfer", () => {
         child: "parent nth count run",
         deadline: "run at",
         checkpoint: "run value",
+        state: "namespace task key value",
         placed: "run bound_to at placement",
         permit: "namespace kind name cell",
         lock: "key holder fence ttl_millis expires_at",

@@ -155,6 +155,13 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
   yield* paged(at, runs, [0], (row: RunRow) => [row.id], (row) => runOf(at, row))
   yield* paged(
     at,
+    states,
+    ["", "", ""],
+    (row: Omit<Of<"State">, "_tag">) => [row.namespace, row.task, row.key],
+    ({ key, namespace, task, value }) => ({ _tag: "State", namespace, task, key, value }),
+  )
+  yield* paged(
+    at,
     permits,
     ["", "", ""],
     (row: Omit<Of<"Permit">, "_tag">) => [row.namespace, row.kind, row.name],
@@ -506,6 +513,10 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
   journal: notesOf(at, row.id),
 })
 
+const states = `
+  SELECT namespace, task, key, value FROM state WHERE (namespace, task, key) > (?, ?, ?)
+  ORDER BY namespace, task, key LIMIT ?`
+
 const permits = `
   SELECT namespace, kind, name, cell FROM permit WHERE (namespace, kind, name) > (?, ?, ?)
   ORDER BY namespace, kind, name LIMIT ?`
@@ -543,7 +554,7 @@ class Import {
   }
 
   refusal(): Refused | undefined {
-    const kept = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
+    const kept = ["run", "task", "calendar", "trigger", "executor", "state", "permit", "lock"]
       .find((table) => this.at.get(`SELECT 1 FROM ${table} LIMIT 1`) !== undefined)
     return kept === undefined ? undefined : notEmpty(`${kept}s`)
   }
@@ -617,6 +628,10 @@ class Import {
         })
       case "Run":
         return this.addRun(record)
+      case "State": {
+        const { key, namespace, task, value } = record
+        return this.insert("state", { namespace, task, key, value })
+      }
       case "Permit": {
         const { cell, kind, name, namespace } = record
         return this.insert("permit", { namespace, kind, name, cell })

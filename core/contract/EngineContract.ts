@@ -26,6 +26,7 @@ import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { dueOf, type TriggerName } from "../domain/Trigger.ts"
 import * as Calendar from "../engine/Calendar.ts"
+import * as Actor from "../engine/Actor.ts"
 import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
@@ -648,6 +649,45 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           assert.strictEqual(reason._tag, "RateLimited")
           assert.strictEqual((yield* state(run)).attempt, 0)
         }
+      }))
+
+    test("an actor takes one message of a key at a time, in order, and its state counts each once", () =>
+      Effect.gen(function* () {
+        const tries = new Map<string, number>()
+        let underWay = 0
+        const log = Actor.make(fresh("log"), {
+          state: Schema.Array(Schema.Int),
+          initial: [],
+          messages: {
+            note: { payload: { n: Schema.Int } },
+            read: { success: Schema.Array(Schema.Int) },
+            refuse: { error: TooSmall },
+          },
+          policy: { retry: Retry.exponential({ attempts: 3, delayMillis: 50, jitter: 0 }) },
+        })
+        const live = log.toLayer({
+          note: (state, { n }) =>
+            Effect.gen(function* () {
+              assert.strictEqual(++underWay, 1)
+              yield* Effect.yieldNow
+              underWay--
+              const tried = (tries.get(`${n}`) ?? 0) + 1
+              tries.set(`${n}`, tried)
+              // What was decided about the state goes with the attempt.
+              if (n % 5 === 0 && tried === 1) return yield* Effect.die(new Error("not yet"))
+              return [[...state, n], undefined] as const
+            }),
+          read: (state) => Effect.succeed([state, state] as const),
+          refuse: () => Effect.fail(new TooSmall({ least: 7 })),
+        })
+        yield* serving(live)
+        yield* serving(live)
+        const numbers = Array.from({ length: 12 }, (_, n) => n)
+        yield* Effect.forEach(numbers, (n) => log.tell("a", "note", { n }))
+        const refused = yield* Effect.flip(log.ask("a", "refuse", {}))
+        assert.instanceOf(refused, TooSmall)
+        assert.deepEqual(yield* log.ask("a", "read", {}), numbers)
+        assert.deepEqual(yield* log.ask("b", "read", {}), [])
       }))
 
     test("takes no more in while a backlog is full, and does again when there is room", () =>

@@ -118,6 +118,7 @@ export const make = (
         round: (round) => lossy("round", inner.round(round)),
         settle: (incarnation, reports) => lossy("settle", inner.settle(incarnation, reports)),
         start: (incarnation, marks) => lossy("start", inner.start(incarnation, marks)),
+        state: (namespace, task, key) => lossy("state", inner.state(namespace, task, key)),
         beat: (incarnation, held) => lossy("beat", inner.beat(incarnation, held)),
         reconcile: (incarnation, known) => lossy("reconcile", inner.reconcile(incarnation, known)),
         // It waits for as long as it takes, so a second copy would wait for ever.

@@ -32,9 +32,10 @@
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |
- * | R19 | the oldest kept; the holder not asked, asked twice, or at a latest gate; the new one goes  |
+ * | R19 | kept when the report was not applied; of any task; what is absent stays                   |
+ * | R20 | the oldest kept; the holder not asked, asked twice, or at a latest gate; the new one goes  |
  * |     | before the holder has ended; the place of what is put down given back                      |
- * | R20 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
+ * | R21 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -47,6 +48,7 @@ import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
 import * as Granted from "./runs/granted.ts"
 import * as Idempotent from "./runs/idempotent.ts"
+import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
 import * as Latest from "./runs/latest.ts"
 import * as OnTime from "./runs/onTime.ts"
@@ -103,6 +105,7 @@ export const laws = <R>(
   Revived.laws(it)
   Families.laws(it, elapse)
   Told.laws(it, elapse)
+  Kept.laws(it)
   Latest.laws(it, elapse)
   Touching.laws(it)
 }

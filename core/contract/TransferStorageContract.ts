@@ -174,6 +174,8 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     // Ended.
     const succeeded = yield* grant({ idempotencyKey: "done" })
     yield* hand.settle(succeed(succeeded, '{"kept":"\\u0000 …"}'))
+    const remembering = succeed(yield* grant())
+    yield* hand.settle({ ...remembering, kept: { key: "ada", state: '{"balance":5}' } } as Report)
     yield* hand.settle(giveUp(yield* grant()), timeOut(yield* grant()))
     yield* cancelled(yield* submitOne(specOf(namespace, { lane: laneOf(namespace) })))
     const discarding = gateOf(namespace, 1, "discard")
@@ -332,6 +334,7 @@ const told = (namespace: Namespace) =>
         view.state === "Suspended" ? { ...view, claimedAt: undefined } : view
       ),
       breakers: yield* permits.list(namespace),
+      state: yield* runs.state(namespace, greet, "ada"),
       events: yield* Effect.forEach(views, ({ id }) => runs.events(id)),
       counts: yield* runs.counts(namespace),
       why: yield* Effect.forEach(views, ({ id }) => runs.why(id)),

@@ -165,6 +165,8 @@ export const StateRecord = Schema.TaggedUnion({
     place: Place,
     journal: Schema.Array(Note),
   },
+  /** What a task keeps from one run to the next. */
+  State: { namespace: Namespace, task: TaskName, key: Schema.String, value: Schema.String },
   /** What a limit or a breaker has let pass, as `Permit` writes it. */
   Permit: { namespace: Namespace, kind: CellKind, name: Schema.String, cell: Schema.String },
   /** Also of a lock that nobody holds, for its fence. `endsInMillis`: `0` when nobody does. */

@@ -24,6 +24,13 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   readonly checkpoint: string | undefined
   /** Should the run be suspended from now on, it is resumed with this JSON text. */
   readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
+  /** What the task keeps for a key, as JSON text; `remember` says how it gets there. */
+  readonly recall: (key: string) => Effect.Effect<string | undefined>
+  /**
+   * Should the run succeed, its task keeps this for the key from then on, in the step that ends the
+   * run; nothing any more, if it is `undefined`. The last call counts.
+   */
+  readonly remember: (key: string, state: string | undefined) => Effect.Effect<void, Refused>
   /**
    * Ends the attempt here, and leaves the run to something outside: whoever notifies first ends it.
    * Past the timeout it has timed out.

@@ -149,7 +149,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
 
-  const pool = yield* Pool.make({ capacity, mark, onChange: wake })
+  const recall = ({ namespace, task }: Grant, key: string) =>
+    Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
+
+  const pool = yield* Pool.make({ capacity, mark, recall, onChange: wake })
 
   /** Repeats a call while no answer comes. */
   const untilAnswered = <A, E extends { readonly _tag: string }>(

@@ -28,6 +28,7 @@ describe("a run whose start is marked", () => {
       let starts = 0
       const pool = yield* Pool.make({
         capacity: 1,
+        recall: () => Effect.succeed(undefined),
         mark: () => Effect.as(Effect.sleep("1 second"), mayStart),
         onChange: () => {},
       })

@@ -9,15 +9,23 @@
  * 2. User code starts only before `freshUntil`.
  * 3. Queued grants are few: what the pool will start within `prefetchMillis`.
  */
-import { Clock, Duration, Effect, Exit, Fiber, Option, Random } from "effect"
+import { Clock, Duration, Effect, Exit, Fiber, Option, Random, Result } from "effect"
 import { isRegulated } from "../domain/Permit.ts"
 import * as Retry from "../domain/Retry.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
+import * as Text from "../domain/Text.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
-import { checkpointMax, type Grant, type Report } from "../services/RunStorage.ts"
+import {
+  checkpointMax,
+  type Grant,
+  type Kept,
+  type Report,
+  stateKeyMax,
+  stateMax,
+} from "../services/RunStorage.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 
@@ -58,6 +66,7 @@ interface Carried {
   fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
   stop: Stop | undefined
   checkpoint: string | undefined
+  kept: Kept | undefined
   /** How long it is handed over for at most. */
   awaitsMillis: number | undefined
 }
@@ -69,9 +78,11 @@ export const make = Effect.fnUntraced(function* (options: {
   readonly capacity: number
   /** Whether user code may start. */
   readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  /** What the grant's task keeps for a key. */
+  readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   readonly onChange: () => void
 }) {
-  const { capacity, mark, onChange } = options
+  const { capacity, mark, onChange, recall } = options
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
 
@@ -114,6 +125,7 @@ export const make = Effect.fnUntraced(function* (options: {
       fiber: undefined,
       stop: undefined,
       checkpoint: undefined,
+      kept: undefined,
       awaitsMillis: undefined,
     }
     carried.set(grant.run, entry)
@@ -138,6 +150,12 @@ export const make = Effect.fnUntraced(function* (options: {
         checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
           entry.checkpoint = checkpoint
         }),
+      recall: (key) => recall(grant, key),
+      remember: (key, state) =>
+        Effect.flatMap(Effect.fromResult(keptOf(key, state)), (kept) =>
+          Effect.sync(() => {
+            entry.kept = kept
+          })),
       handOver: (timeout) =>
         Effect.suspend(() => {
           entry.awaitsMillis = timeout === undefined
@@ -179,6 +197,7 @@ export const make = Effect.fnUntraced(function* (options: {
         run,
         fence,
         ...(result !== undefined && { result }),
+        ...(entry.kept !== undefined && { kept: entry.kept }),
         ...calledIn(entry, false),
       })
     } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
@@ -306,6 +325,24 @@ export const make = Effect.fnUntraced(function* (options: {
   }
   return pool
 })
+
+const keptOf = (key: string, state: string | undefined): Result.Result<Kept, Refused> => {
+  const refused = (field: string, reason: string, remedy: string) =>
+    Result.fail(new Refused({ field, reason, remedy }))
+  const flaw = Text.flaw(key)
+  if (flaw !== undefined) return refused("key", flaw, Text.remedy)
+  if (key.length > stateKeyMax) {
+    return refused("key", `it has ${key.length} characters`, `Use at most ${stateKeyMax}`)
+  }
+  if (state !== undefined && state.length > stateMax) {
+    return refused(
+      "state",
+      `it has ${state.length} characters, more than ${stateMax}`,
+      "Keep the data elsewhere, and here where it is",
+    )
+  }
+  return Result.succeed({ key, ...(state !== undefined && { state }) })
+}
 
 const tooLong = (checkpoint: string) =>
   new Refused({

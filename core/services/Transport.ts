@@ -17,11 +17,12 @@
  * - **X8 checked.** `serve` refuses a definition whose policy `Policy.check` refuses, by its field, as
  *   where the task was made; then none of them is defined.
  */
-import { Context, type Effect, Schema } from "effect"
+import { Context, type Effect, type Option, Schema } from "effect"
 import { Incarnation, type Joining } from "../domain/Executor.ts"
+import type { Namespace } from "../domain/Namespace.ts"
 import type { Regulation } from "../domain/Permit.ts"
 import type { Refused } from "../domain/Refused.ts"
-import type { TaskDefinition } from "../domain/Task.ts"
+import type { TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -87,6 +88,13 @@ export class Transport extends Context.Service<Transport, {
     incarnation: Incarnation,
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
+  /** As R19: what a task keeps for a key. */
+  readonly state: (
+    namespace: Namespace,
+    task: TaskName,
+    key: string,
+  ) => Effect.Effect<Option.Option<string>, TransportUnavailable>
 
   readonly beat: (
     incarnation: Incarnation,

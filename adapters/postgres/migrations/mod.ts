@@ -12,6 +12,7 @@ import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 import permits from "./permits.ts"
+import statesOfTasks from "./statesOfTasks.ts"
 import placements from "./placements.ts"
 
 export interface Migration {
@@ -29,6 +30,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
   { name: "permits", statements: permits },
+  { name: "states of tasks", statements: statesOfTasks },
   { name: "placements", statements: placements },
 ]
 

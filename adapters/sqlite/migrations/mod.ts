@@ -5,7 +5,8 @@ import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
 import { permits } from "./0006_permits.ts"
-import { placements } from "./0007_placements.ts"
+import { statesOfTasks } from "./0007_states_of_tasks.ts"
+import { placements } from "./0008_placements.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -15,5 +16,6 @@ export const steps: ReadonlyArray<string> = [
   calendars,
   history,
   permits,
+  statesOfTasks,
   placements,
 ]

@@ -1,4 +1,4 @@
-/** R19: gates at which only the latest is kept. */
+/** R20: gates at which only the latest is kept. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import type { Gate } from "../../domain/Blocking.ts"
@@ -42,7 +42,7 @@ const assertReplaced = (run: RunId, by: RunId) =>
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   for (const whenFull of kinds) {
-    it.effect(`R19 latest: of those that wait at a ${whenFull} gate the newest is kept`, () =>
+    it.effect(`R20 latest: of those that wait at a ${whenFull} gate the newest is kept`, () =>
       Effect.gen(function* () {
         const namespace = freshNamespace()
         const hand = yield* joined(namespace)
@@ -66,7 +66,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.strictEqual((yield* hand.one).run, newest!)
       }))
 
-    it.effect(`R19 latest: those that come at once leave one at a ${whenFull} gate`, () =>
+    it.effect(`R20 latest: those that come at once leave one at a ${whenFull} gate`, () =>
       Effect.gen(function* () {
         const { runs } = yield* Storage
         const namespace = freshNamespace()
@@ -80,7 +80,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         }
       }))
 
-    it.effect(`R19 latest: a ${whenFull} gate is one at a time while those that come race`, () =>
+    it.effect(`R20 latest: a ${whenFull} gate is one at a time while those that come race`, () =>
       Effect.gen(function* () {
         const { runs } = yield* Storage
         const namespace = freshNamespace()
@@ -109,7 +109,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.isAtMost(left.length, 1)
       }))
 
-    it.effect(`R19 latest: openGates names a ${whenFull} gate with somebody to be replaced`, () =>
+    it.effect(`R20 latest: openGates names a ${whenFull} gate with somebody to be replaced`, () =>
       Effect.gen(function* () {
         const { runs } = yield* Storage
         const namespace = freshNamespace()
@@ -121,7 +121,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.include(yield* runs.openGates(100_000), gate.key)
       }))
 
-    it.effect(`R19 latest: a ${whenFull} gate keeps its place for what is put down`, () =>
+    it.effect(`R20 latest: a ${whenFull} gate keeps its place for what is put down`, () =>
       Effect.gen(function* () {
         const namespace = freshNamespace()
         const gate = gateOf(namespace, 1, whenFull)
@@ -133,7 +133,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }))
   }
 
-  it.effect("R19 latest: the holder is let be at a latest gate", () =>
+  it.effect("R20 latest: the holder is let be at a latest gate", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -149,7 +149,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(why, { value } as never)
     }))
 
-  it.effect("R19 latest: at a replace gate the holder is asked to stop, and then it goes", () =>
+  it.effect("R20 latest: at a replace gate the holder is asked to stop, and then it goes", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -175,7 +175,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* admitAll(gate.key), [{ run: next, state: "Ready" }])
     }))
 
-  it.effect("R19 latest: a holder that is lost is replaced too", () =>
+  it.effect("R20 latest: a holder that is lost is replaced too", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -192,7 +192,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* admitAll(gate.key), [{ run: next, state: "Ready" }])
     }))
 
-  it.effect("R19 latest: a holder that nobody has is replaced at once", () =>
+  it.effect("R20 latest: a holder that nobody has is replaced at once", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -215,7 +215,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* hand.one).run, last)
     }))
 
-  it.effect("R19 latest: what becomes due later is the later one", () =>
+  it.effect("R20 latest: what becomes due later is the later one", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const gate = gateOf(namespace, 1, "latest")

@@ -1,4 +1,4 @@
-/** R20: runs that touch the same things. */
+/** R21: runs that touch the same things. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
 import type { Namespace } from "../../domain/Namespace.ts"
@@ -41,7 +41,7 @@ const admitted = (namespace: Namespace, touches: ReadonlyArray<Touches>) =>
   )
 
 export const laws = <R>(it: Tests<Storage | R>): void => {
-  it.effect("R20 touching: one alone, or many beside each other", () =>
+  it.effect("R21 touching: one alone, or many beside each other", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const [db, reading] = [alone("db"), beside("db")]
@@ -57,7 +57,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(yield* admitted(namespace, [db]), readers, "whose gate was not named")
     }))
 
-  it.effect("R20 touching: nobody is passed by, whatever the level", () =>
+  it.effect("R21 touching: nobody is passed by, whatever the level", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const [db, reading] = [alone("db"), beside("db")]
@@ -75,7 +75,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(yield* admitted(namespace, both), [urgent!])
     }))
 
-  it.effect("R20 touching: all that it touches, or nothing; others are not held up", () =>
+  it.effect("R21 touching: all that it touches, or nothing; others are not held up", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const all = [alone("a", "b"), alone("b", "c"), alone("c", "d"), alone("d"), beside("e")]
@@ -89,7 +89,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(yield* admitted(namespace, all), [d!])
     }))
 
-  it.effect("R20 touching: namespaces share nothing", () =>
+  it.effect("R21 touching: namespaces share nothing", () =>
     Effect.gen(function* () {
       const [here, there] = [freshNamespace(), freshNamespace()]
       const made = yield* submitAll([here, there].map((each) => touching(each, alone("db"))))
@@ -97,7 +97,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(yield* admitted(there, [alone("db")]), [made[1]!])
     }))
 
-  it.effect("R20 touching: what is put down keeps what it has alone, and gives back what it shares", () =>
+  it.effect("R21 touching: what is put down keeps what it has alone, and gives back what it shares", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -119,7 +119,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepStrictEqual(yield* admitted(namespace, others), sorted([reader, next!]))
     }))
 
-  it.effect("R20 touching: why says who has it, and how many come before", () =>
+  it.effect("R21 touching: why says who has it, and how many come before", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -146,7 +146,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       yield* assertState(other, "Ready")
     }))
 
-  it.effect("R20 touching: openGates names those whose runs can pass", () =>
+  it.effect("R21 touching: openGates names those whose runs can pass", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -157,7 +157,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.notInclude(yield* runs.openGates(100_000), gate(namespace, db).key)
     }))
 
-  it.effect("R20 touching: decisions that race keep them apart, and leave nobody behind", () =>
+  it.effect("R21 touching: decisions that race keep them apart, and leave nobody behind", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -198,7 +198,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepInclude(yield* runs.counts(namespace), { Succeeded: made.length })
     }))
 
-  it.effect("R20 touching: of those that come at once at several gates one has it alone", () =>
+  it.effect("R21 touching: of those that come at once at several gates one has it alone", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       for (const _ of times(8)) {
