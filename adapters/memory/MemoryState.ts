@@ -7,6 +7,7 @@
  */
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Calendar } from "../../core/domain/Calendar.ts"
 import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
@@ -16,10 +17,21 @@ import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
-import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
+import {
+  calendarOf,
+  type TriggerDefinition,
+  type TriggerId,
+  type TriggerName,
+} from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { AuditPlace, KeptFinding } from "../../core/services/AuditStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import {
+  type SlotRecord,
+  type TriggerVersion,
+  type TriggerView,
+  versionsMax,
+} from "../../core/services/TriggerStorage.ts"
 import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
@@ -87,6 +99,11 @@ export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
   readonly records: Array<SlotRecord>
+  /** Those that somebody asked for. */
+  readonly asked: Array<SlotRecord & { readonly run: RunId.RunId }>
+  readonly versions: Array<TriggerVersion & { readonly calendar: Calendar | undefined }>
+  /** Where the audit goes on, unless at the begin of the next window. */
+  auditedUpTo: number | undefined
   /** The latest slot with a record: after it there is none. */
   through: number
   /** The end of the last record that has left by its age. */
@@ -124,6 +141,8 @@ export class MemoryState {
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
+  readonly findings: Array<KeptFinding & { readonly trigger: TriggerId }> = []
+  auditPlace: AuditPlace | undefined
   /** Those that were removed, for their slots: one that comes back goes on as the same. */
   readonly removed = new Map<TriggerId, KeptTrigger>()
   /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
@@ -165,6 +184,19 @@ export class MemoryState {
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
+  /** Keeps a version of the trigger; of those before, the first go. */
+  turn(trigger: KeptTrigger, since: number, definition: TriggerDefinition | undefined): void {
+    const { definition: { namespace }, revision } = trigger.view
+    const calendar = definition && calendarOf(definition.schedule)
+    trigger.versions.push({
+      revision,
+      since,
+      ...(definition !== undefined && { definition }),
+      calendar: calendar && this.calendars.get(`${namespace} ${calendar}`)?.calendar,
+    })
+    if (trigger.versions.length > versionsMax) trigger.versions.shift()
+  }
+
   nextIncarnation(): Incarnation {
     return ++this.lastIncarnation as Incarnation
   }
@@ -197,7 +229,12 @@ export class MemoryState {
   add(
     spec: RunSpec,
     now: number,
-    fired?: { readonly trigger: TriggerName; readonly slot: number },
+    fired?: {
+      readonly trigger: TriggerName
+      readonly slot: number | undefined
+      /** Its trigger has not let it begin. */
+      readonly failure?: Failure | undefined
+    },
     kin: { readonly isParent?: boolean; readonly shard?: Shard } = {},
   ): Entry {
     const id = this.nextRunId(now)
@@ -208,12 +245,16 @@ export class MemoryState {
       createdAt: now,
       trigger: fired?.trigger,
       slot: fired?.slot,
-      state: kin.isParent === true ? Run.submittedParent : Run.submitted({
-        isDueLater: spec.delayMillis > 0,
-        isGated: spec.gate !== undefined,
-        isAtMostOnce: spec.isAtMostOnce,
-        hasDeadline: deadlineMillis !== undefined,
-      }),
+      state: kin.isParent === true
+        ? Run.submittedParent
+        : fired?.failure !== undefined
+        ? Run.submittedFailed
+        : Run.submitted({
+          isDueLater: spec.delayMillis > 0,
+          isGated: spec.gate !== undefined,
+          isAtMostOnce: spec.isAtMostOnce,
+          hasDeadline: deadlineMillis !== undefined,
+        }),
       dueAt: now + spec.delayMillis,
       rank: 0,
       lane: spec.lane,
@@ -225,7 +266,7 @@ export class MemoryState {
       finishedAt: undefined,
       settled: undefined,
       result: undefined,
-      failure: undefined,
+      failure: fired?.failure,
       checkpoint: undefined,
       deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
       awaitsUntil: undefined,

@@ -1,6 +1,7 @@
 /** The storage in memory: the reference for every law, on Effect's clock, fit for simulation. */
 import { Clock, Effect } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
+import * as MemoryAudit from "./MemoryAudit.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
@@ -28,6 +29,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       history: MemoryHistory.make(state, now),
       transfer: MemoryTransfer.make(state, now),
       permits: MemoryPermits.make(state, now),
+      audit: MemoryAudit.make(state, now),
       now: Effect.sync(now),
     })
   })

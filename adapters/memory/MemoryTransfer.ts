@@ -34,6 +34,8 @@ const records = (state: MemoryState, now: number): ReadonlyArray<StateRecord> =>
   ...[...state.members.values()].map((member) => executorOf(member, now)),
   ...triggersOf(state).flatMap(({ isRemoved, kept }) => triggerOf(kept, isRemoved)),
   ...triggersOf(state).flatMap(({ kept }) => slotsOf(kept, state.bounds.records)),
+  ...triggersOf(state).flatMap(({ kept }) => versionsOf(kept)),
+  ...triggersOf(state).flatMap(({ kept }) => askedOf(kept)),
   ...[...state.runs.values()].map((entry) => runOf(state, entry)),
   ...[...state.states].map(([at, value]) => {
     const [namespace, task, ...key] = at.split(" ")
@@ -105,6 +107,25 @@ const slotsOf = (
     ...records.map((record) => ({ _tag: "Slot" as const, trigger: id, ...record })),
   ]
 }
+
+const versionsOf = ({ versions, view: { id } }: KeptTrigger): ReadonlyArray<Of<"TriggerVersion">> =>
+  versions.map(({ calendar, ...version }) => ({
+    _tag: "TriggerVersion",
+    trigger: id,
+    ...version,
+    ...(calendar !== undefined && { calendar }),
+  }))
+
+const askedOf = ({ asked, view: { id } }: KeptTrigger): ReadonlyArray<Of<"Asked">> =>
+  asked.map(({ asked, latenessMillis, revision, run, slot }) => ({
+    _tag: "Asked",
+    trigger: id,
+    ...asked!,
+    slot,
+    at: slot + latenessMillis,
+    run,
+    revision: revision!,
+  }))
 
 const runOf = (state: MemoryState, entry: Entry): Of<"Run"> => {
   const { spec } = entry
@@ -261,6 +282,9 @@ const adoptOne = (
         view,
         partition: Trigger.partitionOf(namespace, name),
         records: [],
+        asked: [],
+        versions: [],
+        auditedUpTo: undefined,
         through: -Infinity,
         usedThrough: undefined,
       })
@@ -274,6 +298,24 @@ const adoptOne = (
       if (outcome === "used") kept.usedThrough = rest.through
       else kept.records.push({ ...rest, outcome })
       return
+    }
+    case "TriggerVersion": {
+      const { _tag, calendar, trigger, ...version } = record
+      const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+      return void kept?.versions.push({ ...version, calendar })
+    }
+    case "Asked": {
+      const { at, by, kind, request, revision, run, slot, trigger } = record
+      const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+      return void kept?.asked.push({
+        slot,
+        through: slot,
+        outcome: "fired",
+        run,
+        latenessMillis: at - slot,
+        revision,
+        asked: { kind, request, ...(by !== undefined && { by }) },
+      })
     }
     case "State": {
       const { key, namespace, task, value } = record

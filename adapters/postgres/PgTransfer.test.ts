@@ -23,8 +23,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             task: "id namespace name revision definition",
             calendar: "namespace revision name definition",
             trigger:
-              "id namespace name cursor revision partition is_paused is_removed definition calendar",
-            slot: "slot through run_id lateness trigger outcome reason",
+              `id namespace name cursor revision partition is_paused is_removed definition calendar
+              is_permanent`,
+            slot: "slot through run_id lateness trigger outcome reason revision running",
+            trigger_version: "since trigger revision definition calendar",
+            asked: "slot run_id at trigger revision kind key request asked_by",
             executor:
               `incarnation namespace beat_at joined_at ttl capacity standing name labels tasks
               resources`,
@@ -51,6 +54,9 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             lock: "key holder fence expires_at",
           },
           stays: {
+            audit: "the audit of slots begins where it is put",
+            audit_open: "the audit of slots begins where it is put",
+            audit_finding: "of the storage that was audited",
             namespace: "numbers of names, given anew",
             lane: "numbers of names, given anew",
             fleet: "revisions, of which only the next has to be another",

@@ -31,6 +31,7 @@ import { pageMax, type TransferStorage } from "../../core/services/TransferStora
 import { gateOf, placesOf } from "./PgAdmission.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
 import {
+  askedKinds,
   codeOf,
   decodeCalendar,
   decodeFailure,
@@ -43,8 +44,10 @@ import {
   standingCodeOf,
   standingOf,
   stateOf,
+  triggerVersion,
   triggerView,
   used,
+  type VersionRow,
 } from "./rows.ts"
 
 const TaskJson = Schema.fromJsonString(TaskDefinition)
@@ -162,6 +165,22 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
         ["0", `${Number.MIN_SAFE_INTEGER}`],
         ({ slot, trigger }: SlotRow) => [`${trigger}`, `${slot}`],
         each(slotOf),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectVersions,
+        ["0", "0"],
+        ({ revision, trigger }: TransferredVersion) => [`${trigger}`, `${revision}`],
+        each(versionOf),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectAsked,
+        ["0", "0", ""],
+        ({ key, kind, trigger }: AskedRow) => [`${trigger}`, `${kind}`, key],
+        each(askedOf),
       ),
     ),
     Stream.concat(
@@ -302,12 +321,15 @@ interface SlotRow extends Row {
   readonly outcome: number
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness: number
+  readonly revision: number | null
 }
 
 const selectSlots = `
   SELECT trigger, s.slot::float8 AS slot, through::float8 AS through, outcome::int AS outcome,
-    run_id::float8 AS run, reason, lateness::float8 AS lateness
+    run_id::float8 AS run, reason, lateness::float8 AS lateness,
+    running::float8 AS running, revision
   FROM slot s WHERE (trigger, s.slot) > ($1::int, $2::bigint) ORDER BY trigger, s.slot LIMIT $3`
 
 const slotOf = (row: SlotRow): Of<"Slot"> => ({
@@ -318,7 +340,54 @@ const slotOf = (row: SlotRow): Of<"Slot"> => ({
   outcome: row.reason === used ? "used" : outcomeOf(row.outcome),
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && row.reason !== used && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
   latenessMillis: row.lateness,
+  ...(row.revision !== null && { revision: row.revision }),
+})
+
+interface TransferredVersion extends VersionRow {
+  readonly trigger: Trigger.TriggerId
+}
+
+const selectVersions = `
+  SELECT trigger, revision, since::float8 AS since, definition, calendar FROM trigger_version
+  WHERE (trigger, revision) > ($1::int, $2::int) ORDER BY trigger, revision LIMIT $3`
+
+const versionOf = (row: TransferredVersion): Of<"TriggerVersion"> => ({
+  _tag: "TriggerVersion",
+  trigger: row.trigger,
+  ...triggerVersion(row),
+  ...(row.calendar !== null && { calendar: decodeCalendar(row.calendar) }),
+})
+
+interface AskedRow extends Row {
+  readonly trigger: Trigger.TriggerId
+  readonly kind: number
+  readonly key: string
+  readonly request: string
+  readonly asked_by: string | null
+  readonly slot: number
+  readonly at: number
+  readonly run: RunId
+  readonly revision: number
+}
+
+const selectAsked = `
+  SELECT trigger, kind::int AS kind, key, request, asked_by, a.slot::float8 AS slot,
+    at::float8 AS at, run_id::float8 AS run, revision
+  FROM asked a WHERE (trigger, kind, key) > ($1::int, $2::smallint, $3)
+  ORDER BY trigger, kind, key LIMIT $4`
+
+const askedOf = (row: AskedRow): Of<"Asked"> => ({
+  _tag: "Asked",
+  trigger: row.trigger,
+  kind: askedKinds[row.kind]!,
+  request: row.request,
+  ...(row.asked_by !== null && { by: row.asked_by }),
+  slot: row.slot,
+  at: row.at,
+  run: row.run,
+  revision: row.revision,
 })
 
 /** A row of a table as JSON: its columns, with numbers as they are. */
@@ -665,6 +734,52 @@ const imported = (
       return addTriggers(ask, of("Trigger"))
     case "Slot":
       return insert(ask, "slot", slotColumns, of("Slot").map(slotRow))
+    case "TriggerVersion":
+      return insert(
+        ask,
+        "trigger_version",
+        {
+          trigger: "int",
+          revision: "int",
+          since: "bigint",
+          definition: "text",
+          calendar: "text",
+        },
+        of("TriggerVersion").map(({ calendar, definition, revision, since, trigger }) => ({
+          trigger,
+          revision,
+          since,
+          definition: definition && encodeTrigger(definition),
+          calendar: calendar && encodeCalendar(calendar),
+        })),
+      )
+    case "Asked":
+      return insert(
+        ask,
+        "asked",
+        {
+          trigger: "int",
+          kind: "smallint",
+          key: "text",
+          slot: "bigint",
+          run_id: "bigint",
+          revision: "int",
+          at: "bigint",
+          request: "text",
+          asked_by: "text",
+        },
+        of("Asked").map(({ at, by, kind, request, revision, run, slot, trigger }) => ({
+          trigger,
+          kind: askedKinds.indexOf(kind),
+          key: kind === "manual" ? request : `${slot}`,
+          slot,
+          run_id: run,
+          revision,
+          at,
+          request,
+          asked_by: by,
+        })),
+      )
     case "Run":
       return addRuns(ask, of("Run"))
     case "State":
@@ -825,6 +940,7 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       is_removed: "boolean",
       definition: "text",
       calendar: "text",
+      is_permanent: "boolean",
     },
     all.map(({ cursor, definition, id, isPaused, isRemoved, revision }) => ({
       namespace_name: definition.namespace,
@@ -837,6 +953,7 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       is_removed: isRemoved,
       definition: encodeTrigger(definition),
       calendar: Trigger.calendarOf(definition.schedule),
+      is_permanent: definition.schedule._tag === "Permanent",
     })),
     {
       more: { namespace_name: "text" },
@@ -897,6 +1014,8 @@ const slotColumns = {
   run_id: "bigint",
   reason: "text",
   lateness: "bigint",
+  revision: "int",
+  running: "bigint",
 }
 
 const slotRow = (record: Of<"Slot">) => ({
@@ -907,6 +1026,8 @@ const slotRow = (record: Of<"Slot">) => ({
   run_id: record.run,
   reason: record.outcome === "used" ? used : record.reason,
   lateness: record.latenessMillis,
+  revision: record.revision,
+  running: record.running,
 })
 
 const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Run">>) {

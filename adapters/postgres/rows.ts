@@ -16,7 +16,7 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import { Failure, type Placed, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { TriggerDefinition, type TriggerId, type TriggerName } from "../../core/domain/Trigger.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { SlotRecord, TriggerVersion, TriggerView } from "../../core/services/TriggerStorage.ts"
 import { numbers } from "./Pg.ts"
 
 /** As a parameter: how long each level lets better ones go first. */
@@ -53,7 +53,7 @@ export const decodeFailure = Schema.decodeSync(FailureJson)
 
 const DefinitionJson = Schema.fromJsonString(TriggerDefinition)
 export const encodeTrigger = Schema.encodeSync(DefinitionJson)
-const decodeTrigger = Schema.decodeSync(DefinitionJson)
+export const decodeTrigger = Schema.decodeSync(DefinitionJson)
 
 const CalendarJson = Schema.fromJsonString(Calendar)
 export const encodeCalendar = Schema.encodeSync(CalendarJson)
@@ -299,8 +299,16 @@ export interface SlotRow {
   readonly outcome: number
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness: number
+  readonly revision: number | null
+  readonly kind: number | null
+  readonly request: string | null
+  readonly asked_by: string | null
 }
+
+/** The column `asked.kind` numbers them in this order. */
+export const askedKinds = ["manual", "backfill"] as const
 
 export const slotRecord = (row: SlotRow): SlotRecord => ({
   slot: row.slot,
@@ -309,4 +317,27 @@ export const slotRecord = (row: SlotRow): SlotRecord => ({
   latenessMillis: row.lateness,
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
+  ...(row.revision !== null && { revision: row.revision }),
+  ...(row.kind !== null && {
+    asked: {
+      kind: askedKinds[row.kind]!,
+      request: row.request!,
+      ...(row.asked_by !== null && { by: row.asked_by }),
+    },
+  }),
+})
+
+export interface VersionRow {
+  readonly [column: string]: unknown
+  readonly revision: number
+  readonly since: number
+  readonly definition: string | null
+  readonly calendar: string | null
+}
+
+export const triggerVersion = ({ definition, revision, since }: VersionRow): TriggerVersion => ({
+  revision,
+  since,
+  ...(definition !== null && { definition: decodeTrigger(definition) }),
 })

@@ -371,11 +371,20 @@ const insertBlocked = `
 const insertParked = "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 const insertScheduled = "INSERT INTO scheduled VALUES (?, ?, ?, 0, 0, 0, 0, ?, ?)"
 
+const insertFailed = `INSERT INTO outcome
+  (run, kind, state, attempt, crashes, fence, settled, is_careful, finished_at, failure)
+  VALUES (?, ?, ${Run.finals.indexOf("Failed")}, 0, 0, 0, 0, ?, ?, ?)`
+
 /** Keeps a new run and puts it where its first state says. */
 export const add = (
   tx: Transaction,
   spec: RunSpec,
-  fired?: { readonly trigger: number; readonly slot: number },
+  fired?: {
+    readonly trigger: number
+    readonly slot: number | undefined
+    /** Its trigger has not let it begin. */
+    readonly failure?: Failure | undefined
+  },
   kin: { readonly isParent?: boolean } = {},
 ): { readonly run: RunId; readonly state: Run.StateName } => {
   const { db, now } = tx
@@ -383,12 +392,16 @@ export const add = (
   const kind = db.kindOf(spec.namespace, spec.task)
   const lane = db.laneOf(spec.lane)
   const { deadlineMillis, gate, level } = spec
-  const state = kin.isParent === true ? Run.submittedParent : Run.submitted({
-    isDueLater: spec.delayMillis > 0,
-    isGated: gate !== undefined,
-    isAtMostOnce: spec.isAtMostOnce,
-    hasDeadline: deadlineMillis !== undefined,
-  })
+  const state = kin.isParent === true
+    ? Run.submittedParent
+    : fired?.failure !== undefined
+    ? Run.submittedFailed
+    : Run.submitted({
+      isDueLater: spec.delayMillis > 0,
+      isGated: gate !== undefined,
+      isAtMostOnce: spec.isAtMostOnce,
+      hasDeadline: deadlineMillis !== undefined,
+    })
   const isCareful = Number(state.isCareful)
   db.run(
     insertRun,
@@ -409,6 +422,10 @@ export const add = (
     spec.payload,
   )
   tx.tally(kind, state._tag, 1)
+  if (fired?.failure !== undefined) {
+    db.run(insertFailed, run, kind, isCareful, now, JSON.stringify(fired.failure))
+    return { run, state: state._tag }
+  }
   if (deadlineMillis !== undefined) {
     db.run("INSERT INTO deadline VALUES (?, ?)", run, now + deadlineMillis)
   }

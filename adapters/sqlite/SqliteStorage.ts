@@ -1,6 +1,7 @@
 /** The storage in one SQLite file: the default of one machine. See `Storage` for the laws. */
 import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
+import * as SqliteAudit from "./SqliteAudit.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
@@ -27,5 +28,6 @@ export const make = (db: Database): Storage["Service"] =>
     history: SqliteHistory.make(db),
     transfer: SqliteTransfer.make(db),
     permits: SqlitePermits.make(db),
+    audit: SqliteAudit.make(db),
     now: db.read("now", db.now),
   })

@@ -23,8 +23,11 @@ describe("SqliteTransfer", () => {
         task: "namespace name definition revision",
         calendar: "namespace name definition revision",
         trigger:
-          "id namespace name partition definition revision is_paused is_removed cursor calendar",
-        slot: "trigger slot through outcome run reason lateness_millis",
+          `id namespace name partition definition revision is_paused is_removed cursor calendar
+          is_permanent`,
+        slot: "trigger slot through outcome run reason lateness_millis revision running",
+        trigger_version: "trigger revision since definition calendar",
+        asked: "trigger kind key slot run revision at request asked_by",
         executor: `incarnation namespace name standing capacity labels resources tasks ttl_millis
           joined_at beat_at ends_at may_hold`,
         run:
@@ -48,6 +51,9 @@ describe("SqliteTransfer", () => {
         lock: "key holder fence ttl_millis expires_at",
       },
       stays: {
+        audit: "the audit of slots begins where it is put",
+        audit_open: "the audit of slots begins where it is put",
+        audit_finding: "of the storage that was audited",
         kind: "numbers of names, given anew",
         lane: "numbers of names, given anew",
         tally: "counted anew",

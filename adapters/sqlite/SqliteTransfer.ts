@@ -29,6 +29,7 @@ import { patiently } from "./Patience.ts"
 import { rankOfRun } from "./RunRows.ts"
 import { failed, isConstraint, unavailable } from "./SqliteError.ts"
 import { used } from "./SqliteHistory.ts"
+import { askedKinds } from "./SqliteTriggers.ts"
 
 const codecOf = <A>(schema: Schema.Codec<A, unknown>) => {
   const json = Schema.fromJsonString(schema)
@@ -151,6 +152,20 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
     [0, Number.MIN_SAFE_INTEGER],
     (row: SlotRow) => [row.trigger, row.slot],
     slotOf,
+  )
+  yield* paged(
+    at,
+    versions,
+    [0, 0],
+    (row: VersionRow) => [row.trigger, row.revision],
+    versionOf,
+  )
+  yield* paged(
+    at,
+    asked,
+    [0, 0, ""],
+    (row: AskedRow) => [row.trigger, row.kind, row.key],
+    askedOf,
   )
   yield* paged(at, runs, [0], (row: RunRow) => [row.id], (row) => runOf(at, row))
   yield* paged(
@@ -283,7 +298,9 @@ interface SlotRow {
   readonly outcome: "fired" | "skipped" | "coalesced"
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness_millis: number
+  readonly revision: number | null
 }
 
 const slots = "SELECT * FROM slot WHERE (trigger, slot) > (?, ?) ORDER BY trigger, slot LIMIT ?"
@@ -296,7 +313,56 @@ const slotOf = (row: SlotRow): Of<"Slot"> => ({
   outcome: row.reason === used ? "used" : row.outcome,
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && row.reason !== used && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
   latenessMillis: row.lateness_millis,
+  ...(row.revision !== null && { revision: row.revision }),
+})
+
+interface VersionRow {
+  readonly trigger: Trigger.TriggerId
+  readonly revision: number
+  readonly since: number
+  readonly definition: string | null
+  readonly calendar: string | null
+}
+
+const versions = `SELECT * FROM trigger_version WHERE (trigger, revision) > (?, ?)
+  ORDER BY trigger, revision LIMIT ?`
+
+const versionOf = (row: VersionRow): Of<"TriggerVersion"> => ({
+  _tag: "TriggerVersion",
+  trigger: row.trigger,
+  revision: row.revision,
+  since: row.since,
+  ...(row.definition !== null && { definition: trigger.decode(row.definition) }),
+  ...(row.calendar !== null && { calendar: calendar.decode(row.calendar) }),
+})
+
+interface AskedRow {
+  readonly trigger: Trigger.TriggerId
+  readonly kind: number
+  readonly key: string
+  readonly slot: number
+  readonly run: RunId
+  readonly revision: number
+  readonly at: number
+  readonly request: string
+  readonly asked_by: string | null
+}
+
+const asked = `SELECT * FROM asked WHERE (trigger, kind, key) > (?, ?, ?)
+  ORDER BY trigger, kind, key LIMIT ?`
+
+const askedOf = (row: AskedRow): Of<"Asked"> => ({
+  _tag: "Asked",
+  trigger: row.trigger,
+  kind: askedKinds[row.kind]!,
+  request: row.request,
+  ...(row.asked_by !== null && { by: row.asked_by }),
+  slot: row.slot,
+  at: row.at,
+  run: row.run,
+  revision: row.revision,
 })
 
 interface RunRow {
@@ -625,6 +691,28 @@ class Import {
           run: record.run,
           reason: record.outcome === "used" ? used : record.reason,
           lateness_millis: record.latenessMillis,
+          revision: record.revision,
+          running: record.running,
+        })
+      case "TriggerVersion":
+        return this.insert("trigger_version", {
+          trigger: record.trigger,
+          revision: record.revision,
+          since: record.since,
+          definition: record.definition && trigger.encode(record.definition),
+          calendar: record.calendar && calendar.encode(record.calendar),
+        })
+      case "Asked":
+        return this.insert("asked", {
+          trigger: record.trigger,
+          kind: askedKinds.indexOf(record.kind),
+          key: record.kind === "manual" ? record.request : `${record.slot}`,
+          slot: record.slot,
+          run: record.run,
+          revision: record.revision,
+          at: record.at,
+          request: record.request,
+          asked_by: record.by,
         })
       case "Run":
         return this.addRun(record)
@@ -690,6 +778,7 @@ class Import {
       is_removed: Number(record.isRemoved),
       cursor: record.cursor,
       calendar: Trigger.calendarOf(schedule),
+      is_permanent: Number(schedule._tag === "Permanent"),
     })
   }
 

@@ -20,6 +20,7 @@ import { Calendar, CalendarName } from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
+import * as AuditStorageContract from "./AuditStorageContract.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as Edits from "./edits.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
@@ -76,6 +77,7 @@ export const suite = <R, E>(
   PlacementStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
   PermitStorageContract.suite(adapter, layer, elapse, capabilities)
+  AuditStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

@@ -169,6 +169,16 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     yield* recoverAll
     const firings = [trigger, removed].map((each) => firing(each, namespace))
     yield* triggers.fire(firings)
+    const [asked] = yield* triggers.ask([{
+      trigger: trigger.id,
+      revision: trigger.revision,
+      kind: "manual",
+      request: "by hand",
+      by: "Ada",
+      slot: undefined,
+      spec: specOf(namespace, { delayMillis: 3_600_000 }),
+    }], false)
+    if (asked?._tag === "Fired") yield* runs.cancel(asked.run)
     yield* triggers.remove(namespace, removed.definition.name)
 
     // Ended.

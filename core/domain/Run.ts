@@ -351,6 +351,9 @@ export const submitted = (options: {
 
 const fresh = { attempt: 0, crashes: 0, fence: Fence.make(0), isCareful: false }
 
+/** The state of a run that its trigger has not let begin. */
+export const submittedFailed: RunState = { _tag: "Failed", ...fresh }
+
 /** The state of a parent as it is submitted with its children. */
 export const submittedParent: RunState = { _tag: "Awaiting", ...fresh, isParent: true }
 

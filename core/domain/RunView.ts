@@ -13,7 +13,7 @@ import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
 import { matches, Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
-import { TriggerName } from "./Trigger.ts"
+import { stillRunning, TriggerName } from "./Trigger.ts"
 
 /** Why an attempt did not succeed. The texts are cut to bounds before they are stored. */
 export const Failure = Schema.Struct({
@@ -48,6 +48,12 @@ export const Placed = Schema.Struct({
   passedOver: PassedOver,
 })
 export type Placed = typeof Placed.Type
+
+/** Why a run has failed that its trigger has not let begin. */
+export const overlapping = (running: number): Failure => ({
+  tag: "StillRunning",
+  message: stillRunning(running),
+})
 
 export const RunView = Schema.Struct({
   id: RunIdFromString,
@@ -88,8 +94,9 @@ export type RunView = typeof RunView.Type
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
-   * As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
-   * `Placed`, `Spread`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
+   * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`,
+   * `CancelAsked`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
+   * `Reopened`, or a final state.
    */
   kind: Schema.String,
   attempt: Schema.Int,

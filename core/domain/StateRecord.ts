@@ -132,7 +132,28 @@ export const StateRecord = Schema.TaggedUnion({
     outcome: Schema.Literals(["fired", "skipped", "coalesced", "used"]),
     run: Schema.optionalKey(RunIdFromString),
     reason: Schema.optionalKey(Schema.String),
+    running: Schema.optionalKey(RunIdFromString),
     latenessMillis: Schema.Int,
+    revision: Schema.optionalKey(Schema.Int),
+  },
+  /** What a trigger was from a slot on; without a definition it was removed. */
+  TriggerVersion: {
+    trigger: TriggerId,
+    revision: Schema.Int,
+    since: Instant,
+    definition: Schema.optionalKey(TriggerDefinition),
+    calendar: Schema.optionalKey(Calendar),
+  },
+  /** A run that somebody asked a trigger for. */
+  Asked: {
+    trigger: TriggerId,
+    kind: Schema.Literals(["manual", "backfill"]),
+    request: Schema.String,
+    by: Schema.optionalKey(Schema.String),
+    slot: Instant,
+    at: Instant,
+    run: RunIdFromString,
+    revision: Schema.Int,
   },
   Run: {
     id: RunIdFromString,

@@ -17,6 +17,7 @@
  *   a revision of its own, none is passed over, and what is kept is the one with the highest.
  */
 import { Context, type Effect } from "effect"
+import type { AuditStorage } from "./AuditStorage.ts"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
@@ -40,6 +41,7 @@ export class Storage extends Context.Service<Storage, {
   readonly history: HistoryStorage
   readonly transfer: TransferStorage
   readonly permits: PermitStorage
+  readonly audit: AuditStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

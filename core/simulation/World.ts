@@ -63,6 +63,12 @@ export interface Outcome {
   readonly plan: Plan
   /** Where each trigger's slots begin. */
   readonly activated: ReadonlyMap<string, number>
+  /** From the acknowledgement of a pause to the order to go on. */
+  readonly pauses: ReadonlyArray<{
+    readonly trigger: string
+    readonly from: number
+    readonly to: number
+  }>
 }
 
 const payload = { key: Schema.String, request: Schema.String }
@@ -187,6 +193,33 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
     activated.set(name, view.cursor!)
   }
 
+  const pauses: Array<Outcome["pauses"][number]> = []
+  const now = () => clock.currentTimeMillisUnsafe()
+  const order = Effect.fnUntraced(function* (each: Plan["orders"][number], number: number) {
+    const { name } = plan.triggers[each.trigger]!
+    const view = [...state.triggers.values()]
+      .find(({ view: { definition } }) => definition.name === name)!.view
+    ledger.write({ kind: "fault", what: each.kind, process: name })
+    if (each.kind === "pause") {
+      if (view.isPaused) return
+      yield* storage.triggers.pause(standard, view.definition.name, true)
+      const from = now()
+      yield* Effect.sleep(each.millis)
+      pauses.push({ trigger: name, from, to: now() })
+      return yield* storage.triggers.pause(standard, view.definition.name, false)
+    }
+    const wanted = new TriggerDefinition({
+      ...view.definition,
+      ...(each.kind === "schedule"
+        ? { schedule: each.schedule }
+        : { payload: JSON.stringify({ key: name, request: `order-${number}` }) }),
+    })
+    yield* storage.triggers.put(wanted)
+  })
+  for (const [number, each] of plan.orders.entries()) {
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
+  }
+
   yield* TestClock.adjust(healsAt)
   for (const each of weather) Object.assign(each, Network.calm)
   yield* TestClock.adjust(triggersUntil - healsAt)
@@ -198,7 +231,7 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
     yield* TestClock.adjust(step)
     if ([...state.runs.values()].every(({ state: { _tag } }) => Run.isFinal(_tag))) break
   }
-  return { ledger, state, plan, activated } satisfies Outcome
+  return { ledger, state, plan, activated, pauses } satisfies Outcome
 })
 
 const share = Effect.map(Random.next, (chance) => chance * 0.5)
@@ -230,6 +263,10 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     history: far(storage.history),
     transfer: storage.transfer,
     permits: far(storage.permits),
+    audit: {
+      ...far(storage.audit),
+      place: way.over(storage.audit.place, unavailable("place")),
+    },
     now: way.over(storage.now, unavailable("now")),
   })
   return Layer.mergeAll(

@@ -13,6 +13,7 @@ import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 import permits from "./permits.ts"
 import statesOfTasks from "./statesOfTasks.ts"
+import triggers from "./triggers.ts"
 import placements from "./placements.ts"
 
 export interface Migration {
@@ -31,6 +32,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "lease by holder", statements: leaseByHolder },
   { name: "permits", statements: permits },
   { name: "states of tasks", statements: statesOfTasks },
+  { name: "triggers", statements: triggers },
   { name: "placements", statements: placements },
 ]
 

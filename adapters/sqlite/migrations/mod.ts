@@ -6,7 +6,8 @@ import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
 import { permits } from "./0006_permits.ts"
 import { statesOfTasks } from "./0007_states_of_tasks.ts"
-import { placements } from "./0008_placements.ts"
+import { triggers } from "./0008_triggers.ts"
+import { placements } from "./0009_placements.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -17,5 +18,6 @@ export const steps: ReadonlyArray<string> = [
   history,
   permits,
   statesOfTasks,
+  triggers,
   placements,
 ]
