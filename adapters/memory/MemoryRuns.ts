@@ -143,18 +143,25 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       return "fenced"
     }
     entry.settled = report.fence
+    if ("failure" in report) entry.failure = report.failure
+    // A run that was asked to stop is cancelled instead, whatever its holder made of it.
+    if (entry.state._tag !== "Cancelled") note(entry, report)
+    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+      reschedule(entry, report.delayMillis)
+    }
+    freePlace(entry, freed)
+    return "applied"
+  }
+
+  /** What else there is to a report that was applied. */
+  const note = (entry: Entry, report: Report): void => {
     switch (report._tag) {
       case "Succeed":
         entry.result = report.result
         entry.failure = undefined
         break
       case "Retry":
-        entry.failure = report.failure
         state.note(entry, "Retried", now(), report.failure.message)
-        break
-      case "GiveUp":
-      case "TimeOut":
-        entry.failure = report.failure
         break
       case "Release":
         state.note(entry, "Released", now())
@@ -168,11 +175,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         state.note(entry, "Awaited", now())
         state.forgetDeadline(entry)
     }
-    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
-      reschedule(entry, report.delayMillis)
-    }
-    freePlace(entry, freed)
-    return "applied"
   }
 
   /** A retried run stands in the calendar by its new due time. */
@@ -213,6 +215,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       grants: entries.map(grant),
       freed: [...freed],
     })
+    // What is handed out again is granted as well, so first it must not be too late.
+    tooLateToBegin(Infinity, freed)
     if (request.isAgain) {
       const round = [...member.held].filter(({ holder }) =>
         holder?.loop === request.loop && holder.round === request.round
@@ -220,11 +224,10 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (round.length > 0) return answer(round)
     }
     if (standing === "draining") return answer([])
-    tooLateToBegin(Infinity, freed)
     const first = candidates(request.lanes, request.limit)
     for (const entry of first) {
       const { incarnation, loop, round } = request
-      entry.holder = { incarnation, loop, round }
+      entry.holder = { incarnation, name: member.joining.name, loop, round }
       entry.claimedAt = now()
       state.move(entry, { _tag: "Claim" }, now())
     }
@@ -344,6 +347,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return "confirmed"
   }
 
+  const stateOf = (entry: Entry): Run.StateName => entry.state._tag
+
   const resume = (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
     if (entry.state._tag !== "Suspended") {
@@ -354,7 +359,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.turn = state.nextRunId(now())
     state.note(entry, "Resumed", now())
     state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
-    freePlace(entry, freed)
+    // It may hold none now, but it held none before either where it waits for its due time again.
+    if (stateOf(entry) !== "Scheduled") freePlace(entry, freed)
     return "confirmed"
   }
 
@@ -448,8 +454,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   }
 
   const view = (entry: Entry): RunView => {
-    const { spec, state: { _tag, attempt, crashes, fence } } = entry
-    const holder = entry.holder && state.members.get(entry.holder.incarnation)
+    const { holder, spec, state: { _tag, attempt, crashes, fence } } = entry
     return {
       id: entry.id,
       namespace: spec.namespace,
@@ -470,7 +475,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.trigger !== undefined && { trigger: entry.trigger }),
       ...(entry.slot !== undefined && { slot: DateTime.makeUnsafe(entry.slot) }),
       ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
-        executor: { incarnation: holder.incarnation, name: holder.joining.name },
+        executor: { incarnation: holder.incarnation, name: holder.name },
       }),
       ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
@@ -490,9 +495,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const happened = [
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: 0 },
       ...entry.journal,
-      ...(entry.claimedAt === undefined || entry.state._tag === "Ready" ||
-          entry.state._tag === "Scheduled" || entry.state._tag === "Suspended" ||
-          entry.state._tag === "Blocked"
+      ...(entry.claimedAt === undefined
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{
@@ -540,7 +543,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "Waiting", lane, ahead }
       }
       case "Running": {
-        const { incarnation, joining: { name } } = state.members.get(entry.holder!.incarnation)!
+        const { incarnation, name } = entry.holder!
         const { isCancelling, isSuspending } = entry.state
         return {
           _tag: "Held",

@@ -7,7 +7,7 @@
  */
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
-import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type { ExecutorName, Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
@@ -35,7 +35,7 @@ export interface Entry {
   rank: number
   /** Its turn among the runs that wait at its gate. */
   turn: number
-  holder: { incarnation: Incarnation; loop: number; round: number } | undefined
+  holder: { incarnation: Incarnation; name: ExecutorName; loop: number; round: number } | undefined
   claimedAt: number | undefined
   finishedAt: number | undefined
   /** The fence of the report that was settled last. */
@@ -110,8 +110,8 @@ export class MemoryState {
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
-  /** The slot records of triggers that were removed. */
-  readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
+  /** Triggers that were removed: put again, they go on with their slots and revisions. */
+  readonly removed = new Map<TriggerId, KeptTrigger>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
@@ -142,7 +142,7 @@ export class MemoryState {
   /** Takes the trigger away, its records stay; of those removed before, the first go. */
   remove(trigger: KeptTrigger): void {
     this.triggers.delete(trigger.view.id)
-    this.removed.set(trigger.view.id, trigger.records)
+    this.removed.set(trigger.view.id, trigger)
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
@@ -205,7 +205,11 @@ export class MemoryState {
     if (Result.isFailure(next)) return false
     this.quit(entry)
     entry.state = next.success
-    this.enter(entry, now)
+    // What was due is ready since then, however late that is seen; and what was put down before its
+    // first grant is where it was.
+    const isSinceDue = event._tag === "Due" ||
+      (event._tag === "Resume" && entry.state.fence === 0)
+    this.enter(entry, now, isSinceDue ? entry.dueAt : now)
     return true
   }
 
@@ -222,11 +226,15 @@ export class MemoryState {
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
-  private enter(entry: Entry, now: number): void {
+  private enter(entry: Entry, now: number, readyAt = now): void {
     const { gate, lane, level } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
+    }
+    if (isWaiting(state)) {
+      entry.holder = undefined
+      entry.claimedAt = undefined
     }
     switch (state._tag) {
       case "Scheduled":
@@ -236,7 +244,7 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        entry.rank = Lane.rank(now, level)
+        entry.rank = Lane.rank(readyAt, level)
         within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
         this.hint(`lane ${lane}`)
         break
@@ -330,6 +338,10 @@ export class MemoryState {
     return retired
   }
 }
+
+/** Nobody holds it, nor did whoever held it hand it over. */
+const isWaiting = ({ _tag }: Run.RunState): boolean =>
+  _tag === "Scheduled" || _tag === "Blocked" || _tag === "Ready" || _tag === "Suspended"
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 

@@ -15,8 +15,12 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
-  const named = (namespace: Namespace, name: Trigger.TriggerName): KeptTrigger | undefined =>
-    state.triggers.values().find(({ view: { definition } }) =>
+  const named = (
+    namespace: Namespace,
+    name: Trigger.TriggerName,
+    among = state.triggers,
+  ): KeptTrigger | undefined =>
+    among.values().find(({ view: { definition } }) =>
       definition.namespace === namespace && definition.name === name
     )
 
@@ -41,19 +45,21 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
-    const id = known?.view.id ?? state.nextTriggerId()
+    const before = known ?? named(wanted.namespace, wanted.name, state.removed)
+    const id = before?.view.id ?? state.nextTriggerId()
     const view = onwards({
       id,
       definition,
-      revision: (known?.view.revision ?? 0) + 1,
+      revision: (before?.view.revision ?? 0) + 1,
       isPaused: known?.view.isPaused ?? false,
     })
+    state.removed.delete(id)
     state.triggers.set(id, {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
-      records: known?.records ?? [],
-      through: known?.through ?? -Infinity,
-      usedThrough: known?.usedThrough,
+      records: before?.records ?? [],
+      through: before?.through ?? -Infinity,
+      usedThrough: before?.usedThrough,
     })
     state.hint(ofTriggers)
     return Effect.succeed(view)
@@ -138,8 +144,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     fire: (items) => Effect.sync(() => items.map(fire)),
     records: (trigger, limit) =>
       Effect.sync(() => {
-        const records = state.triggers.get(trigger)?.records ?? state.removed.get(trigger) ?? []
-        return records.toReversed().slice(0, limit)
+        const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+        return kept === undefined ? [] : kept.records.toReversed().slice(0, limit)
       }),
   }
 }

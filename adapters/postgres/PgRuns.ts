@@ -5,6 +5,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { Labels } from "../../core/domain/Labels.ts"
+import * as Lane from "../../core/domain/Lane.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
@@ -353,8 +354,9 @@ export const make = Effect.fnUntraced(function* (
       ([row]) => row,
     )
 
-  const list: RunStorage["list"] = (query) =>
-    query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
+  const list: RunStorage["list"] = (query) => {
+    if (query.states?.length === 0) return Effect.succeed([])
+    return query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
       pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
         query.namespace,
         query.limit,
@@ -363,6 +365,7 @@ export const make = Effect.fnUntraced(function* (
       ]),
       (rows) => rows.map(runView),
     )
+  }
 
   /** They are few, so the other conditions are looked at one by one. */
   const childrenOf = (
@@ -635,7 +638,7 @@ const selectJournal = `
   FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
 
 /**
- * The ids of a list, each state from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
+ * The ids of a list, each state, of which there are some, from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
  * before, `$4` task.
  */
 const selectionOf = ({ states, task }: RunQuery): string => {
@@ -648,8 +651,11 @@ const selectionOf = ({ states, task }: RunQuery): string => {
        ORDER BY -id LIMIT $2) h`
   // By lane, not by the run's task: a join with `run` has been seen to walk all of history backwards
   // for a handful of ready runs.
-  const lanes = `SELECT id FROM lane
-    WHERE ${task === undefined ? "starts_with(name, $1 || ':')" : "name = $1 || ':' || $4"}`
+  const lanes = `SELECT id FROM lane WHERE ${
+    task === undefined
+      ? "starts_with(name, $1 || ':')"
+      : `name = $1 || ':' || $4 OR starts_with(name, $1 || ':' || $4 || '${Lane.mark}')`
+  }`
   const standing = (table: string, condition = "") =>
     `SELECT h.run_id AS id FROM ${table} h
      WHERE h.lane = ANY (ARRAY(${lanes})) AND h.run_id < $3::bigint
@@ -681,7 +687,6 @@ const selectionOf = ({ states, task }: RunQuery): string => {
     }
   }
   const parts = states === undefined ? [latest("")] : [...new Set(states)].map(from)
-  if (parts.length === 0) return "SELECT NULL::bigint AS id WHERE $1 IS NULL AND $2 = 0 AND $3 = ''"
   return `SELECT id FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) u
     ORDER BY id DESC LIMIT $2`
 }

@@ -1,0 +1,57 @@
+/** All commands there are, and how often each of them is drawn. */
+import { find, listed } from "../views.ts"
+import type { Command } from "../World.ts"
+import * as Definitions from "./definitions.ts"
+import * as Grants from "./grants.ts"
+import * as Members from "./members.ts"
+import * as Orders from "./orders.ts"
+import * as Submits from "./submits.ts"
+import * as Sweeps from "./sweeps.ts"
+
+const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
+  [9, Submits.submit],
+  [2, Submits.submitFamily],
+  [10, Grants.claim],
+  [9, Grants.settle],
+  [3, Grants.start],
+  [1, Grants.reconcile],
+  [1, Grants.beat],
+  [3, Orders.cancel],
+  [3, Orders.suspend],
+  [4, Orders.resume],
+  [3, Orders.notify],
+  [3, Orders.revive],
+  [4, Sweeps.admit],
+  [2, Sweeps.admitOpen],
+  [1, Sweeps.openGates],
+  [2, Sweeps.expire],
+  [4, Sweeps.promote],
+  [3, Sweeps.recover],
+  [1, Sweeps.retire],
+  [4, Members.join],
+  [2, Members.beatAll],
+  [0.5, Members.drain],
+  [1, Members.leave],
+  [1, Definitions.define],
+  [1, Definitions.putCalendar],
+  [0.5, Definitions.removeCalendar],
+  [3, Definitions.putTrigger],
+  [0.5, Definitions.removeTrigger],
+  [1, Definitions.pauseTrigger],
+  [1, Definitions.due],
+  [4, Definitions.fire],
+  [1, find],
+  [1, listed],
+]
+
+const total = weights.reduce((sum, [weight]) => sum + weight, 0)
+
+/** The command at this share of all weights. */
+export const commandAt = (share: number): Command => {
+  let left = share * total
+  for (const [weight, command] of weights) {
+    left -= weight
+    if (left < 0) return command
+  }
+  return weights[0]![1]
+}
