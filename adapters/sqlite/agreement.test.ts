@@ -1,20 +1,37 @@
-import { Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as AgreementContract from "../../core/contract/AgreementContract.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Memory from "../memory/mod.ts"
 import * as Sqlite from "./mod.ts"
 
-/** Ids follow the clock, and are to look like those of our time. */
-const present = TestClock.setTime(Date.UTC(2031, 2, 1))
+const freshFile = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
+  ),
+  (folder) => join(folder, "belfry.db"),
+)
 
-const empty = (file: string) =>
-  Effect.andThen(
-    present,
-    Effect.map(Layer.build(Layer.fresh(Sqlite.layer({ file }))), Context.get(Storage)),
-  )
+const suite = (
+  where: string,
+  file: Effect.Effect<string, never, Scope.Scope>,
+  sequences: number,
+) =>
+  AgreementContract.suite(`sqlite in ${where}`, Layer.empty, TestClock.adjust, {
+    reference: Memory.layer,
+    empty: Effect.gen(function* () {
+      // Ids follow the clock, and are to look like those of our time.
+      yield* TestClock.setTime(Date.UTC(2031, 2, 1))
+      const built = yield* Layer.build(Layer.fresh(Sqlite.layer({ file: yield* file })))
+      return Context.get(built, Storage)
+    }),
+    sequences,
+  })
 
-AgreementContract.suite("sqlite in memory", Layer.empty, TestClock.adjust, {
-  reference: Memory.layer,
-  empty: empty(":memory:"),
-})
+/** Under Deno as many as show that nothing there is different. */
+suite("memory", Effect.succeed(":memory:"), "Deno" in globalThis ? 100 : 1000)
+suite("a file", freshFile, 50)

@@ -35,6 +35,7 @@ import {
   greet,
   joined,
   nothingHeld,
+  type Options,
   promoteAll,
   recoverAll,
   retry,
@@ -47,7 +48,7 @@ import {
   withClockOff,
 } from "./world.ts"
 
-export interface Capabilities<R> extends RunStorageContract.RunOptions {
+export interface Capabilities<R> extends Options {
   /**
    * Ends the adapter's process or server, as killing it would, and opens what it kept again: what
    * is given runs on a storage over the same data. Absent: it keeps nothing beyond its process.

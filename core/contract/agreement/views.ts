@@ -11,7 +11,7 @@ import type { Side } from "./Side.ts"
 import { asSet, type Call, type Command, namespaces, tasks, type World } from "./World.ts"
 
 /** Of these at most the events and the reason are asked for, each of which is a question. */
-const closelyMax = 8
+const closelyMax = 4
 
 /** An executor that is gone for an hour need not be known any more (`ExecutorStorage.list`). */
 const goneMillis = 3_600_000
@@ -130,13 +130,13 @@ export const listed: Command = (world, draws) => {
 export const everything = (world: World, draws: Draws): Call => {
   const names = Array.from({ length: world.reference.runs.count }, (_, nth) => `run ${nth}`)
   const closely = names.length <= closelyMax ? names : draws.some(names, closelyMax / names.length)
-  const queries = [0, 1].map(() => someQuery(world, draws))
+  const query = someQuery(world, draws)
   return {
     says: "look at everything",
     on: (side) =>
       Effect.all({
         runs: runs(side, names),
-        lists: Effect.forEach(queries, (query) => list(side, query)),
+        list: list(side, query),
         whys: Effect.forEach(closely, (run) => why(side, run), { concurrency: 3 }),
         events: Effect.forEach(closely, (run) => events(side, run), { concurrency: 3 }),
         of: Effect.forEach(namespaces, (namespace) => of(side, namespace, world.now)),
