@@ -1,10 +1,9 @@
-import { Context, Effect, Layer, type Scope } from "effect"
+import { Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as AgreementContract from "../../core/contract/AgreementContract.ts"
-import { Storage } from "../../core/services/Storage.ts"
 import * as Memory from "../memory/mod.ts"
 import * as Sqlite from "./mod.ts"
 
@@ -23,12 +22,7 @@ const suite = (
 ) =>
   AgreementContract.suite(`sqlite in ${where}`, Layer.empty, TestClock.adjust, {
     reference: Memory.layer,
-    empty: Effect.gen(function* () {
-      // Ids follow the clock, and are to look like those of our time.
-      yield* TestClock.setTime(Date.UTC(2031, 2, 1))
-      const built = yield* Layer.build(Layer.fresh(Sqlite.layer({ file: yield* file })))
-      return Context.get(built, Storage)
-    }),
+    empty: Effect.flatMap(file, (file) => AgreementContract.fresh(Sqlite.layer({ file }))),
     sequences,
   })
 

@@ -19,6 +19,7 @@
  */
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
+import { TestClock } from "effect/testing"
 import { Storage } from "../services/Storage.ts"
 import { differenceOf, type Pair, planOf, shrunk } from "./agreement/sequence.ts"
 import { block, type Elapse, type Options, times } from "./world.ts"
@@ -34,6 +35,15 @@ export interface AgreementOptions<R, E> extends Options {
   readonly empty: Effect.Effect<Storage["Service"], E, R | Scope.Scope>
 }
 
+/** An empty storage, for adapters that make one as soon as they are asked. */
+export const fresh = <E, R>(
+  layer: Layer.Layer<Storage, E, R>,
+): Effect.Effect<Storage["Service"], E, R | Scope.Scope> =>
+  Effect.map(Layer.build(Layer.fresh(layer)), Context.get(Storage))
+
+/** Run ids follow the clock, and are told from instants by their size, which is that of our time. */
+const present = Date.UTC(2031, 2, 1)
+
 /** So many sequences are one test. */
 const atOnce = 50
 
@@ -45,6 +55,7 @@ export const suite = <R, LE, E>(
 ): void => {
   const begin = Effect.gen(function* () {
     const context = yield* Effect.context<R>()
+    if (options.runner !== "live") yield* TestClock.setTime(present)
     const subject = yield* empty
     const { clock, forward } = standing(yield* Clock.Clock, yield* subject.now)
     const built = yield* Layer.build(Layer.fresh(reference)).pipe(
