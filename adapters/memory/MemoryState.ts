@@ -109,6 +109,8 @@ export class MemoryState {
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
+  /** What permits were given out, by kind and name. */
+  readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   /** Triggers that were removed: put again, they go on with their slots and revisions. */
   readonly removed = new Map<TriggerId, KeptTrigger>()

@@ -11,6 +11,7 @@ import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
+import * as PgPermits from "./PgPermits.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -43,6 +44,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     runs,
     executors: PgExecutors.make(pg, names, tasks, clock),
     history: PgHistory.make(pg),
+    permits: PgPermits.make(pg, names),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

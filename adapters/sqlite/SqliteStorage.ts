@@ -4,6 +4,7 @@ import type { Database } from "./Database.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
+import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -21,5 +22,6 @@ export const make = (db: Database): Storage["Service"] =>
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
+    permits: SqlitePermits.make(db),
     now: db.read("now", db.now),
   })

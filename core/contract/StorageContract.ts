@@ -22,6 +22,7 @@ import { Storage } from "../services/Storage.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
+import * as PermitStorageContract from "./PermitStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -71,6 +72,7 @@ export const suite = <R, E>(
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
+  PermitStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

@@ -10,6 +10,7 @@
  * 3. Queued grants are few: what the pool will start within `prefetchMillis`.
  */
 import { Clock, Duration, Effect, Exit, Fiber, Option, Random } from "effect"
+import { isRegulated } from "../domain/Permit.ts"
 import * as Retry from "../domain/Retry.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -30,6 +31,8 @@ export interface Pool {
   readonly take: (grants: ReadonlyArray<Grant>) => void
   /** How many more grants there is use for. */
   readonly wanted: () => number
+  /** How many more could start right now. */
+  readonly free: () => number
   readonly hasReports: () => boolean
   readonly takeReports: (max: number) => ReadonlyArray<Report>
   /** Stops a run that was asked to stop, or puts it down. */
@@ -148,7 +151,7 @@ export const make = Effect.fnUntraced(function* (options: {
       duration: timeoutMillis,
       orElse: () => Effect.fail(tookTooLong(timeoutMillis)),
     })
-    if (!grant.isCareful) return timed
+    if (!grant.isCareful && !isRegulated(handler.policy)) return timed
     return Effect.flatMap(mark(grant), (mayStart) => {
       // A start that was not accepted is not ours to report on.
       if (!mayStart) return leave(entry, "abandon")
@@ -171,7 +174,13 @@ export const make = Effect.fnUntraced(function* (options: {
     if (stop === "abandon") onChange()
     else if (Exit.isSuccess(exit)) {
       const result = exit.value
-      report({ _tag: "Succeed", run, fence, ...(result !== undefined && { result }) })
+      report({
+        _tag: "Succeed",
+        run,
+        fence,
+        ...(result !== undefined && { result }),
+        ...calledIn(entry, false),
+      })
     } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
     else if (stop === "suspend") putDown(grant, entry.checkpoint)
     else if (stop === "handOver") handOver(entry)
@@ -193,19 +202,27 @@ export const make = Effect.fnUntraced(function* (options: {
       ...(awaitsMillis !== undefined && { timeoutMillis: Math.ceil(awaitsMillis) }),
     })
 
-  const reportUnsuccessful = (
-    { grant, handler }: Carried,
-    exit: Exit.Failure<unknown, Unsuccessful>,
-  ) => {
-    const { attempt, crashes, fence, run } = grant
+  /** What the breaker of its task is told; a declared error is an answer like any other. */
+  const calledIn = ({ grant, handler, startedAt }: Carried, isBad: boolean) => {
+    const { breaker } = handler.policy
+    const { epoch, namespace } = grant
+    if (breaker === undefined || epoch === undefined) return {}
+    return {
+      call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+    }
+  }
+
+  const reportUnsuccessful = (entry: Carried, exit: Exit.Failure<unknown, Unsuccessful>) => {
+    const { grant: { attempt, crashes, fence, run }, handler } = entry
     const { failure, isAnswer, isTimeOut } = unsuccessfulOf(exit)
+    const called = calledIn(entry, !isAnswer)
     const delayMillis = isAnswer || !Retry.covers(handler.policy.retry, failure.tag)
       ? undefined
       : Retry.delayAfter(handler.policy.retry, attempt - crashes, random.nextDoubleUnsafe())
     report(
       delayMillis === undefined
-        ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure }
-        : { _tag: "Retry", run, fence, delayMillis, failure },
+        ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure, ...called }
+        : { _tag: "Retry", run, fence, delayMillis, failure, ...called },
     )
   }
 
@@ -252,6 +269,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const prefetch = Math.min(queueMax, Math.max(0, startable - capacity))
       return capacity + prefetch - carried.size - queue.length
     },
+    free: () => Math.max(0, capacity - carried.size - queue.length),
     hasReports: () => reports.length > 0,
     takeReports: (max) => {
       const taken = reports.slice(0, max)

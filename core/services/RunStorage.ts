@@ -45,6 +45,7 @@
  */
 import { type Effect, type Option, Schema } from "effect"
 import { Gate, GateKey } from "../domain/Blocking.ts"
+import { BreakerName } from "../domain/Breaker.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
 import { Shard, type Verdict } from "../domain/FanIn.ts"
@@ -126,14 +127,27 @@ export const Grant = Schema.Struct({
   /** What was put down with it, as JSON text. */
   checkpoint: Schema.optionalKey(Schema.String),
   shard: Schema.optionalKey(Shard),
+  /** Of the breaker that let it through; set by who asked for the permit. */
+  epoch: Schema.optionalKey(Schema.Int),
 })
 export type Grant = typeof Grant.Type
 
 /** A checkpoint is at most so many characters. */
 export const checkpointMax = 65_536
 
+/** How the call went that a run makes behind a breaker. */
+export const BreakerCall = Schema.Struct({
+  namespace: Namespace,
+  breaker: BreakerName,
+  /** In which it was let through. */
+  epoch: Schema.Int,
+  isBad: Schema.Boolean,
+  millis: Schema.Int,
+})
+export type BreakerCall = typeof BreakerCall.Type
+
 /** How a grant ended, as its holder decided by the task's policy. */
-const Held = { run: RunId, fence: Fence }
+const Held = { run: RunId, fence: Fence, call: Schema.optionalKey(BreakerCall) }
 export const Report = Schema.TaggedUnion({
   /** `result` is JSON text. */
   Succeed: { ...Held, result: Schema.optionalKey(Schema.String) },
@@ -326,6 +340,12 @@ export interface RunStorage {
 
   /** The latest first. */
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
+
+  /** How many runs are ready in these lanes, counted up to about `atMost`. */
+  readonly depth: (
+    lanes: ReadonlyArray<Lane>,
+    atMost: number,
+  ) => Effect.Effect<number, StorageUnavailable>
 
   /** How many runs there are in each state. Past 10,000 in one state a count may be an estimate. */
   readonly counts: (

@@ -12,9 +12,12 @@
  *   ready meanwhile is granted soon.
  * - **X5 beats.** As E2, E3 and E5; `reconcile` as R13.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
+ * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
+ *   tells of a call is heard by its breaker when it is applied.
  */
 import { Context, type Effect, Schema } from "effect"
 import { Incarnation, type Joining } from "../domain/Executor.ts"
+import type { Regulation } from "../domain/Permit.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
@@ -51,6 +54,8 @@ export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost"
 export interface Round extends ClaimRequest {
   /** Hold the answer back this long while there is nothing to grant. */
   readonly waitMillis: number
+  /** Grants only what has a permit. The lanes are those of its task. */
+  readonly regulation?: Regulation | undefined
 }
 
 export class Transport extends Context.Service<Transport, {
