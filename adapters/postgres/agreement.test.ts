@@ -22,6 +22,7 @@ const rows = [
   "trigger",
   "calendar",
   "executor",
+  "permit",
 ]
 
 /** One statement, which costs much less than to truncate so many tables. */

@@ -881,7 +881,7 @@ withLayer(both, { excludeTestServices: true, timeout: Duration.minutes(2) })(
               yield* assertState(scene[which as keyof typeof ends], state)
             }
           }
-        }).pipe(Effect.scoped))
+        }).pipe(Effect.scoped), 120_000)
     }
   },
 )

@@ -52,31 +52,47 @@ export const stopping = Effect.fnUntraced(function* <A, B>(
   const { create, table } = triggerAt(point)
   for (const text of [...prepare, create]) yield* sql.unsafe(text).unprepared
   yield* sql`SELECT setval('stopped', 1, false)::text`
-  const waiting = Effect.map(
-    sql<{ count: number }>`SELECT count(DISTINCT pid)::int AS count FROM pg_locks
-      WHERE NOT granted AND (database IS NULL OR database =
-        (SELECT oid FROM pg_database WHERE datname = current_database()))`,
-    ([row]) => row!.count,
+  /** Who has stopped. */
+  const stopped = Effect.map(
+    sql<{ pid: number }>`SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+      AND objid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+    ([row]) => row?.pid,
   )
-  /** Whether the fiber waits for a lock, as then so many do; else it has ended. */
-  const waits = Effect.fnUntraced(function* (fiber: Fiber.Fiber<unknown, unknown>, count: number) {
+  /** Whether somebody waits for the one who has stopped. */
+  const isWaitedFor = (pid: number) =>
+    Effect.map(
+      sql`SELECT FROM pg_stat_activity
+        WHERE datname = current_database() AND ${pid} = ANY (pg_blocking_pids(pid))`,
+      ({ length }) => length > 0,
+    )
+  /** The first answer there is, unless the fiber has ended before. */
+  const until = Effect.fnUntraced(function* <C>(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    look: Effect.Effect<C | undefined, unknown>,
+  ) {
     while (fiber.pollUnsafe() === undefined) {
-      if ((yield* waiting) >= count) return true
+      const found = yield* look
+      if (found !== undefined) return found
       yield* Effect.sleep(interval)
     }
-    return false
+    return undefined
   })
   // The lock is the transaction's, so when that ends the first goes on.
-  const { a, b, hasStopped, waited } = yield* sql.withTransaction(Effect.gen(function* () {
+  const { a, b, pid, waited } = yield* sql.withTransaction(Effect.gen(function* () {
     yield* sql`SELECT pg_advisory_xact_lock(1)::text`
     const a = yield* Effect.forkDetach(first, { startImmediately: true })
-    const hasStopped = yield* waits(a, 1)
+    const pid = yield* until(a, stopped)
     const b = yield* Effect.forkDetach(second, { startImmediately: true })
-    return { a, b, hasStopped, waited: yield* waits(b, 2) }
+    const waited = pid !== undefined &&
+      (yield* until(
+          b,
+          Effect.map(isWaitedFor(pid), (isWaitedFor) => isWaitedFor || undefined),
+        )) === true
+    return { a, b, pid, waited }
   }))
   const [one, other] = [yield* Fiber.await(a), yield* Fiber.await(b)]
   yield* sql.unsafe(`DROP TRIGGER stop ON ${table}`).unprepared
-  assert.isTrue(hasStopped, `the first has not come by: ${point}`)
+  assert.isDefined(pid, `the first has not come by: ${point}`)
   return {
     first: yield* flattened(one),
     second: yield* flattened(other),

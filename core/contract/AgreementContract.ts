@@ -44,8 +44,10 @@ export const fresh = <E, R>(
 /** Run ids follow the clock, and are told from instants by their size, which is that of our time. */
 const present = Date.UTC(2031, 2, 1)
 
-/** So many sequences are one test. */
-const atOnce = 50
+/** A difference is found soon, and shortened by hundreds of trials. */
+const patience = 300_000
+/** So many sequences are one test, which takes a second or two where nothing else goes on. */
+const atOnce = 25
 
 export const suite = <R, LE, E>(
   adapter: string,
@@ -76,18 +78,22 @@ export const suite = <R, LE, E>(
   block(`Agreement, ${adapter}`, layer, options, (it) => {
     for (const from of times(Math.ceil(sequences / atOnce)).map((nth) => first + nth * atOnce)) {
       const last = Math.min(from + atOnce, first + sequences) - 1
-      it.effect(`R12 agreement: answers as the reference does, SEED=${from} to ${last}`, () =>
-        Effect.gen(function* () {
-          for (let seed = from; seed <= last; seed++) {
-            const plan = planOf(seed)
-            const found = yield* Effect.scoped(
-              Effect.flatMap(begin, (pair) => differenceOf(pair, plan)),
-            )
-            if (found === undefined) continue
-            const { parts, trail } = yield* shrunk(begin, plan, found)
-            assert.fail(`SEED=${seed}: ${[...trail, ...parts].join("\n  ")}`)
-          }
-        }))
+      it.effect(
+        `R12 agreement: answers as the reference does, SEED=${from} to ${last}`,
+        () =>
+          Effect.gen(function* () {
+            for (let seed = from; seed <= last; seed++) {
+              const plan = planOf(seed)
+              const found = yield* Effect.scoped(
+                Effect.flatMap(begin, (pair) => differenceOf(pair, plan)),
+              )
+              if (found === undefined) continue
+              const { parts, trail } = yield* shrunk(begin, plan, found)
+              assert.fail(`SEED=${seed}: ${[...trail, ...parts].join("\n  ")}`)
+            }
+          }),
+        patience,
+      )
     }
   })
 }

@@ -9,6 +9,7 @@ import { Effect, Option } from "effect"
 import { type Gate, GateKey } from "../../domain/Blocking.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Namespace } from "../../domain/Namespace.ts"
+import type { Permit, Regulation } from "../../domain/Permit.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { Selector } from "../../domain/Selector.ts"
@@ -56,6 +57,7 @@ export class World {
   /** By run: the instant by which it must have begun. */
   readonly deadlines = new Map<string, number>()
   readonly parents = new Set<string>()
+  readonly permits: Array<{ readonly regulation: Regulation; readonly permit: Permit }> = []
   /** Executors to whom a beat has said that they are lost. */
   readonly toldLost = new Set<string>()
   /** By the time of the reference. */

@@ -145,11 +145,12 @@ export const everything = (world: World, draws: Draws): Call => {
 }
 
 const of = Effect.fnUntraced(function* (side: Side, namespace: RunQuery["namespace"], now: number) {
-  const { calendars, executors, runs, tasks, triggers } = side.storage
+  const { calendars, executors, permits, runs, tasks, triggers } = side.storage
   const kept = yield* triggers.list(namespace)
   const told = yield* executors.list(namespace)
   return {
     counts: yield* runs.counts(namespace),
+    breakers: yield* permits.list(namespace),
     tasks: yield* tasks.list(namespace),
     calendars: yield* Effect.forEach(
       yield* calendars.list(namespace),

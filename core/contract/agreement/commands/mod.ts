@@ -5,6 +5,7 @@ import * as Definitions from "./definitions.ts"
 import * as Grants from "./grants.ts"
 import * as Members from "./members.ts"
 import * as Orders from "./orders.ts"
+import * as Permits from "./permits.ts"
 import * as Submits from "./submits.ts"
 import * as Sweeps from "./sweeps.ts"
 
@@ -40,6 +41,14 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [1, Definitions.pauseTrigger],
   [1, Definitions.due],
   [4, Definitions.fire],
+  [3, Permits.take],
+  [0.5, Permits.look],
+  [1, Permits.giveBack],
+  [2.5, Permits.hear],
+  [0.5, Permits.set],
+  [0.5, Permits.order],
+  [0.5, Permits.find],
+  [0.5, Permits.depth],
   [1, find],
   [1, listed],
 ]
