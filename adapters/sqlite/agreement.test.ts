@@ -28,4 +28,4 @@ const suite = (
 
 /** Under Deno as many as show that nothing there is different. */
 suite("memory", Effect.succeed(":memory:"), "Deno" in globalThis ? 100 : 1000)
-suite("a file", freshFile, 50)
+suite("a file", freshFile, 25)

@@ -100,7 +100,7 @@ const answerOf = (side: Side, on: Call["on"]) =>
   )
 
 /** Trials with commands left out, until so many. */
-const trialsMax = 300
+const trialsMax = 150
 
 /** The difference that a shorter sequence shows as well, if one is found. */
 export const shrunk = Effect.fnUntraced(function* <E, R>(

@@ -8,13 +8,15 @@ import { someNamespace } from "./submits.ts"
 
 const breakers = ["mail", "bank"]
 
+/** A limit, a breaker, or both. */
 const someRegulation = (draws: Draws): Regulation => {
   const task = draws.oneOf(tasks)
+  const which = draws.oneOf(["limit", "breaker", "breaker", "both"])
   return {
     namespace: someNamespace(draws),
     task,
-    ...(draws.chance(0.6) && { rateLimit: { limit: 3, perMillis: 60_000, burst: 4 } }),
-    ...(draws.chance(0.7) && { breaker: draws.oneOf(breakers) }),
+    ...(which !== "breaker" && { rateLimit: { limit: 3, perMillis: 60_000, burst: 4 } }),
+    ...(which !== "limit" && { breaker: draws.oneOf(breakers) }),
   }
 }
 
