@@ -285,87 +285,99 @@ withLayer(several, { excludeTestServices: true, timeout: Duration.minutes(2) })(
   "at once, postgres",
   (it) => {
     for (const seed of seeds) {
-      it.effect(`R2, R3, R4, R5, R8, R10, R11, T1, T2: all commands at once, SEED=${seed}`, () =>
-        Effect.gen(function* () {
-          const all = yield* Processes
-          const storage = all[0]!
-          const { runs, triggers } = storage
-          const namespace = freshNamespace()
-          const lane = Lane.ofTask(namespace, greet)
-          const queues = times(3).map(() => gateOf(namespace, 1))
-          const gates = [...queues, gateOf(namespace, 3), gateOf(namespace, 1, "discard")]
-          const trigger = yield* triggers.put(
-            new TriggerDefinition({
-              namespace,
-              name: TriggerName.make("tick"),
-              task: greet,
-              schedule: { _tag: "Every", millis: 1000 },
-              payload: "null",
-              misfire: { _tag: "Skip" },
-            }),
-          )
-          yield* elapse(Duration.seconds(slots))
-          const told = new Told()
-          const place: Place = { namespace, trigger, gates, lane, told }
-          const crowds = yield* crowdsOf(gates)
-          yield* together(
-            times(workers).map((nth) =>
-              worker(all[nth % processes]!, place, new Draws(seed * 1000 + nth))
-            ),
-          )
-          yield* drained(storage, place)
-          assert.deepEqual(yield* crowds, [], "R8: no more hold a place than there are")
+      it.effect(
+        `R2, R3, R4, R5, R8, R10, R11, T1, T2: all commands at once, SEED=${seed}`,
+        () =>
+          Effect.gen(function* () {
+            const all = yield* Processes
+            const storage = all[0]!
+            const { runs, triggers } = storage
+            const namespace = freshNamespace()
+            const lane = Lane.ofTask(namespace, greet)
+            const queues = times(3).map(() => gateOf(namespace, 1))
+            const gates = [...queues, gateOf(namespace, 3), gateOf(namespace, 1, "discard")]
+            const trigger = yield* triggers.put(
+              new TriggerDefinition({
+                namespace,
+                name: TriggerName.make("tick"),
+                task: greet,
+                schedule: { _tag: "Every", millis: 1000 },
+                payload: "null",
+                misfire: { _tag: "Skip" },
+              }),
+            )
+            yield* elapse(Duration.seconds(slots))
+            const told = new Told()
+            const place: Place = { namespace, trigger, gates, lane, told }
+            const crowds = yield* crowdsOf(gates)
+            yield* together(
+              times(workers).map((nth) =>
+                worker(all[nth % processes]!, place, new Draws(seed * 1000 + nth))
+              ),
+            )
+            yield* drained(storage, place)
+            assert.deepEqual(yield* crowds, [], "R8: no more hold a place than there are")
 
-          const fences = Map.groupBy(told.grants, ({ run }) => run)
-          for (const [run, grants] of fences) {
-            const given = grants.map(({ fence }) => fence)
-            assert.strictEqual(new Set(given).size, given.length, `R3, R4: grants of ${run}`)
-          }
-          assert.strictEqual(new Set(told.applied).size, told.applied.length, "R5: settled once")
-          for (const queue of queues) assert.deepEqual(overtaken(told, queue), [], "R8: in order")
-          for (const [key, answers] of told.keys) {
-            assert.strictEqual(answers.filter(({ isNew }) => isNew).length, 1, `R2: ${key} is new`)
-            assert.strictEqual(new Set(answers.map(({ run }) => run)).size, 1, `R2: run of ${key}`)
-          }
-          for (const run of told.cancelled) {
-            const view = Option.getOrThrow(yield* runs.find(run))
-            assert.strictEqual(view.state, "Cancelled", "R10: confirmed is for good")
-          }
+            const fences = Map.groupBy(told.grants, ({ run }) => run)
+            for (const [run, grants] of fences) {
+              const given = grants.map(({ fence }) => fence)
+              assert.strictEqual(new Set(given).size, given.length, `R3, R4: grants of ${run}`)
+            }
+            assert.strictEqual(new Set(told.applied).size, told.applied.length, "R5: settled once")
+            for (const queue of queues) assert.deepEqual(overtaken(told, queue), [], "R8: in order")
+            for (const [key, answers] of told.keys) {
+              assert.strictEqual(
+                answers.filter(({ isNew }) => isNew).length,
+                1,
+                `R2: ${key} is new`,
+              )
+              assert.strictEqual(
+                new Set(answers.map(({ run }) => run)).size,
+                1,
+                `R2: run of ${key}`,
+              )
+            }
+            for (const run of told.cancelled) {
+              const view = Option.getOrThrow(yield* runs.find(run))
+              assert.strictEqual(view.state, "Cancelled", "R10: confirmed is for good")
+            }
 
-          const records = yield* triggers.records(trigger.id, 1000)
-          assert.isAbove(records.length, 10)
-          assert.deepEqual(
-            sorted(records.map(({ slot }) => slot)),
-            times(records.length).map((nth) => trigger.cursor! + nth * 1000),
-            "T1: each slot once",
-          )
-          assert.deepEqual(sorted(records.map(({ run }) => run!)), sorted(told.fired), "T2")
+            const records = yield* triggers.records(trigger.id, 1000)
+            assert.isAbove(records.length, 10)
+            assert.deepEqual(
+              sorted(records.map(({ slot }) => slot)),
+              times(records.length).map((nth) => trigger.cursor! + nth * 1000),
+              "T1: each slot once",
+            )
+            assert.deepEqual(sorted(records.map(({ run }) => run!)), sorted(told.fired), "T2")
 
-          const made = yield* Effect.forEach(
-            [...told.submitted.keys(), ...told.fired],
-            (run) => runs.find(run),
-            { concurrency: 8 },
-          )
-          const views = made.map((view) => Option.getOrThrow(view))
-          assert.deepEqual(
-            views.filter(({ state }) => !Run.isFinal(state)).map(({ id, state }) => ({
-              id,
-              state,
-            })),
-            [],
-            "R1, R11: all have ended",
-          )
-          for (const { fence, id } of views) {
-            const highest = Math.max(0, ...(fences.get(id) ?? []).map((grant) => grant.fence))
-            assert.strictEqual(fence, highest, `R4: the fence of ${id} is that of its last grant`)
-          }
-          const counts = yield* runs.counts(namespace)
-          assert.strictEqual(
-            Object.values(counts).reduce((sum, count) => sum + count, 0),
-            views.length,
-            "R1: there are no other runs",
-          )
-        }).pipe(Effect.scoped), 120_000)
+            const made = yield* Effect.forEach(
+              [...told.submitted.keys(), ...told.fired],
+              (run) => runs.find(run),
+              { concurrency: 8 },
+            )
+            const views = made.map((view) => Option.getOrThrow(view))
+            assert.deepEqual(
+              views.filter(({ state }) => !Run.isFinal(state)).map(({ id, state }) => ({
+                id,
+                state,
+              })),
+              [],
+              "R1, R11: all have ended",
+            )
+            for (const { fence, id } of views) {
+              const highest = Math.max(0, ...(fences.get(id) ?? []).map((grant) => grant.fence))
+              assert.strictEqual(fence, highest, `R4: the fence of ${id} is that of its last grant`)
+            }
+            const counts = yield* runs.counts(namespace)
+            assert.strictEqual(
+              Object.values(counts).reduce((sum, count) => sum + count, 0),
+              views.length,
+              "R1: there are no other runs",
+            )
+          }).pipe(Effect.scoped),
+        120_000,
+      )
     }
   },
 )
