@@ -145,7 +145,9 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     records: (trigger, limit) =>
       Effect.sync(() => {
         const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
-        return kept === undefined ? [] : kept.records.toReversed().slice(0, limit)
+        return kept === undefined
+          ? []
+          : kept.records.toSorted((a, b) => b.slot - a.slot).slice(0, limit)
       }),
   }
 }

@@ -5,8 +5,13 @@
  *
  * Tried, and caught:
  *
- * | law | mistake                                                                                   |
- * | --- | ----------------------------------------------------------------------------------------- |
+ * | law    | mistake                                                                                |
+ * | ------ | -------------------------------------------------------------------------------------- |
+ * | R2     | of two submits of a key the last one wins                                              |
+ * | R3, R4 | the fence stays as it was                                                              |
+ * | R8     | admit takes no lock of its gate; a run that is held counts for no place; the last that |
+ * |        | came passes first                                                                      |
+ * | R11    | recovery leaves those that left what they held                                         |
  */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Context, Duration, Effect, Fiber, Layer, Option } from "effect"

@@ -18,6 +18,15 @@
  *
  * | mistake                                                              | row                       |
  * | -------------------------------------------------------------------- | ------------------------- |
+ * | admit takes no lock of its gate                                      | admit, admit              |
+ * | a run that is held counts for no place                               | settle, admit             |
+ * | a claim waits for the rows of another, or does not lock them first   | claim, claim              |
+ * | of two submits of a key the last one wins                            | submit, submit            |
+ * | what has settled is not known afterwards                             | settle, settle            |
+ * | whether it is to stop is judged from before the wait                 | cancel, settle            |
+ * | cancel looks at the grant before the lane, and once                  | claim, cancel             |
+ * | recovery waits for the rows of another                               | settle, recover           |
+ * | fire does not lock its trigger                                       | fire, fire                |
  */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option } from "effect"

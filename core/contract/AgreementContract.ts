@@ -12,11 +12,20 @@
  * - R5: which of `fenced` and `duplicate` answers a report with a fence that was granted, but is not
  *   the one that settled last, or by another than who settled. It is not applied, in any case.
  * - R7: the order within a round that is handed out again.
+ * - R8: in which order specs of one call come in of which some have a key.
+ * - R11: whether a sweep finds somebody lost whom a beat has told so.
  * - R16: which of the runs that are too late to begin a claim comes across; `expire` ends the rest.
  * - Which of several things a bounded sweep takes first: sweeps are repeated until nothing is left.
  * - The order of gates, of holders and of what happened to a run in one instant.
+ * - Of a view: who held a run that was cancelled or has expired; and, once it is not waiting for it,
+ *   which of several times a run became due.
  * - Which grants and late reports are among a run's events.
- */
+ *
+ * Tried on SQLite and PostgreSQL, and caught:
+ *
+ * | law | mistake                                                                                   |
+ * | --- | ----------------------------------------------------------------------------------------- |
+@@@ */
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"

@@ -91,8 +91,15 @@ export class World {
     return preferred.length > 0 ? draws.oneOf(preferred).name : `run ${any}`
   }
 
+  /** An executor, mostly one that is here. */
   someHand(draws: Draws): Hand | undefined {
-    return this.hands.length === 0 ? undefined : draws.oneOf(this.hands)
+    if (this.hands.length === 0) return undefined
+    const { executors, storage } = this.reference
+    const here = namespaces.flatMap((namespace) =>
+      Effect.runSync(Effect.orDie(storage.executors.list(namespace)))
+    ).flatMap(({ incarnation, standing }) => standing === "live" ? [executors.of(incarnation)] : [])
+    const preferred = this.hands.filter(({ name }) => here.includes(name))
+    return draws.oneOf(preferred.length > 0 && draws.chance(0.85) ? preferred : this.hands)
   }
 
   /** Whether a run may be past its deadline and not ended for it. */

@@ -117,18 +117,26 @@ const withoutId = ({ id: trigger, ...view }: { readonly id: Trigger.TriggerId })
   ...view,
 })
 
-export const removeTrigger: Command = (_, draws) => {
+/** Mostly of a trigger that there is. */
+const someName = (world: World, draws: Draws, namespace: Namespace): Trigger.TriggerName => {
+  const kept = Effect.runSync(Effect.orDie(world.reference.storage.triggers.list(namespace)))
+  return kept.length > 0 && draws.chance(0.8)
+    ? draws.oneOf(kept).definition.name
+    : draws.oneOf(triggerNames)
+}
+
+export const removeTrigger: Command = (world, draws) => {
   const namespace = someNamespace(draws)
-  const name = draws.oneOf(triggerNames)
+  const name = someName(world, draws, namespace)
   return {
     says: `remove trigger ${name} of ${namespace}`,
     on: ({ storage }) => storage.triggers.remove(namespace, name),
   }
 }
 
-export const pauseTrigger: Command = (_, draws) => {
+export const pauseTrigger: Command = (world, draws) => {
   const namespace = someNamespace(draws)
-  const name = draws.oneOf(triggerNames)
+  const name = someName(world, draws, namespace)
   const isPaused = draws.chance(0.5)
   return {
     says: `${isPaused ? "pause" : "resume"} trigger ${name} of ${namespace}`,
@@ -161,7 +169,7 @@ interface Wanted {
 
 const someFiring = (world: World, draws: Draws): Wanted | undefined => {
   const namespace = someNamespace(draws)
-  const name = draws.oneOf(triggerNames)
+  const name = someName(world, draws, namespace)
   const kept = lookAt(world.reference, namespace, name)
   if (kept === undefined || kept.view.cursor === undefined) return undefined
   const { view, trigger } = kept

@@ -15,7 +15,7 @@ export const join: Command = (world, draws) => {
     capacity: draws.oneOf([1, 10]),
     labels: draws.chance(0.5) ? { gpu: "a100" } : {},
     ...(draws.chance(0.3) && { resources: { memory: 4 } }),
-    ttlMillis: draws.oneOf([5000, 60_000, 3_600_000]),
+    ttlMillis: draws.oneOf([5000, 60_000, 3_600_000, 3_600_000]),
   }
   const served = draws.some(tasks, 0.8)
   return {

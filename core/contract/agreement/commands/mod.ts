@@ -1,4 +1,5 @@
-/** All commands there are, and how often each of them is drawn. */
+/** All commands there are, and how often each of them is drawn, all in all. */
+import type { Draws } from "../Draws.ts"
 import { find, listed } from "../views.ts"
 import type { Command } from "../World.ts"
 import * as Definitions from "./definitions.ts"
@@ -12,8 +13,8 @@ import * as Sweeps from "./sweeps.ts"
 const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [9, Submits.submit],
   [2, Submits.submitFamily],
-  [10, Grants.claim],
-  [9, Grants.settle],
+  [14, Grants.claim],
+  [14, Grants.settle],
   [6, Grants.start],
   [1, Grants.reconcile],
   [1, Grants.beat],
@@ -32,7 +33,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [4, Members.join],
   [2, Members.beatAll],
   [0.5, Members.drain],
-  [2.5, Members.leave],
+  [2, Members.leave],
   [1, Definitions.define],
   [1, Definitions.putCalendar],
   [0.5, Definitions.removeCalendar],
@@ -53,14 +54,19 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [1, listed],
 ]
 
-const total = weights.reduce((sum, [weight]) => sum + weight, 0)
+/** What a sequence draws its commands from. */
+export type Mix = typeof weights
+
+/** Some come often and others hardly ever, so that those meet that else rarely do. */
+export const mixOf = (draws: Draws): Mix =>
+  weights.map(([weight, command]) => [weight * draws.oneOf([0.2, 1, 1, 4]), command])
 
 /** The command at this share of all weights. */
-export const commandAt = (share: number): Command => {
-  let left = share * total
-  for (const [weight, command] of weights) {
+export const commandAt = (mix: Mix, share: number): Command => {
+  let left = share * mix.reduce((sum, [weight]) => sum + weight, 0)
+  for (const [weight, command] of mix) {
     left -= weight
     if (left < 0) return command
   }
-  return weights[0]![1]
+  return mix[0]![1]
 }
