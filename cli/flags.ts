@@ -1,6 +1,7 @@
 /** Flags that several commands share. */
 import { Duration, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
+import { vocabularies } from "../core/domain/Vocabulary.ts"
 
 export const json = Flag.Boolean("json").pipe(
   Flag.withDescription("Print one JSON document"),
@@ -34,6 +35,14 @@ export const client = { ...connection, json }
 /** For commands that show a list of a server's. */
 export const list = { ...connection, namespace, json, jsonl }
 
+/** For commands that tell states. */
+export const vocabulary = {
+  vocabulary: Flag.Literals("vocabulary", vocabularies).pipe(
+    Flag.withDescription("Tell states in other words, as in docs/states.md"),
+    Flag.optional,
+  ),
+}
+
 export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
 
 export const calendarName = Argument.String("name").pipe(
@@ -51,6 +60,12 @@ export const files = Argument.String("files").pipe(
 
 export const databaseUrl = Flag.Redacted("database-url").pipe(
   Flag.withDescription("PostgreSQL, as in postgres://user:password@host/db (BELFRY_DATABASE_URL)"),
+  Flag.optional,
+)
+
+export const sqlite = Flag.String("sqlite").pipe(
+  Flag.withMetavar("file"),
+  Flag.withDescription("SQLite file (.belfry/belfry.db, where no database is named)"),
   Flag.optional,
 )
 

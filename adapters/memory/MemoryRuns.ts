@@ -5,7 +5,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
@@ -34,7 +34,10 @@ import type {
   Submitted,
 } from "../../core/services/RunStorage.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import type { Entry, MemoryState } from "./MemoryState.ts"
+import type { Entry, Happened, MemoryState } from "./MemoryState.ts"
+
+/** Where a run waits for a grant, and its last one is over. */
+const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
 export const make = (state: MemoryState, now: () => number): RunStorage => {
   const nameOf = ({ idempotencyKey, namespace }: RunSpec) => `${namespace} ${idempotencyKey}`
@@ -161,7 +164,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         entry.failure = undefined
         break
       case "Retry":
-        state.note(entry, "Retried", now(), report.failure.message)
+        state.note(entry, "Retried", now(), report.failure.message, report.failure)
         break
       case "Release":
         state.note(entry, "Released", now())
@@ -227,7 +230,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const first = candidates(request.lanes, request.limit)
     for (const entry of first) {
       const { incarnation, loop, round } = request
-      entry.holder = { incarnation, name: member.joining.name, loop, round }
+      entry.holder = { incarnation, loop, round }
       entry.claimedAt = now()
       state.move(entry, { _tag: "Claim" }, now())
     }
@@ -395,7 +398,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.turn = state.nextRunId(now())
     if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
-    state.note(entry, "Revived", now(), entry.failure?.message)
+    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure)
     freePlace(entry, freed)
     return true
   }
@@ -454,7 +457,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   }
 
   const view = (entry: Entry): RunView => {
-    const { holder, spec, state: { _tag, attempt, crashes, fence } } = entry
+    const { spec, state: { _tag, attempt, crashes, fence } } = entry
+    const holder = entry.holder && state.members.get(entry.holder.incarnation)
     return {
       id: entry.id,
       namespace: spec.namespace,
@@ -475,9 +479,10 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.trigger !== undefined && { trigger: entry.trigger }),
       ...(entry.slot !== undefined && { slot: DateTime.makeUnsafe(entry.slot) }),
       ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
-        executor: { incarnation: holder.incarnation, name: holder.name },
+        executor: { incarnation: holder.incarnation, name: holder.joining.name },
       }),
-      ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
+      ...(entry.claimedAt !== undefined && !waits.includes(_tag) &&
+        { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
@@ -492,8 +497,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const entry = state.runs.get(run)
     if (entry === undefined) return []
     const { attempt, fence } = entry.state
-    const happened = [
-      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: 0 },
+    const happened: ReadonlyArray<Happened> = [
+      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
       ...(entry.claimedAt === undefined
         ? []
@@ -507,8 +512,14 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }]),
     ]
     return happened
-      .sort((a, b) => a.at - b.at)
-      .map((each) => ({ ...each, at: DateTime.makeUnsafe(each.at) }) as RunHappening)
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ at, attempt, detail, fence, kind }: Happened): RunHappening => ({
+        at: DateTime.makeUnsafe(at),
+        kind,
+        attempt,
+        fence,
+        ...(detail !== undefined && { detail }),
+      }))
   }
 
   const why = (run: RunId): Option.Option<Reason> =>
@@ -543,7 +554,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "Waiting", lane, ahead }
       }
       case "Running": {
-        const { incarnation, name } = entry.holder!
+        const { incarnation, joining: { name } } = state.members.get(entry.holder!.incarnation)!
         const { isCancelling, isSuspending } = entry.state
         return {
           _tag: "Held",

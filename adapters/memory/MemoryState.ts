@@ -7,10 +7,10 @@
  */
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
-import type { ExecutorName, Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import type { Failure } from "../../core/domain/RunView.ts"
@@ -19,6 +19,7 @@ import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
 
@@ -35,7 +36,7 @@ export interface Entry {
   rank: number
   /** Its turn among the runs that wait at its gate. */
   turn: number
-  holder: { incarnation: Incarnation; name: ExecutorName; loop: number; round: number } | undefined
+  holder: { incarnation: Incarnation; loop: number; round: number } | undefined
   claimedAt: number | undefined
   finishedAt: number | undefined
   /** The fence of the report that was settled last. */
@@ -63,6 +64,7 @@ export interface Happened {
   readonly attempt: number
   readonly fence: Fence
   readonly detail?: string
+  readonly failure?: Failure
 }
 
 export interface Member {
@@ -94,6 +96,8 @@ export interface Bounds {
 const removedMax = 1000
 
 export class MemoryState {
+  /** Where hints go besides. */
+  carrier: HintCarrier | undefined
   readonly runs = new Map<RunId.RunId, Entry>()
   readonly idempotency = new Map<string, RunId.RunId>()
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
@@ -112,8 +116,10 @@ export class MemoryState {
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
-  /** Triggers that were removed: put again, they go on with their slots and revisions. */
+  /** Those that were removed, for their slots: one that comes back goes on as the same. */
   readonly removed = new Map<TriggerId, KeptTrigger>()
+  /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
+  readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
@@ -152,8 +158,28 @@ export class MemoryState {
     return ++this.lastIncarnation as Incarnation
   }
 
+  /** The last numbers that were given. */
+  get marks() {
+    return { run: this.lastId, trigger: this.lastTriggerId, incarnation: this.lastIncarnation }
+  }
+
+  /** Numbers given from now on are higher. */
+  mark({ incarnation, run, trigger }: MemoryState["marks"]): void {
+    this.lastId = Math.max(this.lastId, run)
+    this.lastTriggerId = Math.max(this.lastTriggerId, trigger)
+    this.lastIncarnation = Math.max(this.lastIncarnation, incarnation)
+  }
+
+  /** Keeps a run that was kept elsewhere, in the state it has. */
+  restore(entry: Entry): void {
+    this.runs.set(entry.id, entry)
+    if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
+    this.place(entry)
+  }
+
   hint(topic: Topic): void {
     for (const listener of this.listeners.get(topic) ?? []) listener()
+    this.carrier?.give([topic])
   }
 
   /** Keeps a new run and puts it where its first state says. */
@@ -222,21 +248,38 @@ export class MemoryState {
     entry.deadlineAt = undefined
   }
 
-  note(entry: Entry, kind: string, now: number, detail?: string): void {
+  note(entry: Entry, kind: string, now: number, detail?: string, failure?: Failure): void {
     const { attempt, fence } = entry.state
-    entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
+    entry.journal.push({
+      at: now,
+      kind,
+      attempt,
+      fence,
+      ...(detail !== undefined && { detail }),
+      ...(failure !== undefined && { failure }),
+    })
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
   private enter(entry: Entry, now: number, readyAt = now): void {
-    const { gate, lane, level } = entry.spec
+    if (isWaiting(entry.state)) {
+      entry.holder = undefined
+      entry.claimedAt = undefined
+    }
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(readyAt, entry.spec.level)
+    else if (entry.state._tag === "Suspended") entry.suspendedAt = now
+    else if (Run.isFinal(entry.state._tag)) {
+      this.forgetDeadline(entry)
+      entry.finishedAt = now
+    }
+    this.place(entry)
+  }
+
+  private place(entry: Entry): void {
+    const { gate, lane } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
-    }
-    if (isWaiting(state)) {
-      entry.holder = undefined
-      entry.claimedAt = undefined
     }
     switch (state._tag) {
       case "Scheduled":
@@ -246,7 +289,6 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        entry.rank = Lane.rank(readyAt, level)
         within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
         this.hint(`lane ${lane}`)
         break
@@ -258,11 +300,8 @@ export class MemoryState {
         else if (entry.awaitsUntil !== undefined) this.awaiting.add(entry)
         break
       case "Suspended":
-        entry.suspendedAt = now
         break
       default:
-        this.forgetDeadline(entry)
-        entry.finishedAt = now
         if (entry.shard !== undefined) break
         this.finished.push(entry)
         this.finishedRuns += 1 + entry.children.length

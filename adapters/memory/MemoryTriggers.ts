@@ -15,14 +15,17 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
-  const named = (
+  const namedIn = (
+    triggers: ReadonlyMap<Trigger.TriggerId, KeptTrigger>,
     namespace: Namespace,
     name: Trigger.TriggerName,
-    among = state.triggers,
   ): KeptTrigger | undefined =>
-    among.values().find(({ view: { definition } }) =>
+    triggers.values().find(({ view: { definition } }) =>
       definition.namespace === namespace && definition.name === name
     )
+
+  const named = (namespace: Namespace, name: Trigger.TriggerName) =>
+    namedIn(state.triggers, namespace, name)
 
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
@@ -45,8 +48,9 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
-    const before = known ?? named(wanted.namespace, wanted.name, state.removed)
+    const before = known ?? namedIn(state.removed, wanted.namespace, wanted.name)
     const id = before?.view.id ?? state.nextTriggerId()
+    state.removed.delete(id)
     const view = onwards({
       id,
       definition,

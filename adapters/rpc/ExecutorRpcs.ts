@@ -10,6 +10,7 @@ import { Incarnation, Joining } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import { Regulation } from "../../core/domain/Permit.ts"
+import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
 import { ClaimRequest, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
@@ -65,7 +66,7 @@ export class ExecutorRpcs extends RpcGroup.make(
   }),
   Rpc.make("serve", {
     payload: { ...ofIncarnation, definitions: atMost(TaskDefinition, 10_000) },
-    error: Schema.Union([SessionLost, TransportUnavailable]),
+    error: Schema.Union([Refused, SessionLost, TransportUnavailable]),
   }),
   Rpc.make("round", {
     payload: {

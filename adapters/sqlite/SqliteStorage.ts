@@ -7,6 +7,7 @@ import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
+import * as SqliteTransfer from "./SqliteTransfer.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
 
 /**
@@ -22,6 +23,7 @@ export const make = (db: Database): Storage["Service"] =>
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
     history: SqliteHistory.make(db),
+    transfer: SqliteTransfer.make(db),
     permits: SqlitePermits.make(db),
     now: db.read("now", db.now),
   })

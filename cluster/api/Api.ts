@@ -14,9 +14,9 @@ import {
   HttpApiSecurity,
   OpenApi,
 } from "effect/http-api"
-import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
+import { Vocabulary } from "../../core/domain/Vocabulary.ts"
 import * as Problems from "./Problems.ts"
 import * as Views from "./Views.ts"
 
@@ -51,6 +51,8 @@ export class Courtesy extends HttpApiMiddleware.Service<Courtesy>()("belfry/clus
 }) {}
 
 const inNamespace = { namespace: Views.InNamespace }
+/** States are told, and asked for, in these words; in ours unless it is named. */
+const inVocabulary = { vocabulary: Schema.optionalKey(Vocabulary) }
 const named = { name: Schema.NonEmptyString.check(Schema.isMaxLength(127)) }
 const ofRun = { id: RunIdFromString }
 const runErrors = [Problems.RunUnknown, Problems.StorageUnavailable] as const
@@ -85,7 +87,8 @@ export class Runs extends HttpApiGroup.make("runs").add(
       ...inNamespace,
       task: Schema.optionalKey(TaskName),
       /** May be given several times. */
-      state: Schema.optionalKey(Schema.Array(StateName)),
+      state: Schema.optionalKey(Schema.Array(Views.State)),
+      ...inVocabulary,
       /** Only the children of this run. */
       parent: Schema.optionalKey(RunIdFromString),
       /** 50 unless named. */
@@ -94,15 +97,17 @@ export class Runs extends HttpApiGroup.make("runs").add(
       cursor: Schema.optionalKey(RunIdFromString),
     },
     success: Views.RunPage,
-    error: Problems.StorageUnavailable,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
   }),
   HttpApiEndpoint.get("get", "/runs/:id", {
     params: ofRun,
+    query: inVocabulary,
     success: Views.Run,
     error: runErrors,
   }),
   HttpApiEndpoint.get("events", "/runs/:id/events", {
     params: ofRun,
+    query: inVocabulary,
     success: Views.Events,
     error: runErrors,
   }),
@@ -282,7 +287,7 @@ export class Locks extends HttpApiGroup.make("locks").add(
 
 export class System extends HttpApiGroup.make("system").add(
   HttpApiEndpoint.get("status", "/status", {
-    query: inNamespace,
+    query: { ...inNamespace, ...inVocabulary },
     success: Views.Status,
     error: Problems.StorageUnavailable,
   }),

@@ -1,6 +1,6 @@
 /**
  * The laws of `RunStorage`, as tests. `suite(name, layer, elapse)` passes when an adapter keeps them.
- * R12, that all changes agree with `Run.advance`, has a suite of its own: `AgreementContract`.
+ * `AgreementContract` compares many more random histories, with those of the storage in memory.
  *
  * Tried on the memory adapter, and caught:
  *
@@ -17,13 +17,15 @@
  * | R9     | promoted early; retried at once                                                        |
  * | R10    | a retry comes back after the request; user code starts after it                        |
  * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
+ * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
  * | R13    | nothing given back; rounds ignored                                                     |
- * | events | retry not noted                                                                        |
+ * | events | retry not noted; nor release, yield, await, suspend, resume, revive, loss (replayed)   |
  *
  * And of the laws that came later, tried on each adapter in the way that is likely there, and caught:
  *
  * | law | mistake                                                                                   |
  * | --- | ----------------------------------------------------------------------------------------- |
+ * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |
  * | R15 | no duplicates; limit not kept, or kept too long; a run under way looked for once          |
@@ -34,6 +36,7 @@
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
+import * as Agreement from "./agreement.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Deadlines from "./runs/deadlines.ts"
@@ -53,22 +56,30 @@ import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
 import { block, type Elapse, type Options, type Tests } from "./world.ts"
 
+export interface RunOptions extends Options {
+  /** How many random command sequences are compared with the state machine. */
+  readonly sequences?: number
+  /** The first of their seeds. */
+  readonly seed?: number
+}
+
 export const suite = <R, E>(
   adapter: string,
   layer: Layer.Layer<Storage | R, E>,
   elapse: Elapse<R>,
-  options: Options = {},
+  options: RunOptions = {},
 ): void =>
   block(
     `RunStorage, ${adapter}`,
     layer,
     options,
-    (it) => laws(it, elapse),
+    (it) => laws(it, elapse, options),
   )
 
 export const laws = <R>(
   it: Tests<Storage | R>,
   elapse: Elapse<R>,
+  options: RunOptions = {},
 ): void => {
   Known.laws(it)
   Idempotent.laws(it)
@@ -80,6 +91,7 @@ export const laws = <R>(
   OnTime.laws(it, elapse)
   Cancelled.laws(it)
   Recovered.laws(it, elapse)
+  Agreement.laws(it, elapse, options)
   Reconciled.laws(it)
   Suspended.laws(it, elapse)
   Awaiting.laws(it, elapse)

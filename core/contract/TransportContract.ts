@@ -17,6 +17,7 @@
  * | X5  | beats, revocations or reconcile not passed on |
  * | X6  | who is lost gets an empty answer              |
  * | X7  | all of the limit claimed; heard when sent     |
+ * | X8  | defined and not looked at                     |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -32,6 +33,7 @@ import { isFinal } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { held as heldOf } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
+import { type Policy, TaskDefinition } from "../domain/Task.ts"
 import { Storage } from "../services/Storage.ts"
 import { type Round, type SessionLost, Transport } from "../services/Transport.ts"
 import type { TransportUnavailable } from "../services/Transport.ts"
@@ -354,6 +356,32 @@ export const laws = <R>(
         yield* transport.reconcile(incarnation, { grants, rounds }),
         [forgotten!.run],
       )
+    }))
+
+  it.effect("X8 checked: a policy is refused as where its task is made, and nothing is defined", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation } = yield* session(namespace)
+      const good = definitionOf(namespace, "good")
+      const serving = (name: string, policy: unknown) =>
+        transport.serve(incarnation, [
+          good,
+          new TaskDefinition({ ...definitionOf(namespace, name), policy: policy as Policy }),
+        ])
+      const refused = yield* Effect.flip(
+        serving("early", { ...good.policy, alerts: [{ on: "failed", channel: "x" }] }),
+      )
+      assert(refused._tag === "Refused")
+      assert.strictEqual(refused.field, "early.policy.alerts")
+      assert.isAbove(refused.remedy.length, 10)
+      assert.deepEqual(
+        (yield* tasks.list(namespace)).map(({ definition: { name } }) => String(name)),
+        [greet],
+      )
+      yield* transport.serve(incarnation, [good])
+      assert.strictEqual((yield* tasks.list(namespace)).length, 2)
     }))
 
   it.effect("X7 permits: no more is granted than permitted, also when it is asked again", () =>

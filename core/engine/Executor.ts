@@ -22,6 +22,7 @@ import {
   Cause,
   Clock,
   Context,
+  Deferred,
   Duration,
   Effect,
   Fiber,
@@ -73,6 +74,8 @@ export class Executor extends Context.Service<Executor, {
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
+  /** Fails when it has stopped for good: it may not join any more, or a task of it was refused. */
+  readonly stopped: Effect.Effect<never, JoinRefused | Refused>
 }>()("belfry/core/engine/Executor") {
   static readonly layerWith = (
     options: ExecutorOptions,
@@ -119,6 +122,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     for (const latch of changed) latch.openUnsafe()
   }
 
+  const stopped = Deferred.makeUnsafe<never, JoinRefused | Refused>()
+
+  /** The plain loops have been where the answer came from. */
+  const wakeRegulated = () => {
+    for (let at = loops.length; at < changed.length; at++) changed[at]!.openUnsafe()
+  }
+
   let incarnation: Incarnation | undefined
   let isDraining = false
   /** Whether the last claim found something. */
@@ -151,6 +161,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           ? Effect.logDebug(error).pipe(Effect.andThen(pause), Effect.andThen(untilAnswered(call)))
           : Effect.fail(error as Exclude<E, { readonly _tag: "TransportUnavailable" }>),
     )
+
+  /** How many reports are on their way. */
+  const unanswered = () => sending.values().reduce((sum, { length }) => sum + length, 0)
 
   const known = () => [...pool.known(), ...[...sending].flat()]
 
@@ -191,7 +204,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         let free = 0
         for (;;) {
           yield* latch.close
-          free = isDraining ? 0 : pool.free() - asked
+          // Calls that a breaker has not heard of yet are no more than there are places.
+          free = isDraining ? 0 : pool.free() - asked - unanswered()
           if (free > 0) break
           yield* latch.await
         }
@@ -265,6 +279,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.ensuring(Effect.sync(() => {
         asked -= reserved
         sending.delete(reports)
+        if (reports.length > 0) wakeRegulated()
       })),
     )
     answered.set(loop, round)
@@ -350,9 +365,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         "SessionLost",
         () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
       ),
+      Effect.ensuring(Effect.sync(() => {
+        // When it leaves by itself, what runs may finish; its lease is then still there.
+        if (isDraining) return
+        pool.keepFresh(0)
+        pool.abandonAll()
+      })),
     )
-    pool.keepFresh(0)
-    pool.abandonAll()
   })
 
   const join = Effect.suspend(() => {
@@ -365,6 +384,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const lives = yield* Effect.gen(function* () {
     for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
   }).pipe(
+    Effect.tapError((refused) => Deferred.fail(stopped, refused)),
     Effect.tapCause((cause) =>
       Cause.hasInterruptsOnly(cause)
         ? Effect.void
@@ -406,6 +426,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   )
 
   return Executor.of({
+    stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {

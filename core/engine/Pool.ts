@@ -31,7 +31,7 @@ export interface Pool {
   readonly take: (grants: ReadonlyArray<Grant>) => void
   /** How many more grants there is use for. */
   readonly wanted: () => number
-  /** How many more could start right now. */
+  /** How many more could start right now, if what has ended took its place until its report is out. */
   readonly free: () => number
   readonly hasReports: () => boolean
   readonly takeReports: (max: number) => ReadonlyArray<Report>
@@ -269,7 +269,7 @@ export const make = Effect.fnUntraced(function* (options: {
       const prefetch = Math.min(queueMax, Math.max(0, startable - capacity))
       return capacity + prefetch - carried.size - queue.length
     },
-    free: () => Math.max(0, capacity - carried.size - queue.length),
+    free: () => Math.max(0, capacity - carried.size - queue.length - reports.length),
     hasReports: () => reports.length > 0,
     takeReports: (max) => {
       const taken = reports.slice(0, max)

@@ -1,6 +1,6 @@
 /**
  * Keeps everything: tasks, calendars, triggers and slots, runs, executors, permits, the journal; for
- * as long as it should.
+ * as long as it should; and moves all of it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -13,6 +13,8 @@
  * - **S2 own clock.** Due, expiry and every instant kept are judged by the storage's clock alone;
  *   callers give durations, or instants of slots to compare with it.
  * - **S3 isolated.** Lists and look-ups by name answer within one namespace only.
+ * - **S4 one after another.** Of edits of one definition that race, each that changed something has
+ *   a revision of its own, none is passed over, and what is kept is the one with the highest.
  */
 import { Context, type Effect } from "effect"
 import type { CalendarStorage } from "./CalendarStorage.ts"
@@ -22,6 +24,7 @@ import type { PermitStorage } from "./PermitStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
+import type { TransferStorage } from "./TransferStorage.ts"
 import type { TriggerStorage } from "./TriggerStorage.ts"
 
 export class Storage extends Context.Service<Storage, {
@@ -33,6 +36,7 @@ export class Storage extends Context.Service<Storage, {
   readonly runs: RunStorage
   readonly executors: ExecutorStorage
   readonly history: HistoryStorage
+  readonly transfer: TransferStorage
   readonly permits: PermitStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>

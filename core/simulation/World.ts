@@ -208,6 +208,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     runs: far(storage.runs),
     executors: far(storage.executors),
     history: far(storage.history),
+    transfer: storage.transfer,
     permits: far(storage.permits),
     now: way.over(storage.now, unavailable("now")),
   })

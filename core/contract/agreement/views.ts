@@ -26,7 +26,9 @@ const named = (side: Side, { claimedAt, dueAt, executor, fence, ...view }: RunVi
     ...view,
     ...(view.state !== "Expired" && { fence }),
     ...(view.state !== "Expired" && view.state !== "Cancelled" &&
-      { claimedAt, holder: executor?.name }),
+      { claimedAt }),
+    // Whoever has gone an hour ago may be forgotten, and what it did not.
+    ...(view.state === "Running" && { holder: executor?.name }),
     ...((view.state === "Scheduled" || (fence === 0 && view.state !== "Expired")) && { dueAt }),
   })
 
