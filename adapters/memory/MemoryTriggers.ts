@@ -57,7 +57,6 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       revision: (before?.view.revision ?? 0) + 1,
       isPaused: known?.view.isPaused ?? false,
     })
-    state.removed.delete(id)
     state.triggers.set(id, {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
