@@ -25,7 +25,18 @@
  *
  * | law | mistake                                                                                   |
  * | --- | ----------------------------------------------------------------------------------------- |
-@@@ */
+ * | R2  | no conflict with another payload                                                          |
+ * | R13 | rounds ignored                                                                            |
+ * | R15 | limit not kept                                                                            |
+ * | R16 | start not marked                                                                          |
+ * | E4  | who drains gets grants                                                                    |
+ *
+ * And found by it, where it was not planted: a result that got lost (R5), a round handed out again
+ * past its deadline (R16), lists that left out lanes (R1), a place in the lane that depended on when
+ * a sweep came (R6), failures that were forgotten (R10, R17). Not caught, for it is too rare: a run of
+ * at most once that is begun again when lost (R12, see `agreement.ts`), a trigger that is resumed
+ * where it was.
+ */
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
