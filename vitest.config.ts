@@ -41,7 +41,8 @@ export default defineConfig({
         test: {
           name: "postgres 15",
           include: [
-            "adapters/postgres/{Pg*,agreement,clock,concurrent,migrations,postgres,sessions,submit}.test.ts",
+            "adapters/postgres/{Pg*,agreement,clock,concurrent,migrations}.test.ts",
+            "adapters/postgres/{pairs,postgres,sessions,submit}.test.ts",
           ],
           globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
           env: { BELFRY_TEST_POSTGRES: postgres15 },
