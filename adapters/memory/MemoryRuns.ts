@@ -199,6 +199,18 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       return "fenced"
     }
     entry.settled = report.fence
+    if ("failure" in report) entry.failure = report.failure
+    // A run that was asked to stop is cancelled instead, whatever its holder made of it.
+    if (entry.state._tag !== "Cancelled") note(entry, report)
+    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+      reschedule(entry, report.delayMillis)
+    }
+    freePlace(entry, freed)
+    return "applied"
+  }
+
+  /** What else there is to a report that was applied. */
+  const note = (entry: Entry, report: Report): void => {
     switch (report._tag) {
       case "Succeed":
         entry.result = report.result
@@ -206,12 +218,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         if (report.kept !== undefined) keep(entry.spec, report.kept)
         break
       case "Retry":
-        entry.failure = report.failure
         state.note(entry, "Retried", now(), report.failure.message, report.failure)
-        break
-      case "GiveUp":
-      case "TimeOut":
-        entry.failure = report.failure
         break
       case "Release":
         state.note(entry, "Released", now())
@@ -225,11 +232,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         state.note(entry, "Awaited", now())
         state.forgetDeadline(entry)
     }
-    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
-      reschedule(entry, report.delayMillis)
-    }
-    freePlace(entry, freed)
-    return "applied"
   }
 
   /** A retried run stands in the calendar by its new due time. */
@@ -270,6 +272,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       grants: entries.map(grant),
       freed: [...freed],
     })
+    // What is handed out again is granted as well, so first it must not be too late.
+    tooLateToBegin(Infinity, freed)
     if (request.isAgain) {
       const round = [...member.held].filter(({ holder }) =>
         holder?.loop === request.loop && holder.round === request.round
@@ -277,7 +281,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (round.length > 0) return answer(round)
     }
     if (standing === "draining") return answer([])
-    tooLateToBegin(Infinity, freed)
     const first = candidates(request.lanes, request.limit)
     for (const entry of first) {
       const { incarnation, loop, round } = request
@@ -404,6 +407,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return "confirmed"
   }
 
+  const stateOf = (entry: Entry): Run.StateName => entry.state._tag
+
   const resume = (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
     if (entry.state._tag !== "Suspended") {
@@ -414,7 +419,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.turn = state.nextRunId(now())
     state.note(entry, "Resumed", now())
     state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
-    freePlace(entry, freed)
+    // It may hold none now, but it held none before either where it waits for its due time again.
+    if (stateOf(entry) !== "Scheduled") freePlace(entry, freed)
     return "confirmed"
   }
 
@@ -554,8 +560,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const happened: ReadonlyArray<Happened> = [
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
-      ...(entry.claimedAt === undefined || entry.state._tag === "Suspended" ||
-          waits.includes(entry.state._tag)
+      ...(entry.claimedAt === undefined
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{

@@ -288,7 +288,11 @@ export class MemoryState {
     if (Result.isFailure(next)) return false
     this.quit(entry)
     entry.state = next.success
-    this.enter(entry, now)
+    // What was due is ready since then, however late that is seen; and what was put down before its
+    // first grant is where it was.
+    const isSinceDue = event._tag === "Due" ||
+      (event._tag === "Resume" && entry.state.fence === 0)
+    this.enter(entry, now, isSinceDue ? entry.dueAt : now)
     return true
   }
 
@@ -324,8 +328,12 @@ export class MemoryState {
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
-  private enter(entry: Entry, now: number): void {
-    if (entry.state._tag === "Ready") entry.rank = Lane.rank(now, entry.spec.level)
+  private enter(entry: Entry, now: number, readyAt = now): void {
+    if (isWaiting(entry.state)) {
+      entry.holder = undefined
+      entry.claimedAt = undefined
+    }
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(readyAt, entry.spec.level)
     else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)
@@ -437,6 +445,10 @@ export class MemoryState {
     return retired
   }
 }
+
+/** Nobody holds it, nor did whoever held it hand it over. */
+const isWaiting = ({ _tag }: Run.RunState): boolean =>
+  _tag === "Scheduled" || _tag === "Blocked" || _tag === "Ready" || _tag === "Suspended"
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 

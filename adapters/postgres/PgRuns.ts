@@ -332,8 +332,9 @@ export const make = Effect.fnUntraced(function* (
       ([row]) => row,
     )
 
-  const list: RunStorage["list"] = (query) =>
-    query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
+  const list: RunStorage["list"] = (query) => {
+    if (query.states?.length === 0) return Effect.succeed([])
+    return query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
       pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
         query.namespace,
         query.limit,
@@ -342,6 +343,7 @@ export const make = Effect.fnUntraced(function* (
       ]),
       (rows) => rows.map(runView),
     )
+  }
 
   const keptState: RunStorage["state"] = (namespace, task, key) =>
     Effect.map(
@@ -654,7 +656,7 @@ const selectDepth = `
   WHERE l.name = ANY ($1::text[])`
 
 /**
- * The ids of a list, each state from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
+ * The ids of a list, each state, of which there are some, from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
  * before, `$4` task.
  */
 const selectionOf = ({ states, task }: RunQuery): string => {
@@ -702,7 +704,6 @@ const selectionOf = ({ states, task }: RunQuery): string => {
     }
   }
   const parts = states === undefined ? [latest("")] : [...new Set(states)].map(from)
-  if (parts.length === 0) return "SELECT NULL::bigint AS id WHERE $1 IS NULL AND $2 = 0 AND $3 = ''"
   return `SELECT id FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) u
     ORDER BY id DESC LIMIT $2`
 }

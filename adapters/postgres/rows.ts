@@ -74,8 +74,9 @@ export const runViews = (which: string): string => `
     p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
     d.placement, d.at::float8 AS placed_at,
-    CASE WHEN o.run_id IS NOT NULL THEN o.failure
-      WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
+    -- One that is cancelled after a failed attempt still says how that one failed.
+    CASE WHEN o.state <> ${codeOf("Cancelled")} OR o.failure IS NOT NULL THEN o.failure
+      WHEN coalesce(o.fence, x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
     coalesce(o.claimed_at, x.claimed_at, p.claimed_at)::float8 AS claimed_at,
     o.finished_at::float8 AS finished_at, e.incarnation, e.name AS executor

@@ -111,8 +111,9 @@ const selectRun = `
     outcome.result,
     CASE
       WHEN outcome.run IS NOT NULL THEN outcome.failure
-      WHEN coalesce(lease.settled, ready.settled, late.settled, scheduled.settled, parked.settled,
-        blocked.settled, 0) > 0 THEN (
+      -- Only what was granted before can have failed.
+      WHEN coalesce(lease.fence - 1, ready.fence, late.fence, scheduled.fence, parked.fence,
+        blocked.fence, 0) > 0 THEN (
         SELECT failure FROM journal
         WHERE journal.run = run.id AND journal.failure IS NOT NULL
         ORDER BY journal.id DESC LIMIT 1
@@ -259,7 +260,7 @@ const enter = (
   const { attempt, crashes, fence } = state
   const isCareful = Number(state.isCareful)
   const settled = details.settled ?? row.settled
-  const dueAt = details.dueAt ?? row.due_at
+  const dueAt = state._tag === "Scheduled" ? details.dueAt ?? row.due_at : row.due_at
   // Empty while it is the run's own, as it is on the happy path.
   const ownDueAt = dueAt === row.created_at + row.delay_millis ? null : dueAt
   switch (state._tag) {
@@ -297,7 +298,7 @@ const enter = (
         "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         row.lane,
         row.level,
-        Lane.rank(now, row.level),
+        Lane.rank(isReadySinceDue(row) ? row.due_at : now, row.level),
         row.id,
         row.kind,
         attempt,
@@ -328,8 +329,9 @@ const enter = (
         isCareful,
         now,
         state._tag === "Awaiting" ? details.awaitsUntil ?? null : null,
-        row.incarnation,
-        row.claimed_at,
+        // Who put it down has nothing to do with it any more.
+        state._tag === "Awaiting" ? row.incarnation : null,
+        state._tag === "Awaiting" ? row.claimed_at : null,
         row.gate !== null && Run.holdsPlace(state, row.gate_places!) ? row.gate : null,
       )
       break
@@ -353,6 +355,13 @@ const enter = (
       )
   }
 }
+
+/**
+ * What was due is ready since then, however late that is seen; and what was put down before its first
+ * grant is where it was.
+ */
+const isReadySinceDue = ({ fence, state }: RunRow): boolean =>
+  state === "Scheduled" || (state === "Suspended" && fence === 0)
 
 /** A run that is cancelled after a failed attempt still says how that one failed. */
 const failureAt = (row: RunRow, state: Run.RunState, { failure }: Details): string | null => {

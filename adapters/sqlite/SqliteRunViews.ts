@@ -335,9 +335,7 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null || state === "Suspended"
-      ? []
-      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,

@@ -384,7 +384,7 @@ const resume = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   } as const
   const state = move(tx, row, event, { turn: tx.nextRunId() })!
   note(tx, row, "Resumed")
-  freePlace(row, state, freed)
+  if (state._tag !== "Scheduled") freePlace(row, state, freed)
   return "confirmed"
 }
 

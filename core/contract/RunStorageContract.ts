@@ -1,5 +1,6 @@
 /**
  * The laws of `RunStorage`, as tests. `suite(name, layer, elapse)` passes when an adapter keeps them.
+ * `AgreementContract` compares many more random histories, with those of the storage in memory.
  *
  * Tried on the memory adapter, and caught:
  *

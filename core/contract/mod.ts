@@ -2,6 +2,7 @@
  * One suite of tests per port, for whoever writes an adapter: each numbered law has its tests. They
  * bring the test runner along, so nothing that ships may import them.
  */
+export * as AgreementContract from "./AgreementContract.ts"
 export * as AuditStorageContract from "./AuditStorageContract.ts"
 export * as CalendarStorageContract from "./CalendarStorageContract.ts"
 export * as EngineContract from "./EngineContract.ts"

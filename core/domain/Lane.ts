@@ -6,8 +6,10 @@
  * and one executor. Whatever comes back from that executor, or is taken from it, waits there again.
  *
  * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
- * patience of its level, fixed when it becomes ready. A run whose rank has passed goes before runs
- * of a better level whose rank is later, so a level delays a run, but never for ever.
+ * patience of its level, fixed when it becomes ready. One that was due later is ready since it was
+ * due, however late a sweep notices, and one that was suspended before its first grant is where it
+ * was. A run whose rank has passed goes before runs of a better level
+ * whose rank is later, so a level delays a run, but never for ever.
  */
 import { Schema } from "effect"
 import type { Incarnation } from "./Executor.ts"
