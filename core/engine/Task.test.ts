@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Blocking from "../domain/Blocking.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Retry from "../domain/Retry.ts"
+import * as Retry from "../domain/Retry.ts"
 import * as Task from "./Task.ts"
 
 const refusal = (policy: Task.PolicyOptions<unknown>): Refused => {
@@ -49,7 +50,10 @@ describe("Task.make", () => {
   })
 
   it("refuses what is not yet carried out", () => {
-    const { field, reason } = refusal({ routing: { _tag: "LeastLoaded" } })
-    assert.deepStrictEqual([field, reason], ["policy.routing", "this is not yet carried out"])
+    const { field, reason } = refusal({ retry: { ...Retry.none, withinMillis: 1000 } })
+    assert.deepStrictEqual(
+      [field, reason],
+      ["policy.retry.withinMillis", "this is not yet carried out"],
+    )
   })
 })
