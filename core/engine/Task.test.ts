@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Blocking from "../domain/Blocking.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Retry from "../domain/Retry.ts"
-import * as Retry from "../domain/Retry.ts"
 import * as Task from "./Task.ts"
 
 const refusal = (policy: Task.PolicyOptions<unknown>): Refused => {
