@@ -13,8 +13,9 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
+import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
-import type { Failure } from "../../core/domain/RunView.ts"
+import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import {
   calendarOf,
@@ -48,6 +49,11 @@ export interface Entry {
   dueAt: number
   /** Set while it is ready. */
   rank: number
+  /** Where it waits, or waited last: its own, until it is placed. */
+  lane: Lane.Lane
+  placed: (Placed & { readonly at: number }) | undefined
+  /** It is a part, and has but one executor. */
+  boundTo: Incarnation | undefined
   /** Its turn among the runs that wait at its gate. */
   turn: number
   holder: { incarnation: Incarnation; loop: number; round: number } | undefined
@@ -69,7 +75,7 @@ export interface Entry {
   readonly shard: Shard | undefined
   /** The run whose end its trigger followed, and how many have followed each other with it. */
   readonly follows: Follows | undefined
-  /** It is a parent. */
+  /** It is, or has become, a parent. */
   readonly children: Array<Entry>
   readonly journal: Array<Happened>
 }
@@ -154,6 +160,9 @@ export class MemoryState {
   readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
   readonly outbox = new Outbox()
+  /** By namespace: how many decisions were applied. */
+  readonly revisions = new Map<string, number>()
+  readonly remembered = new Map<Lane.Lane, Remembered>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
@@ -261,6 +270,9 @@ export class MemoryState {
         }),
       dueAt: now + spec.delayMillis,
       rank: 0,
+      lane: spec.lane,
+      placed: undefined,
+      boundTo: undefined,
       turn: id,
       holder: undefined,
       claimedAt: undefined,
@@ -290,8 +302,24 @@ export class MemoryState {
     if (Result.isFailure(next)) return false
     this.quit(entry)
     entry.state = next.success
-    this.enter(entry, now)
+    // What was due is ready since then, however late that is seen; and what was put down before its
+    // first grant is where it was.
+    const isSinceDue = event._tag === "Due" ||
+      (event._tag === "Resume" && entry.state.fence === 0)
+    this.enter(entry, now, isSinceDue ? entry.dueAt : now)
     return true
+  }
+
+  /** A ready run waits in another lane from now on, in its order. */
+  moveTo(entry: Entry, lane: Lane.Lane): void {
+    drop(this.ready, entry.lane, entry)
+    this.wait(entry, lane)
+  }
+
+  private wait(entry: Entry, lane: Lane.Lane): void {
+    entry.lane = lane
+    within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
+    this.hint(`lane ${lane}`)
   }
 
   /** It has begun, or ended: no deadline matters to it any more. */
@@ -314,8 +342,12 @@ export class MemoryState {
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
-  private enter(entry: Entry, now: number): void {
-    if (entry.state._tag === "Ready") entry.rank = Lane.rank(now, entry.spec.level)
+  private enter(entry: Entry, now: number, readyAt = now): void {
+    if (isWaiting(entry.state)) {
+      entry.holder = undefined
+      entry.claimedAt = undefined
+    }
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(readyAt, entry.spec.level)
     else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)
@@ -339,8 +371,7 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
-        this.hint(`lane ${lane}`)
+        this.wait(entry, lane)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.add(entry)
@@ -360,7 +391,7 @@ export class MemoryState {
   }
 
   private quit(entry: Entry): void {
-    const { gate, lane } = entry.spec
+    const { gate } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       drop(this.holders, gate.key, entry)
@@ -373,7 +404,7 @@ export class MemoryState {
         drop(this.blocked, gate!.key, entry)
         break
       case "Ready":
-        drop(this.ready, lane, entry)
+        drop(this.ready, entry.lane, entry)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.delete(entry)
@@ -431,6 +462,10 @@ export class MemoryState {
     return retired
   }
 }
+
+/** Nobody holds it, nor did whoever held it hand it over. */
+const isWaiting = ({ _tag }: Run.RunState): boolean =>
+  _tag === "Scheduled" || _tag === "Blocked" || _tag === "Ready" || _tag === "Suspended"
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 

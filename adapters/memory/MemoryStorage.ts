@@ -7,6 +7,7 @@ import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import * as MemoryOutbox from "./MemoryOutbox.ts"
 import * as MemoryPermits from "./MemoryPermits.ts"
+import * as MemoryPlacements from "./MemoryPlacements.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
@@ -24,6 +25,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       calendars: MemoryCalendars.make(state, now),
       triggers: MemoryTriggers.make(state, now),
       runs: MemoryRuns.make(state, now),
+      placements: MemoryPlacements.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       outbox: MemoryOutbox.make(state, now),
       history: MemoryHistory.make(state, now),

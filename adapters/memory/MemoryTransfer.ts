@@ -146,6 +146,8 @@ const runOf = (state: MemoryState, entry: Entry): Of<"Run"> => {
     ...(entry.shard !== undefined && { shard: entry.shard }),
     ...(entry.deadlineAt !== undefined && { deadlineAt: entry.deadlineAt }),
     ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
+    ...(entry.boundTo !== undefined && { boundTo: entry.boundTo }),
+    ...(entry.placed !== undefined && { placed: entry.placed }),
     place: placeOf(entry),
     journal: [...entry.journal],
   }
@@ -378,6 +380,9 @@ const entryOf = (record: Of<"Run">): Entry => {
     state: stateOf(place, gate !== undefined),
     dueAt: "dueAt" in place && place.dueAt !== undefined ? place.dueAt : createdAt + delayMillis,
     rank: place._tag === "Ready" ? place.rank : 0,
+    lane: record.lane,
+    boundTo: record.boundTo,
+    placed: record.placed,
     turn: place._tag === "Blocked" ? place.turn : record.id,
     holder,
     claimedAt: "claimedAt" in place ? place.claimedAt : undefined,

@@ -37,7 +37,7 @@ import { numbers, type Pg, type Row, texts } from "./Pg.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
-import { encodeFailure, patience } from "./rows.ts"
+import { encodeFailure, ownLane, patience } from "./rows.ts"
 
 type Settlement = Omit<Claimed, "grants">
 
@@ -590,7 +590,9 @@ const settleText = (more: string): string => `
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
     RETURNING *),
   y AS MATERIALIZED (
-    SELECT x.*, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
+    SELECT x.*, ${
+  ownLane("x")
+} AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
         WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
@@ -617,18 +619,18 @@ const settleText = (more: string): string => `
     INSERT INTO parked (run_id, since, awaits_until, claimed_at, lane, incarnation, fence, level,
       attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
-      CASE kind WHEN 7 THEN claimed_at END, lane, $1, fence, level,
+      CASE kind WHEN 7 THEN claimed_at END, own_lane, $1, fence, level,
       attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
       CASE WHEN kind = 7 OR gate IS NULL THEN gate
-        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places = 1) END
+        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places <= 1) END
     FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, run_id, lane, fence, level, attempt, crashes, is_careful, gate
+    SELECT ms + delay, run_id, own_lane, fence, level, attempt, crashes, is_careful, gate
     FROM y WHERE kind = 1),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
+    SELECT own_lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
       is_careful, gate
     FROM y WHERE kind = 4),
   j AS (
@@ -637,7 +639,7 @@ const settleText = (more: string): string => `
       CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
       failure
     FROM y WHERE kind IN (1, 4, 6, 7))
-  SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
+  SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     (SELECT count(*)::int FROM told) AS told,
     CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate

@@ -15,6 +15,7 @@ import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgOutbox from "./PgOutbox.ts"
 import * as PgPermits from "./PgPermits.ts"
+import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -49,6 +50,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     calendars: PgCalendars.make(pg, names, hints),
     triggers: PgTriggers.make(pg, names, hints),
     runs,
+    placements: PgPlacements.make(pg, names, hints, floors),
     executors: PgExecutors.make(pg, names, tasks, clock),
     outbox: PgOutbox.make(pg, names),
     history: PgHistory.make(pg),

@@ -13,6 +13,8 @@ import type { Level } from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import type { Placed } from "../../core/domain/RunView.ts"
+import type { GateKey } from "../../core/domain/Blocking.ts"
 import {
   type Counts,
   type Note,
@@ -24,9 +26,11 @@ import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
 import { finals } from "../../core/domain/Run.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { pageMax, type TransferStorage } from "../../core/services/TransferStorage.ts"
+import { gateOf, placesOf } from "./PgAdmission.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
 import {
   askedKinds,
@@ -465,6 +469,9 @@ interface RunRow extends Row {
   readonly siblings: number
   readonly deadline_at: number | null
   readonly checkpoint: string | null
+  readonly bound_to: Incarnation | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly outcome: string | null
   readonly lease: string | null
   readonly scheduled: string | null
@@ -481,6 +488,7 @@ const selectRuns = `
     r.gate_places, r.is_gate_discarding, r.idempotency_key, octet_length(i.digest) AS digest_bytes,
     g.name AS trigger, r.slot::float8 AS slot, k.parent::float8 AS parent, k.nth,
     k.count AS siblings, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
+    e.bound_to, e.placement, e.at::float8 AS placed_at,
     row_to_json(o)::text AS outcome, row_to_json(x)::text AS lease,
     row_to_json(s)::text AS scheduled, row_to_json(b)::text AS blocked,
     row_to_json(p)::text AS parked, row_to_json(q)::text AS ready
@@ -493,6 +501,7 @@ const selectRuns = `
   LEFT JOIN child k ON k.run_id = r.id
   LEFT JOIN deadline d ON d.run_id = r.id
   LEFT JOIN checkpoint c ON c.run_id = r.id
+  LEFT JOIN placed e ON e.run_id = r.id
   LEFT JOIN outcome o ON o.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT * FROM lease
@@ -539,11 +548,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   isAtMostOnce: row.is_at_most_once,
   crashesMax: row.crashes_max,
   ...(row.gate !== null && {
-    gate: {
-      key: row.gate as NonNullable<Of<"Run">["gate"]>["key"],
-      places: row.gate_places,
-      whenFull: row.is_gate_discarding ? "discard" : "wait",
-    },
+    gate: gateOf(row.gate as GateKey, row.gate_places, row.is_gate_discarding),
   }),
   ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
   ...(row.digest_bytes !== null && { keyedBy: row.digest_bytes === 32 ? "text" : "json" }),
@@ -554,6 +559,10 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
+  ...(row.bound_to !== null && { boundTo: row.bound_to }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
+  }),
   place: placeOf(row, journal),
   journal: journal.flatMap(notesOf),
 })
@@ -1112,6 +1121,25 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       checkpoint === undefined ? [] : [{ run_id: id, value: checkpoint }]
     ),
   )
+  yield* insert(
+    ask,
+    "placed",
+    { run_id: "bigint", at: "bigint", bound_to: "int", placement: "text" },
+    all.flatMap(({ boundTo, id, placed }) => {
+      if (boundTo === undefined && placed === undefined) return []
+      const { at, ...placement } = placed ?? {}
+      return [{
+        run_id: id,
+        at,
+        bound_to: boundTo,
+        placement: placed && JSON.stringify(placement),
+      }]
+    }),
+  )
+  yield* addTouching(
+    ask,
+    all.flatMap(({ gate }) => gate !== undefined && Touching.isGate(gate.key) ? [gate.key] : []),
+  )
   yield* insert(ask, "journal", journalColumns, all.flatMap(journalRows))
   const standing = (tag: Place["_tag"]) => all.filter(({ place }) => place._tag === tag)
   yield* insert(ask, "outcome", outcomeColumns, standing("Ended").map(placeRow))
@@ -1171,6 +1199,26 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   )
 })
 
+/** What the runs of a gate touch follows from its key, and is looked up by who has it. */
+const addTouching = (ask: Ask, gates: ReadonlyArray<GateKey>) => {
+  const things = [...new Set(gates)].flatMap((gate) => {
+    const { namespace, touches } = Touching.touchesOf(gate)
+    return Object.entries(touches).map(([thing, how]) => ({ gate, namespace, thing, how }))
+  })
+  return things.length === 0 ? Effect.void : ask(
+    `INSERT INTO touching (gate, namespace, thing, is_exclusive)
+     SELECT gate_id(u.gate), u.namespace, u.thing, u.how = 'exclusive'
+     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS u(gate, namespace, thing, how)
+     ON CONFLICT DO NOTHING`,
+    [
+      texts(things.map(({ gate }) => gate)),
+      texts(things.map(({ namespace }) => namespace)),
+      texts(things.map(({ thing }) => thing)),
+      texts(things.map(({ how }) => how)),
+    ],
+  )
+}
+
 const ofRun = "JOIN run r ON r.id = x.run_id"
 
 const runColumns = {
@@ -1197,7 +1245,7 @@ const runRow = (record: Of<"Run">) => ({
   created_at: record.createdAt,
   due_at: record.createdAt + record.delayMillis,
   slot: record.slot,
-  gate_places: record.gate?.places,
+  gate_places: record.gate && placesOf(record.gate),
   level: record.level,
   crashes_max: record.crashesMax,
   is_at_most_once: record.isAtMostOnce,

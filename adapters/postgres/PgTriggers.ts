@@ -404,12 +404,15 @@ const selectDue = `
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor
   FROM now LEFT JOIN due ON true ORDER BY due.cursor, id`
 
-/** The last step of what turns a trigger: the record of what was due, from $n on, see `closing`. */
-const closedOf = (changed: string, first: number) =>
+/**
+ * The last step of what turns a trigger: the record of what was due, from $n on, see `closing`, by
+ * the version that it was due by.
+ */
+const closedOf = (changed: string, first: number, revision: string) =>
   `closed AS (
     INSERT INTO slot (trigger, slot, through, outcome, reason, lateness, revision)
     SELECT id, $${first}::bigint, $${first + 1}::bigint, ${outcomeCodeOf("skipped")},
-      $${first + 2}::text, $${first + 3}::bigint, revision
+      $${first + 2}::text, $${first + 3}::bigint, ${revision}::int
     FROM ${changed} WHERE $${first}::bigint IS NOT NULL)`
 
 /** `columns` are returned besides: see `Following.attaching`. */
@@ -428,7 +431,7 @@ const putTrigger = (columns: string) => `
     WHERE trigger.revision = $6 AND trigger.is_removed = $7
       AND trigger.cursor IS NOT DISTINCT FROM $10::bigint
     RETURNING *),
-  ${closedOf("changed", 14)},
+  ${closedOf("changed", 14, "$6")},
   turned AS (
     INSERT INTO trigger_version (trigger, revision, since, definition, calendar)
     SELECT id, revision, $12::bigint, definition, $13::text FROM changed),
@@ -443,7 +446,7 @@ const removeTrigger = `
     WHERE id = $1 AND revision = $2 AND cursor IS NOT DISTINCT FROM $3::bigint
       AND is_paused = $4 AND NOT is_removed
     RETURNING *),
-  ${closedOf("changed", 6)},
+  ${closedOf("changed", 6, "$2")},
   turned AS (
     INSERT INTO trigger_version (trigger, revision, since)
     SELECT id, revision, $5::bigint FROM changed)
@@ -455,7 +458,7 @@ const pauseTrigger = `
     WHERE id = $1 AND revision = $4 AND is_paused <> $2 AND NOT is_removed
       AND cursor IS NOT DISTINCT FROM $5::bigint
     RETURNING *),
-  ${closedOf("changed", 6)}
+  ${closedOf("changed", 6, "$4")}
   SELECT ${triggerColumns} FROM changed`
 
 const selectRecords = `

@@ -13,7 +13,7 @@ import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { type Final, finals, type StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { Failure, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
+import { Failure, type Placed, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { TriggerDefinition, type TriggerId, type TriggerName } from "../../core/domain/Trigger.ts"
 import type { SlotRecord, TriggerVersion, TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -25,6 +25,14 @@ export const patience = numbers(Lane.levels.map((level) => Lane.patienceMillis[l
 /** The column `outcome.state` numbers the final states in this order. */
 export const stateOf = (code: number): Final => finals[code]!
 export const codeOf = (state: Final): number => finals.indexOf(state)
+
+/**
+ * The lane in which a run waits that comes back from an executor: that of its own, as it may have been
+ * placed. Only a run with a gate can have been.
+ */
+export const ownLane = (row: string): string =>
+  `CASE WHEN ${row}.gate IS NULL THEN ${row}.lane
+     ELSE (SELECT r.lane FROM run r WHERE r.id = ${row}.run_id) END`
 
 const standings: ReadonlyArray<Standing> = ["live", "draining", "left", "lost"]
 export const standingOf = (code: number): Standing => standings[code]!
@@ -67,8 +75,10 @@ export const runViews = (which: string): string => `
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
     CASE WHEN r.trigger IS NOT NULL THEN (SELECT f.after FROM followed f
       WHERE f.run_id = r.id)::float8 END AS after,
-    CASE WHEN o.run_id IS NOT NULL THEN o.failure
-      WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
+    d.placement, d.at::float8 AS placed_at,
+    -- One that is cancelled after a failed attempt still says how that one failed.
+    CASE WHEN o.state <> ${codeOf("Cancelled")} OR o.failure IS NOT NULL THEN o.failure
+      WHEN coalesce(o.fence, x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
     coalesce(o.claimed_at, x.claimed_at, p.claimed_at)::float8 AS claimed_at,
     o.finished_at::float8 AS finished_at, e.incarnation, e.name AS executor
@@ -86,6 +96,7 @@ export const runViews = (which: string): string => `
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN parked p ON p.run_id = r.id
   LEFT JOIN child k ON k.run_id = r.id
+  LEFT JOIN placed d ON d.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
       AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
@@ -126,6 +137,8 @@ export interface RunRow {
   readonly nth: number | null
   readonly siblings: number | null
   readonly after: RunId | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly result: string | null
   readonly failure: string | null
   readonly claimed_at: number | null
@@ -177,6 +190,9 @@ export const runView = (row: RunRow): RunView => ({
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
   ...(row.after !== null && { after: row.after }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: at(row.placed_at!) },
+  }),
 })
 
 export interface JournalRow {

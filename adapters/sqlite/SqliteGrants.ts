@@ -372,25 +372,39 @@ const settle = (
   const { run: _, ...event } = report
   const state = move(tx, row, event, {
     settled: report.fence,
+    ...(report._tag === "Succeed" && { result: report.result }),
     ...("failure" in report && { failure: report.failure }),
     ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
     ...(report._tag === "Await" && report.timeoutMillis !== undefined &&
       { awaitsUntil: tx.now + report.timeoutMillis }),
   })
   if (state === undefined) return unapplied(tx, report)
-  const after = { id: row.id, attempt: state.attempt, fence: state.fence }
-  if (report._tag === "Retry") {
-    note(tx, after, "Retried", report.failure.message, report.failure)
-  } else if (report._tag === "Release") note(tx, after, "Released")
-  else if (report._tag === "Await") {
-    note(tx, after, "Awaited")
-    begun(tx, row.id)
-  } else if (report._tag === "Yield") {
-    note(tx, after, "Yielded")
-    putDown(tx, row.id, report.checkpoint)
-  }
+  // A run that was asked to stop is cancelled instead, whatever its holder made of it.
+  if (state._tag !== "Cancelled") noteReport(tx, row.id, state, report)
   freePlace(row, state, freed)
   return "applied"
+}
+
+/** What else there is to a report that was applied. */
+const noteReport = (
+  tx: Transaction,
+  id: RunId,
+  { attempt, fence }: Run.RunState,
+  report: Report,
+): void => {
+  const after = { id, attempt, fence }
+  switch (report._tag) {
+    case "Retry":
+      return note(tx, after, "Retried", report.failure.message, report.failure)
+    case "Release":
+      return note(tx, after, "Released")
+    case "Await":
+      note(tx, after, "Awaited")
+      return begun(tx, id)
+    case "Yield":
+      note(tx, after, "Yielded")
+      return putDown(tx, id, report.checkpoint)
+  }
 }
 
 /** It is never too late to go on. */

@@ -8,19 +8,21 @@ import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
   type Failure,
+  type Placed,
   type Reason,
   type RunHappening,
   type RunView,
   unserved,
 } from "../../core/domain/RunView.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
 import { rowOf, type RunRow } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
+import { gateOf, heldAt, holdersOf, touchingReason } from "./SqliteAdmission.ts"
 import { followedBy } from "./SqliteFollowing.ts"
-import { gateOf, heldAt, holdersOf } from "./SqliteRuns.ts"
 
 /** No list is longer, whatever was asked for. */
 const listed = 10_000
@@ -122,6 +124,12 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
     executor: {
       incarnation: row.incarnation as Incarnation,
       name: row.executor_name as ExecutorName,
+    },
+  }),
+  ...(row.placement !== null && {
+    placed: {
+      ...JSON.parse(row.placement) as Placed,
+      at: DateTime.makeUnsafe(row.placed_at!),
     },
   }),
   ...(row.claimed_at !== null && { claimedAt: DateTime.makeUnsafe(row.claimed_at) }),
@@ -338,9 +346,7 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null || state === "Suspended"
-      ? []
-      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,
@@ -395,6 +401,7 @@ const childrenReason = (db: Database, { id }: RunRow): Reason => {
 
 const blockedReason = (db: Database, row: RunRow): Reason => {
   const gate = gateOf(row)
+  if (Touching.isGate(gate.key)) return touchingReason(db, row)
   const held = heldAt(db, gate.key, gate.places)
   if (Blocking.decide(gate, held) === "admit") return { _tag: "GateOpen", gate: gate.key }
   const { ahead } = db.get<{ ahead: number }>(
@@ -410,7 +417,8 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
 
 const readyReason = (db: Database, row: RunRow, now: number): Reason => {
   const task = row.task as TaskName
-  const lane = row.lane_name as Lane.Lane
+  const lane = row.ready_lane_name as Lane.Lane
+  if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
   const serving = db.all<{ labels: string }>(
     `SELECT DISTINCT executor.labels FROM executor, json_each(executor.tasks) AS served
      WHERE executor.namespace = ? AND executor.ends_at > ? AND executor.standing = 'live'
@@ -441,7 +449,7 @@ const aheadOf = (db: Database, row: RunRow, now: number): number => {
          SELECT 1 FROM ready WHERE lane = ? AND level = ? AND (rank, run) < (?, ?)
          LIMIT ${aheadMax}
        )`,
-      row.lane,
+      row.ready_lane,
       level,
       ...boundOf(level),
     )!.ahead

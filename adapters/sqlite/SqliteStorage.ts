@@ -7,6 +7,7 @@ import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteOutbox from "./SqliteOutbox.ts"
 import * as SqlitePermits from "./SqlitePermits.ts"
+import * as SqlitePlacements from "./SqlitePlacements.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTransfer from "./SqliteTransfer.ts"
@@ -23,6 +24,7 @@ export const make = (db: Database): Storage["Service"] =>
     calendars: SqliteCalendars.make(db),
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
+    placements: SqlitePlacements.make(db),
     executors: SqliteExecutors.make(db),
     outbox: SqliteOutbox.make(db),
     history: SqliteHistory.make(db),

@@ -14,7 +14,7 @@ import type { Level } from "../../core/domain/Lane.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Failure } from "../../core/domain/RunView.ts"
+import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { Counts, Note, Of, Place, StateRecord } from "../../core/domain/StateRecord.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
@@ -379,7 +379,7 @@ interface RunRow {
   readonly crashes_max: number
   readonly gate: string | null
   readonly gate_places: number | null
-  readonly gate_when_full: "wait" | "discard" | null
+  readonly gate_when_full: NonNullable<Of<"Run">["gate"]>["whenFull"] | null
   readonly trigger_name: Trigger.TriggerName | null
   readonly slot: number | null
   readonly idempotency_key: string | null
@@ -387,6 +387,9 @@ interface RunRow {
   readonly payload: string
   readonly deadline_at: number | null
   readonly checkpoint: string | null
+  readonly bound_to: Incarnation | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly parent: RunId | null
   readonly nth: number
   readonly siblings: number
@@ -396,13 +399,14 @@ const runs = `
   SELECT run.*, kind.namespace, kind.task, lane.name AS lane_name, trigger.name AS trigger_name,
     EXISTS (SELECT 1 FROM idempotency WHERE idempotency.run = run.id) AS is_keyed,
     deadline.at AS deadline_at, checkpoint.value AS checkpoint, child.parent, child.nth,
-    child.count AS siblings
+    child.count AS siblings, placed.bound_to, placed.placement, placed.at AS placed_at
   FROM (SELECT * FROM run WHERE id > ? ORDER BY id LIMIT ?) AS run
   CROSS JOIN kind ON kind.id = run.kind CROSS JOIN lane ON lane.id = run.lane
   LEFT JOIN trigger ON trigger.id = run.trigger
   LEFT JOIN deadline ON deadline.run = run.id
   LEFT JOIN checkpoint ON checkpoint.run = run.id
   LEFT JOIN child ON child.run = run.id
+  LEFT JOIN placed ON placed.run = run.id
   ORDER BY run.id`
 
 interface PlaceRow {
@@ -569,6 +573,10 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
   }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
+  ...(row.bound_to !== null && { boundTo: row.bound_to }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
+  }),
   place: placeIn(at, row),
   journal: notesOf(at, row.id),
 })
@@ -820,6 +828,16 @@ class Import {
     }
     if (deadlineAt !== undefined) this.insert("deadline", { run: id, at: deadlineAt })
     if (checkpoint !== undefined) this.insert("checkpoint", { run: id, value: checkpoint })
+    const { boundTo, placed } = record
+    if (boundTo !== undefined || placed !== undefined) {
+      const { at, ...placement } = placed ?? {}
+      this.insert("placed", {
+        run: id,
+        bound_to: boundTo,
+        at,
+        placement: placed && JSON.stringify(placement),
+      })
+    }
     for (const { at, attempt, detail, failure, fence, kind } of record.journal) {
       this.insert("journal", {
         run: id,

@@ -21,7 +21,6 @@ import {
 } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { dateOf } from "../domain/Calendar.ts"
-import { Namespace } from "../domain/Namespace.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
@@ -31,8 +30,6 @@ import * as Actor from "../engine/Actor.ts"
 import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
-import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
-import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Locks } from "../engine/Locks.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as Task from "../engine/Task.ts"
@@ -40,44 +37,21 @@ import * as Trigger from "../engine/Trigger.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { Lock } from "../services/Lock.ts"
 import { Storage } from "../services/Storage.ts"
-import type { Transport } from "../services/Transport.ts"
-import type { Wakeups } from "../services/Wakeups.ts"
+import {
+  type Base,
+  inFreshNamespace,
+  type Program,
+  programOver,
+  serving,
+  state,
+  until,
+} from "./program.ts"
 import { block, fresh } from "./world.ts"
-
-type Base = Storage | Wakeups | Lock | Transport
-type Program = Base | Scheduler | Triggers | Locks | Breakers
 
 class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
 
-/** A namespace of its own for each test, so that tests may share a database and run at once. */
-const inFreshNamespace = <A, E, R>(test: Effect.Effect<A, E, R>) =>
-  Effect.provideService(test, CurrentNamespace, Namespace.make(fresh("ns")))
-
-/** Runs handlers in an executor of their own, until the scope closes. */
-const serving = <R>(
-  handlers: Layer.Layer<never, never, Executor | R>,
-  options: ExecutorOptions = {},
-) => Layer.build(Layer.provide(handlers, Executor.layerWith({ ttl: "4 seconds", ...options })))
-
-const state = (run: RunId) => Scheduler.use((scheduler) => scheduler.find(run))
-
-/** Waits for a fact. */
-const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) => boolean) =>
-  Effect.gen(function* () {
-    for (;;) {
-      const value = yield* look
-      if (isIt(value)) return value
-      yield* Effect.sleep("20 millis")
-    }
-  })
-
 export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
-  const program = Layer.mergeAll(
-    Scheduler.layerWith({ sweepInterval: "300 millis" }),
-    Triggers.layer,
-    Locks.layer,
-    Breakers.layer,
-  ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
+  const program = programOver(base)
 
   block(`the engine, ${adapter}`, program, { runner: "live" }, (it) => {
     const test = (

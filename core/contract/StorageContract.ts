@@ -28,6 +28,7 @@ import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as FollowingContract from "./FollowingContract.ts"
 import * as OutboxStorageContract from "./OutboxStorageContract.ts"
 import * as PermitStorageContract from "./PermitStorageContract.ts"
+import * as PlacementStorageContract from "./PlacementStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -77,6 +78,7 @@ export const suite = <R, E>(
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
   OutboxStorageContract.suite(adapter, layer, elapse, capabilities)
   FollowingContract.suite(adapter, layer, elapse, capabilities)
+  PlacementStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
   PermitStorageContract.suite(adapter, layer, elapse, capabilities)
   AuditStorageContract.suite(adapter, layer, elapse, capabilities)

@@ -108,6 +108,10 @@ export const RunEvent = Schema.TaggedUnion({
   Due: {},
   Admit: {},
   Discard: {},
+  /** No executor will ever take it. */
+  Misplace: {},
+  /** It is carried out in parts, as their parent. */
+  Spread: {},
   Claim: {},
   Start: { fence: Fence },
   Succeed: { fence: Fence },
@@ -245,6 +249,8 @@ const transitions: {
       isCancelling: false,
       isSuspending: false,
     }),
+    Misplace: (state) => to("Failed", state),
+    Spread: (state) => ({ _tag: "Awaiting", ...numbers(state), isParent: true }),
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, true),
     Expire: expire,

@@ -19,7 +19,7 @@ import { Fence, LockKey } from "./Lease.ts"
 import { Namespace } from "./Namespace.ts"
 import { Final } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
-import { Failure } from "./RunView.ts"
+import { Failure, Placed } from "./RunView.ts"
 import { TaskDefinition, TaskName } from "./Task.ts"
 import { TriggerDefinition, TriggerId, TriggerName } from "./Trigger.ts"
 
@@ -179,6 +179,10 @@ export const StateRecord = Schema.TaggedUnion({
     /** When it is too late to begin, while that matters. */
     deadlineAt: Schema.optionalKey(Instant),
     checkpoint: Schema.optionalKey(Schema.String),
+    /** It is a part, and has but this executor. */
+    boundTo: Schema.optionalKey(Incarnation),
+    /** A ready run that was placed waits to be placed again. */
+    placed: Schema.optionalKey(Schema.Struct({ ...Placed.fields, at: Instant })),
     place: Place,
     journal: Schema.Array(Note),
   },

@@ -11,6 +11,7 @@ import type { RunId } from "../domain/RunId.ts"
 import type { Policy } from "../domain/Task.ts"
 import * as Text from "../domain/Text.ts"
 import * as Trigger from "../domain/Trigger.ts"
+import * as Placer from "../services/Placer.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Asked, Asking as Item, TriggerView } from "../services/TriggerStorage.ts"
@@ -105,6 +106,7 @@ const checkedRange = ({ from, max = 100, pace = 0, to }: Backfill, now: number) 
 
 export const makeAsking = (storage: Storage["Service"]) => {
   const { calendars, runs, triggers } = storage
+  const placer = Placer.make(storage)
 
   /** Asks for what `wanted` makes of the trigger as it is; anew when it has changed meanwhile. */
   const ask = Effect.fnUntraced(function* <E, E2>(
@@ -137,7 +139,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
       ),
     )
     // They are stored: if the gate cannot be asked now, the sweep will.
-    if (gates.size > 0) yield* Effect.ignore(runs.admit([...gates]))
+    if (gates.size > 0) yield* Effect.ignore(placer.admit(gates))
     return answers
   })
 
@@ -253,7 +255,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
         () => ({ answer: "ended" as const, freed: [] }),
       )
       counts[answer]++
-      if (freed.length > 0) yield* Effect.ignore(runs.admit(freed))
+      if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
     }
     return counts
   })

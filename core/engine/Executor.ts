@@ -39,6 +39,7 @@ import * as Lane from "../domain/Lane.ts"
 import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
+import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
@@ -257,9 +258,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
-    const lanes = handlers.flatMap(({ policy: { selector }, task }) =>
-      Lane.claimed(namespace, task, selector, labels)
-    )
+    const lanes = handlers.flatMap(({ policy, task }) => {
+      const claimed = Lane.claimed(namespace, task, policy.selector, labels)
+      return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
+    })
     const request = {
       incarnation: self,
       loop,

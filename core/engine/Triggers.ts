@@ -20,6 +20,7 @@ import * as Trigger from "../domain/Trigger.ts"
 import * as Turn from "../domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
+import * as Placer from "../services/Placer.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type {
@@ -173,6 +174,7 @@ export class Triggers extends Context.Service<Triggers, {
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
   const { audit, calendars, now, runs, triggers } = storage
+  const placer = Placer.make(storage)
   const asking = makeAsking(storage)
 
   const find = Effect.fnUntraced(function* (namespace: Namespace, name: string) {
@@ -223,7 +225,7 @@ const makeClient = Effect.gen(function* () {
     if (latest?.run === undefined) return
     const cancelled = yield* runs.cancel(latest.run)
     const freed = Option.isSome(cancelled) ? cancelled.value.freed : []
-    if (freed.length > 0) yield* Effect.ignore(runs.admit(freed))
+    if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
   })
 
   return Triggers.of({
@@ -337,6 +339,7 @@ const calendarsMax = 1000
 
 const plan = Effect.gen(function* () {
   const storage = yield* Storage
+  const placer = Placer.make(storage)
   const ownership = yield* Ownership
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
@@ -405,7 +408,7 @@ const plan = Effect.gen(function* () {
         answers[at]?._tag === "Fired" && fire?.spec.gate !== undefined ? [fire.spec.gate.key] : []
       ),
     )
-    return gates.size > 0 ? Effect.ignore(storage.runs.admit([...gates])) : Effect.void
+    return gates.size > 0 ? Effect.ignore(placer.admit(gates)) : Effect.void
   }
 
   /** Starts the next run of each permanent trigger that has none, once it is due. */

@@ -1,9 +1,8 @@
 /** What a run is to be that a trigger makes: its definition and the policy of its task say. */
 import { Effect, Option } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
-import * as Lane from "../domain/Lane.ts"
 import { type Policy, usualPolicy } from "../domain/Task.ts"
 import type { TriggerDefinition } from "../domain/Trigger.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import type { RunSpec } from "../services/RunStorage.ts"
 import type { Storage } from "../services/Storage.ts"
 
@@ -30,10 +29,9 @@ export const specOf = (
   namespace,
   task,
   payload,
-  lane: Lane.ofTask(namespace, task, policy.selector),
+  ...Waiting.place(namespace, task, policy, blockingKey),
   level: policy.level,
   delayMillis,
-  gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
   idempotencyKey: undefined,
   isAtMostOnce: policy.delivery === "at-most-once",
   crashesMax: policy.crashesMax,

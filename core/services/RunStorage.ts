@@ -42,6 +42,13 @@
  *   once leave no parent behind. Reviving a child of a failed parent reopens the parent.
  * - **R19 state.** What a report of success keeps for a key of its task is kept in the step that ends
  *   the run, or not at all, and stays until another such report of the task replaces it.
+ * - **R20 latest.** Where only the latest is kept, `admit` ends those that wait and came before it as
+ *   discarded, each with the run that took its place. At a `replace` gate it asks the holders to stop,
+ *   as cancel does, and the latest is ready when they have ended, not before.
+ * - **R21 touching.** Of runs that touch the same thing, one of them exclusively, at most one is past
+ *   its gate. A run takes all that it touches in one step, or nothing. What is to be had goes to those
+ *   who wait in the order in which they came, whatever their level, and one that waits keeps those who
+ *   came later from what it waits for. Others are not held up.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -111,6 +118,8 @@ export type Submitted =
 export interface Admission {
   readonly run: RunId
   readonly state: "Ready" | "Discarded" | Verdict
+  /** The lane in which it waits to be placed, if it does. */
+  readonly unplaced?: Lane
 }
 
 /** The right to carry a run out, once. */
@@ -296,12 +305,13 @@ export interface RunStorage {
 
   /**
    * Moves due runs to where they wait: at most `limit`. Answers how many, the gates they now wait
-   * at, and how long until the next is due.
+   * at, the lanes in which some wait to be placed again, and how long until the next is due.
    */
   readonly promote: (limit: number) => Effect.Effect<
     {
       readonly promoted: number
       readonly gates: ReadonlyArray<GateKey>
+      readonly unplaced: ReadonlyArray<Lane>
       readonly nextInMillis: number | undefined
     },
     StorageUnavailable

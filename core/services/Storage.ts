@@ -3,8 +3,8 @@
  * journal; for as long as it should; and moves all of it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
- * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
- * applies.
+ * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Placing.decide`, `Trigger.step`)
+ * decides; an adapter applies.
  *
  * The laws are numbered in the group they belong to. Those of all groups:
  *
@@ -23,6 +23,7 @@ import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { OutboxStorage } from "./OutboxStorage.ts"
 import type { PermitStorage } from "./PermitStorage.ts"
+import type { PlacementStorage } from "./PlacementStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -36,6 +37,7 @@ export class Storage extends Context.Service<Storage, {
   readonly calendars: CalendarStorage
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
+  readonly placements: PlacementStorage
   readonly executors: ExecutorStorage
   readonly outbox: OutboxStorage
   readonly history: HistoryStorage

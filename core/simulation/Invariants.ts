@@ -190,8 +190,8 @@ const I16: Checker = ({ pauses, state }) =>
   )
 
 /**
- * Under `discard`, and `fifo`, no two runs of a gate are under way at once; under `concurrent(2)`
- * no three. An attempt counts as under way from its start until it ended or its grant did.
+ * Under `concurrent(2)` no three runs of a gate are under way at once; under every other blocking, and
+ * where they touch a thing exclusively, no two. An attempt counts as under way from its start until it ended or its grant did.
  */
 const I12: Checker = (outcome) => {
   const wrong: Array<string> = []
@@ -254,7 +254,25 @@ const I19: Checker = ({ state }) => {
   return wrong
 }
 
-const checkers: Readonly<Record<string, Checker>> = { I1, I3, I4, I5, I9, I12, I16, I19 }
+/** A run of a routed task is granted to the executor that it was placed with. */
+const placed: Checker = ({ ledger }) =>
+  ledger.of("granted").flatMap(({ incarnation, placedWith, run }) =>
+    placedWith === undefined || placedWith === incarnation
+      ? []
+      : [`run ${run} was placed with ${placedWith} and granted to ${incarnation}`]
+  )
+
+const checkers: Readonly<Record<string, Checker>> = {
+  I1,
+  I3,
+  I4,
+  I5,
+  I9,
+  I12,
+  I16,
+  I19,
+  placed,
+}
 
 export const check = (outcome: Outcome): ReadonlyArray<Violation> =>
   Object.entries(checkers).flatMap(([invariant, checker]) =>

@@ -35,7 +35,17 @@ export interface Submit {
   readonly by: number
 }
 
-export const taskKinds = ["plain", "fifo", "discard", "pair", "once"] as const
+export const taskKinds = [
+  "plain",
+  "fifo",
+  "discard",
+  "pair",
+  "once",
+  "replace",
+  "turn",
+  "loaded",
+  "alone",
+] as const
 export type TaskKind = (typeof taskKinds)[number]
 
 export interface Fault {

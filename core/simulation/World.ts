@@ -25,6 +25,7 @@ import * as Run from "../domain/Run.ts"
 import * as Retry from "../domain/Retry.ts"
 import { standard } from "../domain/Namespace.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
@@ -43,6 +44,7 @@ import {
   healsAt,
   type Plan,
   type Submit,
+  type TaskKind,
   taskKinds,
   triggersUntil,
   ttlMillis,
@@ -86,6 +88,23 @@ export const tasks = {
   once: Task.make("once", { payload, success, policy: { delivery: "at-most-once" } }),
   /** Follows each run of the task that is followed, however that ends. */
   echo: Task.make("echo", { payload, success, policy: { retry } }),
+  replace: Task.make("replace", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.replace, blockingKey: ({ key }) => key },
+  }),
+  turn: Task.make("turn", { payload, success, policy: { retry, routing: { _tag: "RoundRobin" } } }),
+  loaded: Task.make("loaded", {
+    payload,
+    success,
+    policy: {
+      retry,
+      routing: { _tag: "LeastLoaded" },
+      blocking: Blocking.latest,
+      blockingKey: ({ key }) => key,
+    },
+  }),
+  alone: Task.make("alone", { payload, success, policy: { touches: { thing: "exclusive" } } }),
 }
 
 export const followedTask = tasks.fifo
@@ -255,6 +274,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     calendars: far(storage.calendars),
     triggers: far(storage.triggers),
     runs: far(storage.runs),
+    placements: far(storage.placements),
     executors: far(storage.executors),
     outbox: far(storage.outbox),
     history: far(storage.history),
@@ -296,6 +316,10 @@ const executorProgram = (
   )
 }
 
+/** The key by which runs of the task block each other. */
+const keyOf = (kind: keyof typeof tasks, key: string): string | undefined =>
+  kind === "fifo" || kind === "replace" || kind === "loaded" ? key : undefined
+
 /** Works for a while, fails now and then, and writes down what it does. */
 const handler = (kind: keyof typeof tasks, process: Process, ledger: Ledger) =>
   Effect.fnUntraced(function* ({ key }: { readonly key: string }) {
@@ -304,14 +328,12 @@ const handler = (kind: keyof typeof tasks, process: Process, ledger: Ledger) =>
       kind: "started",
       process: process.name,
       task: kind,
-      gate: kind === "fifo" || kind === "discard" || kind === "pair"
-        ? Blocking.gate(
-          standard,
-          tasks[kind].name,
-          tasks[kind].policy.blocking!,
-          kind === "fifo" ? key : undefined,
-        ).key
-        : undefined,
+      gate: kind === "turn" ? undefined : Waiting.place(
+        standard,
+        tasks[kind].name,
+        tasks[kind].policy,
+        keyOf(kind, key),
+      ).gate?.key,
       run,
       fence,
       attempt,
@@ -350,7 +372,7 @@ const submit = Effect.fnUntraced(function* (
       task: task.name,
       payload: JSON.stringify({ key: each.key, request }),
       policy: task.policy,
-      blockingKey: each.task === "fifo" ? each.key : undefined,
+      blockingKey: keyOf(each.task, each.key),
     }, {
       delay: each.delayMillis,
       ...(each.isKeyed && { idempotencyKey: request }),

@@ -14,6 +14,7 @@ import submit from "./submit.ts"
 import permits from "./permits.ts"
 import statesOfTasks from "./statesOfTasks.ts"
 import triggers from "./triggers.ts"
+import placements from "./placements.ts"
 import outbox from "./outbox.ts"
 
 export interface Migration {
@@ -33,6 +34,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "permits", statements: permits },
   { name: "states of tasks", statements: statesOfTasks },
   { name: "triggers", statements: triggers },
+  { name: "placements", statements: placements },
   { name: "outbox", statements: outbox },
 ]
 

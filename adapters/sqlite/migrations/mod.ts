@@ -7,7 +7,8 @@ import { history } from "./0005_history.ts"
 import { permits } from "./0006_permits.ts"
 import { statesOfTasks } from "./0007_states_of_tasks.ts"
 import { triggers } from "./0008_triggers.ts"
-import { outbox } from "./0009_outbox.ts"
+import { placements } from "./0009_placements.ts"
+import { outbox } from "./0010_outbox.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -19,5 +20,6 @@ export const steps: ReadonlyArray<string> = [
   permits,
   statesOfTasks,
   triggers,
+  placements,
   outbox,
 ]

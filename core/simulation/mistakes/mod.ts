@@ -6,6 +6,7 @@ import { followedTwice } from "./followedTwice.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
 import { pausedLate } from "./pausedLate.ts"
+import { placedForAll } from "./placedForAll.ts"
 
 export const mistakes = {
   noFenceCheck,
@@ -15,4 +16,5 @@ export const mistakes = {
   droppedSlot,
   pausedLate,
   followedTwice,
+  placedForAll,
 }
