@@ -125,11 +125,6 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const stopped = Deferred.makeUnsafe<never, JoinRefused | Refused>()
 
-  /** The plain loops have been where the answer came from. */
-  const wakeRegulated = () => {
-    for (let at = loops.length; at < changed.length; at++) changed[at]!.openUnsafe()
-  }
-
   let incarnation: Incarnation | undefined
   let isDraining = false
   /** Whether the last claim found something. */
@@ -284,7 +279,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.ensuring(Effect.sync(() => {
         asked -= reserved
         sending.delete(reports)
-        if (reports.length > 0) wakeRegulated()
+        // What was kept for this trip others may ask for now: were they not told, and nothing came,
+        // the loop that waits for work could be the one that waits here, for ever.
+        if (reserved > 0 || reports.length > 0) wake()
       })),
     )
     answered.set(loop, round)

@@ -44,7 +44,6 @@ import {
   healsAt,
   type Plan,
   type Submit,
-  type TaskKind,
   taskKinds,
   triggersUntil,
   ttlMillis,
