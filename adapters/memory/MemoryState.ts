@@ -11,6 +11,8 @@ import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
+import type { Part } from "../../core/domain/LogLine.ts"
+import type { Progress } from "../../core/domain/Progress.ts"
 import * as Run from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import type { Failure } from "../../core/domain/RunView.ts"
@@ -75,6 +77,18 @@ export interface Member {
   readonly held: Set<Entry>
 }
 
+/** What a run has said. */
+export interface KeptTold {
+  /** Of all its lines. */
+  chars: number
+  isCut: boolean
+  progress:
+    | (Progress & { readonly fence: Fence; readonly sequence: number; readonly at: number })
+    | undefined
+  /** In the order in which they are read. */
+  readonly parts: Array<Part>
+}
+
 export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
@@ -106,6 +120,7 @@ export class MemoryState {
   /** Those not begun, by when it is too late to. */
   readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
+  readonly told = new Map<RunId.RunId, KeptTold>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
@@ -308,6 +323,7 @@ export class MemoryState {
     const family = familyOf(entry)
     for (const { id, spec: { idempotencyKey, namespace } } of family) {
       this.runs.delete(id)
+      this.told.delete(id)
       const key = `${namespace} ${idempotencyKey}`
       // The key may have passed on to another run.
       if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {

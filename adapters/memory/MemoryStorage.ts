@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
+import * as MemoryLogs from "./MemoryLogs.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
@@ -21,6 +22,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       triggers: MemoryTriggers.make(state, now),
       runs: MemoryRuns.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
+      logs: MemoryLogs.make(state, now),
       history: MemoryHistory.make(state, now),
       now: Effect.sync(now),
     })

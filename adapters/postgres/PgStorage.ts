@@ -11,6 +11,7 @@ import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
+import * as PgLogs from "./PgLogs.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -42,6 +43,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     triggers: PgTriggers.make(pg, names, hints),
     runs,
     executors: PgExecutors.make(pg, names, tasks, clock),
+    logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),

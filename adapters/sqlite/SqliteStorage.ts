@@ -4,6 +4,7 @@ import type { Database } from "./Database.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
+import * as SqliteLogs from "./SqliteLogs.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -20,6 +21,7 @@ export const make = (db: Database): Storage["Service"] =>
     triggers: SqliteTriggers.make(db),
     runs: SqliteRuns.make(db),
     executors: SqliteExecutors.make(db),
+    logs: SqliteLogs.make(db),
     history: SqliteHistory.make(db),
     now: db.read("now", db.now),
   })

@@ -85,6 +85,7 @@ const shared = Layer.effectContext(Effect.gen(function* () {
       Context.get(one, Storage).executors,
       Context.get(other, Storage).executors,
     ),
+    logs: alternately(Context.get(one, Storage).logs, Context.get(other, Storage).logs),
     history: alternately(Context.get(one, Storage).history, Context.get(other, Storage).history),
     now: storage.now,
   }).pipe(

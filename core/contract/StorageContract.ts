@@ -22,6 +22,7 @@ import { Storage } from "../services/Storage.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
+import * as LogStorageContract from "./LogStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -69,6 +70,7 @@ export const suite = <R, E>(
   TriggerStorageContract.suite(adapter, layer, elapse, capabilities)
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
+  LogStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 

@@ -1,5 +1,5 @@
 /**
- * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the journal; for as long
+ * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, the journal; for as long
  * as it should.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
@@ -18,6 +18,7 @@ import { Context, type Effect } from "effect"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
+import type { LogStorage } from "./LogStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -31,6 +32,8 @@ export class Storage extends Context.Service<Storage, {
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
   readonly executors: ExecutorStorage
+  /** What runs say of themselves. */
+  readonly logs: LogStorage
   readonly history: HistoryStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>

@@ -207,6 +207,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     triggers: far(storage.triggers),
     runs: far(storage.runs),
     executors: far(storage.executors),
+    logs: far(storage.logs),
     history: far(storage.history),
     now: way.over(storage.now, unavailable("now")),
   })

@@ -11,6 +11,7 @@ import history from "./history.ts"
 import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
+import logs from "./logs.ts"
 
 export interface Migration {
   readonly name: string
@@ -26,6 +27,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
+  { name: "logs", statements: logs },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

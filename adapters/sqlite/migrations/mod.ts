@@ -4,6 +4,7 @@ import { states } from "./0002_states.ts"
 import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
+import { logs } from "./0006_logs.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -12,4 +13,5 @@ export const steps: ReadonlyArray<string> = [
   executorResources,
   calendars,
   history,
+  logs,
 ]
