@@ -18,11 +18,13 @@
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
  */
 import { Clock, Duration, Effect, type Latch, Layer, Random } from "effect"
-import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
 import type { ClaimRequest, Report } from "../../core/services/RunStorage.ts"
+import * as LogLine from "../../core/domain/LogLine.ts"
+import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import {
@@ -44,7 +46,7 @@ const longMillis = 3_600_000
 const unknown = held([])
 
 const make = Effect.gen(function* () {
-  const { executors, runs } = yield* Storage
+  const { executors, logs, runs } = yield* Storage
   const wakeups = yield* Wakeups
   const sessions = new Sessions(wakeups, yield* Effect.scope)
 
@@ -113,9 +115,13 @@ const make = Effect.gen(function* () {
     },
   )
 
-  const beat = Effect.fnUntraced(function* (incarnation: Incarnation, held: Held) {
+  const beat = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
+    held: Held,
+    vitals?: Vitals,
+  ) {
     const session = yield* sessionOf(incarnation)
-    const beaten = yield* answering("beat", executors.beat(incarnation, held))
+    const beaten = yield* answering("beat", executors.beat(incarnation, held, vitals))
     if (beaten._tag === "Lost") yield* sessions.forget(incarnation)
     else if (beaten.revoked.length > 0) yield* session.revoked.open
     return beaten
@@ -155,6 +161,8 @@ const make = Effect.gen(function* () {
     round,
     settle,
     start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
+    conclude: (incarnation, conclusions) =>
+      answering("conclude", runs.conclude(incarnation, conclusions)),
     beat,
     reconcile: (incarnation, known) =>
       Effect.map(
@@ -162,6 +170,8 @@ const make = Effect.gen(function* () {
         ({ passed }) => passed,
       ),
     revocations,
+    tell: (incarnation, told) =>
+      answering("tell", logs.append(incarnation, told.map(withCleanLines))),
     drain: (incarnation) => answering("drain", executors.drain(incarnation)),
     leave: (incarnation) =>
       Effect.andThen(
@@ -172,6 +182,12 @@ const make = Effect.gen(function* () {
 })
 
 export const layer: Layer.Layer<Transport, never, Storage | Wakeups> = Layer.effect(Transport, make)
+
+/** All transports end here, so no line gets by. */
+const withCleanLines = (told: Told): Told => ({
+  ...told,
+  lines: told.lines.map((line) => ({ ...line, text: LogLine.cleaned(line.text) })),
+})
 
 const answering = <A>(
   operation: string,

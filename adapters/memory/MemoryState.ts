@@ -7,11 +7,13 @@
  */
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
-import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type { Conclusion } from "../../core/domain/Conclusion.ts"
+import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { Part } from "../../core/domain/LogLine.ts"
+import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import type { Progress } from "../../core/domain/Progress.ts"
 import * as Run from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
@@ -45,6 +47,8 @@ export interface Entry {
   result: string | undefined
   failure: Failure | undefined
   checkpoint: string | undefined
+  /** How it will end, and the fence of whoever has concluded that. */
+  conclusion: (Conclusion & { readonly fence: Fence }) | undefined
   /** When it is too late to begin, while that matters. */
   deadlineAt: number | undefined
   /** Until when it awaits at most. */
@@ -74,6 +78,9 @@ export interface Member {
   beatAt: number
   standing: Standing
   tasks: ReadonlyArray<TaskName>
+  vitals: Vitals | undefined
+  /** Wished of its pool. */
+  sizes: PoolSizes | undefined
   readonly held: Set<Entry>
 }
 
@@ -200,6 +207,7 @@ export class MemoryState {
       result: undefined,
       failure: undefined,
       checkpoint: undefined,
+      conclusion: undefined,
       deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
       awaitsUntil: undefined,
       suspendedAt: 0,

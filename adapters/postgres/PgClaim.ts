@@ -34,6 +34,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { numbers, type Pg, type Row, texts } from "./Pg.ts"
+import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { encodeFailure, patience } from "./rows.ts"
@@ -110,7 +111,7 @@ export const make = (
       const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
         "claims",
         "settle",
-        of.some(({ _tag }) => _tag === "Yield") ? settleAndKeep : settleAny,
+        of.some(mayKeep) ? settleAndKeep : settleAny,
         [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
@@ -167,10 +168,12 @@ export const make = (
         const row = byRun.get(grant.run)
         if (row === undefined) return [grant]
         const { checkpoint, count, is_late, nth, parent } = row
+        const conclusion = conclusionOf(row)
         return is_late ? [] : [{
           ...grant,
           ...(checkpoint !== null && { checkpoint }),
           ...(parent !== null && { shard: { parent, index: nth, count } }),
+          ...(conclusion !== undefined && { conclusion }),
         }]
       }),
       freed: more.flatMap(({ gate }) => gate === null ? [] : [gate]),
@@ -297,6 +300,9 @@ export const make = (
 
 const none = { grants: [], freed: [] }
 
+const mayKeep = (report: Report): boolean =>
+  report._tag === "Yield" || report._tag === "Release" && report.checkpoint !== undefined
+
 const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
 
 /** The indexes of the reports, in parts that name no run twice. Mostly one part. */
@@ -319,7 +325,7 @@ const results = (reports: ReadonlyArray<Report>) =>
 const resultOf = (report: Report): string | undefined =>
   report._tag === "Succeed"
     ? report.result
-    : report._tag === "Yield"
+    : report._tag === "Yield" || report._tag === "Release"
     ? report.checkpoint
     : undefined
 
@@ -546,15 +552,17 @@ const settleText = (more: string): string => `
 
 const settleAny = settleText("")
 
-/** What was put down has begun, so it is never too late to go on. */
+/** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const settleAndKeep = settleText(`
   k AS (
     INSERT INTO checkpoint (run_id, value)
-    SELECT run_id, result FROM y WHERE kind = 6 AND said = 6 AND result IS NOT NULL
+    SELECT run_id, result FROM y
+    WHERE (kind = 6 AND said = 6 OR kind IN (4, 6) AND said = 4) AND result IS NOT NULL
     ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
-  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`)
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
+    WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`)
 
-interface MoreRow extends Row {
+interface MoreRow extends ConclusionRow {
   readonly run: RunId
   readonly checkpoint: string | null
   readonly parent: RunId | null
@@ -579,9 +587,11 @@ const selectMore = `
       CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
   SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
     x.run_id IS NOT NULL AS is_late,
-    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate
+    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate,
+    z.state, z.phase, z.result, z.failure
   FROM unnest($1::bigint[]) AS u(run_id)
   LEFT JOIN checkpoint c ON c.run_id = u.run_id
+  LEFT JOIN conclusion z ON z.run_id = u.run_id
   LEFT JOIN child k ON k.run_id = u.run_id
   LEFT JOIN x ON x.run_id = u.run_id`
 

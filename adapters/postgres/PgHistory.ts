@@ -185,9 +185,10 @@ const retireRunsOfTask = `
       HAVING bool_and(coalesce(finished_at <= ms - ${ageIn(5)}, false)))),
   ended AS (DELETE FROM outcome WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone)) RETURNING run_id),
   ${
-  ["idempotency", "journal", "deadline", "checkpoint", "progress", "log", "child"].map((table) =>
-    `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
-  ).join("\n  ")
+  ["idempotency", "journal", "deadline", "checkpoint", "conclusion", "progress", "log", "child"]
+    .map((table) =>
+      `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
+    ).join("\n  ")
 }
   of_run AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM gone)))
   SELECT (SELECT count(*)::int FROM ended) AS count,

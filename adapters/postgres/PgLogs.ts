@@ -4,9 +4,9 @@ import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import { linesAfter, SaidLine } from "../../core/domain/LogLine.ts"
 import { Progress } from "../../core/domain/Progress.ts"
-import type { RunId } from "../../core/domain/RunId.ts"
 import { charsMax, charsOf, type LogStorage, type Told } from "../../core/services/LogStorage.ts"
 import { numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
+import { partsByRun } from "./parts.ts"
 
 const Lines = Schema.fromJsonString(Schema.Array(SaidLine))
 const encodeLines = Schema.encodeSync(Lines)
@@ -21,7 +21,7 @@ const rowsMax = 100
 export const make = (pg: Pg): LogStorage => ({
   append: (incarnation, told) =>
     Effect.forEach(
-      distinct(told),
+      partsByRun(told),
       (part) => pg.query("writes", "append", append, paramsOf(incarnation, part)),
       { discard: true },
     ),
@@ -57,18 +57,6 @@ export const make = (pg: Pg): LogStorage => ({
     ),
 })
 
-/** In parts that name no run twice, since a statement may change a row only once. Mostly one part. */
-const distinct = (told: ReadonlyArray<Told>): ReadonlyArray<ReadonlyArray<Told>> => {
-  const parts: Array<Array<Told>> = []
-  const seen = new Map<RunId, number>()
-  for (const each of told) {
-    const part = seen.get(each.run) ?? 0
-    seen.set(each.run, part + 1)
-    ;(parts[part] ??= []).push(each)
-  }
-  return parts
-}
-
 const paramsOf = (incarnation: Incarnation, told: ReadonlyArray<Told>) => [
   incarnation,
   numbers(told.map(({ run }) => run)),
@@ -87,7 +75,8 @@ const paramsOf = (incarnation: Incarnation, told: ReadonlyArray<Told>) => [
 
 /** The fence of a run that its teller does not hold: wherever it stands, if it is known at all. */
 const fenceNow = `greatest(
-  (SELECT fence FROM lease WHERE run_id = u.run_id),
+  (SELECT fence FROM lease
+    WHERE incarnation = ANY ((SELECT holding())::int[]) AND run_id = u.run_id),
   (SELECT fence FROM outcome WHERE run_id = u.run_id),
   (SELECT fence FROM scheduled WHERE run_id = u.run_id),
   (SELECT fence FROM blocked WHERE run_id = u.run_id),

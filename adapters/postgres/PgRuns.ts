@@ -18,6 +18,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
 import * as PgClaim from "./PgClaim.ts"
+import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
@@ -308,6 +309,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, onClaimed)
+  const { conclude } = PgConclusions.make(pg)
 
   // A claim that is refused has done nothing, so it may be given again.
   const claim: RunStorage["claim"] = (request) =>
@@ -483,6 +485,7 @@ export const make = Effect.fnUntraced(function* (
     claim,
     settle,
     start,
+    conclude,
     reconcile,
     promote,
     cancel,

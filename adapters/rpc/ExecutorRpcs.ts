@@ -6,12 +6,14 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
-import { Incarnation, Joining } from "../../core/domain/Executor.ts"
+import { Incarnation, Joining, Vitals } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
+import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
-import { ClaimRequest, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
+import { Told } from "../../core/services/LogStorage.ts"
+import { ClaimRequest, Concluding, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
 import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */
@@ -84,13 +86,23 @@ export class ExecutorRpcs extends RpcGroup.make(
     success: Schema.Array(Schema.Boolean),
     error: TransportUnavailable,
   }),
+  Rpc.make("conclude", {
+    payload: { ...ofIncarnation, conclusions: atMost(Concluding, batchMax) },
+    success: Schema.Array(Schema.Boolean),
+    error: TransportUnavailable,
+  }),
   Rpc.make("beat", {
     payload: {
       ...ofIncarnation,
       held: Schema.Struct({ count: Schema.Int, digest: Schema.Int }),
+      vitals: Schema.optionalKey(Vitals),
     },
     success: Schema.TaggedUnion({
-      Alive: { revoked: Schema.Array(RevokedGrant), isAgreed: Schema.Boolean },
+      Alive: {
+        revoked: Schema.Array(RevokedGrant),
+        isAgreed: Schema.Boolean,
+        sizes: Schema.optionalKey(PoolSizes),
+      },
       Lost: {},
     }),
     error: TransportUnavailable,
@@ -110,6 +122,10 @@ export class ExecutorRpcs extends RpcGroup.make(
   Rpc.make("revocations", {
     payload: { ...ofIncarnation, waitMillis },
     success: Schema.Array(RevokedGrant),
+    error: TransportUnavailable,
+  }),
+  Rpc.make("tell", {
+    payload: { ...ofIncarnation, told: atMost(Told, batchMax) },
     error: TransportUnavailable,
   }),
   Rpc.make("drain", { payload: ofIncarnation, error: TransportUnavailable }),

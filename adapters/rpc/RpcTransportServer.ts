@@ -131,12 +131,14 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
       ),
     settle: ({ incarnation, reports }) => transport.settle(incarnation, reports),
     start: ({ incarnation, marks }) => transport.start(incarnation, marks),
-    beat: ({ held, incarnation }) => transport.beat(incarnation, held),
+    conclude: ({ conclusions, incarnation }) => transport.conclude(incarnation, conclusions),
+    beat: ({ held, incarnation, vitals }) => transport.beat(incarnation, held, vitals),
     reconcile: ({ incarnation, known }) => transport.reconcile(incarnation, known),
     revocations: ({ incarnation, waitMillis }) =>
       transport.revocations(incarnation).pipe(
         Effect.timeoutOrElse({ duration: waitMillis, orElse: () => Effect.succeed([]) }),
       ),
+    tell: ({ incarnation, told }) => transport.tell(incarnation, told),
     drain: ({ incarnation }) => transport.drain(incarnation),
     leave: ({ incarnation }) => transport.leave(incarnation),
   }

@@ -15,6 +15,7 @@ import type {
   Settled,
 } from "../../core/services/RunStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
+import { conclusionOf, type ConclusionRow, type KnownConclusion } from "./SqliteConclusions.ts"
 import { move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
 
@@ -51,10 +52,12 @@ const mayHaveMore = ([, fence, , , , , , isCareful, , idempotencyKey]: GrantRow)
 const selectMore = `
   SELECT (SELECT at FROM deadline WHERE run = ?1) AS deadline,
     (SELECT value FROM checkpoint WHERE run = ?1) AS checkpoint,
-    child.parent, child.nth, child.count
-  FROM (SELECT 1) LEFT JOIN child ON child.run = ?1`
+    child.parent, child.nth, child.count, conclusion.state, conclusion.phase, conclusion.result,
+    conclusion.failure
+  FROM (SELECT 1) LEFT JOIN child ON child.run = ?1
+    LEFT JOIN conclusion ON conclusion.run = ?1`
 
-interface More {
+interface More extends ConclusionRow {
   readonly deadline: number | null
   readonly checkpoint: string | null
   readonly parent: RunId | null
@@ -83,6 +86,7 @@ const wholeGrant = (
     ...grantOf(row),
     ...(checkpoint !== null && { checkpoint }),
     ...(parent !== null && { shard: { parent, index: nth, count } }),
+    ...(more.state !== null && { conclusion: conclusionOf(more as KnownConclusion) }),
   }]
 }
 
@@ -356,8 +360,10 @@ const settle = (
   const after = { id: row.id, attempt: state.attempt, fence: state.fence }
   if (report._tag === "Retry") {
     note(tx, after, "Retried", report.failure.message, report.failure)
-  } else if (report._tag === "Release") note(tx, after, "Released")
-  else if (report._tag === "Await") {
+  } else if (report._tag === "Release") {
+    note(tx, after, "Released")
+    if (report.checkpoint !== undefined) putDown(tx, row.id, report.checkpoint)
+  } else if (report._tag === "Await") {
     note(tx, after, "Awaited")
     begun(tx, row.id)
   } else if (report._tag === "Yield") {

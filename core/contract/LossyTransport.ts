@@ -118,10 +118,13 @@ export const make = (
         round: (round) => lossy("round", inner.round(round)),
         settle: (incarnation, reports) => lossy("settle", inner.settle(incarnation, reports)),
         start: (incarnation, marks) => lossy("start", inner.start(incarnation, marks)),
-        beat: (incarnation, held) => lossy("beat", inner.beat(incarnation, held)),
+        conclude: (incarnation, conclusions) =>
+          lossy("conclude", inner.conclude(incarnation, conclusions)),
+        beat: (incarnation, held, vitals) => lossy("beat", inner.beat(incarnation, held, vitals)),
         reconcile: (incarnation, known) => lossy("reconcile", inner.reconcile(incarnation, known)),
         // It waits for as long as it takes, so a second copy would wait for ever.
         revocations: (incarnation) => lossy("revocations", inner.revocations(incarnation), false),
+        tell: (incarnation, told) => lossy("tell", inner.tell(incarnation, told)),
         drain: (incarnation) => lossy("drain", inner.drain(incarnation)),
         leave: (incarnation) => lossy("leave", inner.leave(incarnation)),
       }),

@@ -16,6 +16,7 @@
  * | X4  | no wait; no wake-up while it waits            |
  * | X5  | beats, revocations or reconcile not passed on |
  * | X6  | who is lost gets an empty answer              |
+ * | X7  | not passed on; lines passed on as they came   |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -35,6 +36,7 @@ import { Storage } from "../services/Storage.ts"
 import { type Round, type SessionLost, Transport } from "../services/Transport.ts"
 import type { TransportUnavailable } from "../services/Transport.ts"
 import * as LossyTransport from "./LossyTransport.ts"
+import { tell } from "./LogStorageContract.ts"
 import {
   abort,
   assertState,
@@ -390,6 +392,48 @@ export const laws = <R>(
       yield* submitOne(specOf(namespace))
       const { grants: none, settled } = yield* round({ reports: [succeed(grants[0]!)] })
       assert.deepEqual({ none, settled }, { none: [], settled: ["applied"] })
+    }))
+
+  it.effect("X7 told: progress and lines arrive, once, and without what a terminal obeys", () =>
+    Effect.gen(function* () {
+      const { logs } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants } = yield* round()
+      const [a, b] = grants
+      const line = { level: "Info" as const, agoMillis: 0 }
+      const told = grants.map((grant) =>
+        tell(grant, {
+          progress: { sequence: 1, percent: 50, done: 1, total: 2, text: "größe 🎩" },
+          lines: [
+            { ...line, text: "\u001b[31mred\u001b[0m \ud83d" },
+            { ...line, text: "", leftOut: 3 },
+          ],
+        })
+      )
+      for (const _ of times(2)) yield* transport.tell(incarnation, told)
+      yield* transport.tell(incarnation, [])
+      for (const { fence, run } of [a!, b!]) {
+        const { lines } = yield* logs.read({ run, limit: 9 })
+        assert.deepStrictEqual(
+          lines.map(({ fence, leftOut, number, text }) => ({ fence, leftOut, number, text })),
+          [
+            { fence, leftOut: undefined, number: 1, text: "red \ufffd" },
+            { fence, leftOut: 3, number: 2, text: "" },
+          ],
+        )
+        const progress = Option.getOrThrow(yield* logs.progress(run))
+        assert.deepInclude(progress, {
+          fence,
+          sequence: 1,
+          percent: 50,
+          done: 1,
+          total: 2,
+          text: "größe 🎩",
+        })
+      }
     }))
 
   it.effect("a world in which nothing fails: every run ends once, and is begun once", () =>

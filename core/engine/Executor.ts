@@ -9,6 +9,7 @@
  *   for work when there is none; the second only goes out with reports, or while there is work.
  * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
  * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
+ * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
  *
  * 1. User code starts only while the lease is younger than two thirds of its ttl, counted from
  *    before the beat was sent; when it may have run out all that runs is stopped.
@@ -30,8 +31,10 @@ import {
   Schema,
   type Scope,
 } from "effect"
-import { type Incarnation, Joining } from "../domain/Executor.ts"
+import type { Conclusion } from "../domain/Conclusion.ts"
+import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
+import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition } from "../domain/Task.ts"
 import { held } from "../services/ExecutorStorage.ts"
@@ -43,8 +46,16 @@ import * as Pool from "./Pool.ts"
 
 export interface ExecutorOptions {
   readonly name?: string
-  /** So many runs are carried out at once. */
+  /** So many runs are carried out at once: `core` and `maximum` in one. */
   readonly concurrency?: number
+  /** So many runs are carried out at once while the queue has room. */
+  readonly core?: number
+  /** So many when the queue is full. */
+  readonly maximum?: number
+  /** So many runs wait in the executor; unless named as many as it will start within `prefetch`. */
+  readonly queueLength?: number
+  /** How far ahead runs are fetched, by how long they take. 100 milliseconds unless named. */
+  readonly prefetch?: Duration.Input
   /** What selectors ask for. */
   readonly labels?: Readonly<Record<string, string>>
   /** What it offers to runs, as in `{ gpu: 1 }`. */
@@ -53,6 +64,8 @@ export interface ExecutorOptions {
   readonly ttl?: Duration.Input
   /** At the end running work has this long to finish before it is interrupted and given back. */
   readonly drainTimeout?: Duration.Input
+  /** How long a handler that was interrupted may go on until it is stuck; 2 seconds unless named. */
+  readonly stopTimeout?: Duration.Input
 }
 
 /** What is going on in an executor, for those who look on. */
@@ -60,6 +73,9 @@ export interface ExecutorStatus {
   readonly incarnation: Incarnation | undefined
   readonly running: number
   readonly queued: number
+  /** Handlers that go on although they were interrupted. */
+  readonly stuck: number
+  readonly sizes: PoolSizes
 }
 
 export class Executor extends Context.Service<Executor, {
@@ -69,6 +85,8 @@ export class Executor extends Context.Service<Executor, {
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
+  /** Changes the sizes of the pool while it runs. What has no room any more goes back. */
+  readonly resize: (sizes: PoolSizes) => Effect.Effect<void, Refused>
 }>()("belfry/core/engine/Executor") {
   static readonly layerWith = (
     options: ExecutorOptions,
@@ -85,13 +103,17 @@ export class Executor extends Context.Service<Executor, {
 const grantsMax = 400
 const reportsMax = 1000
 const patientMillis = 20_000
+/** What a run says goes out within this time. */
+const tellMillis = 250
 const loops = [0, 1]
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
   const clock = yield* Clock.Clock
   const joining = yield* joiningOf(options)
-  const { capacity, labels, namespace, ttlMillis } = joining
+  const { labels, namespace, ttlMillis } = joining
+  const sizes = yield* sizesOf(options)
+  const stopMillis = Duration.toMillis(Duration.fromInputUnsafe(options.stopTimeout ?? "2 seconds"))
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
   const changed = loops.map(() => Latch.makeUnsafe())
@@ -119,7 +141,28 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
 
-  const pool = yield* Pool.make({ capacity, mark, onChange: wake })
+  const conclude = ({ fence, run }: Grant, conclusion: Conclusion) =>
+    untilAnswered(
+      Effect.suspend(() => transport.conclude(incarnation!, [{ run, fence, conclusion }])),
+    ).pipe(Effect.map(([isOurs]) => isOurs === true))
+
+  const news = Latch.makeUnsafe()
+  const urgent = Latch.makeUnsafe()
+
+  const pool = yield* Pool.make({
+    sizes,
+    labels,
+    stopMillis,
+    mark,
+    conclude,
+    onChange: wake,
+    onNews: (isUrgent) => {
+      news.openUnsafe()
+      if (isUrgent) urgent.openUnsafe()
+    },
+  })
+  /** The sizes that were last wished by others, as text. */
+  let wished: string | undefined
 
   /** Repeats a call while no answer comes. */
   const untilAnswered = <A, E extends { readonly _tag: string }>(
@@ -157,7 +200,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** While many are under way, fetching a few more costs as much as fetching many. */
   const isWorthATrip = (limit: number) =>
     limit > 0 &&
-    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, capacity))
+    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, pool.sizes().core))
 
   const exchange = Effect.fnUntraced(function* (
     self: Incarnation,
@@ -197,7 +240,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     for (;;) {
       yield* Effect.sleep(ttlMillis / 4)
       const sentAt = monotonic()
-      const answer = yield* transport.beat(self, held(known())).pipe(
+      const answer = yield* transport.beat(self, held(known()), vitals()).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
@@ -208,9 +251,24 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       confirmedAt = sentAt
       pool.keepFresh(sentAt + ttlMillis * 2 / 3)
       answer.value.revoked.forEach(pool.revoke)
+      if (answer.value.sizes !== undefined) asWished(answer.value.sizes)
       if (!answer.value.isAgreed) yield* reconcile(self)
     }
   })
+
+  const vitals = (): Vitals => ({
+    sizes: pool.sizes(),
+    running: pool.running(),
+    queued: pool.queued(),
+    stuck: pool.stuck(),
+  })
+
+  /** Each wish counts once, so that what the program itself changes later stays. */
+  const asWished = (sizes: PoolSizes) => {
+    const text = JSON.stringify(sizes)
+    if (text !== wished) pool.resize(sizes)
+    wished = text
+  }
 
   const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
     const mine = known()
@@ -232,6 +290,25 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       yield* Effect.sleep(50)
     }).pipe(Effect.catchTag("TransportUnavailable", () => pause), Effect.forever)
 
+  const tellLoop = Effect.gen(function* () {
+    for (;;) {
+      yield* news.await
+      yield* Effect.raceFirst(Effect.sleep(tellMillis), urgent.await)
+      news.closeUnsafe()
+      urgent.closeUnsafe()
+      while (pool.hasNews()) {
+        const told = pool.takeNews()
+        // No report waits for ever for what its run said: that is then left out.
+        if (told.length > 0) {
+          yield* untilAnswered(Effect.suspend(() => transport.tell(incarnation!, told))).pipe(
+            Effect.timeoutOption(ttlMillis),
+          )
+        }
+        pool.told()
+      }
+    }
+  })
+
   const serveLoop = Effect.fnUntraced(function* (self: Incarnation) {
     for (;;) {
       yield* served.close
@@ -251,6 +328,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         ...(purpose !== undefined && { purpose }),
       })
     )
+
+  yield* Effect.forkScoped(tellLoop)
 
   /** Joins, and lives as that incarnation until it is lost. */
   const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
@@ -315,7 +394,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       for (const task of [...pool.handlers.keys()]) pool.forsake(task)
       yield* Effect.ignore(Effect.timeout(transport.drain(self), "1 second"))
       yield* finish(
-        () => pool.known().length === 0 && sending.values().every(({ length }) => length === 0),
+        () =>
+          pool.known().length === 0 && !pool.hasNews() &&
+          sending.values().every(({ length }) => length === 0),
         () => pool.giveBack(),
       )
       yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
@@ -345,7 +426,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       incarnation,
       running: pool.running(),
       queued: pool.queued(),
+      stuck: pool.stuck(),
+      sizes: pool.sizes(),
     })),
+    resize: (sizes) => Effect.map(checkedSizes(sizes), pool.resize),
   })
 })
 
@@ -355,7 +439,7 @@ const joiningOf = (options: ExecutorOptions) =>
       Schema.decodeUnknownEffect(Schema.toType(Joining))({
         namespace,
         name: options.name ?? "executor",
-        capacity: options.concurrency ?? 10,
+        capacity: options.maximum ?? options.concurrency ?? Math.max(10, options.core ?? 0),
         labels: options.labels ?? {},
         resources: options.resources ?? {},
         ttlMillis: Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? "10 seconds")),
@@ -363,9 +447,26 @@ const joiningOf = (options: ExecutorOptions) =>
       (error) => asOption(refusalOf(error, "executor")),
     ))
 
+const sizesOf = ({ concurrency, core, maximum, prefetch, queueLength }: ExecutorOptions) => {
+  const most = maximum ?? concurrency ?? Math.max(10, core ?? 0)
+  return checkedSizes({
+    core: core ?? concurrency ?? most,
+    maximum: most,
+    ...(queueLength !== undefined && { queueLength }),
+    prefetchMillis: Math.round(Duration.toMillis(Duration.fromInputUnsafe(prefetch ?? 100))),
+  })
+}
+
+const checkedSizes = (sizes: unknown) =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.toType(PoolSizes))(sizes, { reportInput: true }),
+    (error) => asOption(refusalOf(error, "executor")),
+  )
+
 /** Named as the option that was given. */
 const asOption = ({ field, ...rest }: Refused): Refused =>
   new Refused({
     ...rest,
-    field: field.replace(".capacity", ".concurrency").replace(".ttlMillis", ".ttl"),
+    field: field.replace(".capacity", ".concurrency").replace(".ttlMillis", ".ttl")
+      .replace(".prefetchMillis", ".prefetch"),
   })

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Clock, Context, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { Fence } from "../domain/Lease.ts"
+import * as PoolSizes from "../domain/PoolSizes.ts"
 import { standard } from "../domain/Namespace.ts"
 import { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
@@ -21,6 +22,16 @@ const grant: Grant = {
   payload: "{}",
 }
 
+const quiet: Pool.Options = {
+  sizes: PoolSizes.of(1),
+  labels: {},
+  stopMillis: 1000,
+  mark: () => Effect.succeed(true),
+  conclude: () => Effect.succeed(true),
+  onChange: () => {},
+  onNews: () => {},
+}
+
 describe("a run whose start is marked", () => {
   for (
     const [what, freshMillis, started, report] of [
@@ -32,9 +43,8 @@ describe("a run whose start is marked", () => {
       Effect.gen(function* () {
         let starts = 0
         const pool = yield* Pool.make({
-          capacity: 1,
+          ...quiet,
           mark: () => Effect.as(Effect.sleep("1 second"), true),
-          onChange: () => {},
         })
         pool.serve({
           context: Context.pick(Clock.Clock)(yield* Effect.context<never>()),

@@ -10,16 +10,18 @@
  * - **X3 reports.** As R5: they count once, and only with the current fence.
  * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
  *   ready meanwhile is granted soon.
- * - **X5 beats.** As E2, E3 and E5; `reconcile` as R13.
+ * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R19.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
+ * - **X7 told.** As P1 to P4; and nothing that a terminal would obey is in a line that is kept.
  */
 import { Context, type Effect, Schema } from "effect"
-import { Incarnation, type Joining } from "../domain/Executor.ts"
+import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { ClaimRequest, Grant, Known, Report, Settled } from "./RunStorage.ts"
+import type { Told } from "./LogStorage.ts"
+import type { ClaimRequest, Concluding, Grant, Known, Report, Settled } from "./RunStorage.ts"
 
 /** No answer came. The call may or may not have been carried out, and may be repeated. */
 export class TransportUnavailable
@@ -80,9 +82,15 @@ export class Transport extends Context.Service<Transport, {
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
 
+  readonly conclude: (
+    incarnation: Incarnation,
+    conclusions: ReadonlyArray<Concluding>,
+  ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
   readonly beat: (
     incarnation: Incarnation,
     held: Held,
+    vitals?: Vitals,
   ) => Effect.Effect<Beaten, TransportUnavailable>
 
   /** As R13: which of the known grants have passed on. */
@@ -95,6 +103,12 @@ export class Transport extends Context.Service<Transport, {
   readonly revocations: (
     incarnation: Incarnation,
   ) => Effect.Effect<ReadonlyArray<Revocation>, TransportUnavailable>
+
+  /** What runs said, one call after the other; of use also to an incarnation that was lost. */
+  readonly tell: (
+    incarnation: Incarnation,
+    told: ReadonlyArray<Told>,
+  ) => Effect.Effect<void, TransportUnavailable>
 
   readonly drain: (incarnation: Incarnation) => Effect.Effect<void, TransportUnavailable>
 

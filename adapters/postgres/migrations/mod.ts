@@ -12,6 +12,8 @@ import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 import logs from "./logs.ts"
+import conclusions from "./conclusions.ts"
+import vitals from "./vitals.ts"
 
 export interface Migration {
   readonly name: string
@@ -28,6 +30,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
   { name: "logs", statements: logs },
+  { name: "conclusions", statements: conclusions },
+  { name: "vitals", statements: vitals },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

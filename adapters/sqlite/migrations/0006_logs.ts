@@ -1,4 +1,7 @@
-/** What runs say of themselves, apart from the rows of those that say nothing. */
+/**
+ * What runs say of themselves, and how they will end, apart from the rows of those that say nothing;
+ * how it goes with an executor, and what is wished of its pool.
+ */
 export const logs = `
 CREATE TABLE progress (
   run       INTEGER PRIMARY KEY,
@@ -20,4 +23,19 @@ CREATE TABLE log (
   lines   TEXT    NOT NULL,
   PRIMARY KEY (run, fence, first)
 ) STRICT;
+
+-- fence: of whoever has concluded it.
+CREATE TABLE conclusion (
+  run      INTEGER PRIMARY KEY,
+  fence    INTEGER NOT NULL,
+  state    TEXT    NOT NULL
+    CONSTRAINT state_is_concluded CHECK (state IN ('Succeeded', 'Failed', 'TimedOut')),
+  phase    TEXT    NOT NULL
+    CONSTRAINT phase_is_known CHECK (phase IN ('rollingBack', 'cleaning')),
+  result   TEXT,
+  failure  TEXT
+) STRICT;
+
+ALTER TABLE executor ADD COLUMN vitals TEXT;
+ALTER TABLE executor ADD COLUMN sizes TEXT;
 `
