@@ -48,10 +48,12 @@ export {
   type RunContext,
   type Task,
   task,
+  type TaskHooks,
   type TaskOptions,
 } from "./Task.ts"
 
 export * as Blocking from "../core/domain/Blocking.ts"
+export type { Ended } from "../core/engine/Handler.ts"
 export { Refused } from "../core/domain/Refused.ts"
 export * as Retry from "../core/domain/Retry.ts"
 export type { RunId } from "../core/domain/RunId.ts"

@@ -1,6 +1,7 @@
 /** `belfry run show`: everything known about a run. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import * as Progress from "../../core/domain/Progress.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { client, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
@@ -9,10 +10,16 @@ import * as Output from "../Output.ts"
 export const runShow = Command.make("show", { ...client, id: runId }, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
-    Effect.fnUntraced(function* ([{ open }, { runJson }]) {
+    Effect.fnUntraced(function* ([{ open }, { progressJson, runJson }]) {
       const { call } = yield* open(given)
       const run = yield* call((api) => api.runs.get({ params: { id: given.id as RunId } }))
-      if (given.json) return Output.printJson(runJson(run))
+      const { progress } = yield* call((api) =>
+        api.runs.progress({ params: { id: given.id as RunId } })
+      )
+      if (given.json) {
+        const said = progress === null ? {} : progressJson({ progress }) as object
+        return Output.printJson({ ...runJson(run) as object, ...said })
+      }
       const time = (at: DateTime.Utc | undefined) => at && DateTime.formatIso(at)
       Output.print(Output.facts([
         ["run", String(run.id)],
@@ -21,6 +28,11 @@ export const runShow = Command.make("show", { ...client, id: runId }, (given) =>
         [
           "state",
           Output.state(run.state) +
+          (run.phase === undefined
+            ? ""
+            : run.phase === "cleaning"
+            ? ", cleaning"
+            : ", rolling back") +
           (run.isCancelling ? ", asked to stop" : run.isSuspending ? ", asked to be put down" : ""),
         ],
         [
@@ -28,6 +40,7 @@ export const runShow = Command.make("show", { ...client, id: runId }, (given) =>
           run.shard && `${run.shard.index} of ${run.shard.count}, parent ${run.shard.parent}`,
         ],
         ["attempt", `${run.attempt}, fence ${run.fence}, crashes ${run.crashes}`],
+        ["progress", progress === null ? undefined : Output.plain(Progress.describe(progress))],
         ["payload", Output.plain(JSON.stringify(run.payload), 2000)],
         [
           "result",

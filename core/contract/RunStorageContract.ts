@@ -32,12 +32,15 @@
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |
+ * | R19 | not in later grants; lost as any other; anybody concludes; an earlier word takes the      |
+ * |     | place of a later; remembered when revived                                                 |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
 import * as Agreement from "./agreement.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
+import * as Concluded from "./runs/concluded.ts"
 import * as Deadlines from "./runs/deadlines.ts"
 import * as Families from "./runs/families.ts"
 import * as Fenced from "./runs/fenced.ts"
@@ -97,5 +100,6 @@ export const laws = <R>(
   Deadlines.laws(it, elapse)
   Revived.laws(it)
   Families.laws(it, elapse)
+  Concluded.laws(it, elapse)
   Told.laws(it, elapse)
 }

@@ -394,6 +394,30 @@ export const laws = <R>(
       assert.deepEqual({ none, settled }, { none: [], settled: ["applied"] })
     }))
 
+  it.effect("X5 beats: they carry vitals there and sizes back, and conclusions are kept", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      const sizes = { core: 2, maximum: 4, queueLength: 3, prefetchMillis: 100 }
+      const vitals = { sizes, running: 1, queued: 2, stuck: 3, stalledMillis: 4 }
+      yield* executors.resize(namespace, incarnation, sizes)
+      assert.deepInclude(yield* transport.beat(incarnation, nothingHeld, vitals), { sizes })
+      assert.deepEqual((yield* executors.list(namespace))[0]!.vitals, vitals)
+      const [run] = yield* submitAll([specOf(namespace)])
+      const { grants: [grant] } = yield* round()
+      const conclusion = { state: "Failed", phase: "rollingBack", failure } as const
+      const concluding = { run: run!, fence: grant!.fence, conclusion }
+      const late = { ...concluding, fence: Fence.make(grant!.fence + 1) }
+      assert.deepEqual(yield* transport.conclude(incarnation, [late, concluding]), [false, true])
+      assert.strictEqual((yield* found(run!)).phase, "rollingBack")
+      const kept = { ...release(grant!), checkpoint: "7" }
+      assert.deepEqual(yield* transport.settle(incarnation, [kept]), ["applied"])
+      const { grants: [again] } = yield* round()
+      assert.deepInclude(again, { conclusion, checkpoint: "7" })
+    }))
+
   it.effect("X7 told: progress and lines arrive, once, and without what a terminal obeys", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage

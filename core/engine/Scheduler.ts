@@ -21,6 +21,7 @@ import type { Namespace } from "../domain/Namespace.ts"
 import type { Policy, TaskName } from "../domain/Task.ts"
 import * as Text from "../domain/Text.ts"
 import { Ownership } from "../services/Ownership.ts"
+import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -176,6 +177,13 @@ export class Scheduler extends Context.Service<Scheduler, {
   ) => Effect.Effect<ReadonlyArray<RunHappening>, RunUnknown | StorageUnavailable>
   readonly why: (run: RunId) => Effect.Effect<Reason, RunUnknown | StorageUnavailable>
 
+  /** What the run has said, in order; also while it runs, and when its executor is gone. */
+  readonly log: (query: LogQuery) => Effect.Effect<LogPage, RunUnknown | StorageUnavailable>
+  /** The last word of its present attempt about how far it has come. */
+  readonly progress: (
+    run: RunId,
+  ) => Effect.Effect<Option.Option<KeptProgress>, RunUnknown | StorageUnavailable>
+
   /** The run, as soon as it has ended. */
   readonly ended: (run: RunId) => Effect.Effect<RunView, RunFailed | StorageUnavailable>
 }>()("belfry/core/engine/Scheduler") {
@@ -200,7 +208,7 @@ export class Scheduler extends Context.Service<Scheduler, {
 
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
-  const { runs } = storage
+  const { logs, runs } = storage
 
   const specOf = (
     { blockingKey, payload, policy, task }: Submission,
@@ -320,6 +328,16 @@ const makeClient = Effect.gen(function* () {
     list: runs.list,
     events: (run) => Effect.andThen(find(run), runs.events(run)),
     why: (run) => Effect.flatMap(runs.why(run), (reason) => known(run, reason)),
+    log: Effect.fnUntraced(function* (query) {
+      const page = yield* logs.read(query)
+      // Most of those that are asked for have said something, and need not be looked for.
+      if (page.lines.length === 0) yield* find(query.run)
+      return page
+    }),
+    progress: Effect.fnUntraced(function* (run) {
+      const { fence } = yield* find(run)
+      return Option.filter(yield* logs.progress(run), (said) => said.fence === fence)
+    }),
     ended: Effect.fnUntraced(function* (run) {
       // Looks often at first, for the short runs that people wait for, and ever more rarely.
       for (let pause = 2;; pause = Math.min(250, pause * 1.5)) {
