@@ -236,8 +236,7 @@ export const task = <
         calling(value, (payload, context) => rollback(payload, failure, context)),
     }),
     ...(clean !== undefined && {
-      clean: (value, ended) =>
-        calling(value, (payload, context) => clean(payload, ended, context)),
+      clean: (value, ended) => calling(value, (payload, context) => clean(payload, ended, context)),
     }),
     ...(summary !== undefined && {
       summary: (value, ended) =>

@@ -65,7 +65,7 @@ const main = Effect.fnUntraced(function* (given: Given) {
     yield* Effect.never
   }).pipe(
     Effect.provide(Layer.provide(
-      Programs.carriedOut(program, options, seen),
+      Programs.carriedOut(program, options, seen, given.files),
       remote({ ...address, urls: [connection.url, ...address.urls] }),
     )),
   )

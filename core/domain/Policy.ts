@@ -86,11 +86,6 @@ const notYet: ReadonlyArray<{
     remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
   },
   {
-    field: "deadlineMillis",
-    isAsked: ({ deadlineMillis }) => deadlineMillis !== undefined,
-    remedy: "Leave it out; a submit takes a deadline of its own",
-  },
-  {
     field: "resources",
     isAsked: ({ resources }) => resources !== undefined,
     remedy: "Leave it out; a label and a selector name who has a resource at all",
@@ -109,11 +104,6 @@ const notYet: ReadonlyArray<{
     field: "breaker",
     isAsked: ({ breaker }) => breaker !== undefined,
     remedy: "Leave it out, and guard the call in the handler",
-  },
-  {
-    field: "isolation",
-    isAsked: ({ isolation }) => isolation !== undefined && isolation !== "fiber",
-    remedy: 'Use "fiber", or start an executor of its own for the task',
   },
   {
     field: "alerts",

@@ -84,7 +84,8 @@ export const carryOut = (
     return withHooks(attempt, around, run)
   }
   const work = handler.carryOut(grant.payload, run)
-  return timeoutMillis === undefined ? work : inTime(attempt, around, work, timeoutMillis)
+  const timed = timeoutMillis === undefined ? work : inTime(attempt, around, work, timeoutMillis)
+  return handler.opening === undefined ? timed : handler.opening(run, timed)
 }
 
 /** Ends an attempt from within it. */
@@ -199,12 +200,11 @@ const withHooks = (
       const first = timed("prepare", hooks.prepare?.(grant.payload, run) ?? Effect.void).pipe(
         Effect.andThen(timed("run", handler.carryOut(grant.payload, run))),
       )
+      const tried = timeoutMillis === undefined
+        ? first
+        : inTime(attempt, around, first, timeoutMillis)
       const exit = grant.conclusion === undefined
-        ? yield* Effect.exit(
-          restore(
-            timeoutMillis === undefined ? first : inTime(attempt, around, first, timeoutMillis),
-          ),
-        )
+        ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
         : exitOf(grant.conclusion)
       // What became of it is known from here on; an order to stop comes too late, a loss does not.
       around.limit(attempt, undefined)

@@ -42,6 +42,7 @@ import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import type { Handler } from "./Handler.ts"
+import { Isolation } from "./Isolation.ts"
 import * as Pool from "./Pool.ts"
 
 export interface ExecutorOptions {
@@ -109,6 +110,7 @@ const loops = [0, 1]
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
+  const isolation = Option.getOrUndefined(yield* Effect.serviceOption(Isolation))
   const clock = yield* Clock.Clock
   const joining = yield* joiningOf(options)
   const { labels, namespace, ttlMillis } = joining
@@ -404,11 +406,25 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     })
   )
 
+  /** The handler where its policy says that it runs. */
+  const placed = (handler: Handler): Handler => {
+    const { isolation: kind = "fiber" } = handler.policy
+    if (kind === "fiber") return handler
+    if (isolation !== undefined) return isolation.isolated(handler, kind)
+    throw new Refused({
+      field: "policy.isolation",
+      reason:
+        `"${handler.task}" asks for a ${kind} of its own, and which module to load there is ` +
+        "not known",
+      remedy: "Provide the executor with Isolated.layer({ entry }) of belfry/isolated",
+    })
+  }
+
   return Executor.of({
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          pool.serve(handler)
+          pool.serve(placed(handler))
           served.openUnsafe()
           // Claims need not wait until everybody can see who serves the task.
           wake()

@@ -28,6 +28,11 @@ export interface Handler {
     run: CurrentRun["Service"],
   ) => Effect.Effect<string | undefined, Unsuccessful>
   readonly hooks?: Hooks | undefined
+  /** An attempt with what it waits for before it begins, and its time with it. */
+  readonly opening?: <A>(
+    run: CurrentRun["Service"],
+    attempt: Effect.Effect<A, Unsuccessful>,
+  ) => Effect.Effect<A, Unsuccessful>
 }
 
 /** How an attempt ended, for the hooks that come after it. */

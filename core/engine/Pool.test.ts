@@ -205,7 +205,11 @@ describe("a handler that goes on although it was interrupted", () => {
 
   it.effect("is stuck past its timeout, and what it is tried again for says so", () =>
     Effect.gen(function* () {
-      const policy = { ...usualPolicy, timeoutMillis: 5000, retry: Retry.exponential({ attempts: 2 }) }
+      const policy = {
+        ...usualPolicy,
+        timeoutMillis: 5000,
+        retry: Retry.exponential({ attempts: 2 }),
+      }
       const pool = yield* serving(() => ignores, { policy })
       pool.take([grantOf(1)])
       yield* TestClock.adjust("5900 millis")

@@ -10,6 +10,7 @@
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import type { GateKey } from "../domain/Blocking.ts"
+import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -230,7 +231,8 @@ const makeClient = Effect.gen(function* () {
       idempotencyKey: options.idempotencyKey,
       isAtMostOnce: policy.delivery === "at-most-once",
       crashesMax: policy.crashesMax,
-      deadlineMillis: millis(options.deadline),
+      deadlineMillis: millis(options.deadline) ??
+        Deadline.after(policy, millis(options.delay) ?? 0),
     }
   }
 

@@ -12,6 +12,7 @@
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import * as Calendar from "../domain/Calendar.ts"
+import * as Deadline from "../domain/Deadline.ts"
 import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -361,4 +362,5 @@ const specOf = (
   idempotencyKey: undefined,
   isAtMostOnce: policy.delivery === "at-most-once",
   crashesMax: policy.crashesMax,
+  deadlineMillis: Deadline.after(policy, delayMillis),
 })
