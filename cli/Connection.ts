@@ -105,6 +105,7 @@ const kinds: Record<string, Problem["kind"]> = {
   TriggerUnknown: "notFound",
   LockFree: "notFound",
   CalendarUnknown: "notFound",
+  BreakerUnknown: "notFound",
   CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
@@ -120,6 +121,7 @@ const hints: Record<string, string> = {
   TriggerUnknown: "belfry trigger list",
   LockFree: "belfry lock list",
   CalendarUnknown: "belfry calendar list",
+  BreakerUnknown: "belfry breaker list",
   CalendarInUse: "belfry trigger list",
 }
 

@@ -40,6 +40,10 @@ export const calendarName = Argument.String("name").pipe(
   Argument.withDescription("Name of the calendar"),
 )
 
+export const breakerName = Argument.String("name").pipe(
+  Argument.withDescription("Name of the breaker"),
+)
+
 export const files = Argument.String("files").pipe(
   Argument.withDescription("Modules whose default export is a layer of tasks"),
   Argument.variadic(),

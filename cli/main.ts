@@ -3,6 +3,10 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Option } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
+import { breakerList } from "./commands/breakerList.ts"
+import { breakerAuto, breakerClose, breakerOpen } from "./commands/breakerOrder.ts"
+import { breakerSet } from "./commands/breakerSet.ts"
+import { breakerShow } from "./commands/breakerShow.ts"
 import { calendarList } from "./commands/calendarList.ts"
 import { calendarPut } from "./commands/calendarPut.ts"
 import { calendarRemove } from "./commands/calendarRemove.ts"
@@ -74,6 +78,18 @@ const calendar = Command.make("calendar").pipe(
   Command.withSubcommands([calendarPut, calendarList, calendarShow, calendarRemove]),
 )
 
+const breaker = Command.make("breaker").pipe(
+  Command.withDescription("Circuit breakers: what holds runs while calls fail"),
+  Command.withSubcommands([
+    breakerList,
+    breakerShow,
+    breakerSet,
+    breakerOpen,
+    breakerClose,
+    breakerAuto,
+  ]),
+)
+
 const task = Command.make("task").pipe(
   Command.withDescription("Definitions that executors brought"),
   Command.withSubcommands([taskList]),
@@ -90,6 +106,7 @@ const belfry = Command.make("belfry").pipe(
     run,
     trigger,
     calendar,
+    breaker,
     task,
     lock,
     status,

@@ -26,6 +26,7 @@
 import { Layer } from "effect"
 import * as DirectTransport from "../adapters/direct/DirectTransport.ts"
 import type { Refused } from "../core/domain/Refused.ts"
+import { Breakers } from "../core/engine/Breakers.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import { Locks } from "../core/engine/Locks.ts"
@@ -36,7 +37,7 @@ import type { Storage } from "../core/services/Storage.ts"
 import type { JoinRefused } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
 
-type Services = Executor | Scheduler | Triggers | Locks
+type Services = Executor | Scheduler | Triggers | Locks | Breakers
 
 export const layerWith = (
   options: ExecutorOptions,
@@ -46,6 +47,7 @@ export const layerWith = (
     Scheduler.layer,
     Triggers.layer,
     Locks.layer,
+    Breakers.layer,
   ).pipe(Layer.provide(LocalOwnership.layer))
 
 export const layer: Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> = Layer

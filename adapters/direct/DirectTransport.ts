@@ -18,12 +18,14 @@
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
  */
 import { Clock, Duration, Effect, type Latch, Layer, Random } from "effect"
+import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
+import * as LogLine from "../../core/domain/LogLine.ts"
+import type { Heard } from "../../core/domain/Permit.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
-import type { ClaimRequest, Report } from "../../core/services/RunStorage.ts"
-import * as LogLine from "../../core/domain/LogLine.ts"
+import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
 import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -46,7 +48,7 @@ const longMillis = 3_600_000
 const unknown = held([])
 
 const make = Effect.gen(function* () {
-  const { executors, logs, runs } = yield* Storage
+  const { executors, logs, permits, runs } = yield* Storage
   const wakeups = yield* Wakeups
   const sessions = new Sessions(wakeups, yield* Effect.scope)
 
@@ -68,16 +70,58 @@ const make = Effect.gen(function* () {
     const claimed = yield* answering("round", runs.claim(request))
     if (claimed === "Lost") return yield* lost(request.incarnation)
     yield* admit(claimed.freed)
+    yield* hear(request.reports, claimed.settled)
     return claimed
+  })
+
+  /** As `claim`, of what has a permit. */
+  const claimPermitted = Effect.fnUntraced(function* (request: Round) {
+    const { lanes, limit, regulation } = request
+    if (regulation === undefined || limit === 0) {
+      return { ...yield* claim(request), retryInMillis: undefined }
+    }
+    // Most of the time there is nothing, and to look costs less than to take and give back.
+    const depth = yield* answering("round", runs.depth(lanes, limit))
+    const permit = yield* answering(
+      "round",
+      permits.take(regulation, Math.min(limit, depth)),
+    )
+    const { count, epoch, retryInMillis } = permit
+    const claimed = yield* claim({ ...request, limit: count })
+    const unused = count - claimed.grants.length
+    // Should it fail, fewer start than may, and nothing else is wrong.
+    if (unused > 0) {
+      yield* Effect.ignore(permits.giveBack(regulation, permit, unused))
+    }
+    return {
+      ...claimed,
+      grants: epoch === undefined
+        ? claimed.grants
+        : claimed.grants.map((grant) => ({ ...grant, epoch })),
+      retryInMillis,
+    }
   })
 
   const settle = Effect.fnUntraced(
     function* (incarnation: Incarnation, reports: ReadonlyArray<Report>) {
       const { freed, settled } = yield* answering("settle", runs.settle(incarnation, reports))
       yield* admit(freed)
+      yield* hear(reports, settled)
       return settled
     },
   )
+
+  /** Tells the breakers. A report counts once, so a call is told once at most. */
+  const hear = (reports: ReadonlyArray<Report>, settled: ReadonlyArray<Settled>) => {
+    const heard = heardOf(reports.filter((_, at) => settled[at] === "applied"))
+    // What a breaker misses it learns from the calls that follow.
+    return heard.length === 0
+      ? Effect.void
+      : Effect.forEach(heard, permits.hear, { discard: true }).pipe(
+        Effect.tapError(Effect.logDebug),
+        Effect.ignore,
+      )
+  }
 
   const round = Effect.fnUntraced(function* (request: Round) {
     const session = yield* sessionOf(request.incarnation)
@@ -89,7 +133,7 @@ const make = Effect.gen(function* () {
   })
 
   const inTurn = Effect.fnUntraced(function* (request: Round, loop: Loop, superseded: Latch.Latch) {
-    const claimed = yield* claim(request)
+    const claimed = yield* claimPermitted(request)
     if (claimed.grants.length > 0 || request.waitMillis <= 0) return claimed
     const grants = yield* waitForGrants({ ...request, reports: [] }, loop, superseded)
     return { settled: claimed.settled, grants }
@@ -101,10 +145,11 @@ const make = Effect.gen(function* () {
       const subscription = yield* sessions.listen(loop, request.lanes)
       for (;;) {
         yield* subscription.arm
-        const { grants } = yield* claim(request)
+        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request)
         const left = until - (yield* elapsed)
         if (grants.length > 0 || left <= 0) return grants
-        yield* unless(superseded, subscription, Math.min(left, yield* aLook))
+        const look = Math.min(retryInMillis, yield* aLook)
+        yield* unless(superseded, subscription, Math.min(left, look))
         if (superseded.isOpen()) {
           return yield* new TransportUnavailable({
             operation: "round",
@@ -188,6 +233,20 @@ const withCleanLines = (told: Told): Told => ({
   ...told,
   lines: told.lines.map((line) => ({ ...line, text: LogLine.cleaned(line.text) })),
 })
+
+/** The calls that reports tell of, by breaker and epoch. */
+const heardOf = (reports: ReadonlyArray<Report>): ReadonlyArray<Heard> => {
+  const all = new Map<string, Heard & { readonly calls: Array<Call> }>()
+  for (const { call } of reports) {
+    if (call === undefined) continue
+    const { breaker, epoch, isBad, millis, namespace } = call
+    const key = `${namespace} ${epoch} ${breaker}`
+    const heard = all.get(key) ?? { namespace, breaker, epoch, calls: [] }
+    heard.calls.push({ isBad, millis })
+    all.set(key, heard)
+  }
+  return [...all.values()]
+}
 
 const answering = <A>(
   operation: string,

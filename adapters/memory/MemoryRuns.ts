@@ -645,6 +645,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
           (before === undefined || entry.id < before)
         ).slice(0, limit).map(view)
       ),
+    depth: (lanes) =>
+      Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
     counts: (namespace) =>
       Effect.sync(() => {
         const counts: Partial<Record<Run.StateName, number>> = {}

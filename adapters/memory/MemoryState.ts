@@ -131,6 +131,8 @@ export class MemoryState {
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
+  /** What permits were given out, by kind and name. */
+  readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   /** The slot records of triggers that were removed. */
   readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()

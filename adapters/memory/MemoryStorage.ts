@@ -5,6 +5,7 @@ import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import * as MemoryLogs from "./MemoryLogs.ts"
+import * as MemoryPermits from "./MemoryPermits.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
@@ -24,6 +25,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       executors: MemoryExecutors.make(state, tasks, now),
       logs: MemoryLogs.make(state, now),
       history: MemoryHistory.make(state, now),
+      permits: MemoryPermits.make(state, now),
       now: Effect.sync(now),
     })
   })

@@ -366,6 +366,12 @@ export const make = Effect.fnUntraced(function* (
       (rows) => rows.map(runView),
     )
 
+  const depth: RunStorage["depth"] = (lanes, atMost) =>
+    Effect.map(
+      pg.query<{ readonly depth: number }>("reads", "depth", selectDepth, [texts(lanes), atMost]),
+      ([row]) => row!.depth,
+    )
+
   /** They are few, so the other conditions are looked at one by one. */
   const childrenOf = (
     { before, limit, namespace, states, task }: RunQuery,
@@ -498,6 +504,7 @@ export const make = Effect.fnUntraced(function* (
     find: (run) => Effect.map(findMany([run]), ([view]) => Option.fromNullishOr(view)),
     findMany,
     list,
+    depth,
     counts,
     events,
     why,
@@ -636,6 +643,12 @@ const viewsOfIds = runViews("SELECT unnest($1::bigint[]) AS id")
 const selectJournal = `
   SELECT at::float8 AS at, claimed_at::float8 AS claimed_at, kind, attempt, fence, detail, failure
   FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
+
+const selectDepth = `
+  SELECT coalesce(sum(d.depth), 0)::float8 AS depth
+  FROM lane l CROSS JOIN LATERAL (
+    SELECT count(*) AS depth FROM (SELECT FROM ready r WHERE r.lane = l.id LIMIT $2) AS counted) AS d
+  WHERE l.name = ANY ($1::text[])`
 
 /**
  * The ids of a list, each state from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`

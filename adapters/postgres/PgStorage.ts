@@ -12,6 +12,7 @@ import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgLogs from "./PgLogs.ts"
+import * as PgPermits from "./PgPermits.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -45,6 +46,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     executors: PgExecutors.make(pg, names, tasks, clock),
     logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
+    permits: PgPermits.make(pg, names),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

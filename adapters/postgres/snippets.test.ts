@@ -16,7 +16,7 @@ const guide = fs.readFileSync(join(root, "docs/postgres.md"), "utf8")
 const snippets = [...guide.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code!)
 
 withLayer(layer, { excludeTestServices: true })("docs/postgres.md", (it) => {
-  for (const driver of ["pg", "postgres"]) {
+  for (const driver of ["pg", "postgres", "drizzle-orm/node-postgres", "kysely"]) {
     it.effect(`submits by ${driver}`, () =>
       Effect.gen(function* () {
         const { tasks } = yield* Storage
@@ -27,7 +27,9 @@ withLayer(layer, { excludeTestServices: true })("docs/postgres.md", (it) => {
             policy: usualPolicy,
           }),
         ])
-        const code = snippets.filter((snippet) => snippet.includes(`from "${driver}"`))
+        const code = snippets.filter((snippet) =>
+          snippet.split("\n")[0]!.includes(`from "${driver}"`)
+        )
         assert.lengthOf(code, 1)
         // Within the project, so that the driver is found.
         fs.mkdirSync(join(root, "dist"), { recursive: true })

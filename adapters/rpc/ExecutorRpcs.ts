@@ -9,6 +9,7 @@ import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
 import { Incarnation, Joining, Vitals } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
+import { Regulation } from "../../core/domain/Permit.ts"
 import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
@@ -69,7 +70,13 @@ export class ExecutorRpcs extends RpcGroup.make(
     error: Schema.Union([SessionLost, TransportUnavailable]),
   }),
   Rpc.make("round", {
-    payload: { ...ClaimRequest.fields, lanes: atMost(Lane, 10_000), reports, waitMillis },
+    payload: {
+      ...ClaimRequest.fields,
+      lanes: atMost(Lane, 10_000),
+      reports,
+      waitMillis,
+      regulation: Schema.optional(Regulation),
+    },
     success: Schema.Struct({ settled: Schema.Array(Settled), grants: Schema.Array(Grant) }),
     error: Schema.Union([SessionLost, TransportUnavailable]),
   }),

@@ -26,7 +26,7 @@ const listed = 10_000
 
 export const make = (
   db: Database,
-): Pick<RunStorage, "find" | "findMany" | "list" | "counts" | "events" | "why"> => {
+): Pick<RunStorage, "find" | "findMany" | "list" | "depth" | "counts" | "events" | "why"> => {
   return {
     find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
     findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
@@ -34,6 +34,18 @@ export const make = (
       db.readInTurns("list", function* (at) {
         return yield* views(at, yield* idsOf(at, query))
       }),
+    depth: (lanes, atMost) =>
+      db.read(
+        "depth",
+        () =>
+          lanes.reduce((sum, lane) =>
+            sum + (sum >= atMost ? 0 : db.get<{ readonly depth: number }>(
+              `SELECT count(*) AS depth FROM (SELECT 1 FROM ready
+             WHERE lane = (SELECT id FROM lane WHERE name = ?) LIMIT ?)`,
+              lane,
+              atMost,
+            )!.depth), 0),
+      ),
     counts: (namespace) => db.read("counts", () => counts(db, namespace)),
     events: (run) => db.read("events", () => events(db, run)),
     why: (run) =>

@@ -5,6 +5,7 @@ import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteLogs from "./SqliteLogs.ts"
+import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
@@ -23,5 +24,6 @@ export const make = (db: Database): Storage["Service"] =>
     executors: SqliteExecutors.make(db),
     logs: SqliteLogs.make(db),
     history: SqliteHistory.make(db),
+    permits: SqlitePermits.make(db),
     now: db.read("now", db.now),
   })

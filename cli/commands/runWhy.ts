@@ -38,6 +38,15 @@ const sentence = Reason.match({
     "belfry executor your-tasks.ts --label key=value",
   Waiting: ({ ahead, lane }) =>
     `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
+  RateLimited: ({ until }) =>
+    `The rate limit of its task lets the next start ${
+      Output.fromNow(until.epochMilliseconds, Date.now())
+    }, at ${DateTime.formatIso(until)}.`,
+  BreakerOpen: ({ breaker, cause, until }) =>
+    `The breaker "${breaker}" is open${cause === undefined ? "" : `: ${Output.plain(cause)}`}. ` +
+    (until === undefined
+      ? `Take the order back: belfry breaker auto ${breaker}`
+      : `It tries again at ${DateTime.formatIso(until)}.`),
   Held: ({ incarnation, isCancelling, isSuspending, name }) =>
     `The executor ${name} (${incarnation}) has it` +
     (isCancelling

@@ -76,6 +76,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
     error: [
       Problems.TaskUnknown,
       Problems.KeyConflict,
+      Problems.BacklogFull,
       Problems.RequestRefused,
       Problems.StorageUnavailable,
     ],
@@ -226,6 +227,35 @@ export class Calendars extends HttpApiGroup.make("calendars").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Which days are workdays" })) {}
 
+const breakerErrors = [Problems.BreakerUnknown, Problems.StorageUnavailable] as const
+
+export class Breakers extends HttpApiGroup.make("breakers").add(
+  HttpApiEndpoint.get("list", "/breakers", {
+    query: inNamespace,
+    success: Views.BreakerList,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.get("get", "/breakers/:name", {
+    params: named,
+    query: inNamespace,
+    success: Views.Breaker,
+    error: breakerErrors,
+  }),
+  HttpApiEndpoint.put("put", "/breakers/:name", {
+    params: named,
+    payload: Views.PutBreaker,
+    success: Views.Breaker,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
+  }),
+  /** Opens or closes it by hand, or takes the order back. */
+  HttpApiEndpoint.post("order", "/breakers/:name/order", {
+    params: named,
+    payload: Views.OrderBreaker,
+    success: Views.Breaker,
+    error: [...breakerErrors, Problems.RequestRefused],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "What holds runs while calls fail" })) {}
+
 export class Tasks extends HttpApiGroup.make("tasks").add(
   HttpApiEndpoint.get("list", "/tasks", {
     query: inNamespace,
@@ -287,7 +317,7 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 export class Api extends HttpApi.make("belfry")
-  .add(Runs, Triggers, Calendars, Tasks, Executors, Locks, System)
+  .add(Runs, Triggers, Calendars, Breakers, Tasks, Executors, Locks, System)
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)

@@ -117,6 +117,18 @@ export class CalendarUnknown extends HttpApiError.Problem<CalendarUnknown>()(
   },
 ) {}
 
+export class BreakerUnknown extends HttpApiError.Problem<BreakerUnknown>()(
+  "BreakerUnknown",
+  about("breaker-unknown", 404, "There is no such breaker"),
+  {
+    ...words,
+    code: Schema.tag("breaker-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
 /** A trigger names the calendar, so it stays. */
 export class CalendarInUse extends HttpApiError.Problem<CalendarInUse>()(
   "CalendarInUse",
@@ -142,6 +154,13 @@ export class StorageUnavailable extends HttpApiError.Problem<StorageUnavailable>
   "StorageUnavailable",
   about("storage-unavailable", 503, "The storage did not answer"),
   { ...words, code: Schema.tag("storage-unavailable") },
+) {}
+
+/** So many runs of the task wait that no more are taken in. Nothing was stored. */
+export class BacklogFull extends HttpApiError.Problem<BacklogFull>()(
+  "BacklogFull",
+  about("backlog-full", 429, "The backlog of the task is full"),
+  { ...words, code: Schema.tag("backlog-full"), high: Schema.Int, retryAfterMillis: Schema.Int },
 ) {}
 
 /** The server has as many requests under way as it takes. */

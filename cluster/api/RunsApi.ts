@@ -82,6 +82,15 @@ export const layer = HttpApiBuilder.group(
               ? Effect.fail(error)
               : storageProblem(error),
           Refused: (refused) => Effect.fail(refusal(refused)),
+          BacklogFull: ({ high, retryAfterMillis, task }) =>
+            Effect.fail(
+              new Problems.BacklogFull({
+                detail: `${high} runs or more of "${task}" wait already.`,
+                remedy: "Wait as long as Retry-After says, and try again.",
+                high,
+                retryAfterMillis,
+              }),
+            ),
           KeyConflict: (conflict) =>
             Effect.fail(
               new Problems.KeyConflict({

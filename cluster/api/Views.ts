@@ -3,6 +3,7 @@
  * and not its text, an instant is an ISO string, and a schedule is written as people say it.
  */
 import { Schema } from "effect"
+import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
 import { ExecutorView, Incarnation } from "../../core/domain/Executor.ts"
@@ -262,6 +263,33 @@ export const Preview = Schema.Struct({
   isComplete: Schema.Boolean,
 })
 export type Preview = typeof Preview.Type
+
+export const Breaker = Schema.toCodecJson(BreakerView).annotate({ identifier: "Breaker" })
+export type Breaker = typeof Breaker.Type
+export const BreakerList = Schema.Struct({ items: Schema.Array(Breaker) })
+
+const whole = Schema.optionalKey(Schema.Int)
+
+/** What is not named is as usual. The bounds of each are told by who refuses it. */
+export const PutBreaker = Schema.Struct({
+  namespace: InNamespace,
+  failurePercent: whole,
+  badInARow: whole,
+  callsMin: whole,
+  slowMillis: whole,
+  windowMillis: whole,
+  openMillis: whole,
+  probes: whole,
+  probeMillis: whole,
+})
+
+export const OrderBreaker = Schema.Struct({
+  namespace: InNamespace,
+  /** `auto`: by its calls, as it does without an order. */
+  to: Schema.Literals(["open", "closed", "auto"]),
+  /** Who says so, and why. */
+  note: Order.fields.note,
+})
 
 export const Task = Schema.Struct({
   namespace: Namespace,

@@ -101,6 +101,22 @@ export const calendarUnknown = (
     field: "name",
   })
 
+export const breakerUnknown = (
+  namespace: Namespace,
+  name: string,
+  breakers: ReadonlyArray<{ readonly name: string }>,
+) =>
+  new Problems.BreakerUnknown({
+    ...unknown(
+      "breaker",
+      namespace,
+      name,
+      breakers.map((each) => each.name),
+      "A breaker is known once a task that names it ran, or it was set.",
+    ),
+    field: "name",
+  })
+
 export const calendarOf = ({ calendar, revision }: KeptCalendar): Views.CalendarView => ({
   namespace: calendar.namespace,
   name: calendar.name,

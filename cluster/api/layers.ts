@@ -7,9 +7,11 @@ import {
   HttpApiMiddleware,
   HttpApiScalar,
 } from "effect/http-api"
+import { Breakers } from "../../core/engine/Breakers.ts"
 import { Readiness } from "../Readiness.ts"
 import { Api, Authorization, Courtesy, docsPath, openapiPath } from "./Api.ts"
 import { tokenRefused } from "./Gate.ts"
+import * as BreakersApi from "./BreakersApi.ts"
 import * as CalendarsApi from "./CalendarsApi.ts"
 import * as LocksApi from "./LocksApi.ts"
 import * as OthersApi from "./OthersApi.ts"
@@ -72,6 +74,7 @@ export const layer = Layer.mergeAll(
       RunsApi.layer,
       TriggersApi.layer,
       CalendarsApi.layer,
+      BreakersApi.layer.pipe(Layer.provide(Breakers.layer)),
       LocksApi.layer,
       OthersApi.layerTasks,
       OthersApi.layerExecutors,

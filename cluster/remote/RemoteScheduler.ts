@@ -19,6 +19,7 @@ import {
   type Submission,
   type SubmitOptions,
 } from "../../core/engine/Scheduler.ts"
+import { BacklogFull } from "../../core/engine/Backlogs.ts"
 import type { Notice } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
@@ -60,10 +61,28 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       Effect.mapError((error) =>
         error._tag === "KeyConflict"
           ? new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: error.run })
+          : error._tag === "BacklogFull"
+          ? new BacklogFull({ task, high: error.high, retryAfterMillis: error.retryAfterMillis })
           : refusedOr("submit")(error)
       ),
     )
   })
+
+  /** The server refuses at once; it is here that somebody waits. */
+  const submitWhenRoom = (
+    submission: Submission,
+    options: SubmitOptions = {},
+    sharding?: Sharding,
+  ): ReturnType<typeof submit> =>
+    options.whenFull !== "wait" ? submit(submission, options, sharding) : Effect.catchTag(
+      submit(submission, options, sharding),
+      "BacklogFull",
+      ({ retryAfterMillis }) =>
+        Effect.andThen(
+          Effect.sleep(retryAfterMillis),
+          submitWhenRoom(submission, options, sharding),
+        ),
+    )
 
   const known = (run: RunId, operation: string) =>
     unless(operation, "RunUnknown", () => new RunUnknown({ run }))
@@ -86,15 +105,15 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     })
 
   return Scheduler.of({
-    submit: (submission, more) => submit(submission, more),
-    submitSharded: (submission, sharding, more) => submit(submission, more, sharding),
+    submit: (submission, more) => submitWhenRoom(submission, more),
+    submitSharded: (submission, sharding, more) => submitWhenRoom(submission, more, sharding),
     suspend: (id) => runs.suspend({ params: { id } }).pipe(ordered(id, "suspend")),
     resume: (id) => runs.resume({ params: { id } }).pipe(ordered(id, "resume")),
     revive: (id) => runs.revive({ params: { id } }).pipe(ordered(id, "revive")),
     notify: (id, notice) =>
       runs.notify({ params: { id }, payload: noticeOf(notice) }).pipe(ordered(id, "notify")),
     submitAll: (submissions, more) =>
-      Effect.forEach(submissions, (each) => submit(each, more), { concurrency: 8 }),
+      Effect.forEach(submissions, (each) => submitWhenRoom(each, more), { concurrency: 8 }),
     cancel: (id) =>
       runs.cancel({ params: { id } }).pipe(known(id, "cancel"), Effect.map(({ answer }) => answer)),
     find,

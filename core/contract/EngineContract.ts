@@ -28,6 +28,7 @@ import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { dueOf, type TriggerName } from "../domain/Trigger.ts"
 import * as Calendar from "../engine/Calendar.ts"
+import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
@@ -44,7 +45,7 @@ import type { Wakeups } from "../services/Wakeups.ts"
 import { block, fresh } from "./world.ts"
 
 type Base = Storage | Wakeups | Lock | Transport
-type Program = Base | Scheduler | Triggers | Locks
+type Program = Base | Scheduler | Triggers | Locks | Breakers
 
 class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
 
@@ -75,6 +76,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     Scheduler.layerWith({ sweepInterval: "300 millis" }),
     Triggers.layer,
     Locks.layer,
+    Breakers.layer,
   ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
 
   block(`the engine, ${adapter}`, program, { runner: "live" }, (it) => {
@@ -777,6 +779,79 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           seen.toSorted((a, b) => a - b),
           Array.from({ length: 1000 }, (_, n) => n),
         )
+      }))
+
+    test("starts no more runs of a task than its rate limit lets, and says why", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const done: Array<number> = []
+        const limited = Task.make(fresh("limited"), {
+          payload: { n: Schema.Int },
+          policy: { rateLimit: { limit: 3, perMillis: 3_600_000 } },
+        })
+        const handler = limited.toLayer(({ n }) => Effect.sync(() => done.push(n)))
+        yield* serving(handler)
+        yield* serving(handler)
+        const runs = yield* Effect.forEach([1, 2, 3, 4, 5], (n) => limited.submit({ n }))
+        yield* until(Effect.sync(() => done.length), (count) => count === 3)
+        const left = yield* until(
+          Effect.filter(
+            runs,
+            (run) => Effect.map(scheduler.find(run), ({ state }) => state === "Ready"),
+          ),
+          ({ length }) => length === 2,
+        )
+        for (const run of left) {
+          const reason = yield* scheduler.why(run)
+          assert.strictEqual(reason._tag, "RateLimited")
+          assert.strictEqual((yield* state(run)).attempt, 0)
+        }
+      }))
+
+    test("takes no more in while a backlog is full, and does again when there is room", () =>
+      Effect.gen(function* () {
+        const task = Task.make(fresh("flooded"), { policy: { backlog: { high: 3, low: 1 } } })
+        yield* Effect.forEach([1, 2, 3], () => task.submit({}))
+        yield* Effect.sleep("300 millis")
+        const refused = yield* Effect.flip(task.submit({}))
+        assert.strictEqual(refused._tag, "BacklogFull")
+        const waiting = yield* Effect.forkChild(task.execute({}, { whenFull: "wait" }))
+        yield* serving(task.toLayer(() => Effect.void))
+        yield* Fiber.join(waiting)
+        yield* task.submit({})
+      }))
+
+    test("keeps runs where they wait while their breaker is open, and lets them on then", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const breakers = yield* Breakers
+        const breaker = fresh("gateway")
+        yield* breakers.set(breaker, { callsMin: 4, openFor: "1 hour" })
+        let isDown = true
+        let calls = 0
+        const send = Task.make(fresh("send"), { policy: { breaker } })
+        yield* serving(send.toLayer(() =>
+          Effect.suspend(() => {
+            calls++
+            return isDown ? Effect.die(new Error("the gateway is down")) : Effect.void
+          })
+        ))
+        const first = yield* Effect.forEach([1, 2, 3, 4], () => send.submit({}))
+        for (const run of first) yield* scheduler.ended(run)
+        yield* until(breakers.find(breaker), ({ state }) => state === "Open")
+        const later = yield* Effect.forEach([1, 2, 3], () => send.submit({}))
+        for (const run of later) {
+          const reason = yield* scheduler.why(run)
+          assert.strictEqual(reason._tag, "BreakerOpen")
+        }
+        yield* Effect.sleep("300 millis")
+        assert.strictEqual(calls, 4)
+        isDown = false
+        yield* breakers.order(breaker, "closed", "it is up again")
+        for (const run of later) {
+          const { attempt, state } = yield* scheduler.ended(run)
+          assert.deepEqual([state, attempt], ["Succeeded", 1])
+        }
       }))
 
     test("runs work under a lock, one holder at a time", () =>

@@ -5,10 +5,10 @@
  *
  * | law | mistake                                                                     |
  * | --- | --------------------------------------------------------------------------- |
- * | P1  | the last to come counts; the sequence without the fence; anybody may say it |
- * | P2  | in the order in which they came; doubled when appended twice                |
- * | P3  | only who holds the run is heard; any fence is                               |
- * | P4  | no bound; a bound without a word                                            |
+ * | N1  | the last to come counts; the sequence without the fence; anybody may say it |
+ * | N2  | in the order in which they came; doubled when appended twice                |
+ * | N3  | only who holds the run is heard; any fence is                               |
+ * | N4  | no bound; a bound without a word                                            |
  * | H2  | lines, or progress, stay when their run leaves                              |
  */
 import { assert } from "@effect/vitest"
@@ -86,7 +86,7 @@ const passedOn = Effect.gen(function* () {
 })
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  it.effect("P1 newest: an older word never takes the place of a newer", () =>
+  it.effect("N1 newest: an older word never takes the place of a newer", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, run } = yield* granted
@@ -105,7 +105,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.approximately(DateTime.toEpochMillis(kept.at), yield* Storage.use((s) => s.now), 9000)
     }))
 
-  it.effect("P1 newest: only the holder says it, and the next holder begins anew", () =>
+  it.effect("N1 newest: only the holder says it, and the next holder begins anew", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { before, earlier, grant, hand, run } = yield* passedOn
@@ -124,7 +124,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual(yield* progress(run), `${grant.fence}: 1`)
     }))
 
-  it.effect("P1 newest: of two grants the later counts, whatever their sequences", () =>
+  it.effect("N1 newest: of two grants the later counts, whatever their sequences", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, run } = yield* granted
@@ -139,7 +139,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual(yield* progress(run), `${next.fence}: second`)
     }))
 
-  it.effect("P2 ordered: by fence and number, however they came", () =>
+  it.effect("N2 ordered: by fence and number, however they came", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { before, earlier, grant, hand, run } = yield* passedOn
@@ -152,7 +152,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       ])
     }))
 
-  it.effect("P2 ordered: what is appended twice, or by two at once, is there once", () =>
+  it.effect("N2 ordered: what is appended twice, or by two at once, is there once", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, run } = yield* granted
@@ -166,7 +166,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepStrictEqual(kept.map(({ number }) => number), [1, 2, 3, 4])
     }))
 
-  it.effect("P2 ordered: page by page, and each line as it was said", () =>
+  it.effect("N2 ordered: page by page, and each line as it was said", () =>
     Effect.gen(function* () {
       const { logs, now } = yield* Storage
       const { grant, hand, run } = yield* granted
@@ -195,7 +195,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.approximately(DateTime.toEpochMillis(seen[0]!.at), (yield* now) - 5000, 4000)
     }))
 
-  it.effect("P3 evidence: lines of a grant that is over are kept under its fence", () =>
+  it.effect("N3 evidence: lines of a grant that is over are kept under its fence", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { before, earlier, grant, hand, run } = yield* passedOn
@@ -206,7 +206,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* said(run)).length, 2)
     }))
 
-  it.effect("P3 evidence: so are those that come when the run has ended", () =>
+  it.effect("N3 evidence: so are those that come when the run has ended", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, run } = yield* granted
@@ -215,7 +215,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* said(run)).length, 2)
     }))
 
-  it.effect("P3 evidence: nothing is kept of a fence or a run that never was", () =>
+  it.effect("N3 evidence: nothing is kept of a fence or a run that never was", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, namespace, run } = yield* granted
@@ -233,7 +233,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("P4 bounded: past the bound lines are left out, and readers are told", () =>
+  it.effect("N4 bounded: past the bound lines are left out, and readers are told", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const { grant, hand, run } = yield* granted

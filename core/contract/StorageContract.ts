@@ -23,6 +23,7 @@ import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as LogStorageContract from "./LogStorageContract.ts"
+import * as PermitStorageContract from "./PermitStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -72,6 +73,7 @@ export const suite = <R, E>(
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
   LogStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
+  PermitStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

@@ -16,7 +16,8 @@
  * | X4  | no wait; no wake-up while it waits            |
  * | X5  | beats, revocations or reconcile not passed on |
  * | X6  | who is lost gets an empty answer              |
- * | X7  | not passed on; lines passed on as they came   |
+ * | X7  | all of the limit claimed; heard when sent     |
+ * | X8  | not passed on; lines passed on as they came   |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -357,6 +358,51 @@ export const laws = <R>(
       )
     }))
 
+  it.effect("X7 permits: no more is granted than permitted, also when it is asked again", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const rateLimit = { limit: 3, perMillis: 900_000 }
+      const regulation = { namespace, task: greet, rateLimit }
+      // With nothing to grant, nothing is taken.
+      assert.deepEqual((yield* round({ regulation })).grants, [])
+      assert.strictEqual((yield* permits.take(regulation, 1)).count, 1)
+      yield* submitAll(times(5).map(() => specOf(namespace)))
+      const { grants } = yield* round({ regulation, limit: 1 })
+      assert.strictEqual(grants.length, 1)
+      assert.strictEqual((yield* round({ regulation })).grants.length, 1)
+      assert.strictEqual((yield* round({ regulation })).grants.length, 0)
+      yield* elapse(Duration.minutes(9))
+      const late = yield* round({ regulation, limit: 1 })
+      const again = yield* round({ regulation, limit: 1, isAgain: true })
+      assert.deepEqual(ids(again.grants), ids(late.grants))
+    }))
+
+  it.effect("X7 permits: a breaker hears of the calls of reports that are applied, once", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      const transport = yield* Transport
+      const breaker = "gateway"
+      const regulation = { namespace, task: greet, breaker }
+      yield* submitAll(times(3).map(() => specOf(namespace)))
+      const { grants } = yield* round({ regulation })
+      const told = (at: number, isBad: boolean): Report => {
+        const { epoch, ...held } = grants[at]!
+        return { ...succeed(held), call: { namespace, breaker, epoch: epoch!, isBad, millis: 5 } }
+      }
+      yield* transport.settle(incarnation, [told(0, false)])
+      yield* round({ reports: [told(1, true), told(0, true)] })
+      yield* transport.settle(incarnation, [told(1, true), {
+        ...told(2, true),
+        fence: Fence.make(9),
+      }])
+      const { bad, calls } = Option.getOrThrow(yield* permits.find(namespace, breaker))
+      assert.deepEqual([calls, bad], [2, 1])
+    }))
+
   it.effect("X6 lost is final: who left, or was lost, is told so", () =>
     Effect.gen(function* () {
       const transport = yield* Transport
@@ -418,7 +464,7 @@ export const laws = <R>(
       assert.deepInclude(again, { conclusion, checkpoint: "7" })
     }))
 
-  it.effect("X7 told: progress and lines arrive, once, and without what a terminal obeys", () =>
+  it.effect("X8 told: progress and lines arrive, once, and without what a terminal obeys", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const transport = yield* Transport

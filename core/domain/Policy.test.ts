@@ -85,7 +85,15 @@ describe("Policy.check", () => {
   }
 
   it("leaves no field out that is neither acted on nor refused", () => {
-    const actedOn = ["timeoutMillis", "blocking", "selector", "retention"]
+    const actedOn = [
+      "timeoutMillis",
+      "blocking",
+      "selector",
+      "backlog",
+      "rateLimit",
+      "breaker",
+      "retention",
+    ]
     for (const [field, value] of Object.entries(values)) {
       const isTaken = Result.isSuccess(Policy.check({ ...usualPolicy, [field]: value }))
       assert.strictEqual(isTaken, actedOn.includes(field), field)

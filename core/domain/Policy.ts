@@ -7,7 +7,9 @@
  */
 import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
+import { Backlog } from "./Backlog.ts"
 import { Blocking, Scope } from "./Blocking.ts"
+import { BreakerName } from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { refusalOf, Refused } from "./Refused.ts"
@@ -41,9 +43,11 @@ export const Policy = Schema.Struct({
   resources: Schema.optionalKey(Amounts),
   /** Things outside that a run uses, alone or beside others. */
   touches: Schema.optionalKey(Touches),
+  /** With so many of its runs waiting, no more are taken in. */
+  backlog: Schema.optionalKey(Backlog),
   rateLimit: Schema.optionalKey(RateLimit),
   /** The name of the circuit breaker that the runs stand behind. */
-  breaker: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(127))),
+  breaker: Schema.optionalKey(BreakerName),
   /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
   isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
   alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
@@ -94,16 +98,6 @@ const notYet: ReadonlyArray<{
     field: "touches",
     isAsked: ({ touches }) => touches !== undefined,
     remedy: "Leave it out; blocking with a key keeps the runs of one task apart",
-  },
-  {
-    field: "rateLimit",
-    isAsked: ({ rateLimit }) => rateLimit !== undefined,
-    remedy: "Leave it out; blocking with a number bounds how many run at once",
-  },
-  {
-    field: "breaker",
-    isAsked: ({ breaker }) => breaker !== undefined,
-    remedy: "Leave it out, and guard the call in the handler",
   },
   {
     field: "alerts",

@@ -7,6 +7,7 @@ import type { Labels } from "./Labels.ts"
 import { Lane, Level, selectorOf } from "./Lane.ts"
 import { Fence } from "./Lease.ts"
 import { Namespace } from "./Namespace.ts"
+import { Closed } from "./Permit.ts"
 import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
 import { matches, Selector } from "./Selector.ts"
@@ -96,6 +97,10 @@ export const Reason = Schema.TaggedUnion({
   NoneMatches: { task: TaskName, selector: Selector },
   /** Executors serve its task, and this many runs of its lane go first. */
   Waiting: { lane: Lane, ahead: Schema.Int },
+  /** It is ready, and the limit of its task lets the next start then. */
+  RateLimited: Closed.cases.RateLimited.fields,
+  /** It is ready, and its breaker lets none through. */
+  BreakerOpen: Closed.cases.BreakerOpen.fields,
   Held: {
     incarnation: Incarnation,
     name: ExecutorName,

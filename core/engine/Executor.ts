@@ -7,6 +7,8 @@
  * - Two *round loops* each send the reports that are ready and claim what the pool has use for, in
  *   one trip; while one waits for its answer the other has the next batch. The first may wait long
  *   for work when there is none; the second only goes out with reports, or while there is work.
+ * - Of each task whose runs need a permit to start, a *regulated loop* claims no more than can start
+ *   right away. The permits are had where the claim is (X7).
  * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
  * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
  * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
@@ -24,6 +26,7 @@ import {
   Duration,
   Effect,
   Fiber,
+  FiberMap,
   Latch,
   Layer,
   Option,
@@ -34,9 +37,10 @@ import {
 import type { Conclusion } from "../domain/Conclusion.ts"
 import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
+import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
 import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
-import { TaskDefinition } from "../domain/Task.ts"
+import { TaskDefinition, type TaskName } from "../domain/Task.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
@@ -108,6 +112,20 @@ const patientMillis = 20_000
 const tellMillis = 250
 const loops = [0, 1]
 
+/** One exchange of reports for grants. */
+interface Trip {
+  readonly loop: number
+  readonly round: number
+  /** Of whose tasks runs are wanted. */
+  readonly handlers: ReadonlyArray<Handler>
+  readonly limit: number
+  /** So many places are kept for what comes; `limit` unless named. */
+  readonly reserved?: number
+  readonly reports: ReadonlyArray<Report>
+  readonly waitMillis: number
+  readonly regulation?: Regulation | undefined
+}
+
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
   const isolation = Option.getOrUndefined(yield* Effect.serviceOption(Isolation))
@@ -120,6 +138,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const changed = loops.map(() => Latch.makeUnsafe())
   const served = Latch.makeUnsafe()
+  const registered = Latch.makeUnsafe()
   const wake = () => {
     for (const latch of changed) latch.openUnsafe()
   }
@@ -132,7 +151,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   let asked = 0
   const sending = new Set<ReadonlyArray<Report>>()
   /** The last round of each loop that was answered. */
-  let answered: Array<number> = []
+  const answered = new Map<number, number>()
 
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const pause = Effect.flatMap(Random.next, (chance) => Effect.sleep(100 + 300 * chance))
@@ -186,7 +205,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       let limit = 0
       for (;;) {
         yield* changed[loop]!.close
-        const wanted = isDraining || pool.handlers.size === 0 ? 0 : pool.wanted() - asked
+        const wanted = isDraining || plain().length === 0 ? 0 : pool.wanted() - asked
         limit = isPatient || hasFound ? Math.max(0, Math.min(grantsMax, wanted)) : 0
         if (pool.hasReports() || isWorthATrip(limit)) break
         yield* changed[loop]!.await
@@ -195,28 +214,91 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       }
       const reports = pool.takeReports(reportsMax)
       const isIdle = isPatient && reports.length === 0 && !hasFound
-      yield* exchange(self, loop, round, limit, reports, isIdle ? patientMillis : 0)
+      const found = yield* exchange(self, {
+        loop,
+        round,
+        limit,
+        reports,
+        handlers: plain(),
+        waitMillis: isIdle ? patientMillis : 0,
+      })
+      if (limit > 0) hasFound = found
+      if (hasFound) wake()
     }
   })
+
+  /** Claims the runs of one task that need a permit, until nobody serves it. */
+  const regulatedLoop = Effect.fnUntraced(
+    function* (self: Incarnation, loop: number, task: TaskName) {
+      const latch = changed[loop] = Latch.makeUnsafe()
+      let found = false
+      for (let round = 1;; round++) {
+        let free = 0
+        for (;;) {
+          yield* latch.close
+          free = isDraining ? 0 : pool.free() - asked
+          if (free > 0) break
+          yield* latch.await
+        }
+        const handler = pool.handlers.get(task)
+        if (handler === undefined) return
+        // A place that each idle task keeps free would be one that no other can have. So while it finds
+        // nothing it asks for one that may have gone when it comes, and then waits for the next.
+        const ask: Pick<Trip, "limit" | "reserved"> = found
+          ? { limit: Math.min(grantsMax, free) }
+          : { limit: 1, reserved: 0 }
+        found = yield* exchange(self, {
+          ...ask,
+          loop,
+          round,
+          handlers: [handler],
+          reports: [],
+          waitMillis: found ? 0 : patientMillis,
+          regulation: regulationOf(namespace, task, handler.policy),
+        })
+      }
+    },
+  )
+
+  const regulatedLoops = Effect.fnUntraced(function* (self: Incarnation) {
+    const fibers = yield* FiberMap.make<TaskName, void, SessionLost>()
+    let loop = loops.length
+    const keepUp = Effect.gen(function* () {
+      for (;;) {
+        yield* registered.close
+        for (const { policy, task } of pool.handlers.values()) {
+          if (!isRegulated(policy) || FiberMap.hasUnsafe(fibers, task)) continue
+          yield* FiberMap.run(fibers, task, regulatedLoop(self, loop++, task))
+        }
+        yield* registered.await
+      }
+    })
+    return yield* Effect.raceFirst(FiberMap.join(fibers), keepUp)
+  }, Effect.scoped)
+
+  const plain = () => pool.handlers.values().filter(({ policy }) => !isRegulated(policy)).toArray()
 
   /** While many are under way, fetching a few more costs as much as fetching many. */
   const isWorthATrip = (limit: number) =>
     limit > 0 &&
     (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, pool.sizes().core))
 
-  const exchange = Effect.fnUntraced(function* (
-    self: Incarnation,
-    loop: number,
-    round: number,
-    limit: number,
-    reports: ReadonlyArray<Report>,
-    waitMillis: number,
-  ) {
-    const lanes = pool.handlers.values().toArray().flatMap(({ policy: { selector }, task }) =>
+  const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
+    const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
+    const lanes = handlers.flatMap(({ policy: { selector }, task }) =>
       Lane.claimed(namespace, task, selector, labels)
     )
-    const request = { incarnation: self, loop, round, lanes, limit, reports, waitMillis }
-    asked += limit
+    const request = {
+      incarnation: self,
+      loop,
+      round,
+      lanes,
+      limit,
+      reports,
+      waitMillis,
+      ...(regulation !== undefined && { regulation }),
+    }
+    asked += reserved
     sending.add(reports)
     const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
       Effect.catchTag(
@@ -226,14 +308,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       // What has not been freed yet still counts; what has is fenced.
       Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
       Effect.ensuring(Effect.sync(() => {
-        asked -= limit
+        asked -= reserved
         sending.delete(reports)
       })),
     )
-    answered[loop] = round
-    if (limit > 0) hasFound = answer.grants.length > 0
+    answered.set(loop, round)
     pool.take(answer.grants)
-    if (hasFound) wake()
+    return answer.grants.length > 0
   })
 
   const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
@@ -275,7 +356,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
     const mine = known()
     const grants = mine.map(({ fence, run }) => ({ fence, run }))
-    const rounds = answered.map((round, loop) => ({ loop, round }))
+    const rounds = [...answered].map(([loop, round]) => ({ loop, round }))
     const passed = yield* Effect.orElseSucceed(
       transport.reconcile(self, { grants, rounds }),
       () => [],
@@ -336,13 +417,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** Joins, and lives as that incarnation until it is lost. */
   const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     incarnation = self
-    answered = []
+    answered.clear()
     hasFound = true
     wake()
     yield* Effect.raceAllFirst([
       serveLoop(self),
       beatLoop(self, joinedAt),
       watchLoop(self),
+      regulatedLoops(self),
       ...loops.map((loop) => roundLoop(self, loop)),
     ]).pipe(
       Effect.catchTag(
@@ -426,6 +508,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         Effect.sync(() => {
           pool.serve(placed(handler))
           served.openUnsafe()
+          registered.openUnsafe()
           // Claims need not wait until everybody can see who serves the task.
           wake()
         }),

@@ -16,8 +16,9 @@
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import type { Conclusion } from "../domain/Conclusion.ts"
-import type { PoolSizes } from "../domain/PoolSizes.ts"
 import type { Labels } from "../domain/Labels.ts"
+import { isRegulated } from "../domain/Permit.ts"
+import type { PoolSizes } from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
@@ -47,6 +48,8 @@ export interface Pool {
   readonly take: (grants: ReadonlyArray<Grant>) => void
   /** How many more grants there is use for. */
   readonly wanted: () => number
+  /** How many more could start right now. */
+  readonly free: () => number
   readonly sizes: () => PoolSizes
   readonly resize: (sizes: PoolSizes) => void
   readonly hasReports: () => boolean
@@ -177,7 +180,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
       const work = carryOut(attempt, around)
-      if (!attempt.grant.isCareful) return work
+      if (!attempt.grant.isCareful && !isRegulated(attempt.handler.policy)) return work
       return Effect.flatMap(mark(attempt.grant), (mayStart) => {
         // A start that was not accepted is not ours to report on.
         if (!mayStart) return leave(attempt, "abandon")
@@ -213,7 +216,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         onChange()
       } else if (Exit.isSuccess(exit)) {
         const result = exit.value
-        reportOn(attempt, { _tag: "Succeed", run, fence, ...(result !== undefined && { result }) })
+        reportOn(attempt, {
+          _tag: "Succeed",
+          run,
+          fence,
+          ...(result !== undefined && { result }),
+          ...calledIn(attempt, false),
+        })
       } else if (stop === "cancel") reportOn(attempt, { _tag: "Abort", run, fence })
       else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
       else if (stop === "handOver") reportOn(attempt, handOver(attempt))
@@ -235,13 +244,24 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       ...(awaitsMillis !== undefined && { timeoutMillis: Math.ceil(awaitsMillis) }),
     })
 
+    /** What the breaker of its task is told; a declared error is an answer like any other. */
+    const calledIn = ({ grant, handler, startedAt }: Attempt, isBad: boolean) => {
+      const { breaker } = handler.policy
+      const { epoch, namespace } = grant
+      if (breaker === undefined || epoch === undefined) return {}
+      return {
+        call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+      }
+    }
+
     const unsuccess = (attempt: Attempt, unsuccessful: Unsuccessful): Report => {
       const { fence, run } = attempt.grant
-      const { failure, isTimeOut } = unsuccessful
+      const { failure, isAnswer, isTimeOut } = unsuccessful
       const delayMillis = delayOf(attempt, unsuccessful)
+      const called = calledIn(attempt, !isAnswer)
       return delayMillis === undefined
-        ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure }
-        : { _tag: "Retry", run, fence, delayMillis, failure }
+        ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure, ...called }
+        : { _tag: "Retry", run, fence, delayMillis, failure, ...called }
     }
 
     /** Until it is tried again, if it is. */
@@ -370,6 +390,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           Math.max(0, stuck.size - sizes.maximum)
         return free + queueRoom() - carried.size - queue.length
       },
+      free: () =>
+        Math.max(
+          0,
+          sizes.core - Math.max(0, stuck.size - sizes.maximum) - carried.size - queue.length,
+        ),
       sizes: () => sizes,
       resize: (wanted) => {
         sizes = wanted

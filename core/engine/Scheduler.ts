@@ -13,6 +13,7 @@ import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
+import { regulationOf } from "../domain/Permit.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
@@ -26,6 +27,8 @@ import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import * as Backlogs from "./Backlogs.ts"
+import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 
 export interface SubmitOptions {
@@ -37,6 +40,8 @@ export interface SubmitOptions {
   readonly deadline?: Duration.Input
   /** A second submit with this key answers with the first one's run. */
   readonly idempotencyKey?: string
+  /** While the backlog of the task is full: fail with `BacklogFull`, unless named, or wait. */
+  readonly whenFull?: "refuse" | "wait"
 }
 
 /** What a submit needs to know of a task. */
@@ -66,7 +71,7 @@ export class KeyConflict extends Schema.TaggedError<KeyConflict>()("KeyConflict"
   }
 }
 
-export type SubmitRefused = Refused | KeyConflict
+export type SubmitRefused = Refused | KeyConflict | BacklogFull
 
 export class RunUnknown extends Schema.TaggedError<RunUnknown>()("RunUnknown", {
   run: RunIdFromString,
@@ -210,6 +215,16 @@ export class Scheduler extends Context.Service<Scheduler, {
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
   const { logs, runs } = storage
+  const whenRoom = yield* Backlogs.make
+
+  /** Waits for room, or fails, if the task's backlog is full. */
+  const roomFor = ({ policy, task }: Submission, namespace: Namespace, options: SubmitOptions) =>
+    policy.backlog === undefined ? Effect.void : whenRoom(
+      task,
+      Lane.ofTask(namespace, task, policy.selector),
+      policy.backlog,
+      options.whenFull ?? "refuse",
+    )
 
   const specOf = (
     { blockingKey, payload, policy, task }: Submission,
@@ -241,7 +256,10 @@ const makeClient = Effect.gen(function* () {
     options: SubmitOptions,
   ) {
     const namespace = options.namespace ?? (yield* CurrentNamespace)
-    for (const submission of submissions) yield* checked(submission, options)
+    for (const submission of submissions) {
+      yield* checked(submission, options)
+      yield* roomFor(submission, namespace, options)
+    }
     const specs = submissions.map((submission) => specOf(submission, namespace, options))
     const submitted = yield* runs.submit(specs)
     const gates = new Set<GateKey>()
@@ -271,6 +289,7 @@ const makeClient = Effect.gen(function* () {
     const namespace = options.namespace ?? (yield* CurrentNamespace)
     yield* checked(submission, options)
     yield* checkedSharding(submission, sharding)
+    yield* roomFor(submission, namespace, options)
     const { deadlineMillis, delayMillis, idempotencyKey, ...spec } = specOf(
       submission,
       namespace,
@@ -310,6 +329,16 @@ const makeClient = Effect.gen(function* () {
     return answer as Exclude<A, "refused" | "ended">
   })
 
+  /** Why no run of the task may start now, if so. */
+  const closed = Effect.fnUntraced(function* (run: RunId) {
+    const { namespace, task } = yield* find(run)
+    const defined = yield* storage.tasks.find(namespace, task)
+    const regulation = Option.isNone(defined)
+      ? undefined
+      : regulationOf(namespace, task, defined.value.definition.policy)
+    return regulation && (yield* storage.permits.look(regulation)).closed
+  })
+
   return Scheduler.of({
     submitSharded: (submission, sharding, options = {}) =>
       submitSharded(submission, sharding, options),
@@ -329,7 +358,10 @@ const makeClient = Effect.gen(function* () {
     find,
     list: runs.list,
     events: (run) => Effect.andThen(find(run), runs.events(run)),
-    why: (run) => Effect.flatMap(runs.why(run), (reason) => known(run, reason)),
+    why: Effect.fnUntraced(function* (run) {
+      const reason = yield* known(run, yield* runs.why(run))
+      return reason._tag === "Waiting" ? (yield* closed(run)) ?? reason : reason
+    }),
     log: Effect.fnUntraced(function* (query) {
       const page = yield* logs.read(query)
       // Most of those that are asked for have said something, and need not be looked for.

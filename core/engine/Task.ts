@@ -33,7 +33,13 @@ import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
 import type { Ended, Hooks, Unsuccessful } from "./Handler.ts"
 import { withRunLogger } from "./runLogger.ts"
-import { RunFailed, Scheduler, type SubmitOptions, type SubmitRefused } from "./Scheduler.ts"
+import {
+  RunFailed,
+  Scheduler,
+  type Submission,
+  type SubmitOptions,
+  type SubmitRefused,
+} from "./Scheduler.ts"
 import { Triggers } from "./Triggers.ts"
 
 /** A schema whose values can be kept as JSON and that needs no services to do so. */
@@ -86,6 +92,9 @@ export interface Task<
     handler: (payload: P["Type"]) => Effect.Effect<S["Type"], E["Type"], R>,
     hooks?: TaskHooks<P["Type"], E["Type"], H>,
   ) => Layer.Layer<never, never, Executor | Exclude<R | H, CurrentRun>>
+
+  /** What is submitted, encoded: for a submit in a transaction of your own. */
+  readonly submission: (payload: P["Type"]) => Effect.Effect<Submission, Refused>
 
   /** The id of the new run, or of the one that the idempotency key names already. */
   readonly submit: (
@@ -249,16 +258,18 @@ export const make = <
     return Effect.fail({ failure: failureOfCause(cause), isAnswer: false })
   }
 
+  const submission = (value: PayloadOf<P>): Effect.Effect<Submission, Refused> =>
+    Effect.map(encode(value), (text) => ({
+      task: TaskName.make(name),
+      payload: text,
+      policy,
+      blockingKey: blockingKey?.(value),
+    }))
+
   const submit: Task<PayloadSchema<P>, S, E>["submit"] = Effect.fnUntraced(
     function* (value: PayloadOf<P>, submitOptions: SubmitOptions = {}) {
       const scheduler = yield* Scheduler
-      const text = yield* encode(value)
-      const submitted = yield* scheduler.submit({
-        task: TaskName.make(name),
-        payload: text,
-        policy,
-        blockingKey: blockingKey?.(value),
-      }, submitOptions)
+      const submitted = yield* scheduler.submit(yield* submission(value), submitOptions)
       return submitted.run
     },
   )
@@ -311,6 +322,7 @@ export const make = <
     error,
     policy,
     toLayer,
+    submission,
     submit,
     execute: (value, submitOptions) => Effect.flatMap(submit(value, submitOptions), result),
     result,

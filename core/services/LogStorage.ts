@@ -1,13 +1,13 @@
 /**
  * Keeps what runs say of themselves: their progress, and the lines of their log.
  *
- * - **P1 newest.** Only who holds a run says how far it has come. The highest fence counts, and of
+ * - **N1 newest.** Only who holds a run says how far it has come. The highest fence counts, and of
  *   one grant the highest sequence: what is older changes nothing, whenever it comes.
- * - **P2 ordered.** The lines of a run are read by fence and number, each once, however often they
+ * - **N2 ordered.** The lines of a run are read by fence and number, each once, however often they
  *   were appended.
- * - **P3 evidence.** Lines of a grant that has passed on, or was settled, are kept under its fence.
+ * - **N3 evidence.** Lines of a grant that has passed on, or was settled, are kept under its fence.
  *   Those of a fence that the run has not had are not.
- * - **P4 bounded.** A run has lines of at most `charsMax` characters. Further ones are left out, and
+ * - **N4 bounded.** A run has lines of at most `charsMax` characters. Further ones are left out, and
  *   whoever reads the lines is told so.
  *
  * They leave with their run (H2). A run that says nothing costs nothing here.

@@ -48,6 +48,7 @@
  */
 import { type Effect, type Option, Schema } from "effect"
 import { Gate, GateKey } from "../domain/Blocking.ts"
+import { BreakerName } from "../domain/Breaker.ts"
 import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
@@ -132,6 +133,8 @@ export const Grant = Schema.Struct({
   shard: Schema.optionalKey(Shard),
   /** How it will end: only what comes after that is left to do. */
   conclusion: Schema.optionalKey(Conclusion),
+  /** Of the breaker that let it through; set by who asked for the permit. */
+  epoch: Schema.optionalKey(Schema.Int),
 })
 export type Grant = typeof Grant.Type
 
@@ -139,9 +142,19 @@ export type Grant = typeof Grant.Type
 export const checkpointMax = 65_536
 
 const checkpoint = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(checkpointMax)))
+/** How the call went that a run makes behind a breaker. */
+export const BreakerCall = Schema.Struct({
+  namespace: Namespace,
+  breaker: BreakerName,
+  /** In which it was let through. */
+  epoch: Schema.Int,
+  isBad: Schema.Boolean,
+  millis: Schema.Int,
+})
+export type BreakerCall = typeof BreakerCall.Type
 
 /** How a grant ended, as its holder decided by the task's policy. */
-const Held = { run: RunId, fence: Fence }
+const Held = { run: RunId, fence: Fence, call: Schema.optionalKey(BreakerCall) }
 export const Report = Schema.TaggedUnion({
   /** `result` is JSON text. */
   Succeed: { ...Held, result: Schema.optionalKey(Schema.String) },
@@ -341,6 +354,12 @@ export interface RunStorage {
 
   /** The latest first. */
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
+
+  /** How many runs are ready in these lanes, counted up to about `atMost`. */
+  readonly depth: (
+    lanes: ReadonlyArray<Lane>,
+    atMost: number,
+  ) => Effect.Effect<number, StorageUnavailable>
 
   /** How many runs there are in each state. Past 10,000 in one state a count may be an estimate. */
   readonly counts: (

@@ -1,6 +1,6 @@
 /**
- * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, the journal; for as long
- * as it should.
+ * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, permits,
+ * the journal; for as long as it should.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -19,6 +19,7 @@ import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { LogStorage } from "./LogStorage.ts"
+import type { PermitStorage } from "./PermitStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -35,6 +36,7 @@ export class Storage extends Context.Service<Storage, {
   /** What runs say of themselves. */
   readonly logs: LogStorage
   readonly history: HistoryStorage
+  readonly permits: PermitStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

@@ -12,10 +12,13 @@
  *   ready meanwhile is granted soon.
  * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R19.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
- * - **X7 told.** As P1 to P4; and nothing that a terminal would obey is in a line that is kept.
+ * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
+ *   tells of a call is heard by its breaker when it is applied.
+ * - **X8 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
  */
 import { Context, type Effect, Schema } from "effect"
 import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
+import type { Regulation } from "../domain/Permit.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
@@ -53,6 +56,8 @@ export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost"
 export interface Round extends ClaimRequest {
   /** Hold the answer back this long while there is nothing to grant. */
   readonly waitMillis: number
+  /** Grants only what has a permit. The lanes are those of its task. */
+  readonly regulation?: Regulation | undefined
 }
 
 export class Transport extends Context.Service<Transport, {

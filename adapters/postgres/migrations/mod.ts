@@ -11,6 +11,7 @@ import history from "./history.ts"
 import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
+import permits from "./permits.ts"
 import logs from "./logs.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
@@ -29,6 +30,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "clock step", statements: clockStep },
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
+  { name: "permits", statements: permits },
   { name: "logs", statements: logs },
   { name: "conclusions", statements: conclusions },
   { name: "vitals", statements: vitals },

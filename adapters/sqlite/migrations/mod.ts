@@ -4,7 +4,8 @@ import { states } from "./0002_states.ts"
 import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
-import { logs } from "./0006_logs.ts"
+import { permits } from "./0006_permits.ts"
+import { logs } from "./0007_logs.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -13,5 +14,6 @@ export const steps: ReadonlyArray<string> = [
   executorResources,
   calendars,
   history,
+  permits,
   logs,
 ]

@@ -1,0 +1,43 @@
+/** `belfry breaker show`: how a circuit breaker stands, and what it is set to. */
+import { DateTime, Effect } from "effect"
+import { Command } from "effect/cli"
+import type { BreakerView } from "../../core/domain/Breaker.ts"
+import { breakerName, client, namespace } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+import * as Output from "../Output.ts"
+
+export const breakerShow = Command.make(
+  "show",
+  { ...client, namespace, name: breakerName },
+  (given) =>
+    lazily(
+      () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
+      Effect.fnUntraced(function* ([{ inNamespace, open }, { breakerJson }]) {
+        const { call } = yield* open(given)
+        const breaker = yield* call((api) =>
+          api.breakers.get({ params: { name: given.name }, query: inNamespace(given.namespace) })
+        )
+        if (given.json) return Output.printJson(breakerJson(breaker))
+        Output.print(Output.table(["", ""], facts(breaker)))
+      }),
+    ),
+).pipe(
+  Command.withDescription("Show how a circuit breaker stands, and its settings"),
+  Command.withExamples([{ command: "belfry breaker show sms-gateway" }]),
+)
+
+export const facts = (
+  { bad, calls, cause, order, settings, since, state, until }: BreakerView,
+): ReadonlyArray<ReadonlyArray<string>> => [
+  ["state", `${state}, since ${DateTime.formatIso(since)}`],
+  ...(cause === undefined ? [] : [["cause", Output.plain(cause)]]),
+  ...(until === undefined ? [] : [["tries again", DateTime.formatIso(until)]]),
+  ...(order === undefined ? [] : [[
+    `held ${order.to}`,
+    `since ${DateTime.formatIso(order.at)}${
+      order.note === undefined ? "" : `: ${Output.plain(order.note)}`
+    }`,
+  ]]),
+  ["calls", `${calls}, of which bad ${bad}`],
+  ...Object.entries(settings).map(([name, value]) => [name, String(value)]),
+]
