@@ -22,7 +22,7 @@ import {
   triggerView,
   used,
 } from "./rows.ts"
-import { columns, isPlain } from "./specs.ts"
+import { columns, isReady } from "./specs.ts"
 
 interface FiredRow {
   readonly [column: string]: unknown
@@ -145,8 +145,10 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
 
   const fireOnce = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
     const specs = items.map(({ fire }) => fire?.spec)
-    const { lanes, plain, special } = yield* columns(names, specs)
-    const rows = yield* pg.query<FiredRow>("writes", "fire", fireAll, [
+    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+    const isInTime = specs.some((spec) => spec?.deadlineMillis !== undefined)
+    const fire = isInTime ? fireAllInTime : fireAll
+    const rows = yield* pg.query<FiredRow>("writes", "fire", fire, [
       numbers(items.map(({ trigger }) => trigger)),
       numbers(items.map(({ revision }) => revision)),
       numbersOrNull(items.map(({ passed }) => passed?.from)),
@@ -156,11 +158,12 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       numbersOrNull(items.map(({ next }) => next)),
       ...plain,
       ...special,
+      ...(isInTime ? [deadlines] : []),
     ])
     hints.give(
       new Set(rows.flatMap(({ item, run }) => {
         const spec = specs[item]
-        return run !== null && spec !== undefined && isPlain(spec)
+        return run !== null && spec !== undefined && isReady(spec)
           ? [`l${lanes[item]!}` as const]
           : []
       })),
@@ -284,8 +287,11 @@ const selectDue = `
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor
   FROM now LEFT JOIN due ON true ORDER BY due.cursor, id`
 
-const fireAll = `
-  SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM fire(
+const fireText = (name: string, more = "") => `
+  SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM ${name}(
     $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
     $8::int[], $9::int[], $10::smallint[], $11::text[], $12::boolean[], $13::smallint[],
-    $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[])`
+    $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[]${more})`
+
+const fireAll = fireText("fire")
+const fireAllInTime = fireText("fire_in_time", ", $18::bigint[]")

@@ -21,6 +21,7 @@ const values: Record<string, unknown> = {
   selector: "region=eu,!spot",
   routing: { _tag: "Sharded", count: 8 },
   resources: { gpu: 1, memory: 0.5 },
+  backlog: { high: 1000 },
   touches: { "db/main": "exclusive", cache: "shared" },
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
   breaker: "sms-gateway",
@@ -87,6 +88,8 @@ describe("Policy.check", () => {
   it("leaves no field out that is neither acted on nor refused", () => {
     const actedOn = [
       "timeoutMillis",
+      "deadlineMillis",
+      "isolation",
       "blocking",
       "selector",
       "backlog",

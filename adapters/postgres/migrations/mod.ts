@@ -15,6 +15,7 @@ import permits from "./permits.ts"
 import logs from "./logs.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
+import deadlines from "./deadlines.ts"
 
 export interface Migration {
   readonly name: string
@@ -34,6 +35,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "logs", statements: logs },
   { name: "conclusions", statements: conclusions },
   { name: "vitals", statements: vitals },
+  { name: "deadlines", statements: deadlines },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -1,0 +1,72 @@
+/**
+ * Deadlines by the policy of the task: of runs that a trigger fires, and of those that are submitted
+ * from SQL, which may also name tasks with an isolation of their own from now on.
+ */
+import submit from "./submit.ts"
+
+const fireArgs = `ids int[], revisions int[], froms bigint[], throughs bigint[],
+     outcomes smallint[], slots bigint[], nexts bigint[], tasks int[], lanes int[], levels smallint[],
+     payloads text[], at_most_onces boolean[], crashes_maxes smallint[], delays bigint[],
+     gates text[], places int[], discards boolean[], patience bigint[]`
+
+/** The function as it was made before, changed in the places that are named. */
+const changed = (text: string, ...changes: ReadonlyArray<readonly [from: string, to: string]>) =>
+  changes.reduce((before, [from, to]) => {
+    if (!before.includes(from)) throw new Error(`there is no ${from}`)
+    return before.replace(from, () => to)
+  }, text)
+
+const submitBefore = submit.find((text) => text.startsWith("CREATE FUNCTION submit("))!
+
+export default [
+  // As fire, for runs of which some have a deadline: nobody sees them before their start is to be
+  // marked, since it is one transaction.
+  `CREATE FUNCTION fire_in_time(${fireArgs}, deadlines bigint[])
+   RETURNS TABLE (item int, verdict int, run bigint, millis bigint, lane_id int)
+   LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+   DECLARE
+     late bigint;
+   BEGIN
+     FOR item, verdict, run, millis, lane_id IN
+       SELECT * FROM fire(ids, revisions, froms, throughs, outcomes, slots, nexts, tasks, lanes,
+         levels, payloads, at_most_onces, crashes_maxes, delays, gates, places, discards, patience)
+     LOOP
+       late := deadlines[fire_in_time.item + 1];
+       IF fire_in_time.run IS NOT NULL AND verdict = 0 AND late IS NOT NULL THEN
+         INSERT INTO deadline (run_id, expires_at)
+           SELECT r.id, r.created_at + late FROM run r WHERE r.id = fire_in_time.run;
+         UPDATE ready q SET is_careful = true FROM run r
+           WHERE r.id = fire_in_time.run AND q.lane = r.lane AND q.level = r.level
+             AND q.rank = r.due_at + patience[r.level + 1] AND q.run_id = r.id;
+         UPDATE scheduled s SET is_careful = true WHERE s.run_id = fire_in_time.run;
+         UPDATE blocked b SET is_careful = true WHERE b.run_id = fire_in_time.run;
+       END IF;
+       RETURN NEXT;
+     END LOOP;
+   END $$`,
+
+  changed(
+    submitBefore,
+    ["CREATE FUNCTION submit(", "CREATE OR REPLACE FUNCTION submit("],
+    ["'selector', 'retention')", "'selector', 'retention', 'isolation', 'deadlineMillis')"],
+    [
+      "     is_once boolean;\n",
+      "     is_once boolean;\n     is_watched boolean;\n     late bigint;\n",
+    ],
+    [
+      "     is_once := policy ->> 'delivery' = 'at-most-once';\n",
+      "     is_once := policy ->> 'delivery' = 'at-most-once';\n" +
+      "     late := delay + (policy ->> 'deadlineMillis')::bigint;\n" +
+      "     is_watched := is_once OR late IS NOT NULL;\n",
+    ],
+    ["0, 0, is_once, gate_id(gate_key));", "0, 0, is_watched, gate_id(gate_key));"],
+    ["level_of, is_once, is_gate_to_discard);", "level_of, is_watched, is_gate_to_discard);"],
+    ["new_id, 0, 0, 0, is_once);", "new_id, 0, 0, 0, is_watched);"],
+    [
+      "     RETURN new_id;\n",
+      "     IF late IS NOT NULL THEN\n" +
+      "       INSERT INTO deadline (run_id, expires_at) VALUES (new_id, ms + late);\n" +
+      "     END IF;\n     RETURN new_id;\n",
+    ],
+  ),
+]
