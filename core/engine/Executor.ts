@@ -44,6 +44,7 @@ import { TaskDefinition, type TaskName } from "../domain/Task.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
+import { Beats } from "./Beats.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import type { Handler } from "./Handler.ts"
 import { Isolation } from "./Isolation.ts"
@@ -128,6 +129,7 @@ interface Trip {
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
+  const beats = Option.getOrUndefined(yield* Effect.serviceOption(Beats))
   const isolation = Option.getOrUndefined(yield* Effect.serviceOption(Isolation))
   const clock = yield* Clock.Clock
   const joining = yield* joiningOf(options)
@@ -319,11 +321,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     let confirmedAt = joinedAt
+    beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals() })
     pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
     for (;;) {
       yield* Effect.sleep(ttlMillis / 4)
       const sentAt = monotonic()
-      const answer = yield* transport.beat(self, held(known()), vitals()).pipe(
+      const now = { held: held(known()), vitals: vitals() }
+      beats?.heard({ incarnation: self, ttlMillis, ...now })
+      const answer = yield* transport.beat(self, now.held, now.vitals).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
@@ -432,6 +437,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
       ),
     )
+    beats?.heard(undefined)
     pool.keepFresh(0)
     pool.abandonAll()
   })
@@ -484,6 +490,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         () => pool.giveBack(),
       )
       yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
+      beats?.heard(undefined)
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
     })
   )
