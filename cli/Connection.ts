@@ -5,6 +5,7 @@
 import { Effect, Option, Redacted } from "effect"
 import * as ApiClient from "../cluster/api/ApiClient.ts"
 import type { Namespace } from "../core/domain/Namespace.ts"
+import type { Vocabulary } from "../core/domain/Vocabulary.ts"
 import * as Place from "./Place.ts"
 import { Problem } from "./Problem.ts"
 
@@ -95,6 +96,9 @@ export const firstUp = Effect.fnUntraced(function* (urls: ReadonlyArray<string>)
 
 export const inNamespace = (namespace: Option.Option<string>) =>
   Option.isSome(namespace) ? { namespace: namespace.value as Namespace } : {}
+
+export const inVocabulary = (vocabulary: Option.Option<Vocabulary>) =>
+  Option.isSome(vocabulary) ? { vocabulary: vocabulary.value } : {}
 
 const kinds: Record<string, Problem["kind"]> = {
   TokenRefused: "notAllowed",

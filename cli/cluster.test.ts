@@ -19,7 +19,7 @@ describe("belfry cluster up", () => {
     const file = join(place.folder, "ledger.jsonl")
     const cluster = place.start([
       ...["cluster", "up", tasks, "--schedulers", "2", "--executors", "3"],
-      ...["--port", "17170", "--json"],
+      ...["--port", "0", "--json"],
       ...(database === undefined ? [] : ["--database-url", database]),
     ], { LEDGER: file })
     await cluster.says(/"event":"ready"/, 120_000)

@@ -89,6 +89,25 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     }))
   })
 
+  it("refuses a Redis that is none, cannot be reached or is of no use, and shows no password", async () => {
+    const tried = async (...words: ReadonlyArray<string>) => {
+      const { code, err } = await place.run(["server", "--token", "x".repeat(20), ...words])
+      assert.notInclude(err, "secret")
+      return [code, err] as const
+    }
+    const wakeups = ["--wakeups", "redis://belfry:secret@127.0.0.1:9"]
+    const [sqlite, why] = await tried("--sqlite", "x.db", ...wakeups)
+    assert.strictEqual(sqlite, 2)
+    assert.include(why, "PostgreSQL")
+    const database = ["--database-url", "postgres://belfry:secret@127.0.0.1:9/belfry"]
+    const [strange, reason] = await tried(...database, "--wakeups", "http://127.0.0.1")
+    assert.strictEqual(strange, 2)
+    assert.include(reason, "redis://")
+    const [away, unreachable] = await tried(...database, ...wakeups)
+    assert.strictEqual(away, 5)
+    assert.include(unreachable, "Redis at 127.0.0.1:9")
+  })
+
   it("says that a database cannot be reached, with 5, and shows no password", async () => {
     const url = "postgres://belfry:secret@127.0.0.1:9/belfry"
     const { code, err } = await place.run(["server", "--database-url", url], {
@@ -172,6 +191,27 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const { code, out } = await place.run(["run", "submit", "--help"])
     assert.strictEqual(code, 0)
     assert.match(out, /EXAMPLES[\s\S]*belfry run submit hello\/world/)
+  })
+
+  it("ends an executor whose token holds no more with 4", async () => {
+    const serve = async (port: string, token: string) => {
+      const server = place.start(["server", "--sqlite", "y.db", "--port", port, "--token", token])
+      const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+      return { server, url }
+    }
+    const token = "a-token-of-some-length"
+    const { server, url } = await serve("0", token)
+    const executor = place.start(["executor", "--samples"], {
+      BELFRY_URL: url,
+      BELFRY_TOKEN: token,
+    })
+    await executor.says(/belfry executor/)
+    server.kill("SIGTERM")
+    await server.done
+    await serve(new URL(url).port, "another-token-of-some-length")
+    const { code, err } = await executor.done
+    assert.strictEqual(code, 4, err)
+    assert.include(err, "refused the token")
   })
 
   it("starts on a token file and an SQLite file, and lets an executor join over RPC", async () => {

@@ -1,6 +1,7 @@
+import { once } from "node:events"
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { createRequire } from "node:module"
-import { createServer } from "node:net"
+import { type AddressInfo, createServer } from "node:net"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -11,15 +12,12 @@ const hello = ["run", "submit", "hello/world", '{"name":"you"}']
 /** They wait for facts; only a machine with other work makes them take long. */
 const patient = { timeout: 120_000 }
 
-/** No two tests listen at the same ports. */
-const port = (offset: number) => String(17_070 + offset)
-
 describe("belfry dev", patient, () => {
   const place = new Place()
   let dev: Running
 
   beforeAll(async () => {
-    dev = place.start(["dev", "--port", port(0)])
+    dev = place.start(["dev", "--port", "0"])
     await dev.says(/ready in/)
   })
   afterAll(() => place.end())
@@ -84,6 +82,25 @@ describe("belfry dev", patient, () => {
     ])
   })
 
+  it("tells states in other words when asked to", async () => {
+    await place.json([...hello, "--wait"])
+    const words = ["--vocabulary", "dotted"]
+    const { items } = await place.json(["run", "list", ...words, "--state", "RunToCompletion"])
+    const states = new Set(items.map(({ state }: { readonly state: string }) => state))
+    assert.deepStrictEqual([...states], ["RunToCompletion"])
+    const { id } = items[0]
+    assert.strictEqual(
+      (await place.json(["run", "show", id, ...words])).state,
+      "RunToCompletion",
+    )
+    const events = await place.json(["run", "events", id, ...words])
+    assert.strictEqual(events.items.at(-1).kind, "RunToCompletion")
+    assert.isAtLeast((await place.json(["status", ...words])).runs.RunToCompletion, 1)
+    const refused = await place.run(["run", "list", "--vocabulary", "latin"])
+    assert.strictEqual(refused.code, 2)
+    assert.match(refused.err, /stages.*dotted/s)
+  })
+
   it("answers a key with its first run, and a conflict with 3", async () => {
     const first = await place.json([...hello, "--key", "once"])
     const second = await place.json([...hello, "--key", "once"])
@@ -140,17 +157,21 @@ describe("belfry dev, again", patient, () => {
   afterAll(() => place.end())
 
   it("takes the next free port, and says so", async () => {
-    const taken = createServer().listen(Number(port(20)), "127.0.0.1")
-    const dev = place.start(["dev", "--memory", "--port", port(20)])
+    const taken = createServer().listen(0, "127.0.0.1")
+    await once(taken, "listening")
+    const { port } = taken.address() as AddressInfo
+    const dev = place.start(["dev", "--memory", "--port", String(port)])
     await dev.says(/ready in/)
-    assert.match(dev.err, new RegExp(`port ${port(20)} is taken, so this is on ${port(21)}`))
+    // The one after it may be somebody else's.
+    const [, next] = await dev.says(new RegExp(`port ${port} is taken, so this is on (\\d+)`))
+    assert.isAbove(Number(next), port)
     dev.kill("SIGINT")
     assert.strictEqual((await dev.done).code, 130)
     taken.close()
   })
 
   it("keeps what was submitted when it is killed, and starts again quickly", async () => {
-    const first = place.start(["dev", "--port", port(40)])
+    const first = place.start(["dev", "--port", "0"])
     await first.says(/ready in/)
     const ids: Array<string> = []
     const later = { task: "hello/world", payload: { name: "you" }, delayMillis: 2000 }
@@ -158,7 +179,7 @@ describe("belfry dev, again", patient, () => {
     first.kill("SIGKILL")
     await first.done
 
-    const second = place.start(["dev", "--port", port(40)])
+    const second = place.start(["dev", "--port", "0"])
     const [, seconds] = await second.says(/ready in (\d+\.\d) s/)
     assert.isBelow(Number(seconds), 10, "generous: the machine may be busy")
     for (const id of ids) {
@@ -173,7 +194,7 @@ describe("belfry dev, again", patient, () => {
     const file = join(place.folder, "tasks.ts")
     const write = (greeting: string) => writeFileSync(file, program(greeting))
     write("Hi")
-    const dev = place.start(["dev", "tasks.ts", "--port", port(60)])
+    const dev = place.start(["dev", "tasks.ts", "--port", "0"])
     await dev.says(/Tasks +my\/greet +from tasks\.ts \(watching\)/)
     assert.deepStrictEqual(
       (await place.json(["trigger", "list"])).items.map(({ name }: { name: string }) => name),

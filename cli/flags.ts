@@ -1,6 +1,7 @@
 /** Flags that several commands share. */
 import { Duration, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
+import { vocabularies } from "../core/domain/Vocabulary.ts"
 
 export const json = Flag.Boolean("json").pipe(
   Flag.withDescription("Print one JSON document"),
@@ -33,6 +34,14 @@ export const namespace = Flag.String("namespace").pipe(
 export const client = { ...connection, json }
 /** For commands that show a list of a server's. */
 export const list = { ...connection, namespace, json, jsonl }
+
+/** For commands that tell states. */
+export const vocabulary = {
+  vocabulary: Flag.Literals("vocabulary", vocabularies).pipe(
+    Flag.withDescription("Tell states in other words, as in docs/states.md"),
+    Flag.optional,
+  ),
+}
 
 export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
 

@@ -16,7 +16,12 @@ import { Problem } from "./Problem.ts"
 export type Backing =
   | { readonly _tag: "Memory" }
   | { readonly _tag: "Sqlite"; readonly file: string }
-  | { readonly _tag: "Postgres"; readonly url: Redacted.Redacted<string> }
+  | {
+    readonly _tag: "Postgres"
+    readonly url: Redacted.Redacted<string>
+    /** The Redis that carries its hints; none: PostgreSQL does. */
+    readonly wakeups?: Redacted.Redacted<string> | undefined
+  }
 
 export const databaseUrl = (
   given: Option.Option<Redacted.Redacted<string>>,
@@ -56,20 +61,56 @@ export const storage = (backing: Backing): Layer.Layer<Kept, Problem> => {
     case "Postgres":
       return loaded(async () =>
         (await import("../adapters/postgres/mod.ts")).layerMigrated({ url: backing.url })
-      ).pipe(problemsOf((error) =>
-        new Problem({
-          kind: error._tag === "StorageUnavailable" ? "unreachable" : "failed",
-          what: `PostgreSQL at ${hostOf(backing.url)} cannot be used: ${
-            error._tag === "StorageUnavailable" ? innermost(error.cause) : error.reason
-          }`,
-          fix: error._tag === "StorageUnavailable"
-            ? "see that it runs, and that user, password and database are right"
-            : error.remedy,
-          hint: "belfry cluster up   (starts a PostgreSQL of its own)",
-        })
-      ))
+      ).pipe(
+        problemsOf((error) =>
+          new Problem({
+            kind: error._tag === "StorageUnavailable" ? "unreachable" : "failed",
+            what: `PostgreSQL at ${hostOf(backing.url)} cannot be used: ${
+              error._tag === "StorageUnavailable" ? innermost(error.cause) : error.reason
+            }`,
+            fix: error._tag === "StorageUnavailable"
+              ? "see that it runs, and that user, password and database are right"
+              : error.remedy,
+            hint: "belfry cluster up   (starts a PostgreSQL of its own)",
+          })
+        ),
+        carrying(backing.wakeups),
+      )
   }
 }
+
+/** Hints go through Redis, if one is given. */
+const carrying =
+  (url: Redacted.Redacted<string> | undefined) =>
+  (kept: Layer.Layer<Kept, Problem>): Layer.Layer<Kept, Problem> =>
+    url === undefined ? kept : Layer.unwrap(
+      Effect.map(
+        Effect.tryPromise({
+          try: () => import("../adapters/redis/mod.ts"),
+          catch: () =>
+            new Problem({
+              kind: "failed",
+              what: "--wakeups needs the package redis, which is not installed",
+              fix: "npm install redis@6.3.1",
+            }),
+        }),
+        (Redis) => Redis.carryingHints({ url })(kept),
+      ),
+    ).pipe(problemsOf((error) =>
+      error._tag === "Refused"
+        ? new Problem({
+          kind: "usage",
+          what: `--wakeups: ${error.reason}`,
+          fix: error.remedy,
+        })
+        : error._tag === "StorageUnavailable"
+        ? new Problem({
+          kind: "unreachable",
+          what: `Redis at ${hostOf(url)} cannot be used: ${innermost(error.cause)}`,
+          fix: "see that it runs, and that user and password are right",
+        })
+        : error
+    ))
 
 /** Builds all that servers need in a PostgreSQL, for these roles. */
 export const migrations = (

@@ -7,7 +7,7 @@ import { Refused } from "../core/domain/Refused.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import type { Scheduler } from "../core/engine/Scheduler.ts"
 import type { Triggers } from "../core/engine/Triggers.ts"
-import type { Transport } from "../core/services/Transport.ts"
+import type { JoinRefused, Transport } from "../core/services/Transport.ts"
 import { Problem } from "./Problem.ts"
 
 export type Program = Layer.Layer<never, unknown, Executor | Scheduler | Triggers>
@@ -110,19 +110,26 @@ const isolation = (files: ReadonlyArray<string>): Layer.Layer<never> => {
   )) as Layer.Layer<never>
 }
 
+/** Why an executor may not go on. */
+export const refusalProblem = (refused: JoinRefused | Refused): Problem =>
+  refused._tag === "JoinRefused"
+    ? new Problem({
+      kind: "notAllowed",
+      what: `the executor may not join: ${refused.reason}`,
+      fix: refused.remedy,
+    })
+    : new Problem({
+      kind: "usage",
+      what: `${refused.field}: ${refused.reason}`,
+      fix: refused.remedy,
+    })
+
 const startProblem = (cause: Cause.Cause<unknown>) => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (error instanceof Problem) return error
-  const { _tag, field, reason, remedy } = (error ?? {}) as Record<string, string | undefined>
-  if (_tag === "JoinRefused") {
-    return new Problem({
-      kind: "notAllowed",
-      what: `the executor may not join: ${reason}`,
-      fix: remedy,
-    })
-  }
-  if (_tag === "Refused") {
-    return new Problem({ kind: "usage", what: `${field}: ${reason}`, fix: remedy })
+  const { _tag } = (error ?? {}) as { readonly _tag?: string }
+  if (_tag === "JoinRefused" || _tag === "Refused") {
+    return refusalProblem(error as JoinRefused | Refused)
   }
   return new Problem({ kind: "failed", what: `the tasks did not start: ${Cause.pretty(cause)}` })
 }

@@ -2,8 +2,8 @@
  * `npm run docs`: every example is compiled and run.
  *
  * Each `ts` block of README.md, `docs/` and the comments of what ships becomes a module of its own,
- * on the lines it has in its file, so that every complaint names the place. It must end by itself,
- * with success. Of `sh` blocks it is checked that the scripts and commands they name exist.
+ * on the lines it has in its file, so that every complaint names the place; so does each program in
+ * `docs/examples`. It must end by itself, with success. Of `sh` blocks it is checked that the scripts and commands they name exist.
  */
 import { execFile, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -65,7 +65,14 @@ const files = fs.globSync([
 })
   .filter((file) => file.endsWith(".md") || !isOfTests(file))
   .toSorted()
-const blocks = files.flatMap(blocksOf)
+/** Programs of a file each, which are blocks without a fence. */
+const programs = fs.globSync("docs/examples/*.ts", { cwd: root }).toSorted().map((file): Block => ({
+  file,
+  line: 0,
+  language: "ts",
+  lines: read(file).split("\n"),
+}))
+const blocks = [...files.flatMap(blocksOf), ...programs]
 const problems: Array<string> = []
 
 // --- TypeScript

@@ -22,6 +22,7 @@ import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
 import type { Heard } from "../../core/domain/Permit.ts"
+import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
@@ -174,6 +175,10 @@ const make = Effect.gen(function* () {
 
   const serve = Effect.fnUntraced(
     function* (incarnation: Incarnation, definitions: ReadonlyArray<TaskDefinition>) {
+      for (const { name, policy } of definitions) {
+        // What is served may come from another program, or another version of this one.
+        yield* Effect.fromResult(Policy.check(policy, `${name}.policy`))
+      }
       const beaten = yield* answering("serve", executors.beat(incarnation, unknown))
       if (beaten._tag === "Lost") return yield* lost(incarnation)
       yield* answering("serve", executors.serve(incarnation, definitions))

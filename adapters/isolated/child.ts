@@ -57,6 +57,7 @@ const taking = (found: (handler: Handler) => void) =>
         }),
       status: Effect.die(new Error("an isolated handler has no executor of its own")),
       resize: () => Effect.die(new Error("an isolated handler has no executor of its own")),
+      stopped: Effect.never,
     }),
   )
 

@@ -23,6 +23,7 @@ import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
 
@@ -115,6 +116,8 @@ export interface Bounds {
 const removedMax = 1000
 
 export class MemoryState {
+  /** Where hints go besides. */
+  carrier: HintCarrier | undefined
   readonly runs = new Map<RunId.RunId, Entry>()
   readonly idempotency = new Map<string, RunId.RunId>()
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
@@ -176,6 +179,7 @@ export class MemoryState {
 
   hint(topic: Topic): void {
     for (const listener of this.listeners.get(topic) ?? []) listener()
+    this.carrier?.give([topic])
   }
 
   /** Keeps a new run and puts it where its first state says. */

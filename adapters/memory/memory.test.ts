@@ -9,7 +9,7 @@ import { LockKey } from "../../core/domain/Lease.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import * as Memory from "./mod.ts"
 
-StorageContract.suite("memory", Memory.layer, TestClock.adjust)
+StorageContract.suite("memory", Memory.layer, TestClock.adjust, { edits: 10_000 })
 LockContract.suite("memory", Memory.layer, TestClock.adjust)
 LocksContract.suite("memory", Memory.layer)
 WakeupsContract.suite("memory", Memory.layer, TestClock.adjust)

@@ -3,6 +3,7 @@
  */
 import { Context, Effect, Layer } from "effect"
 import type { Lock } from "../../core/services/Lock.ts"
+import { HintCarrier } from "../../core/services/HintCarrier.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { Wakeups } from "../../core/services/Wakeups.ts"
 import * as MemoryLock from "./MemoryLock.ts"
@@ -18,8 +19,12 @@ const usual: Bounds = { finished: 100_000, records: 10_000 }
 export const layerOver = (state: MemoryState): Layer.Layer<Storage | Wakeups | Lock> =>
   Layer.merge(
     Layer.effectContext(
-      Effect.map(MemoryStorage.make(state), (storage) =>
-        Context.make(Storage, storage).pipe(Context.add(Wakeups, MemoryWakeups.make(state)))),
+      Effect.gen(function* () {
+        state.carrier = yield* HintCarrier
+        return Context.make(Storage, yield* MemoryStorage.make(state)).pipe(
+          Context.add(Wakeups, MemoryWakeups.make(state)),
+        )
+      }),
     ),
     MemoryLock.layer,
   )

@@ -35,6 +35,7 @@ import type {
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { numbers, type Pg, type Row, texts } from "./Pg.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
+import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { encodeFailure, patience } from "./rows.ts"
@@ -95,6 +96,7 @@ export const make = (
   pg: Pg,
   names: PgNames,
   hints: PgHints,
+  floors: PgFloors,
   onClaimed: () => void,
 ): Pick<RunStorage, "claim" | "settle"> => {
   /** Settles, then says of reports that changed nothing what became of them. */
@@ -221,10 +223,11 @@ export const make = (
     reports: ReadonlyArray<Report>,
   ): Effect.fn.Return<Claimed | "Lost", StorageUnavailable> {
     const sorted = reports.toSorted((a, b) => a.run - b.run)
+    const from = floors.of(lanes)
     const rows = yield* pg.query<GrantRow>(
       "claims",
       "claim",
-      claimStatement(lanes.length),
+      claimStatement(lanes.length, from !== undefined),
       [
         incarnation,
         loop,
@@ -234,6 +237,7 @@ export const make = (
         numbers(sorted.map(({ fence }) => fence)),
         results(sorted),
         ...(lanes.length > mergedMax ? [numbers(lanes)] : padded(lanes)),
+        ...(from === undefined ? [] : [numbers(from)]),
       ],
       // Carried out twice it would claim twice; who asked repeats it as `isAgain`.
       false,
@@ -242,6 +246,7 @@ export const make = (
     if (own === undefined) return "Lost"
     const header = headerOf(own)
     if (header.standing > 1) return "Lost"
+    if (from !== undefined && rows.length <= limit) floors.doubt()
     if (rows.length > 1 || reports.length > 0) onClaimed()
     const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
       incarnation,
@@ -371,22 +376,30 @@ const roundUp = (count: number): number => {
   return size
 }
 
-const statements = new Map<number, string>()
+const statements = new Map<string, string>()
 
-/** For tests that look at its plan, or stop within it. */
-export const claimStatement = (lanes: number): string => {
+/** For tests that look at its plan, or stop within it. The floors are its last parameter. */
+export const claimStatement = (lanes: number, hasFloors = false): string => {
   const size = lanes > mergedMax ? Infinity : roundUp(lanes)
-  const known = statements.get(size)
+  const key = `${size} ${hasFloors}`
+  const known = statements.get(key)
   if (known !== undefined) return known
-  const made = size === Infinity ? claimText("$8::int[]", sortedHeads) : claimText(
+  const floors = hasFloors ? `$${size === Infinity ? 9 : 8 + size}::bigint[]` : undefined
+  const made = size === Infinity ? claimText("$8::int[]", sortedHeads(floors), floors) : claimText(
     `ARRAY[${Array.from({ length: size }, (_, nth) => laneParam(nth)).join(", ")}]`,
-    mergedHeads(size),
+    mergedHeads(size, floors),
+    floors,
   )
-  statements.set(size, made)
+  statements.set(key, made)
   return made
 }
 
+/** The rows of a lane's level that a claim looks at, told by the number of both. */
+const fromFloor = (floors: string | undefined, pair: string | number): string =>
+  floors === undefined ? "" : ` AND rank >= (${floors})[${pair} + 1]`
+
 const laneParam = (nth: number) => `$${nth + 8}::int`
+const pairOf = `(u.nth - 1) * ${Lane.levels.length} + v.level`
 const nowOfGuard = "(SELECT ms FROM guard)"
 
 /**
@@ -395,15 +408,19 @@ const nowOfGuard = "(SELECT ms FROM guard)"
  * of the first level are overdue as soon as they are ready; should the clock have been set back, the
  * others still come in the right place, after those overdue and before those of the next level.
  */
-const mergedHeads = (lanes: number): string => {
+const mergedHeads = (lanes: number, floors: string | undefined): string => {
   const [first, ...others] = Lane.levels
   const heads = (level: Lane.Level, condition: string) =>
     Array.from(
       { length: lanes },
-      (_, nth) =>
-        `(SELECT ${nth * Lane.levels.length + level} AS pair, rank, run_id FROM ready
-          WHERE lane = ${laneParam(nth)} AND level = ${level}::smallint ${condition}
-          ORDER BY rank, run_id)`,
+      (_, nth) => {
+        const pair = nth * Lane.levels.length + level
+        return `(SELECT ${pair} AS pair, rank, run_id FROM ready
+          WHERE lane = ${laneParam(nth)} AND level = ${level}::smallint ${condition}${
+          fromFloor(floors, pair)
+        }
+          ORDER BY rank, run_id)`
+      },
     )
   const merged = (branches: ReadonlyArray<string>) =>
     `(SELECT pair FROM (${branches.join(" UNION ALL ")}) heads ORDER BY rank, run_id LIMIT $4)`
@@ -416,17 +433,19 @@ const mergedHeads = (lanes: number): string => {
   ].join(" UNION ALL ")
 }
 
-const sortedHeads = `
+const sortedHeads = (floors: string | undefined) => `
   SELECT pair FROM (
-    SELECT ((u.nth - 1) * ${Lane.levels.length} + v.level)::int AS pair, v.level, h.rank, h.run_id
+    SELECT (${pairOf})::int AS pair, v.level, h.rank, h.run_id
     FROM unnest($8::int[]) WITH ORDINALITY AS u(lane, nth)
     CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
-    CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level
+    CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level${
+  fromFloor(floors, pairOf)
+}
       ORDER BY rank, run_id LIMIT $4) h) heads
   ORDER BY rank > now.ms, CASE WHEN rank > now.ms THEN level END, rank, run_id`
 
-/** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, then the lanes. */
-const claimText = (laneArray: string, heads: string): string => `
+/** `$1` incarnation, `$2` loop, `$3` round, `$4` limit, `$5` to `$7` reports, lanes, floors. */
+const claimText = (laneArray: string, heads: string, floors: string | undefined): string => `
   WITH guard AS MATERIALIZED (
     SELECT clock() AS ms, CASE WHEN beat_at + ttl <= clock() THEN 3 ELSE standing END AS standing
     FROM executor WHERE incarnation = $1),
@@ -444,11 +463,12 @@ const claimText = (laneArray: string, heads: string): string => `
   -- The heads that have any run: the one, if they are one.
   sole AS MATERIALIZED (
     SELECT CASE WHEN count(*) = 1 THEN min(pair) END AS pair FROM (
-      SELECT ((u.nth - 1) * ${Lane.levels.length} + v.level)::int AS pair
+      SELECT (${pairOf})::int AS pair
       FROM unnest(${laneArray}) WITH ORDINALITY AS u(lane, nth)
       CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
       CROSS JOIN LATERAL (
-        SELECT FROM ready WHERE lane = u.lane AND level = v.level LIMIT 1) h) heads),
+        SELECT FROM ready WHERE lane = u.lane AND level = v.level${fromFloor(floors, pairOf)}
+        LIMIT 1) h) heads),
   -- The clock comes in from outside, rather than by a scan of guard in each branch.
   top AS MATERIALIZED (
     SELECT head.pair FROM guard now CROSS JOIN LATERAL (
@@ -463,7 +483,7 @@ const claimText = (laneArray: string, heads: string): string => `
       CROSS JOIN LATERAL (
         SELECT r.ctid FROM ready r
         WHERE r.lane = (${laneArray})[p.pair / ${Lane.levels.length} + 1]
-          AND r.level = (p.pair % ${Lane.levels.length})::smallint
+          AND r.level = (p.pair % ${Lane.levels.length})::smallint${fromFloor(floors, "p.pair")}
         ORDER BY r.rank, r.run_id LIMIT p.quota FOR UPDATE SKIP LOCKED) c))
     RETURNING run_id, rank, lane, level, attempt, crashes, fence, is_careful, gate),
   l AS (

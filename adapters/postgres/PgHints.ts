@@ -40,6 +40,11 @@ const usual: Timing = { heartbeatMillis: 5000, silenceMillis: 12_000, pauseMilli
 const gatesMax = 10_000
 const gatePrefix = "g"
 
+/** Tells a carrier of topics, everywhere or only here. */
+export type Carry = (topics: ReadonlyArray<Topic>, isHere: boolean) => Effect.Effect<void, unknown>
+
+const isOfLock = (topic: Topic) => topic.startsWith("k")
+
 export class PgHints {
   private readonly pg: Pg
   private readonly timing: Timing
@@ -55,16 +60,25 @@ export class PgHints {
   /** Gates at which a run waits that nobody has asked to admit. */
   private gates = new Set<GateKey>()
   private heardAt = 0
+  /** Where hints go instead of to `waiter`, but for those of locks. */
+  private readonly carry: Carry | undefined
   private isWarned = false
+  /** What else is to happen when everybody is told of a run that is ready. */
+  onSubmit: () => void = () => {}
 
-  private constructor(pg: Pg, listener: string, timing: Timing) {
+  private constructor(pg: Pg, listener: string, timing: Timing, carry: Carry | undefined) {
+    this.carry = carry
     this.pg = pg
     this.listener = listener
     this.timing = timing
   }
 
-  static readonly make = Effect.fn("PgHints.make")(function* (pg: Pg, timing: Timing = usual) {
-    const hints = new PgHints(pg, randomBytes(6).toString("hex"), timing)
+  static readonly make = Effect.fn("PgHints.make")(function* (
+    pg: Pg,
+    timing: Timing = usual,
+    carry?: Carry,
+  ) {
+    const hints = new PgHints(pg, randomBytes(6).toString("hex"), timing, carry)
     yield* Effect.forkScoped(Effect.forever(hints.tell))
     yield* Effect.forkScoped(hints.listen)
     // So that nobody is woken by the first connection. Without one, whoever waits still polls.
@@ -148,19 +162,28 @@ export class PgHints {
         this.hasUntold.closeUnsafe()
         return topics
       })),
-      Effect.flatMap((topics) =>
-        this.pg.query(
-          "beats",
-          "hint",
-          `DELETE FROM waiter WHERE topic = ANY ($1::text[]) AND listener <> $2
-           RETURNING pg_notify($3 || '_' || listener, topic)::text`,
-          [texts(topics), this.listener, this.pg.schema],
+      Effect.flatMap((topics) => {
+        if (this.carry === undefined) return this.notify(topics)
+        const ofLocks = topics.filter(isOfLock)
+        return Effect.andThen(
+          this.carry(topics.filter((topic) => !isOfLock(topic)), false),
+          ofLocks.length === 0 ? Effect.void : this.notify(ofLocks),
         )
-      ),
+      }),
       Effect.ignore,
       Effect.andThen(Effect.sleep(pause)),
     )
   )
+
+  private notify(topics: ReadonlyArray<Topic>) {
+    return this.pg.query(
+      "beats",
+      "hint",
+      `DELETE FROM waiter WHERE topic = ANY ($1::text[]) AND listener <> $2
+       RETURNING pg_notify($3 || '_' || listener, topic)::text`,
+      [texts(topics), this.listener, this.pg.schema],
+    )
+  }
 
   private readonly hear = Effect.gen({ self: this }, function* () {
     const { config, schema } = this.pg
@@ -196,10 +219,16 @@ export class PgHints {
 
   /** The rows of who waits stay as they are, so nothing is to be armed again. */
   private hearSubmit(payload: string): Effect.Effect<void> {
-    return Effect.sync(() => {
-      if (!payload.startsWith(gatePrefix)) return this.wake(payload as Topic)
+    return Effect.suspend(() => {
+      if (!payload.startsWith(gatePrefix)) {
+        const topic = payload as Topic
+        this.onSubmit()
+        this.wake(topic)
+        return this.carry === undefined ? Effect.void : Effect.ignore(this.carry([topic], true))
+      }
       if (this.gates.size >= gatesMax) this.gates.clear()
       this.gates.add(payload.slice(gatePrefix.length) as GateKey)
+      return Effect.void
     })
   }
 

@@ -114,6 +114,26 @@ export class PgNames {
     )
   }
 
+  /** The lanes of these numbers; one that is not known is left out. */
+  lanesOf(ids: Iterable<number>): Effect.Effect<ReadonlyArray<Lane>, StorageUnavailable> {
+    const wanted = [...new Set(ids)]
+    const missing = wanted.filter((id) => this.lanes.get(id) === undefined)
+    const known = wanted.flatMap((id) => this.lanes.get(id) ?? [])
+    if (missing.length === 0) return Effect.succeed(known)
+    return Effect.map(
+      this.pg.query<{ id: number; name: Lane }>(
+        "reads",
+        "lanes",
+        `SELECT id, name FROM lane WHERE id = ANY ($1::int[])`,
+        [numbers(missing)],
+      ),
+      (rows) => {
+        for (const { id, name } of rows) this.lanes.set(id, name)
+        return [...known, ...rows.map(({ name }) => name)]
+      },
+    )
+  }
+
   /** The number of a lane under which waiters know it. */
   laneNumber(lane: Lane): Effect.Effect<number, StorageUnavailable> {
     return Effect.map(this.laneNumbers([lane]), ([id]) => id!)

@@ -20,6 +20,7 @@ import { numbers, type Pg, texts } from "./Pg.ts"
 import * as PgClaim from "./PgClaim.ts"
 import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
+import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgSubmit from "./PgSubmit.ts"
@@ -48,6 +49,7 @@ export const make = Effect.fnUntraced(function* (
   names: PgNames,
   hints: PgHints,
   clock: PgClock,
+  floors: PgFloors,
   onClaimed: () => void,
 ): Effect.fn.Return<RunStorage, never, Scope.Scope> {
   const submit = yield* PgSubmit.make(pg, names, hints)
@@ -210,8 +212,10 @@ export const make = Effect.fnUntraced(function* (
       gates: ReadonlyArray<GateKey> | null
       lanes: ReadonlyArray<number> | null
       next_in: number | null
+      earliest: number | null
     }>("writes", "promote", promoteDue, [limit])
-    const { gates, lanes, next_in, promoted } = row!
+    const { earliest, gates, lanes, next_in, promoted } = row!
+    if (earliest !== null) floors.landed(lanes ?? [], earliest)
     hintLanes(lanes ?? [])
     return {
       promoted,
@@ -263,6 +267,7 @@ export const make = Effect.fnUntraced(function* (
     if (row === undefined || row.answer === null) return Option.none()
     const { answer, gate, holder, is_freed, lane_id } = row
     if (holder !== null && holder !== undefined) hints.give([`e${holder}`])
+    if (lane_id !== null && lane_id !== undefined) floors.landed([lane_id])
     hintLanes([lane_id ?? null])
     return Option.some({ answer, freed: is_freed === true && gate !== null ? [gate] : [] })
   })
@@ -271,7 +276,7 @@ export const make = Effect.fnUntraced(function* (
     order("suspend", `suspend($1::bigint, ${patienceArray})`, run)
 
   const resume: RunStorage["resume"] = (run) =>
-    order("resume", `resume($1::bigint, ${patienceArray})`, run)
+    order("resume", resumeAndTell, run, [`${pg.schema}_submit`])
 
   const notify: RunStorage["notify"] = (run, notice) =>
     order("notify", "notify_run($1::bigint, $2, $3, $4)", run, [
@@ -308,7 +313,7 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, onClaimed)
+  const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, floors, onClaimed)
   const { conclude } = PgConclusions.make(pg)
 
   // A claim that is refused has done nothing, so it may be given again.
@@ -521,6 +526,11 @@ interface RecoveredRow {
   readonly gate: GateKey | null
 }
 
+/** It may stand below the floors of every process: see `PgFloors`. */
+const resumeAndTell = `(
+  SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
+  FROM resume($1::bigint, ${patienceArray}) r)`
+
 /** The function is called for the row of `now`, if it passes: so its argument depends on it. */
 const recoverUnlessStepped = `
   WITH now AS MATERIALIZED (SELECT abs(steady_clock() - $2::bigint) <= $3::bigint AS is_expected)
@@ -635,6 +645,7 @@ const promoteDue = `
     (SELECT array_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id)) FROM x
       WHERE gate IS NOT NULL AND fence = 0) AS gates,
     (SELECT array_agg(DISTINCT lane) FROM x WHERE gate IS NULL OR fence > 0) AS lanes,
+    (SELECT min(due_at) FROM x)::float8 AS earliest,
     ((SELECT due_at FROM scheduled WHERE due_at > (SELECT ms FROM now) ORDER BY due_at LIMIT 1)
       - (SELECT ms FROM now))::float8 AS next_in`
 

@@ -7,6 +7,7 @@ import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
 import * as PgCalendars from "./PgCalendars.ts"
 import type { PgClock } from "./PgClock.ts"
 import * as PgExecutors from "./PgExecutors.ts"
+import { PgFloors } from "./PgFloors.ts"
 import * as PgHistory from "./PgHistory.ts"
 import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
@@ -27,16 +28,19 @@ export const make = Effect.fn("PgStorage.make")(function* (
 ): Effect.fn.Return<Storage["Service"], StorageUnavailable, Scope.Scope> {
   let hasClaimed = false
   const tasks = PgTasks.make(pg, names)
-  const runs = yield* PgRuns.make(pg, names, hints, clock, () => {
+  const floors = yield* PgFloors.make(pg, hints)
+  const runs = yield* PgRuns.make(pg, names, hints, clock, floors, () => {
     hasClaimed = true
   })
-  if (pg.config.isVacuuming !== false) {
-    yield* Effect.forkScoped(PgVacuum.run(pg, () => {
+  yield* Effect.forkScoped(PgVacuum.run(pg, {
+    isVacuuming: pg.config.isVacuuming !== false,
+    floors,
+    hasClaimed: () => {
       const had = hasClaimed
       hasClaimed = false
       return had
-    }))
-  }
+    },
+  }))
   return Storage.of({
     technology: "postgres",
     tasks,

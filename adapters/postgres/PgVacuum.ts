@@ -2,11 +2,13 @@
  * Vacuums the hot tables while runs are claimed.
  *
  * Their rows live for a moment, and autovacuum comes about once a minute, when a million dead rows
- * stand in front of the living ones. A pass every two seconds takes ten milliseconds.
+ * stand in front of the living ones. A pass every two seconds takes ten milliseconds. What a pass
+ * cannot remove, claims are to pass by: see `PgFloors`.
  */
 import { Duration, Effect, Schedule } from "effect"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Pg } from "./Pg.ts"
+import type { PgFloors } from "./PgFloors.ts"
 
 const interval = Duration.seconds(2)
 const spaced = Schedule.spaced("10 seconds")
@@ -14,6 +16,8 @@ const tables = ["ready", "lease", "scheduled"] as const
 /** With fewer dead rows there is nothing to gain; another process may just have been here. */
 const deadMin = 1000
 
+/** With so many left in `ready` a claim that looks at them all takes twice as long. */
+const keptMany = 10_000
 /** With so many after a pass, something keeps them: a transaction that has been open for long. */
 const deadMany = 100_000
 /** Said again no sooner than after so long. */
@@ -50,15 +54,23 @@ const mayVacuum = `
   JOIN pg_class c ON c.oid = ANY (ARRAY['${tables.join("', '")}']::regclass[])
   GROUP BY version`
 
-/** `hasClaimed` tells whether there was work since it was asked last. */
-export const run = (pg: Pg, hasClaimed: () => boolean): Effect.Effect<void> =>
+export interface Watch {
+  readonly isVacuuming: boolean
+  /** Whether there was work since it was asked last. */
+  readonly hasClaimed: () => boolean
+  readonly floors: PgFloors
+}
+
+export const run = (pg: Pg, { floors, hasClaimed, isVacuuming }: Watch): Effect.Effect<void> =>
   Effect.gen(function* () {
-    if (!(yield* warn(pg))) return
+    const isAble = isVacuuming && (yield* warn(pg))
     let remindedAt = -Infinity
     while (true) {
       yield* Effect.sleep(interval)
       if (!hasClaimed()) continue
-      if ((yield* vacuum(pg)) <= deadMany || performance.now() < remindedAt + reminder) continue
+      const before = isAble ? yield* vacuum(pg) : 0
+      floors.arm((yield* deadReady(pg)) > keptMany)
+      if (before <= deadMany || performance.now() < remindedAt + reminder) continue
       remindedAt = performance.now()
       yield* blame(pg)
     }
@@ -66,6 +78,17 @@ export const run = (pg: Pg, hasClaimed: () => boolean): Effect.Effect<void> =>
     Effect.tapCause((cause) => Effect.logDebug("A vacuum of the hot tables failed", cause)),
     Effect.retry({ while: () => true, schedule: spaced }),
     Effect.ignore,
+  )
+
+/** The dead rows of `ready`: right after a vacuum, those that somebody's snapshot keeps. */
+export const deadReady = (pg: Pg) =>
+  Effect.map(
+    pg.query<{ dead: number }>(
+      "writes",
+      "vacuum",
+      "SELECT pg_stat_get_dead_tuples('ready'::regclass)::float8 AS dead",
+    ),
+    ([row]) => row!.dead,
   )
 
 /** The most dead rows that there were, before, in one of the tables. */

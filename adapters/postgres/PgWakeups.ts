@@ -1,10 +1,12 @@
 /** Wake-ups through LISTEN and NOTIFY: see `Wakeups` for the laws, and `PgHints` for why they hold. */
 import { Effect, Latch, Option } from "effect"
 import { createHash } from "node:crypto"
-import { type Topic, Wakeups } from "../../core/services/Wakeups.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { HintCarrier } from "../../core/services/HintCarrier.ts"
+import { ofExecutor, ofLane, ofTriggers, type Topic, Wakeups } from "../../core/services/Wakeups.ts"
 import type { Lane } from "../../core/domain/Lane.ts"
 import type { LockKey } from "../../core/domain/Lease.ts"
-import type { PgHints, Topic as Hint } from "./PgHints.ts"
+import type { Carry, PgHints, Topic as Hint } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 
 export const make = (hints: PgHints, names: PgNames): Wakeups["Service"] =>
@@ -38,6 +40,26 @@ export const make = (hints: PgHints, names: PgNames): Wakeups["Service"] =>
         }
       }),
   })
+
+/** Gives hints to a carrier under the names that everybody knows. */
+export const carrying = (carrier: HintCarrier, names: PgNames): Carry => (hints, isHere) =>
+  Effect.map(
+    names.lanesOf(hints.flatMap((hint) => hint.startsWith("l") ? [Number(hint.slice(1))] : [])),
+    (lanes) => {
+      const topics = [
+        ...lanes.map(ofLane),
+        ...hints.flatMap((hint): Array<Topic> =>
+          hint === "t"
+            ? [ofTriggers]
+            : hint.startsWith("e")
+            ? [ofExecutor(Number(hint.slice(1)) as Incarnation)]
+            : []
+        ),
+      ]
+      if (isHere) carrier.giveHere(topics)
+      else carrier.give(topics)
+    },
+  )
 
 const lanePrefix = "lane "
 const executorPrefix = "executor "

@@ -46,19 +46,19 @@ export const another = (config: Partial<Postgres.Config> = {}) =>
     ),
   )
 
-export const layer = Layer.unwrap(
+/** The database alone. */
+export const base = Layer.unwrap(
   Effect.map(migrated.fresh, (url) =>
-    Layer.provideMerge(
-      another(),
-      Layer.effect(
-        TestStorage,
-        Effect.map(
-          connected(url),
-          (sql) => ({ url, sql, aheadMillis: 0, passedMillis: 0, isMovable: false }),
-        ),
+    Layer.effect(
+      TestStorage,
+      Effect.map(
+        connected(url),
+        (sql) => ({ url, sql, aheadMillis: 0, passedMillis: 0, isMovable: false }),
       ),
     )),
 )
+
+export const layer = Layer.provideMerge(another(), base)
 
 /** A client of its own, of the same database and schema. */
 export const client = TestStorage.use(({ url }) => connected(url))

@@ -5,6 +5,7 @@
  * `layerMigrations`; `layerMigrated` does both.
  */
 import { Context, Effect, Layer } from "effect"
+import { HintCarrier } from "../../core/services/HintCarrier.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -32,7 +33,9 @@ export const layer = (
       yield* PgStorage.check(pg)
       const names = new PgNames(pg)
       const clock = yield* PgClock.make(pg)
-      const hints = yield* PgHints.make(pg)
+      const carrier = yield* HintCarrier
+      const carry = carrier && PgWakeups.carrying(carrier, names)
+      const hints = yield* PgHints.make(pg, undefined, carry)
       const wakeups = PgWakeups.make(hints, names)
       return Context.make(Storage, yield* PgStorage.make(pg, names, hints, clock)).pipe(
         Context.add(Lock, PgLock.make(pg, hints, wakeups, clock)),

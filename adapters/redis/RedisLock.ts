@@ -46,7 +46,7 @@ export const make = (redis: Redis, hints: RedisHints, fences: Fences): Lock["Ser
           channelOf(lease.key),
         ]),
       ),
-    watch: (key) => hints.subscribe(channelOf(key)),
+    watch: (key) => hints.subscribe([channelOf(key)]),
     held: ({ limit, prefix }) =>
       Effect.map(
         redis.run("held", held, keys, [prefix, `${limit}`]),

@@ -11,6 +11,7 @@ import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import { Regulation } from "../../core/domain/Permit.ts"
 import { PoolSizes } from "../../core/domain/PoolSizes.ts"
+import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
 import { Told } from "../../core/services/LogStorage.ts"
@@ -67,7 +68,7 @@ export class ExecutorRpcs extends RpcGroup.make(
   }),
   Rpc.make("serve", {
     payload: { ...ofIncarnation, definitions: atMost(TaskDefinition, 10_000) },
-    error: Schema.Union([SessionLost, TransportUnavailable]),
+    error: Schema.Union([Refused, SessionLost, TransportUnavailable]),
   }),
   Rpc.make("round", {
     payload: {

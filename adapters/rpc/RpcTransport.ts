@@ -2,7 +2,8 @@
  * The transport of an executor that reaches its server over WebSocket: one outgoing connection and
  * a token, and no password of any database.
  *
- * The connection is made again for ever. What was under way when it broke fails at once as
+ * The connection is made again for ever, and a join is refused where the server says that it lets
+ * nobody in with this token. What was under way when it broke fails at once as
  * `TransportUnavailable`, as does what is asked while it is down; nothing is sent again from here,
  * because only the executor knows what is still worth sending. Before the first connection calls
  * wait for it, within their time.
@@ -12,6 +13,7 @@ import { Headers } from "effect/http"
 import { RpcClient, RpcMiddleware } from "effect/rpc"
 import type { Socket } from "effect/socket"
 import * as NodeSocket from "@effect/platform-node/NodeSocket"
+import { Refused } from "../../core/domain/Refused.ts"
 import {
   JoinRefused,
   SessionLost,
@@ -19,6 +21,7 @@ import {
   TransportUnavailable,
 } from "../../core/services/Transport.ts"
 import { inBatches } from "./batches.ts"
+import * as Door from "./Door.ts"
 import {
   batchMax,
   ExecutorAuth,
@@ -35,28 +38,36 @@ export interface Options {
 }
 
 export const layer = (options: Options): Layer.Layer<Transport> =>
-  Layer.effect(Transport, make(options)).pipe(
-    Layer.provide(RpcClient.layerProtocolSocket({
-      retryTransientErrors: true,
-      retryPolicy: reconnects,
-      // A connection that is silent is given up within 8 seconds, so that the executor is back on
-      // another before its lease (10 seconds, if not told otherwise) has run out.
-      pingInterval: "2 seconds",
-      pingTimeout: "4 seconds",
-    })),
-    Layer.provide(NodeSocket.layerWebSocket(options.url, {
-      openTimeout: "5 seconds",
-      // The server asks before it opens the connection, and again with every call.
-      headers: { authorization: `Bearer ${Redacted.value(options.token)}` },
-    })),
-    Layer.provide(authorized(options.token)),
-    Layer.provide(layerSerialization),
-  )
+  Layer.suspend(() => {
+    const door = Door.make(options)
+    return Layer.effect(Transport, make(options, door)).pipe(
+      Layer.provide(protocol(options, door)),
+      Layer.provide(authorized(options.token)),
+      Layer.provide(layerSerialization),
+    )
+  })
+
+const protocol = (options: Options, door: Door.Door) =>
+  RpcClient.layerProtocolSocket({
+    retryTransientErrors: true,
+    retryPolicy: reconnects(door),
+    // A connection that is silent is given up within 8 seconds, so that the executor is back on
+    // another before its lease (10 seconds, if not told otherwise) has run out.
+    pingInterval: "2 seconds",
+    pingTimeout: "4 seconds",
+  }).pipe(Layer.provide(NodeSocket.layerWebSocket(options.url, {
+    openTimeout: "5 seconds",
+    // The server asks before it opens the connection, and again with every call.
+    headers: { authorization: `Bearer ${Redacted.value(options.token)}` },
+  })))
+
+/** What a server may answer instead of what was asked for. */
+type Answer = JoinRefused | Refused | SessionLost
 
 /** How long an answer may take, besides the time it is asked to be held back. */
 const patienceMillis = 10_000
 
-const make = Effect.fnUntraced(function* ({ url }: Options) {
+const make = Effect.fnUntraced(function* ({ url }: Options, door: Door.Door) {
   const client = yield* RpcClient.make(ExecutorRpcs, { disableTracing: true })
 
   /** Its answer when it gave one, `TransportUnavailable` whatever else became of it. */
@@ -65,7 +76,7 @@ const make = Effect.fnUntraced(function* ({ url }: Options) {
     // A payload that the schema refuses throws right where the call is made.
     call: () => Effect.Effect<A, E>,
     heldMillis = 0,
-  ): Effect.Effect<A, TransportUnavailable | Extract<E, JoinRefused | SessionLost>> =>
+  ): Effect.Effect<A, TransportUnavailable | Extract<E, Answer>> =>
     Effect.suspend(call).pipe(
       Effect.timeoutOrElse({
         duration: heldMillis + patienceMillis,
@@ -75,7 +86,7 @@ const make = Effect.fnUntraced(function* ({ url }: Options) {
         const failed = Option.getOrUndefined(Cause.findErrorOption(cause))
         return Effect.fail(
           isAnswer(failed)
-            ? failed as Extract<E, JoinRefused | SessionLost> | TransportUnavailable
+            ? failed as Extract<E, Answer> | TransportUnavailable
             // A defect of the server, or its end, is no answer either.
             : new TransportUnavailable({ operation, cause: failed ?? Cause.squash(cause) }),
         )
@@ -100,15 +111,23 @@ const make = Effect.fnUntraced(function* ({ url }: Options) {
 
   return Transport.of({
     join: (joining) =>
-      answer(
-        "join",
-        () =>
-          Effect.catchTag(
-            client.join(joining),
-            "TokenRefused",
-            (refused) => Effect.fail(refusal(url, refused)),
-          ),
-      ),
+      Effect.raceFirst(
+        answer(
+          "join",
+          () =>
+            Effect.catchTag(
+              client.join(joining),
+              "TokenRefused",
+              (refused) => Effect.fail(refusal(url, refused)),
+            ),
+        ),
+        door.refusal,
+      ).pipe(Effect.catchTag("TransportUnavailable", (error) =>
+        // While there is no connection a call fails at once.
+        Effect.flatMap(
+          door.verdict,
+          (refusal) => Effect.fail(Option.getOrElse(refusal, () => error)),
+        ))),
     serve: (incarnation, definitions) =>
       answer("serve", () => client.serve({ incarnation, definitions })),
     round: Effect.fnUntraced(function* (round) {
@@ -163,8 +182,7 @@ const make = Effect.fnUntraced(function* ({ url }: Options) {
 const silence = new Error("no answer in time")
 
 const isAnswer = (failed: unknown) =>
-  failed instanceof TransportUnavailable || failed instanceof SessionLost ||
-  failed instanceof JoinRefused
+  [TransportUnavailable, SessionLost, JoinRefused, Refused].some((each) => failed instanceof each)
 
 const refusal = (url: Options["url"], refused: TokenRefused) =>
   new JoinRefused({
@@ -185,14 +203,15 @@ const authorized = (token: Redacted.Redacted<string>) => {
  * For ever, within a second. All executors of a server that stops come back at once, so each waits
  * a random time: a short one after a drop, a longer one when nobody answered.
  */
-const reconnects = Schedule.forever.pipe(
-  Schedule.setInputType<Socket.SocketError>(),
-  Schedule.modifyDelay(({ input }) =>
-    Effect.map(
-      input.reason._tag === "SocketOpenError"
-        ? Random.nextBetween(250, 1000)
-        : Random.nextBetween(10, 250),
-      Duration.millis,
-    )
-  ),
-)
+const reconnects = (door: Door.Door) =>
+  Schedule.forever.pipe(
+    Schedule.setInputType<Socket.SocketError>(),
+    Schedule.modifyDelay(({ input }) =>
+      Effect.map(
+        input.reason._tag === "SocketOpenError"
+          ? Effect.andThen(door.ask, Random.nextBetween(250, 1000))
+          : Random.nextBetween(10, 250),
+        Duration.millis,
+      )
+    ),
+  )

@@ -4,6 +4,7 @@
  */
 import { Clock, Context, Effect, Layer } from "effect"
 import type { Refused } from "../../core/domain/Refused.ts"
+import { HintCarrier } from "../../core/services/HintCarrier.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -27,6 +28,11 @@ export const layer = (
     const db = yield* Database.open(file, yield* Clock.Clock)
     const neighbours = yield* Neighbours.make(db)
     const wakeups = SqliteWakeups.make(db, neighbours)
+    const carrier = yield* HintCarrier
+    if (carrier !== undefined) {
+      db.listeners.add(carrier.give)
+      neighbours.listeners.add(carrier.giveHere)
+    }
     return Context.make(Storage, SqliteStorage.make(db)).pipe(
       Context.add(Wakeups, wakeups),
       Context.add(Lock, SqliteLock.make(db, wakeups)),

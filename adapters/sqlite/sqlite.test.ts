@@ -14,7 +14,7 @@ import * as Sqlite from "./mod.ts"
 
 const memory = Sqlite.layer({ file: ":memory:" })
 
-StorageContract.suite("sqlite in memory", memory, TestClock.adjust)
+StorageContract.suite("sqlite in memory", memory, TestClock.adjust, { edits: 10_000 })
 LockContract.suite("sqlite in memory", memory, TestClock.adjust)
 WakeupsContract.suite("sqlite in memory", memory, TestClock.adjust)
 

@@ -4,15 +4,19 @@ import { Command, Flag } from "effect/cli"
 import { StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
-import { list } from "../flags.ts"
+import { Word } from "../../core/domain/Vocabulary.ts"
+import { list, vocabulary } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const runList = Command.make("list", {
   ...list,
+  ...vocabulary,
   task: Flag.String("task").pipe(Flag.withDescription("Only runs of this task"), Flag.optional),
-  state: Flag.Literals("state", StateName.literals).pipe(
-    Flag.withDescription("Only runs in this state; may be given several times"),
+  state: Flag.Literals("state", [...new Set([...StateName.literals, ...Word.literals])]).pipe(
+    Flag.withDescription(
+      "Only runs in this state, in the words of the vocabulary; may be given several times",
+    ),
     Flag.atLeast(0),
   ),
   parent: Flag.Int("parent").pipe(
@@ -30,12 +34,13 @@ export const runList = Command.make("list", {
 }, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
-    Effect.fnUntraced(function* ([{ inNamespace, open }, views]) {
+    Effect.fnUntraced(function* ([{ inNamespace, inVocabulary, open }, views]) {
       const { call } = yield* open(given)
       const page = yield* call((api) =>
         api.runs.list({
           query: {
             ...inNamespace(given.namespace),
+            ...inVocabulary(given.vocabulary),
             ...(Option.isSome(given.task) && { task: given.task.value as TaskName }),
             ...(given.state.length > 0 && { state: given.state }),
             ...(Option.isSome(given.parent) && { parent: given.parent.value as RunId }),
@@ -71,5 +76,6 @@ export const runList = Command.make("list", {
     Command.withExamples([
       { command: "belfry run list --task hello/world --limit 50" },
       { command: "belfry run list --state Failed --state TimedOut --json" },
+      { command: "belfry run list --vocabulary dotted --state Faulted" },
     ]),
   )

@@ -33,7 +33,7 @@ export const runLogs = Command.make(
         for (;;) {
           // Asked before the page: what an ended run has said is all there.
           const hasEnded = !given.follow ||
-            isFinal((yield* call((api) => api.runs.get({ params }))).state)
+            isFinal((yield* call((api) => api.runs.get({ params, query: {} }))).state)
           for (;;) {
             const page = yield* pageAfter(after)
             isCut = page.isCut

@@ -98,7 +98,7 @@ const untilEnded = Effect.fnUntraced(function* (
   if (process.stderr.isTTY) Output.talk(Output.styleTalk("dim", `run ${id} is under way`))
   // Looks often at first, for the short runs that people wait for.
   for (let pause = 10;; pause = Math.min(500, pause * 1.5)) {
-    const run = yield* call((api) => api.runs.get({ params: { id } }))
+    const run = yield* call((api) => api.runs.get({ params: { id }, query: {} }))
     if (isFinal(run.state)) return yield* ended(run, json)
     yield* Effect.sleep(pause)
   }

@@ -10,6 +10,12 @@ export const server = Command.make("server", {
     Flag.withDescription("SQLite file, made if it does not exist"),
     Flag.optional,
   ),
+  wakeups: Flag.Redacted("wakeups").pipe(
+    Flag.withDescription(
+      "Redis that carries hints, as in redis://host:6379, for all or no servers",
+    ),
+    Flag.optional,
+  ),
   host: Flag.String("host").pipe(
     Flag.withDescription("Address to listen at"),
     Flag.withDefault("127.0.0.1"),

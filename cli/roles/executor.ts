@@ -56,14 +56,16 @@ const main = Effect.fnUntraced(function* (given: Given) {
     ),
   }
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk(`${name} drains; once more kills`))
-  yield* Effect.gen(function* () {
+  const work = Effect.gen(function* () {
     yield* served(connection, seen)
     Child.tell({ _tag: "Ready", tasks: seen.tasks })
     if (!Child.hasParent()) {
       Output.talk(`belfry executor ${name}  ${connection.url}  ${seen.tasks.join(", ")}`)
     }
-    yield* Effect.never
-  }).pipe(
+    return yield* Effect.never
+  })
+  const stopped = Effect.suspend(() => seen.executor!.stopped)
+  yield* Effect.raceFirst(work, Effect.mapError(stopped, Programs.refusalProblem)).pipe(
     Effect.provide(Layer.provide(
       Programs.carriedOut(program, options, seen, given.files),
       remote({ ...address, urls: [connection.url, ...address.urls] }),

@@ -11,6 +11,7 @@ import { Problem } from "../Problem.ts"
 export interface Given {
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly sqlite: Option.Option<string>
+  readonly wakeups: Option.Option<Redacted.Redacted<string>>
   readonly host: string
   readonly port: number
   readonly token: Option.Option<Redacted.Redacted<string>>
@@ -30,7 +31,17 @@ export const server = Effect.fnUntraced(function* (given: Given) {
 })
 
 const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
+  const wakeups = Option.getOrUndefined(given.wakeups)
   if (Option.isSome(given.sqlite)) {
+    if (wakeups !== undefined) {
+      return Effect.fail(
+        new Problem({
+          kind: "usage",
+          what: "--wakeups is for servers that share a PostgreSQL",
+          fix: "leave it out: processes that share a SQLite file find each other's work in it",
+        }),
+      )
+    }
     return Option.isSome(given.databaseUrl)
       ? Effect.fail(
         new Problem({ kind: "usage", what: "--sqlite and --database-url exclude each other" }),
@@ -38,7 +49,7 @@ const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
       : Effect.succeed({ _tag: "Sqlite", file: given.sqlite.value })
   }
   const url = databaseUrl(given.databaseUrl)
-  return url !== undefined ? Effect.succeed({ _tag: "Postgres", url }) : Effect.fail(
+  return url !== undefined ? Effect.succeed({ _tag: "Postgres", url, wakeups }) : Effect.fail(
     new Problem({
       kind: "usage",
       what: "a server needs a storage",

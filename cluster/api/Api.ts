@@ -15,9 +15,9 @@ import {
   OpenApi,
 } from "effect/http-api"
 import { Incarnation } from "../../core/domain/Executor.ts"
-import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
+import { Vocabulary } from "../../core/domain/Vocabulary.ts"
 import * as Problems from "./Problems.ts"
 import * as Views from "./Views.ts"
 
@@ -52,6 +52,8 @@ export class Courtesy extends HttpApiMiddleware.Service<Courtesy>()("belfry/clus
 }) {}
 
 const inNamespace = { namespace: Views.InNamespace }
+/** States are told, and asked for, in these words; in ours unless it is named. */
+const inVocabulary = { vocabulary: Schema.optionalKey(Vocabulary) }
 const named = { name: Schema.NonEmptyString.check(Schema.isMaxLength(127)) }
 const ofRun = { id: RunIdFromString }
 const runErrors = [Problems.RunUnknown, Problems.StorageUnavailable] as const
@@ -86,7 +88,8 @@ export class Runs extends HttpApiGroup.make("runs").add(
       ...inNamespace,
       task: Schema.optionalKey(TaskName),
       /** May be given several times. */
-      state: Schema.optionalKey(Schema.Array(StateName)),
+      state: Schema.optionalKey(Schema.Array(Views.State)),
+      ...inVocabulary,
       /** Only the children of this run. */
       parent: Schema.optionalKey(RunIdFromString),
       /** 50 unless named. */
@@ -95,15 +98,17 @@ export class Runs extends HttpApiGroup.make("runs").add(
       cursor: Schema.optionalKey(RunIdFromString),
     },
     success: Views.RunPage,
-    error: Problems.StorageUnavailable,
+    error: [Problems.RequestRefused, Problems.StorageUnavailable],
   }),
   HttpApiEndpoint.get("get", "/runs/:id", {
     params: ofRun,
+    query: inVocabulary,
     success: Views.Run,
     error: runErrors,
   }),
   HttpApiEndpoint.get("events", "/runs/:id/events", {
     params: ofRun,
+    query: inVocabulary,
     success: Views.Events,
     error: runErrors,
   }),
@@ -310,7 +315,7 @@ export class Locks extends HttpApiGroup.make("locks").add(
 
 export class System extends HttpApiGroup.make("system").add(
   HttpApiEndpoint.get("status", "/status", {
-    query: inNamespace,
+    query: { ...inNamespace, ...inVocabulary },
     success: Views.Status,
     error: Problems.StorageUnavailable,
   }),

@@ -4,12 +4,11 @@ import { HttpApiBuilder } from "effect/http-api"
 import { versions } from "node:process"
 import type { ExecutorView, Standing } from "../../core/domain/Executor.ts"
 import { standard } from "../../core/domain/Namespace.ts"
-import { StateName } from "../../core/domain/Run.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { Registry } from "../../core/services/Registry.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { Schedulers } from "../Schedulers.ts"
-import { executorUnknown, storageProblem, taskOf, taskUnknown } from "./answers.ts"
+import { countsOf, executorUnknown, storageProblem, taskOf, taskUnknown } from "./answers.ts"
 import { Api } from "./Api.ts"
 import type { Status } from "./Views.ts"
 
@@ -80,9 +79,7 @@ export const layerSystem = HttpApiBuilder.group(
           now: DateTime.makeUnsafe(yield* storage.now),
           storage: storage.technology,
           ...(versions["tz"] !== undefined && { tzdata: versions["tz"] }),
-          runs: Object.fromEntries(
-            StateName.literals.map((state) => [state, counts[state] ?? 0]),
-          ) as Status["runs"],
+          runs: countsOf(counts, query.vocabulary),
           executors: summed(yield* storage.executors.list(namespace)),
           schedulers: yield* schedulers,
         }

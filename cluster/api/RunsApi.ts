@@ -10,10 +10,12 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { Api } from "./Api.ts"
 import {
+  meant,
   orderRefused,
   refusal,
   runOf,
   runUnknown,
+  said,
   storageProblem,
   summaryOf,
   taskUnknown,
@@ -106,31 +108,40 @@ export const layer = HttpApiBuilder.group(
 
       list: Effect.fnUntraced(function* ({ query }) {
         const limit = query.limit ?? 50
+        const states = query.state && (yield* meant(query.state, query.vocabulary))
+        // Their vocabularies have words for what is no state here.
+        if (states?.length === 0) return { items: [], next: null }
         const views = yield* scheduler.list({
           namespace: query.namespace ?? standard,
           limit: limit + 1,
           ...(query.task !== undefined && { task: query.task }),
-          ...(query.state !== undefined && { states: query.state }),
+          ...(states !== undefined && { states }),
           ...(query.cursor !== undefined && { before: query.cursor }),
           ...(query.parent !== undefined && { parent: query.parent }),
         })
-        const items = views.slice(0, limit).map(summaryOf)
+        const items = views.slice(0, limit).map((view) => summaryOf(view, query.vocabulary))
         const last = items[items.length - 1]
         return { items, next: views.length > limit && last ? String(last.id) : null }
       }, Effect.catchTag("StorageUnavailable", storageProblem)),
 
-      get: ({ params }) =>
-        Effect.map(scheduler.find(params.id), runOf).pipe(Effect.catchTags(errors)),
-
-      events: ({ params }) =>
-        Effect.map(scheduler.events(params.id), (items) => ({ items })).pipe(
+      get: ({ params, query: { vocabulary } }) =>
+        Effect.map(scheduler.find(params.id), (view) => runOf(view, vocabulary)).pipe(
           Effect.catchTags(errors),
         ),
+
+      events: ({ params, query: { vocabulary } }) =>
+        Effect.map(scheduler.events(params.id), (events) => ({
+          items: events.map((event) => ({ ...event, kind: said(event.kind, vocabulary) })),
+        })).pipe(Effect.catchTags(errors)),
 
       why: ({ params }) => scheduler.why(params.id).pipe(Effect.catchTags(errors)),
 
       log: ({ params, query: { after, limit = 200 } }) =>
-        scheduler.log({ run: params.id, after: after === undefined ? undefined : placeOf(after), limit }).pipe(
+        scheduler.log({
+          run: params.id,
+          after: after === undefined ? undefined : placeOf(after),
+          limit,
+        }).pipe(
           Effect.map(({ isCut, lines }) => {
             const last = lines.at(-1)
             return { items: lines, next: last ? `${last.fence}.${last.number}` : null, isCut }

@@ -17,6 +17,7 @@ import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
+import { Word } from "../../core/domain/Vocabulary.ts"
 import {
   Because,
   LeftOut,
@@ -25,6 +26,10 @@ import {
   TriggerName,
 } from "../../core/domain/Trigger.ts"
 import { KeptProgress } from "../../core/services/LogStorage.ts"
+
+/** A state in our words, or in those of the vocabulary that was asked for. */
+export const State = Schema.Union([StateName, Word])
+export type State = typeof State.Type
 
 /** `default` unless it is named. */
 export const InNamespace = Schema.optionalKey(Namespace)
@@ -63,7 +68,9 @@ export const SubmittedNew = Schema.Struct({ ...submitted, isNew: Schema.Literal(
 /** The idempotency key named this run already. */
 export const SubmittedBefore = Schema.Struct({ ...submitted, isNew: Schema.Literal(false) })
 
-const { payload: _payload, result: _result, failure: _failure, ...course } = RunView.fields
+const { payload: _payload, result: _result, failure: _failure, state: _state, ...others } =
+  RunView.fields
+const course = { ...others, state: State }
 const { stack: _stack, ...failure } = Failure.fields
 
 /** A run in a list: without payload, result and stack. */
@@ -345,7 +352,11 @@ export const Status = Schema.Struct({
   /** Of the tz data that the server reads zones by. */
   tzdata: Schema.optionalKey(Schema.String),
   /** Runs per state. Past 10,000 in one state a count may be an estimate. */
-  runs: Schema.Record(StateName, Schema.Int),
+  runs: Schema.Union([
+    Schema.Record(StateName, Schema.Int),
+    /** Per word of the vocabulary that was asked for. */
+    Schema.Record(Schema.String, Schema.Int),
+  ]),
   executors: Schema.Struct({
     live: Schema.Int,
     draining: Schema.Int,

@@ -1,10 +1,18 @@
 /** From what the core answers to what the API shows, and from its errors to problems. */
-import { DateTime, Effect, type Schema } from "effect"
+import { DateTime, Effect, Schema } from "effect"
 import type * as Views from "./Views.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
-import type { Refused } from "../../core/domain/Refused.ts"
+import { Refused } from "../../core/domain/Refused.ts"
+import { StateName } from "../../core/domain/Run.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
+import {
+  statesOf,
+  type Vocabulary,
+  type Word,
+  wordOf,
+  wordsOf,
+} from "../../core/domain/Vocabulary.ts"
 import type { OrderRefused } from "../../core/engine/Scheduler.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -160,15 +168,66 @@ const json = (text: string): Schema.Json => {
   }
 }
 
-export const runOf = ({ payload, result, ...rest }: RunView): Views.Run => ({
+/** A state in the words of `vocabulary`, or in ours; what is no state stays as it is. */
+export const said = <S extends string>(state: S, vocabulary: Vocabulary | undefined): S | Word =>
+  vocabulary !== undefined && isStateName(state) ? wordOf(state, vocabulary) : state
+
+const isStateName: (text: string) => text is StateName = Schema.is(StateName)
+
+/** The states that somebody means who names them in `vocabulary`, or in our words. */
+export const meant = (
+  states: ReadonlyArray<Views.State>,
+  vocabulary: Vocabulary | undefined,
+): Effect.Effect<ReadonlyArray<StateName>, Problems.RequestRefused> => {
+  const known: ReadonlyArray<string> = vocabulary === undefined
+    ? StateName.literals
+    : wordsOf(vocabulary)
+  const stranger = states.find((state) => !known.includes(state))
+  if (stranger !== undefined) {
+    return Effect.fail(refusal(
+      new Refused({
+        field: "state",
+        reason: vocabulary === undefined
+          ? `${stranger} is a word of another vocabulary`
+          : `${stranger} is no word of the vocabulary ${vocabulary}`,
+        remedy: `Name the vocabulary of the states, or use ${known.join(", ")}`,
+      }),
+    ))
+  }
+  return Effect.succeed(
+    vocabulary === undefined
+      ? states as ReadonlyArray<StateName>
+      : states.flatMap((state) => statesOf(state, vocabulary)),
+  )
+}
+
+/** How many there are of each word, or in each of our states. */
+export const countsOf = (
+  counts: Readonly<Partial<Record<StateName, number>>>,
+  vocabulary: Vocabulary | undefined,
+): Views.Status["runs"] => {
+  const all: Record<string, number> = Object.fromEntries(
+    (vocabulary === undefined ? StateName.literals : wordsOf(vocabulary)).map((word) => [word, 0]),
+  )
+  for (const state of StateName.literals) all[said(state, vocabulary)]! += counts[state] ?? 0
+  return all
+}
+
+export const runOf = (
+  { payload, result, state, ...rest }: RunView,
+  vocabulary?: Vocabulary,
+): Views.Run => ({
   ...rest,
+  state: said(state, vocabulary),
   payload: json(payload),
   ...(result !== undefined && { result: json(result) }),
 })
 
 export const summaryOf = (
-  { failure, payload: _payload, result: _result, ...rest }: RunView,
+  { failure, payload: _payload, result: _result, state, ...others }: RunView,
+  vocabulary?: Vocabulary,
 ): Views.RunSummary => {
+  const rest = { ...others, state: said(state, vocabulary) }
   if (failure === undefined) return rest
   const { stack: _stack, ...shown } = failure
   return { ...rest, failure: shown }

@@ -88,7 +88,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     unless(operation, "RunUnknown", () => new RunUnknown({ run }))
 
   const find = (id: RunId) =>
-    runs.get({ params: { id } }).pipe(known(id, "find"), Effect.map(viewOf))
+    runs.get({ params: { id }, query: {} }).pipe(known(id, "find"), Effect.map(viewOf))
 
   /** The answer to an order, and why there is none in the words of the core. */
   const ordered = <A extends string>(run: RunId, order: OrderRefused["order"]) =>
@@ -132,12 +132,15 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         })
         return yield* Effect.forEach(
           page.items,
-          ({ id }) => Effect.map(runs.get({ params: { id } }), viewOf),
+          ({ id }) => Effect.map(runs.get({ params: { id }, query: {} }), viewOf),
           { concurrency: 8 },
         )
       }).pipe(Effect.mapError(unanswered("list"))),
     events: (id) =>
-      runs.events({ params: { id } }).pipe(known(id, "events"), Effect.map(({ items }) => items)),
+      runs.events({ params: { id }, query: {} }).pipe(
+        known(id, "events"),
+        Effect.map(({ items }) => items),
+      ),
     why: (id) => runs.why({ params: { id } }).pipe(known(id, "why")),
     log: ({ after, limit, run: id }) =>
       runs.log({
@@ -177,8 +180,10 @@ const noticeOf = (notice: Notice): typeof Views.Notify.Type => {
   return notice.result === undefined ? {} : { result: JSON.parse(notice.result) }
 }
 
-const viewOf = ({ payload, result, ...course }: Views.Run): RunView => ({
+const viewOf = ({ payload, result, state, ...course }: Views.Run): RunView => ({
   ...course,
+  // No other vocabulary was asked for.
+  state: state as Run.StateName,
   payload: JSON.stringify(payload),
   ...(result !== undefined && { result: JSON.stringify(result) }),
 })

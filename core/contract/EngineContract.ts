@@ -38,7 +38,7 @@ import { Scheduler } from "../engine/Scheduler.ts"
 import * as Task from "../engine/Task.ts"
 import * as Trigger from "../engine/Trigger.ts"
 import { Triggers } from "../engine/Triggers.ts"
-import type { Lock } from "../services/Lock.ts"
+import { Lock } from "../services/Lock.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
@@ -305,6 +305,45 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           ([each]) => each?.vitals?.running === 3,
         )
         assert.deepEqual(after?.vitals?.sizes, sizes)
+      }))
+
+    test("has the same key, and the same id, at every attempt", () =>
+      Effect.gen(function* () {
+        const seen: Array<readonly [RunId, string | undefined]> = []
+        const keyed = Task.make("keyed", {
+          policy: { retry: Retry.exponential({ attempts: 3, delayMillis: 10 }) },
+        })
+        yield* serving(keyed.toLayer(() =>
+          CurrentRun.use(({ attempt, id, idempotencyKey }) =>
+            Effect.suspend(() => {
+              seen.push([id, idempotencyKey])
+              return attempt < 3 ? Effect.die(new Error("not yet")) : Effect.void
+            })
+          )
+        ))
+        const run = yield* keyed.submit({}, { idempotencyKey: "once" })
+        yield* keyed.result(run)
+        assert.strictEqual(yield* keyed.submit({}, { idempotencyKey: "once" }), run)
+        assert.deepStrictEqual(
+          seen,
+          Array.from({ length: 3 }, () =>
+            [run, "once"] as const),
+        )
+      }))
+
+    test("holds no lock while user code runs", () =>
+      Effect.gen(function* () {
+        const lock = yield* Lock
+        const look = Effect.map(lock.held({ prefix: "", limit: 10 }), (held) => held.length)
+        const alone = Task.make("alone", {
+          success: Schema.Int,
+          policy: { blocking: Blocking.fifo, delivery: "at-most-once" },
+        })
+        yield* serving(alone.toLayer(() => Effect.orDie(look)))
+        assert.strictEqual(yield* alone.execute({}), 0)
+        // What it looks at would have shown one.
+        const locks = yield* Locks
+        assert.strictEqual(yield* locks.withLock(fresh("lock"), () => look), 1)
       }))
 
     test("takes a declared error for an answer: it is typed, final and not retried", () =>
@@ -668,7 +707,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.include(JSON.stringify(why), "gpu,region in (eu,us)")
         const namespace = yield* CurrentNamespace
         const triggers = yield* Triggers
-        const soon = Trigger.at(new Date(Date.now() + 300))
+        const soon = Trigger.at(new Date((yield* (yield* Storage).now) + 300))
         yield* Layer.build(render.schedule("soon", soon, { n: 2 }))
         yield* until(
           triggers.records(namespace, "soon", 1),

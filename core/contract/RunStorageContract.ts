@@ -18,7 +18,7 @@
  * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
  * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
  * | R13    | nothing given back; rounds ignored                                                     |
- * | events | retry not noted                                                                        |
+ * | events | retry not noted; nor release, yield, await, suspend, resume, revive, loss (replayed)   |
  *
  * And of the laws that came later, tried on each adapter in the way that is likely there, and caught:
  *

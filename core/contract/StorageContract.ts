@@ -12,6 +12,7 @@
  * | S1  | scheduled runs not listed (memory cannot be reopened; a file or server can) |
  * | S2  | the caller's clock instead of the storage's                                 |
  * | S3  | keys of all namespaces in one; triggers of all namespaces listed            |
+ * | S4  | a put that gives way between look and change, and says what it had seen     |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer, Option, type Scope } from "effect"
@@ -20,6 +21,7 @@ import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
+import * as Edits from "./edits.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as LogStorageContract from "./LogStorageContract.ts"
@@ -49,7 +51,7 @@ import {
   withClockOff,
 } from "./world.ts"
 
-export interface Capabilities<R> extends RunStorageContract.RunOptions {
+export interface Capabilities<R> extends RunStorageContract.RunOptions, Edits.EditOptions {
   /**
    * Ends the adapter's process or server, as killing it would, and opens what it kept again: what
    * is given runs on a storage over the same data. Absent: it keeps nothing beyond its process.
@@ -79,8 +81,10 @@ export const suite = <R, E>(
 export const laws = <R>(
   it: Tests<Storage | R>,
   elapse: Elapse<R>,
-  { reopened }: Capabilities<R> = {},
+  { edits, reopened }: Capabilities<R> = {},
 ): void => {
+  Edits.laws(it, edits === undefined ? {} : { edits })
+
   it.effect("S1 durable: what was acknowledged is there afterwards", () =>
     Effect.gen(function* () {
       const { calendars, triggers } = yield* Storage

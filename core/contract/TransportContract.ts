@@ -17,7 +17,8 @@
  * | X5  | beats, revocations or reconcile not passed on |
  * | X6  | who is lost gets an empty answer              |
  * | X7  | all of the limit claimed; heard when sent     |
- * | X8  | not passed on; lines passed on as they came   |
+ * | X8  | defined and not looked at                     |
+ * | X9  | not passed on; lines passed on as they came   |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -33,6 +34,7 @@ import { isFinal } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { held as heldOf } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
+import { type Policy, TaskDefinition } from "../domain/Task.ts"
 import { Storage } from "../services/Storage.ts"
 import { type Round, type SessionLost, Transport } from "../services/Transport.ts"
 import type { TransportUnavailable } from "../services/Transport.ts"
@@ -358,6 +360,32 @@ export const laws = <R>(
       )
     }))
 
+  it.effect("X8 checked: a policy is refused as where its task is made, and nothing is defined", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation } = yield* session(namespace)
+      const good = definitionOf(namespace, "good")
+      const serving = (name: string, policy: unknown) =>
+        transport.serve(incarnation, [
+          good,
+          new TaskDefinition({ ...definitionOf(namespace, name), policy: policy as Policy }),
+        ])
+      const refused = yield* Effect.flip(
+        serving("early", { ...good.policy, alerts: [{ on: "failed", channel: "x" }] }),
+      )
+      assert(refused._tag === "Refused")
+      assert.strictEqual(refused.field, "early.policy.alerts")
+      assert.isAbove(refused.remedy.length, 10)
+      assert.deepEqual(
+        (yield* tasks.list(namespace)).map(({ definition: { name } }) => String(name)),
+        [greet],
+      )
+      yield* transport.serve(incarnation, [good])
+      assert.strictEqual((yield* tasks.list(namespace)).length, 2)
+    }))
+
   it.effect("X7 permits: no more is granted than permitted, also when it is asked again", () =>
     Effect.gen(function* () {
       const { permits } = yield* Storage
@@ -464,7 +492,7 @@ export const laws = <R>(
       assert.deepInclude(again, { conclusion, checkpoint: "7" })
     }))
 
-  it.effect("X8 told: progress and lines arrive, once, and without what a terminal obeys", () =>
+  it.effect("X9 told: progress and lines arrive, once, and without what a terminal obeys", () =>
     Effect.gen(function* () {
       const { logs } = yield* Storage
       const transport = yield* Transport

@@ -12,6 +12,10 @@
  * | W2  | a wait forgets what came before it   |
  * | W3  | every hint wakes everybody           |
  * | W4  | a wait that saw nothing returns true |
+ *
+ * And through Redis, with every storage: executors not told of, submits by SQL not told of (W1); a
+ * subscription that begins as another of its topic ends hears nothing (W1, and it was no mistake made
+ * on purpose); the first connection wakes who waits (W1).
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Fiber, type Layer, type Scope } from "effect"

@@ -1,6 +1,7 @@
 /**
  * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
- * every command both must show the same state, attempt, crashes and fence of every run.
+ * every command both must show the same state, attempt, crashes and fence of every run. In the end
+ * the history of each run must lead there too.
  *
  * Parents are not among the runs; how they end is derived from the states of others (R18).
  *
@@ -18,6 +19,7 @@ import * as Run from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
+import { replay } from "./replay.ts"
 import {
   abort,
   admitAll,
@@ -25,6 +27,7 @@ import {
   type Elapse,
   expireAll,
   failure,
+  found,
   freshNamespace,
   gateOf,
   giveUp,
@@ -65,6 +68,10 @@ export const laws = <R>(
     it.effect(`R12 agreement: every change is one of Run.advance, SEED=${seed}`, () =>
       sequence(elapse).pipe(Random.withSeed(seed)))
   }
+  for (const seed of times(options.sequences ?? 12).map((n) => first + 100 + n)) {
+    it.effect(`events: replayed, they lead to the state a run is in, SEED=${seed}`, () =>
+      Effect.flatMap(sequence(elapse), ({ replayed }) => replayed).pipe(Random.withSeed(seed)))
+  }
 }
 
 interface Modelled {
@@ -101,6 +108,7 @@ const sequence = <R>(elapse: Elapse<R>) =>
         ),
       )
     }
+    return world
   })
 
 const makeWorld = <R>(elapse: Elapse<R>) =>
@@ -447,9 +455,28 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       }
     })
 
+    const replayed = Effect.gen(function* () {
+      for (const { run, spec } of known.values()) {
+        const { attempt, crashes, fence, state } = yield* found(run)
+        const history = yield* runs.events(run)
+        const reached = replay(spec, history).map((state) => ({
+          state: state._tag,
+          attempt: state.attempt,
+          crashes: state.crashes,
+          fence: state.fence,
+        }))
+        assert.deepInclude(
+          reached,
+          { state, attempt, crashes, fence },
+          history.map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", "),
+        )
+      }
+    })
+
     const often = <A>(count: number, command: A) => times(count).map(() => command)
     return {
       compare,
+      replayed,
       commands: [
         ...often(4, { name: "submit", run: submit }),
         ...often(4, { name: "admit", run: admit }),

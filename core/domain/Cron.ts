@@ -101,6 +101,23 @@ export const next = (
   return undefined
 }
 
+const longest = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/** Whether a month has a day that is asked for; who looks for the 30th of February looks for long. */
+export const hasDay = (expression: string): boolean => {
+  const { pattern } = parse(expression)
+  const { day, lastDayOfMonth, lastWeekday, month, nearestWeekdays } = pattern
+  const isByWeekday = pattern.starDOM || !pattern.starDOW && !pattern.useAndLogic
+  if (isByWeekday || lastDayOfMonth || lastWeekday) return true
+  return month.some((isIn, at) =>
+    isIn && day.some((_, each) => each < longest[at]! && (day[each] || nearestWeekdays[each]))
+  )
+}
+
+/** How many stretches of years an expression names; each is gone through when it is read. */
+export const yearRanges = (expression: string): number =>
+  (expression.trim().split(/\s+/)[6] ?? "").split(",").filter((years) => /[*/-]/.test(years)).length
+
 export const gapOf = ({ expression, gap }: Rule): Gap =>
   gap ?? (parse(expression).isFixed ? "shift" : "skip")
 

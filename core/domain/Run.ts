@@ -101,8 +101,8 @@ export const finals = [
 export type Final = (typeof finals)[number]
 export const Final = Schema.Literals(finals)
 
-export const isFinal = (state: StateName): state is Final =>
-  (finals as ReadonlyArray<StateName>).includes(state)
+export const isFinal = (state: string): state is Final =>
+  (finals as ReadonlyArray<string>).includes(state)
 
 export const RunEvent = Schema.TaggedUnion({
   Due: {},

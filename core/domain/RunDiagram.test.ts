@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { readFileSync, writeFileSync } from "node:fs"
 import * as Run from "./Run.ts"
 import * as RunDiagram from "./RunDiagram.fixture.ts"
-import { statesOf, vocabularies, without, wordOf, words } from "./Vocabulary.ts"
+import { statesOf, vocabularies, without, Word, wordOf, words, wordsOf } from "./Vocabulary.ts"
 
 const page = new URL("../../docs/states.md", import.meta.url)
 
@@ -47,6 +47,10 @@ describe("Vocabulary", () => {
       }
       for (const word of without[vocabulary]) assert.deepEqual(statesOf(word, vocabulary), [])
     }
+    assert.deepStrictEqual(
+      [...Word.literals].sort(),
+      [...new Set(vocabularies.flatMap(wordsOf))].sort(),
+    )
     assert.deepStrictEqual(Object.keys(words).sort(), [...Run.StateName.literals].sort())
   })
 })

@@ -29,12 +29,12 @@ export interface Fault {
 
 /** All that a selector asks of one label. */
 type Requirement =
-  | { readonly _tag: "Only"; readonly label: string; readonly values: ReadonlySet<string> }
+  | { readonly _tag: "Only"; readonly label: string; readonly values: Set<string> }
   | { readonly _tag: "Absent"; readonly label: string }
   | {
     readonly _tag: "Except"
     readonly label: string
-    readonly values: ReadonlySet<string>
+    readonly values: Set<string>
     readonly isThere: boolean
   }
 
@@ -259,7 +259,7 @@ const valueOf = (reader: Reader): Result.Result<string, Fault> => {
   return isValue(value) ? Result.succeed(value) : Result.fail({ at: reader.at, reason: valueRule })
 }
 
-const valuesOf = (reader: Reader): Result.Result<ReadonlySet<string>, Fault> => {
+const valuesOf = (reader: Reader): Result.Result<Set<string>, Fault> => {
   if (!reader.take("(")) return Result.fail(reader.expected('"("'))
   const values = new Set<string>()
   do {
@@ -270,15 +270,26 @@ const valuesOf = (reader: Reader): Result.Result<ReadonlySet<string>, Fault> => 
   return reader.take(")") ? Result.succeed(values) : Result.fail(reader.expected('a comma or ")"'))
 }
 
-/** What one label must be to please both, or `undefined` when nothing can. */
+/**
+ * What one label must be to please both, or `undefined` when nothing can. `a` is what the terms
+ * before come to, and is used up: who copied it would take a time that grows with its square.
+ */
 const together = (a: Requirement | undefined, b: Requirement): Requirement | undefined => {
   if (a === undefined) return b
-  if (a._tag === "Only") return narrowed(a, b)
+  if (a._tag === "Only") return b._tag === "Except" ? without(a, b.values) : narrowed(a, b)
   if (b._tag === "Only") return narrowed(b, a)
   if (a._tag === "Absent") return isMet(b, {}) ? a : undefined
   if (b._tag === "Absent") return isMet(a, {}) ? b : undefined
-  const values = new Set([...a.values, ...b.values])
-  return { _tag: "Except", label: b.label, values, isThere: a.isThere || b.isThere }
+  for (const value of b.values) a.values.add(value)
+  return { ...a, isThere: a.isThere || b.isThere }
+}
+
+const without = (
+  only: Extract<Requirement, { readonly _tag: "Only" }>,
+  values: ReadonlySet<string>,
+): Requirement | undefined => {
+  for (const value of values) only.values.delete(value)
+  return only.values.size === 0 ? undefined : only
 }
 
 const narrowed = (

@@ -411,6 +411,8 @@ const reasons = (
 }
 
 const expressionMax = 256
+const yearRangesMax = 4
+const zoneMax = 64
 
 /** `schedule` when it can be kept: it makes sense together, and has a slot to come. */
 export const check = (
@@ -437,8 +439,19 @@ export const check = (
       "Split it into several triggers",
     )
   }
-  if (DateTime.zoneMakeNamed(zone)._tag === "None") {
-    return refuse("zone", `"${zone}" is not an IANA time zone`, 'Use a name like "Europe/Berlin"')
+  if (Cron.yearRanges(expression) > yearRangesMax) {
+    return refuse(
+      "expression",
+      `its years are more than ${yearRangesMax} ranges`,
+      "Write them as one range, or split it into several triggers",
+    )
+  }
+  if (zone.length > zoneMax || DateTime.zoneMakeNamed(zone)._tag === "None") {
+    return refuse(
+      "zone",
+      `"${zone.slice(0, zoneMax)}" is not an IANA time zone`,
+      'Use a name like "Europe/Berlin"',
+    )
   }
   if (freeDay !== undefined && schedule.calendar === undefined) {
     return refuse("freeDay", "no calendar says which days are free", "Name a calendar as well")
@@ -447,7 +460,7 @@ export const check = (
     return Result.fail(unknownCalendar(schedule.calendar))
   }
   try {
-    if (slotAfter(schedule, now, calendar) === undefined) {
+    if (!Cron.hasDay(expression) || slotAfter(schedule, now, calendar) === undefined) {
       return refuse(
         "expression",
         `"${expression}" has no slot to come`,

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Fiber, Layer } from "effect"
+import { Context, Deferred, Effect, Fiber, Layer } from "effect"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { standard } from "../domain/Namespace.ts"
+import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { Storage } from "../services/Storage.ts"
 import { Executor } from "./Executor.ts"
 import * as LocalOwnership from "./LocalOwnership.ts"
@@ -10,6 +11,29 @@ import { Scheduler } from "./Scheduler.ts"
 import * as Task from "./Task.ts"
 
 const Slow = Task.make("test/slow")
+
+const Engine = Layer.mergeAll(Scheduler.layer, Direct.layer).pipe(
+  Layer.provide(LocalOwnership.layer),
+  Layer.provideMerge(Memory.layer),
+)
+
+describe("an executor one of whose tasks is refused", () => {
+  it.live("has stopped, and says which policy it is", () =>
+    Effect.gen(function* () {
+      const { register, stopped } = yield* Executor
+      yield* register({
+        context: Context.empty(),
+        task: TaskName.make("test/early"),
+        policy: { ...usualPolicy, alerts: [{ on: "failed", channel: "mail" }] },
+        owner: undefined,
+        purpose: undefined,
+        carryOut: () => Effect.succeed(undefined),
+      })
+      const refused = yield* Effect.flip(stopped)
+      assert(refused._tag === "Refused")
+      assert.strictEqual(refused.field, "test/early.policy.alerts")
+    }).pipe(Effect.scoped, Effect.provide(Layer.provide(Executor.layer, Engine))))
+})
 
 describe("an executor whose program is interrupted", () => {
   it.live("finishes what runs, and leaves", () =>
@@ -32,10 +56,5 @@ describe("an executor whose program is interrupted", () => {
         (yield* executors.list(standard)).map(({ standing }) => standing),
         ["left"],
       )
-    }).pipe(Effect.provide(
-      Layer.mergeAll(Scheduler.layer, Direct.layer).pipe(
-        Layer.provide(LocalOwnership.layer),
-        Layer.provideMerge(Memory.layer),
-      ),
-    )))
+    }).pipe(Effect.provide(Engine)))
 })

@@ -23,6 +23,7 @@ import {
   Cause,
   Clock,
   Context,
+  Deferred,
   Duration,
   Effect,
   Fiber,
@@ -93,6 +94,8 @@ export class Executor extends Context.Service<Executor, {
   readonly status: Effect.Effect<ExecutorStatus>
   /** Changes the sizes of the pool while it runs. What has no room any more goes back. */
   readonly resize: (sizes: PoolSizes) => Effect.Effect<void, Refused>
+  /** Fails when it has stopped for good: it may not join any more, or a task of it was refused. */
+  readonly stopped: Effect.Effect<never, JoinRefused | Refused>
 }>()("belfry/core/engine/Executor") {
   static readonly layerWith = (
     options: ExecutorOptions,
@@ -143,6 +146,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const registered = Latch.makeUnsafe()
   const wake = () => {
     for (const latch of changed) latch.openUnsafe()
+  }
+
+  const stopped = Deferred.makeUnsafe<never, JoinRefused | Refused>()
+
+  /** The plain loops have been where the answer came from. */
+  const wakeRegulated = () => {
+    for (let at = loops.length; at < changed.length; at++) changed[at]!.openUnsafe()
   }
 
   let incarnation: Incarnation | undefined
@@ -199,6 +209,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           : Effect.fail(error as Exclude<E, { readonly _tag: "TransportUnavailable" }>),
     )
 
+  /** How many reports are on their way. */
+  const unanswered = () => sending.values().reduce((sum, { length }) => sum + length, 0)
+
   const known = () => [...pool.known(), ...[...sending].flat()]
 
   const roundLoop = Effect.fnUntraced(function* (self: Incarnation, loop: number) {
@@ -238,7 +251,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         let free = 0
         for (;;) {
           yield* latch.close
-          free = isDraining ? 0 : pool.free() - asked
+          // Calls that a breaker has not heard of yet are no more than there are places.
+          free = isDraining ? 0 : pool.free() - asked - unanswered()
           if (free > 0) break
           yield* latch.await
         }
@@ -312,6 +326,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.ensuring(Effect.sync(() => {
         asked -= reserved
         sending.delete(reports)
+        if (reports.length > 0) wakeRegulated()
       })),
     )
     answered.set(loop, round)
@@ -436,10 +451,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         "SessionLost",
         () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
       ),
+      Effect.ensuring(Effect.sync(() => {
+        // When it leaves by itself, what runs may finish; its lease is then still there.
+        if (isDraining) return
+        pool.keepFresh(0)
+        pool.abandonAll()
+      })),
     )
     beats?.heard(undefined)
-    pool.keepFresh(0)
-    pool.abandonAll()
   })
 
   const join = Effect.suspend(() => {
@@ -452,6 +471,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const lives = yield* Effect.gen(function* () {
     for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
   }).pipe(
+    Effect.tapError((refused) => Deferred.fail(stopped, refused)),
     Effect.tapCause((cause) =>
       Cause.hasInterruptsOnly(cause)
         ? Effect.void
@@ -510,6 +530,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   }
 
   return Executor.of({
+    stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {

@@ -60,9 +60,16 @@ const failed = (tag: string): Unsuccessful => ({ failure: { tag, message: tag },
 
 describe("a run whose start is marked", () => {
   for (
-    const [what, freshMillis, started, report] of [
-      ["starts while the lease is fresh", 2000, 1, "Succeed"],
-      ["is given back when the answer came after the lease may have run out", 500, 0, "Release"],
+    const [what, mayStart, freshMillis, started, reports] of [
+      ["starts while the lease is fresh", true, 2000, 1, ["Succeed"]],
+      [
+        "is given back when the answer came after the lease may have run out",
+        true,
+        500,
+        0,
+        ["Release"],
+      ],
+      ["does nothing when somebody else holds it by now", false, 2000, 0, []],
     ] as const
   ) {
     it.effect(what, () =>
@@ -70,14 +77,15 @@ describe("a run whose start is marked", () => {
         let starts = 0
         const pool = yield* serving(
           () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
-          { mark: () => Effect.as(Effect.sleep("1 second"), true) },
+          { mark: () => Effect.as(Effect.sleep("1 second"), mayStart) },
         )
         const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
         pool.keepFresh(now + freshMillis)
         pool.take([grantOf(1, { isCareful: true })])
         yield* TestClock.adjust("1 second")
         assert.strictEqual(starts, started)
-        assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), [report])
+        assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), [...reports])
+        assert.deepStrictEqual(pool.known(), [])
       }))
   }
 })

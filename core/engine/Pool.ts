@@ -48,7 +48,7 @@ export interface Pool {
   readonly take: (grants: ReadonlyArray<Grant>) => void
   /** How many more grants there is use for. */
   readonly wanted: () => number
-  /** How many more could start right now. */
+  /** How many more could start right now, if what has ended took its place until its report is out. */
   readonly free: () => number
   readonly sizes: () => PoolSizes
   readonly resize: (sizes: PoolSizes) => void
@@ -393,7 +393,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       free: () =>
         Math.max(
           0,
-          sizes.core - Math.max(0, stuck.size - sizes.maximum) - carried.size - queue.length,
+          sizes.core - Math.max(0, stuck.size - sizes.maximum) - carried.size - queue.length -
+            held.size - reports.length,
         ),
       sizes: () => sizes,
       resize: (wanted) => {

@@ -13,6 +13,8 @@
  * - **S2 own clock.** Due, expiry and every instant kept are judged by the storage's clock alone;
  *   callers give durations, or instants of slots to compare with it.
  * - **S3 isolated.** Lists and look-ups by name answer within one namespace only.
+ * - **S4 one after another.** Of edits of one definition that race, each that changed something has
+ *   a revision of its own, none is passed over, and what is kept is the one with the highest.
  */
 import { Context, type Effect } from "effect"
 import type { CalendarStorage } from "./CalendarStorage.ts"

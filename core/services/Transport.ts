@@ -14,11 +14,14 @@
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
  *   tells of a call is heard by its breaker when it is applied.
- * - **X8 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
+ * - **X8 checked.** `serve` refuses a definition whose policy `Policy.check` refuses, by its field, as
+ *   where the task was made; then none of them is defined.
+ * - **X9 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
  */
 import { Context, type Effect, Schema } from "effect"
 import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
 import type { Regulation } from "../domain/Permit.ts"
+import type { Refused } from "../domain/Refused.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
@@ -68,7 +71,7 @@ export class Transport extends Context.Service<Transport, {
   readonly serve: (
     incarnation: Incarnation,
     definitions: ReadonlyArray<TaskDefinition>,
-  ) => Effect.Effect<void, SessionLost | TransportUnavailable>
+  ) => Effect.Effect<void, Refused | SessionLost | TransportUnavailable>
 
   /** Settles the reports, then claims. */
   readonly round: (round: Round) => Effect.Effect<

@@ -4,7 +4,8 @@
  * A hint may be lost, doubled or late, so every waiter also looks by itself now and then. Storage
  * adapters give the hints: of a lane when a run became ready in it, of an executor when one of its
  * grants was revoked, of triggers when one was put. Where locks are kept beside the storage, their
- * releases come the same way.
+ * releases come the same way. Where something beside the storage carries the hints, the storage gives
+ * them to it (`HintCarrier`).
  *
  * - **W1 armed.** A hint for a topic, given after `arm` has returned, ends the next `wait`, as long
  *   as nothing fails on the way.
