@@ -52,12 +52,10 @@ const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) => boolea
 
 for (const kind of ["thread", "process"] as const satisfies ReadonlyArray<Kind>) {
   const tasks = tasksOf(kind)
-  const test = (name: string, body: () => Effect.Effect<unknown, unknown, any>) =>
-    it.live(
-      name,
-      () => Effect.scoped(body()).pipe(Effect.provide(engine)) as Effect.Effect<unknown, unknown>,
-      60_000,
-    )
+  const test = (
+    name: string,
+    body: () => Effect.Effect<unknown, unknown, Layer.Success<typeof engine> | Scope.Scope>,
+  ) => it.live(name, () => Effect.scoped(body()).pipe(Effect.provide(engine)), 60_000)
 
   describe(`a ${kind} of its own`, () => {
     test("carries a run out elsewhere, which says and answers as here; and is used again", () =>

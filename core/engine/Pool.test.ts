@@ -274,15 +274,14 @@ describe("the hooks of an attempt", () => {
     } = {},
   ) {
     const steps: Array<string> = []
-    let pool: Pool.Pool | undefined
     const step = (name: keyof Hooks) =>
       Effect.suspend(() => {
         steps.push(name)
-        given.meanwhile?.(pool!, name)
+        given.meanwhile?.(pool, name)
         if (given.wrong === name) return Effect.fail(failed(`${name} is wrong`))
         return given.slow === name ? Effect.never : Effect.void
       })
-    pool = yield* serving(
+    const pool: Pool.Pool = yield* serving(
       () =>
         Effect.suspend(() => {
           steps.push("run")
