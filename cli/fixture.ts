@@ -30,7 +30,7 @@ export class Place {
       spawn(process.execPath, [entry, ...words], {
         cwd: this.folder,
         env: { ...clean, NO_COLOR: "1", ...env },
-        stdio: ["ignore", "pipe", "pipe"],
+        stdio: ["pipe", "pipe", "pipe"],
       }),
       words,
     )

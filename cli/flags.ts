@@ -63,6 +63,12 @@ export const databaseUrl = Flag.Redacted("database-url").pipe(
   Flag.optional,
 )
 
+export const sqlite = Flag.String("sqlite").pipe(
+  Flag.withMetavar("file"),
+  Flag.withDescription("SQLite file (.belfry/belfry.db, where no database is named)"),
+  Flag.optional,
+)
+
 const units: Record<string, number> = {
   ms: 1,
   s: 1000,

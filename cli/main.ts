@@ -14,6 +14,8 @@ import { calendarShow } from "./commands/calendarShow.ts"
 import { clusterUp } from "./commands/clusterUp.ts"
 import { dev } from "./commands/dev.ts"
 import { executor } from "./commands/executor.ts"
+import { exportTo } from "./commands/exportTo.ts"
+import { importFrom } from "./commands/importFrom.ts"
 import { migrate } from "./commands/migrate.ts"
 import { executorResize } from "./commands/executorResize.ts"
 import { executorList } from "./commands/executorList.ts"
@@ -103,6 +105,8 @@ const belfry = Command.make("belfry").pipe(
     executor.pipe(Command.withSubcommands([executorList, executorResize])),
     cluster,
     migrate,
+    exportTo,
+    importFrom,
     run,
     trigger,
     calendar,

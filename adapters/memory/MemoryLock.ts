@@ -2,17 +2,14 @@
  * Locks in memory: see `Lock` for the laws. They are local to the process, and need no I/O. Their
  * fences begin anew with each process, so they are advisory to whatever outlives it.
  */
-import { Clock, Duration, Effect, Latch, Layer, Option } from "effect"
+import { Clock, Duration, Effect, Latch, Option } from "effect"
 import { Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
-import { within } from "./MemoryState.ts"
+import { type MemoryState, within } from "./MemoryState.ts"
 
-export const layer: Layer.Layer<Lock> = Layer.effect(
-  Lock,
-  Effect.gen(function* () {
-    const clock = yield* Clock.Clock
-    // Entries are replaced, never removed: the last fence of a key must outlive its lease (L2).
-    const held = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
+export const make = (state: MemoryState): Effect.Effect<Lock["Service"]> =>
+  Effect.map(Clock.Clock, (clock) => {
+    const held = state.locks
     const watched = new Map<LockKey, Set<Latch.Latch>>()
     const now = () => clock.currentTimeMillisUnsafe()
 
@@ -77,5 +74,4 @@ export const layer: Layer.Layer<Lock> = Layer.effect(
             .map(({ expiresAt, lease }) => ({ lease, endsIn: Duration.millis(expiresAt - now()) }))
         ),
     })
-  }),
-)
+  })

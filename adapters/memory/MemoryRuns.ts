@@ -6,7 +6,7 @@ import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
@@ -36,7 +36,10 @@ import type {
   Submitted,
 } from "../../core/services/RunStorage.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import type { Entry, MemoryState } from "./MemoryState.ts"
+import type { Entry, Happened, MemoryState } from "./MemoryState.ts"
+
+/** Where a run waits for a grant, and its last one is over. */
+const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
 export const make = (state: MemoryState, now: () => number): RunStorage => {
   const nameOf = ({ idempotencyKey, namespace }: RunSpec) => `${namespace} ${idempotencyKey}`
@@ -152,7 +155,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         break
       case "Retry":
         entry.failure = report.failure
-        state.note(entry, "Retried", now(), report.failure.message)
+        state.note(entry, "Retried", now(), report.failure.message, report.failure)
         break
       case "GiveUp":
       case "TimeOut":
@@ -409,7 +412,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
     entry.conclusion = undefined
-    state.note(entry, "Revived", now(), entry.failure?.message)
+    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure)
     freePlace(entry, freed)
     return true
   }
@@ -496,7 +499,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
         executor: { incarnation: holder.incarnation, name: holder.joining.name },
       }),
-      ...(entry.claimedAt !== undefined && { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
+      ...(entry.claimedAt !== undefined && !waits.includes(_tag) &&
+        { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
@@ -514,12 +518,11 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const entry = state.runs.get(run)
     if (entry === undefined) return []
     const { attempt, fence } = entry.state
-    const happened = [
-      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: 0 },
+    const happened: ReadonlyArray<Happened> = [
+      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
-      ...(entry.claimedAt === undefined || entry.state._tag === "Ready" ||
-          entry.state._tag === "Scheduled" || entry.state._tag === "Suspended" ||
-          entry.state._tag === "Blocked"
+      ...(entry.claimedAt === undefined || entry.state._tag === "Suspended" ||
+          waits.includes(entry.state._tag)
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{
@@ -531,8 +534,14 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }]),
     ]
     return happened
-      .sort((a, b) => a.at - b.at)
-      .map((each) => ({ ...each, at: DateTime.makeUnsafe(each.at) }) as RunHappening)
+      .toSorted((a, b) => a.at - b.at)
+      .map(({ at, attempt, detail, fence, kind }: Happened): RunHappening => ({
+        at: DateTime.makeUnsafe(at),
+        kind,
+        attempt,
+        fence,
+        ...(detail !== undefined && { detail }),
+      }))
   }
 
   const why = (run: RunId): Option.Option<Reason> =>
@@ -660,5 +669,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   }
 }
 
-const conclusionOf = ({ fence: _, ...conclusion }: NonNullable<Entry["conclusion"]>): Conclusion =>
-  conclusion
+export const conclusionOf = (
+  { fence: _, ...conclusion }: NonNullable<Entry["conclusion"]>,
+): Conclusion => conclusion

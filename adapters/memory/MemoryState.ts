@@ -11,7 +11,7 @@ import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import type { Part } from "../../core/domain/LogLine.ts"
 import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import type { Progress } from "../../core/domain/Progress.ts"
@@ -70,6 +70,7 @@ export interface Happened {
   readonly attempt: number
   readonly fence: Fence
   readonly detail?: string
+  readonly failure?: Failure
 }
 
 export interface Member {
@@ -137,8 +138,10 @@ export class MemoryState {
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
-  /** The slot records of triggers that were removed. */
-  readonly removed = new Map<TriggerId, ReadonlyArray<SlotRecord>>()
+  /** Those that were removed, for their slots: one that comes back goes on as the same. */
+  readonly removed = new Map<TriggerId, KeptTrigger>()
+  /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
+  readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
@@ -169,12 +172,31 @@ export class MemoryState {
   /** Takes the trigger away, its records stay; of those removed before, the first go. */
   remove(trigger: KeptTrigger): void {
     this.triggers.delete(trigger.view.id)
-    this.removed.set(trigger.view.id, trigger.records)
+    this.removed.set(trigger.view.id, trigger)
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
   }
 
   nextIncarnation(): Incarnation {
     return ++this.lastIncarnation as Incarnation
+  }
+
+  /** The last numbers that were given. */
+  get marks() {
+    return { run: this.lastId, trigger: this.lastTriggerId, incarnation: this.lastIncarnation }
+  }
+
+  /** Numbers given from now on are higher. */
+  mark({ incarnation, run, trigger }: MemoryState["marks"]): void {
+    this.lastId = Math.max(this.lastId, run)
+    this.lastTriggerId = Math.max(this.lastTriggerId, trigger)
+    this.lastIncarnation = Math.max(this.lastIncarnation, incarnation)
+  }
+
+  /** Keeps a run that was kept elsewhere, in the state it has. */
+  restore(entry: Entry): void {
+    this.runs.set(entry.id, entry)
+    if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
+    this.place(entry)
   }
 
   hint(topic: Topic): void {
@@ -245,14 +267,31 @@ export class MemoryState {
     entry.deadlineAt = undefined
   }
 
-  note(entry: Entry, kind: string, now: number, detail?: string): void {
+  note(entry: Entry, kind: string, now: number, detail?: string, failure?: Failure): void {
     const { attempt, fence } = entry.state
-    entry.journal.push({ at: now, kind, attempt, fence, ...(detail !== undefined && { detail }) })
+    entry.journal.push({
+      at: now,
+      kind,
+      attempt,
+      fence,
+      ...(detail !== undefined && { detail }),
+      ...(failure !== undefined && { failure }),
+    })
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
   private enter(entry: Entry, now: number): void {
-    const { gate, lane, level } = entry.spec
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(now, entry.spec.level)
+    else if (entry.state._tag === "Suspended") entry.suspendedAt = now
+    else if (Run.isFinal(entry.state._tag)) {
+      this.forgetDeadline(entry)
+      entry.finishedAt = now
+    }
+    this.place(entry)
+  }
+
+  private place(entry: Entry): void {
+    const { gate, lane } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       within(this.holders, gate.key, () => new Set<Entry>()).add(entry)
@@ -265,7 +304,6 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        entry.rank = Lane.rank(now, level)
         within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
         this.hint(`lane ${lane}`)
         break
@@ -277,11 +315,8 @@ export class MemoryState {
         else if (entry.awaitsUntil !== undefined) this.awaiting.add(entry)
         break
       case "Suspended":
-        entry.suspendedAt = now
         break
       default:
-        this.forgetDeadline(entry)
-        entry.finishedAt = now
         if (entry.shard !== undefined) break
         this.finished.push(entry)
         this.finishedRuns += 1 + entry.children.length

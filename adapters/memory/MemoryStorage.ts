@@ -9,6 +9,7 @@ import * as MemoryPermits from "./MemoryPermits.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
 import type { MemoryState } from "./MemoryState.ts"
 import * as MemoryTasks from "./MemoryTasks.ts"
+import * as MemoryTransfer from "./MemoryTransfer.ts"
 import * as MemoryTriggers from "./MemoryTriggers.ts"
 
 /** The clock is captured here, where the storage is made: callers may have clocks that differ. */
@@ -25,6 +26,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       executors: MemoryExecutors.make(state, tasks, now),
       logs: MemoryLogs.make(state, now),
       history: MemoryHistory.make(state, now),
+      transfer: MemoryTransfer.make(state, now),
       permits: MemoryPermits.make(state, now),
       now: Effect.sync(now),
     })

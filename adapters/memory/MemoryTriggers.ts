@@ -15,10 +15,17 @@ import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
-  const named = (namespace: Namespace, name: Trigger.TriggerName): KeptTrigger | undefined =>
-    state.triggers.values().find(({ view: { definition } }) =>
+  const namedIn = (
+    triggers: ReadonlyMap<Trigger.TriggerId, KeptTrigger>,
+    namespace: Namespace,
+    name: Trigger.TriggerName,
+  ): KeptTrigger | undefined =>
+    triggers.values().find(({ view: { definition } }) =>
       definition.namespace === namespace && definition.name === name
     )
+
+  const named = (namespace: Namespace, name: Trigger.TriggerName) =>
+    namedIn(state.triggers, namespace, name)
 
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
@@ -41,19 +48,21 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
-    const id = known?.view.id ?? state.nextTriggerId()
+    const before = known ?? namedIn(state.removed, wanted.namespace, wanted.name)
+    const id = before?.view.id ?? state.nextTriggerId()
+    state.removed.delete(id)
     const view = onwards({
       id,
       definition,
-      revision: (known?.view.revision ?? 0) + 1,
+      revision: (before?.view.revision ?? 0) + 1,
       isPaused: known?.view.isPaused ?? false,
     })
     state.triggers.set(id, {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
-      records: known?.records ?? [],
-      through: known?.through ?? -Infinity,
-      usedThrough: known?.usedThrough,
+      records: before?.records ?? [],
+      through: before?.through ?? -Infinity,
+      usedThrough: before?.usedThrough,
     })
     state.hint(ofTriggers)
     return Effect.succeed(view)
@@ -138,8 +147,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     fire: (items) => Effect.sync(() => items.map(fire)),
     records: (trigger, limit) =>
       Effect.sync(() => {
-        const records = state.triggers.get(trigger)?.records ?? state.removed.get(trigger) ?? []
-        return records.toReversed().slice(0, limit)
+        const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+        return (kept?.records ?? []).toReversed().slice(0, limit)
       }),
   }
 }

@@ -7,7 +7,8 @@
  *
  * Every command is one statement, hence one transaction and one round trip, and what needs several
  * statements is a function in the database. So nothing is ever left open in a transaction, and a
- * statement that fails has done nothing, unless its answer was lost.
+ * statement that fails has done nothing, unless its answer was lost. Only what is moved to another
+ * storage, or from one, takes a transaction of many statements.
  */
 import { PgPool, PgTypes } from "@effect/sql-pg"
 import { Duration, Effect, Fiber, type Redacted, Schedule, Schema, type Scope } from "effect"
@@ -46,7 +47,19 @@ export interface Pg {
     params?: ReadonlyArray<unknown>,
     isRepeatable?: boolean,
   ) => Effect.Effect<ReadonlyArray<R>, StorageUnavailable>
+  /** A transaction that `begin` begins. It is rolled back with the scope, unless it was committed. */
+  readonly transaction: (
+    pool: Pool,
+    operation: string,
+    begin: string,
+  ) => Effect.Effect<Ask, StorageUnavailable, Scope.Scope>
 }
+
+/** Carries out one statement of a transaction. */
+export type Ask = <R extends Row>(
+  text: string,
+  params?: ReadonlyArray<unknown>,
+) => Effect.Effect<ReadonlyArray<R>, StorageUnavailable>
 
 /** The database cannot serve as a storage as it is. Nothing was started. */
 export class DatabaseUnfit extends Schema.TaggedError<DatabaseUnfit>()("DatabaseUnfit", {
@@ -136,7 +149,23 @@ export const make = Effect.fn("Pg.make")(
           onSuccess: ({ rows }) => rows as ReadonlyArray<R>,
         }),
       )
-    return { config, schema, query }
+    const transaction: Pg["transaction"] = Effect.fnUntraced(function* (pool, operation, begin) {
+      const connection = yield* Effect.mapError(pools[pool].reserve, unavailable(operation))
+      const ask: Ask = <R extends Row>(text: string, params?: ReadonlyArray<unknown>) =>
+        connection.query(text, params).pipe(
+          Effect.timeoutOrElse(slow),
+          Effect.mapBoth({
+            onFailure: unavailable(operation),
+            onSuccess: ({ rows }) => rows as ReadonlyArray<R>,
+          }),
+        )
+      yield* Effect.addFinalizer(() =>
+        Effect.catch(ask("ROLLBACK"), () => pools[pool].invalidate(connection))
+      )
+      yield* ask(begin)
+      return ask
+    })
+    return { config, schema, query, transaction }
   },
 )
 

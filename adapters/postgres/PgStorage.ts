@@ -17,6 +17,7 @@ import * as PgPermits from "./PgPermits.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
+import * as PgTransfer from "./PgTransfer.ts"
 import * as PgTriggers from "./PgTriggers.ts"
 import * as PgVacuum from "./PgVacuum.ts"
 
@@ -50,6 +51,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     executors: PgExecutors.make(pg, names, tasks, clock),
     logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
+    transfer: PgTransfer.make(pg),
     permits: PgPermits.make(pg, names),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),

@@ -29,8 +29,10 @@ export const codeOf = (state: Final): number => finals.indexOf(state)
 
 const standings: ReadonlyArray<Standing> = ["live", "draining", "left", "lost"]
 export const standingOf = (code: number): Standing => standings[code]!
+export const standingCodeOf = (standing: Standing): number => standings.indexOf(standing)
 
 const outcomes: ReadonlyArray<SlotRecord["outcome"]> = ["fired", "skipped", "coalesced"]
+export const outcomeOf = (code: number): SlotRecord["outcome"] => outcomes[code]!
 export const outcomeCodeOf = (outcome: SlotRecord["outcome"]): number => outcomes.indexOf(outcome)
 
 /** The reason of a stretch whose records have left by their age. It is not listed. */

@@ -46,6 +46,8 @@ interface Command {
 
 export class Database extends Connection {
   readonly clock: Clock.Clock
+  /** Absent for a database in memory. */
+  readonly file: string | undefined
   /** Told of the topics of each commit. */
   readonly listeners = new Set<(topics: ReadonlySet<Topic>) => void>()
   readonly wanted = Latch.makeUnsafe()
@@ -62,10 +64,10 @@ export class Database extends Connection {
   /** By how much the clock was found set, until it was logged. */
   stepMillis = 0
 
-  /** `file` is absent for a database in memory. */
   constructor(sqlite: DatabaseSync, clock: Clock.Clock, file: string | undefined) {
     super(sqlite)
     this.clock = clock
+    this.file = file
     this.snapshots = file === undefined ? undefined : new Snapshots(file)
     this.seen = this.sight()
   }

@@ -67,7 +67,8 @@ export interface RunRow {
   readonly failure: string | null
 }
 
-const rankOfRun = `run.created_at +
+/** The rank of one that was ready from its submit. */
+export const rankOfRun = `run.created_at +
   CASE run.level WHEN 0 THEN ${Lane.patienceMillis[0]} WHEN 1 THEN ${Lane.patienceMillis[1]}
     ELSE ${Lane.patienceMillis[2]} END`
 

@@ -11,7 +11,7 @@ const hasCode = (error: unknown, codes: ReadonlyArray<number>, text: RegExp): bo
 export const isBusy = (error: unknown): boolean => hasCode(error, [5, 6], /is locked/)
 export const isForeign = (error: unknown): boolean => hasCode(error, [26], /not a database/)
 export const isDamaged = (error: unknown): boolean => hasCode(error, [11], /malformed/)
-const isConstraint = (error: unknown): boolean => hasCode(error, [19], /constraint failed/)
+export const isConstraint = (error: unknown): boolean => hasCode(error, [19], /constraint failed/)
 const isFull = (error: unknown): boolean => hasCode(error, [13], /is full/)
 const isReadOnly = (error: unknown): boolean => hasCode(error, [8, 14], /readonly|unable to open/)
 const isInputOutput = (error: unknown): boolean => hasCode(error, [10], /disk I\/O/)

@@ -8,6 +8,7 @@ import * as SqliteLogs from "./SqliteLogs.ts"
 import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
 import * as SqliteTasks from "./SqliteTasks.ts"
+import * as SqliteTransfer from "./SqliteTransfer.ts"
 import * as SqliteTriggers from "./SqliteTriggers.ts"
 
 /**
@@ -24,6 +25,7 @@ export const make = (db: Database): Storage["Service"] =>
     executors: SqliteExecutors.make(db),
     logs: SqliteLogs.make(db),
     history: SqliteHistory.make(db),
+    transfer: SqliteTransfer.make(db),
     permits: SqlitePermits.make(db),
     now: db.read("now", db.now),
   })

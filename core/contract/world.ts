@@ -354,7 +354,13 @@ export const movableClock = (): {
   return {
     layer: Layer.effect(
       Clock.Clock,
-      Effect.map(Clock.Clock, (clock) => offBy(clock, () => ahead)),
+      Effect.map(Clock.Clock, (clock) =>
+        Object.create(offBy(clock, () => ahead), {
+          // Time has gone by: a clock that was merely set would be noticed.
+          monotonicTimeNanosUnsafe: {
+            value: () => clock.monotonicTimeNanosUnsafe() + BigInt(Math.round(ahead)) * 1_000_000n,
+          },
+        })),
     ),
     elapse: (duration) =>
       Effect.sync(() => {

@@ -1,6 +1,6 @@
 /**
  * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, permits,
- * the journal; for as long as it should.
+ * the journal; for as long as it should; and moves it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
@@ -25,6 +25,7 @@ import type { PermitStorage } from "./PermitStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
+import type { TransferStorage } from "./TransferStorage.ts"
 import type { TriggerStorage } from "./TriggerStorage.ts"
 
 export class Storage extends Context.Service<Storage, {
@@ -38,6 +39,7 @@ export class Storage extends Context.Service<Storage, {
   /** What runs say of themselves. */
   readonly logs: LogStorage
   readonly history: HistoryStorage
+  readonly transfer: TransferStorage
   readonly permits: PermitStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>

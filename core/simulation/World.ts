@@ -209,6 +209,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     executors: far(storage.executors),
     logs: far(storage.logs),
     history: far(storage.history),
+    transfer: storage.transfer,
     permits: far(storage.permits),
     now: way.over(storage.now, unavailable("now")),
   })

@@ -1,0 +1,65 @@
+import { layer as withLayer } from "@effect/vitest"
+import { Duration, Effect } from "effect"
+import { assertTransferred } from "../../core/contract/transferred.ts"
+import { client, layer } from "./TestStorage.ts"
+
+const standing = "run_id lane fence level attempt crashes is_careful gate"
+
+withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
+  "PgTransfer",
+  (it) => {
+    it.effect("takes every table and column, or says why not", () =>
+      Effect.gen(function* () {
+        const sql = yield* client
+        const columns = yield* sql.unsafe<{ readonly table: string; readonly column: string }>(`
+          SELECT table_name AS "table", column_name AS "column" FROM information_schema.columns
+          WHERE table_schema = current_schema() ORDER BY table_name, ordinal_position`)
+        const found = new Map<string, Array<string>>()
+        for (const { column, table } of columns) {
+          found.set(table, [...found.get(table) ?? [], column])
+        }
+        assertTransferred(found, {
+          moved: {
+            task: "id namespace name revision definition",
+            calendar: "namespace revision name definition",
+            trigger:
+              "id namespace name cursor revision partition is_paused is_removed definition calendar",
+            slot: "slot through run_id lateness trigger outcome reason",
+            executor:
+              `incarnation namespace beat_at joined_at ttl capacity standing name labels tasks
+              resources`,
+            run: `id created_at due_at slot task lane trigger gate_places level crashes_max
+              is_at_most_once is_gate_discarding payload idempotency_key gate`,
+            idempotency: "namespace key run_id digest",
+            scheduled: `${standing} due_at`,
+            blocked: `${standing} turn places is_discarding`,
+            ready: `${standing} rank`,
+            lease: `${standing} claimed_at incarnation round loop is_start_marked is_cancelling
+              is_suspending`,
+            parked: `${standing} since awaits_until claimed_at incarnation kind`,
+            outcome:
+              `run_id finished_at claimed_at incarnation fence state attempt crashes is_reported
+              result failure`,
+            journal: "run_id id at claimed_at fence attempt kind detail failure",
+            child: "parent run_id nth count",
+            deadline: "run_id expires_at",
+            checkpoint: "run_id value",
+            conclusion: "run_id fence state phase result failure",
+            permit: "namespace revision kind name cell",
+            lock: "key holder fence expires_at",
+          },
+          stays: {
+            "executor.vitals": "said anew with the next beat",
+            "executor.sizes": "wished of one incarnation, which starts anew",
+            progress: "what runs have said tells and decides nothing; docs/moving.md says so",
+            log: "what runs have said tells and decides nothing; docs/moving.md says so",
+            namespace: "numbers of names, given anew",
+            lane: "numbers of names, given anew",
+            waiter: "who waits, looks by itself now and then",
+            clock_step: "what was done about the clock of this database",
+            migration: "what was done to this schema",
+          },
+        }, "adapters/postgres")
+      }).pipe(Effect.scoped))
+  },
+)

@@ -1,0 +1,62 @@
+import { describe, it } from "@effect/vitest"
+import { DatabaseSync } from "node:sqlite"
+import { assertTransferred } from "../../core/contract/transferred.ts"
+import { steps } from "./migrations/mod.ts"
+
+const standing = "run kind attempt crashes fence settled is_careful gate"
+
+describe("SqliteTransfer", () => {
+  it("takes every table and column, or says why not", () => {
+    const db = new DatabaseSync(":memory:")
+    for (const step of steps) db.exec(step)
+    const found = new Map<string, Array<string>>()
+    const columns = db.prepare(`
+      SELECT m.name AS "table", c.name AS "column"
+      FROM sqlite_schema AS m CROSS JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'`)
+      .all() as Array<{ table: string; column: string }>
+    for (const { column, table } of columns) {
+      found.set(table, [...found.get(table) ?? [], column])
+    }
+    assertTransferred(found, {
+      moved: {
+        meta: "key value",
+        task: "namespace name definition revision",
+        calendar: "namespace name definition revision",
+        trigger:
+          "id namespace name partition definition revision is_paused is_removed cursor calendar",
+        slot: "trigger slot through outcome run reason lateness_millis",
+        executor: `incarnation namespace name standing capacity labels resources tasks ttl_millis
+          joined_at beat_at ends_at may_hold`,
+        run:
+          `id kind lane level created_at delay_millis is_at_most_once crashes_max gate gate_places
+          gate_when_full trigger slot idempotency_key payload`,
+        idempotency: "namespace key run",
+        scheduled: `${standing} due_at`,
+        blocked: `${standing} level turn`,
+        ready: `${standing} lane level rank is_late due_at`,
+        lease: `${standing} incarnation loop round is_started is_cancelling is_suspending claimed_at
+          due_at`,
+        parked: `${standing} state is_parent is_admitted since awaits_until incarnation claimed_at`,
+        outcome: `${standing} state incarnation claimed_at due_at finished_at result failure`,
+        journal: "id run at kind attempt fence detail failure",
+        child: "parent nth count run",
+        deadline: "run at",
+        checkpoint: "run value",
+        conclusion: "run fence state phase result failure",
+        permit: "namespace kind name cell",
+        lock: "key holder fence ttl_millis expires_at",
+      },
+      stays: {
+        "executor.vitals": "said anew with the next beat",
+        "executor.sizes": "wished of one incarnation, which starts anew",
+        progress: "what runs have said tells and decides nothing; docs/moving.md says so",
+        log: "what runs have said tells and decides nothing; docs/moving.md says so",
+        kind: "numbers of names, given anew",
+        lane: "numbers of names, given anew",
+        tally: "counted anew",
+        hint: "who waits, looks by itself now and then",
+        sqlite_sequence: "its number is in Marks",
+      },
+    }, "adapters/sqlite")
+  })
+})
