@@ -40,7 +40,10 @@ export default defineConfig({
         extends: true as const,
         test: {
           name: "postgres 15",
-          include: ["adapters/postgres/{Pg*,clock,migrations,postgres,sessions,submit}.test.ts"],
+          include: [
+            "adapters/postgres/{Pg*,agreement,clock,concurrent,migrations}.test.ts",
+            "adapters/postgres/{pairs,postgres,sessions,submit}.test.ts",
+          ],
           globalSetup: ["adapters/postgres/TestDatabase.setup.ts"],
           env: { BELFRY_TEST_POSTGRES: postgres15 },
         },

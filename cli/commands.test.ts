@@ -169,6 +169,71 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.include(wrong.err, "failurePercent")
   })
 
+  it("sets, edits, fires, fills in, pauses and removes triggers of a server", async () => {
+    const token = "a-token-of-some-length"
+    const server = place.start(["server", "--sqlite", "trig.db", "--port", "0", "--token", token])
+    const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+    const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
+    const trigger = async (...words: ReadonlyArray<string>) => {
+      const { code, err, out } = await place.run(["trigger", ...words, "--json"], env)
+      return { code, err, answer: code === 0 ? JSON.parse(out) : undefined }
+    }
+    const short = await trigger("set", "nightly", "0 3 * * *")
+    assert.strictEqual(short.code, 2, short.err)
+    const set = await trigger(
+      ...["set", "nightly", "0 3 * * *", "--zone", "Europe/Berlin", "--task", "report"],
+      ...["--payload", '{"book":"gl"}', "--misfire", "all", "--misfire-max", "3"],
+    )
+    assert.strictEqual(set.code, 0, set.err)
+    const edited = await trigger("set", "nightly", "--while-running", "skip")
+    assert.deepInclude(edited.answer, {
+      revision: 2,
+      task: "report",
+      payload: { book: "gl" },
+      whileRunning: "skip",
+      schedule: { cron: "0 3 * * *", zone: "Europe/Berlin" },
+      misfire: { _tag: "All", max: 3 },
+    })
+    const stale = await trigger("set", "nightly", "--while-running", "fail", "--revision", "1")
+    assert.strictEqual(stale.code, 3, stale.err)
+    assert.include(stale.err, "revision 2")
+    assert.isTrue((await trigger("pause", "nightly")).answer.isPaused)
+    assert.isFalse((await trigger("resume", "nightly")).answer.isPaused)
+    const fired = await trigger("fire", "nightly", "--key", "now", "--by", "Ada")
+    assert.isTrue(fired.answer.isNew)
+    assert.isFalse((await trigger("fire", "nightly", "--key", "now")).answer.isNew)
+    const range = ["--from", "2026-03-01T00:00:00Z", "--to", "2026-03-03T00:00:00Z"]
+    const dry = await trigger("backfill", "nightly", ...range, "--dry-run")
+    assert.deepStrictEqual(
+      dry.answer.slots.map(({ answer }: { answer: string }) => answer),
+      ["would fire", "would fire"],
+    )
+    const filled = await trigger("backfill", "nightly", ...range, "--request", "gap")
+    assert.strictEqual(filled.code, 0, filled.err)
+    const cancelled = await trigger("backfill", "nightly", "--cancel", "gap")
+    assert.deepStrictEqual(cancelled.answer, { confirmed: 2, requested: 0, ended: 0 })
+    const slots = await trigger("slots", "nightly")
+    assert.deepStrictEqual(
+      slots.answer.items.map(({ asked }: { asked: { kind: string } }) => asked.kind),
+      ["manual", "backfill", "backfill"],
+    )
+    const [shown, versions, audit] = await Promise.all([
+      place.run(["trigger", "show", "nightly"], env),
+      trigger("versions", "nightly"),
+      place.run(["audit"], env),
+    ])
+    assert.match(shown.out, /while running +skip/)
+    assert.match(shown.out, /manual now, by Ada/)
+    assert.deepStrictEqual(
+      versions.answer.items.map(({ revision }: { revision: number }) => revision),
+      [2, 1],
+    )
+    assert.strictEqual(audit.code, 0, audit.err)
+    assert.match(audit.out, /every slot before .* has its record/)
+    assert.strictEqual((await place.run(["trigger", "remove", "nightly"], env)).code, 0)
+    assert.strictEqual((await trigger("show", "nightly")).code, 3)
+  })
+
   it("has help with examples for every command", async () => {
     const folder = new URL("./commands/", import.meta.url)
     const modules = await Promise.all(

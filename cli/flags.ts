@@ -45,6 +45,10 @@ export const vocabulary = {
 
 export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
 
+export const triggerName = Argument.String("name").pipe(
+  Argument.withDescription("Name of the trigger"),
+)
+
 export const calendarName = Argument.String("name").pipe(
   Argument.withDescription("Name of the calendar"),
 )

@@ -7,6 +7,7 @@ import { breakerList } from "./commands/breakerList.ts"
 import { breakerAuto, breakerClose, breakerOpen } from "./commands/breakerOrder.ts"
 import { breakerSet } from "./commands/breakerSet.ts"
 import { breakerShow } from "./commands/breakerShow.ts"
+import { audit } from "./commands/audit.ts"
 import { calendarList } from "./commands/calendarList.ts"
 import { calendarPut } from "./commands/calendarPut.ts"
 import { calendarRemove } from "./commands/calendarRemove.ts"
@@ -35,8 +36,17 @@ import { runWhy } from "./commands/runWhy.ts"
 import { server } from "./commands/server.ts"
 import { status } from "./commands/status.ts"
 import { taskList } from "./commands/taskList.ts"
+import { triggerBackfill } from "./commands/triggerBackfill.ts"
+import { triggerFire } from "./commands/triggerFire.ts"
 import { triggerList } from "./commands/triggerList.ts"
+import { triggerPause } from "./commands/triggerPause.ts"
 import { triggerPreview } from "./commands/triggerPreview.ts"
+import { triggerRemove } from "./commands/triggerRemove.ts"
+import { triggerResume } from "./commands/triggerResume.ts"
+import { triggerSet } from "./commands/triggerSet.ts"
+import { triggerShow } from "./commands/triggerShow.ts"
+import { triggerSlots } from "./commands/triggerSlots.ts"
+import { triggerVersions } from "./commands/triggerVersions.ts"
 import * as Ending from "./Ending.ts"
 import { logger } from "./logger.ts"
 import * as Output from "./Output.ts"
@@ -67,7 +77,19 @@ const run = Command.make("run").pipe(
 
 const trigger = Command.make("trigger").pipe(
   Command.withDescription("Rules that say when a task is due"),
-  Command.withSubcommands([triggerList, triggerPreview]),
+  Command.withSubcommands([
+    triggerList,
+    triggerShow,
+    triggerSlots,
+    triggerVersions,
+    triggerPreview,
+    triggerSet,
+    triggerPause,
+    triggerResume,
+    triggerRemove,
+    triggerFire,
+    triggerBackfill,
+  ]),
 )
 
 const lock = Command.make("lock").pipe(
@@ -109,6 +131,7 @@ const belfry = Command.make("belfry").pipe(
     importFrom,
     run,
     trigger,
+    audit,
     calendar,
     breaker,
     task,

@@ -92,6 +92,7 @@ const shards = 64
 export const duties: ReadonlyArray<Duty> = [
   "sweep",
   "retention",
+  "audit",
   ...Array.from({ length: partitions }, (_, partition) => `triggers/${partition}` as const),
 ]
 

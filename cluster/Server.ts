@@ -27,6 +27,7 @@ import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
 import { ExecutorName } from "../core/domain/Executor.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
+import type { TriggersOptions } from "../core/engine/SlotAuditor.ts"
 import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
 import type { Lock } from "../core/services/Lock.ts"
@@ -42,7 +43,7 @@ import { Readiness } from "./Readiness.ts"
 
 export const rpcPath = "/rpc"
 
-export interface ServerOptions extends SchedulerOptions {
+export interface ServerOptions extends SchedulerOptions, TriggersOptions {
   /** An address of this machine. Others than the loopback only with `isBehindProxy`. */
   readonly host?: string
   /** `0`: any that is free. */
@@ -89,7 +90,7 @@ export class Server extends Context.Service<Server, {
       check(options),
       Layer.effect(Server, serve(options)).pipe(
         Layer.provide(NodeHttpServer.layerHttpServices),
-        Layer.provideMerge(Layer.merge(Scheduler.layerWith(options), Triggers.layer)),
+        Layer.provideMerge(Layer.merge(Scheduler.layerWith(options), Triggers.layerWith(options))),
         Layer.provide(
           Layer.mergeAll(Readiness.layer, Tokens.layer([options.token]), StorageRegistry.layer),
         ),

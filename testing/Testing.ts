@@ -361,7 +361,7 @@ const engineOver = (state: MemoryState, time: VirtualTime, { concurrency }: Test
       ...(concurrency !== undefined && { concurrency }),
     }).pipe(Layer.provide(Direct.layer), Layer.provide(by("hinted"))),
     Runs.layerWith({ sweepInterval: idleMillis.atRest }).pipe(Layer.provide(by("moves"))),
-    Triggers.layer.pipe(Layer.provide(by("fires"))),
+    Triggers.layerWith({ auditInterval: "1 hour" }).pipe(Layer.provide(by("fires"))),
     Locks.layer,
   ).pipe(
     Layer.provide(LocalOwnership.layer),

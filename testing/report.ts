@@ -88,6 +88,10 @@ const waiting = ({ id }: RunView, why: Seen["why"]) => {
       return `waits for ${reason.holders.length} that hold its gate, ${reason.ahead} ahead of it`
     case "NoExecutor":
       return "no executor serves its task: is the layer of its handler provided?"
+    case "Unplaced":
+      return reason.passedOver.length === 0
+        ? "waits to be placed, and no executor serves its task"
+        : `waits to be placed, and ${reason.passedOver.length} executors cannot take it`
     case "Waiting":
       return `waits for a free place, ${reason.ahead} ahead of it`
     case "Held":

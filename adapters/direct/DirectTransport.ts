@@ -26,6 +26,7 @@ import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
+import * as Placer from "../../core/services/Placer.ts"
 import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
 import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -49,7 +50,9 @@ const longMillis = 3_600_000
 const unknown = held([])
 
 const make = Effect.gen(function* () {
-  const { executors, logs, permits, runs } = yield* Storage
+  const storage = yield* Storage
+  const { executors, logs, permits, runs } = storage
+  const placer = Placer.make(storage)
   const wakeups = yield* Wakeups
   const sessions = new Sessions(wakeups, yield* Effect.scope)
 
@@ -65,7 +68,7 @@ const make = Effect.gen(function* () {
   const admit = (freed: ReadonlyArray<GateKey>): Effect.Effect<void> =>
     freed.length === 0
       ? Effect.void
-      : runs.admit(freed).pipe(Effect.tapError(Effect.logDebug), Effect.ignore)
+      : placer.admit(freed).pipe(Effect.tapError(Effect.logDebug), Effect.ignore)
 
   const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
     const claimed = yield* answering("round", runs.claim(request))
@@ -213,6 +216,7 @@ const make = Effect.gen(function* () {
     start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
     conclude: (incarnation, conclusions) =>
       answering("conclude", runs.conclude(incarnation, conclusions)),
+    state: (namespace, task, key) => answering("state", runs.state(namespace, task, key)),
     beat,
     reconcile: (incarnation, known) =>
       Effect.map(

@@ -195,6 +195,8 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
           resume(Effect.succeed(effect))
         }
         const start = () => place.channel.send({ _tag: "Do", step, payload, run: dataOf(run) })
+        const answer = (call: number, answer: Answer) =>
+          place.channel.send({ _tag: "Answer", call, answer })
         place.hear = (word) => {
           switch (word._tag) {
             case "Ready":
@@ -211,6 +213,13 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
               return run.say(word.level, word.text)
             case "Keep":
               return Effect.runSync(Effect.ignore(run.keep(word.checkpoint)))
+            case "Recall":
+              return void Effect.runFork(Effect.map(
+                run.recall(word.key),
+                (value) => answer(word.call, { _tag: "Done", value }),
+              ))
+            case "Remember":
+              return Effect.runSync(Effect.ignore(run.remember(word.key, word.state)))
             case "HandOver":
               givenBack(place)
               return finish(
@@ -219,7 +228,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
             case "Call":
               return void Effect.runFork(Effect.map(
                 answerOf(handler, word.method, word.args),
-                (answer) => place.channel.send({ _tag: "Answer", call: word.call, answer }),
+                (made) => answer(word.call, made),
               ))
             case "Succeeded":
               givenBack(place)
@@ -306,7 +315,15 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
   })
 
 const dataOf = (
-  { handOver: _h, keep: _k, progress: _p, say: _s, ...data }: CurrentRun["Service"],
+  {
+    handOver: _h,
+    keep: _k,
+    progress: _p,
+    recall: _r,
+    remember: _m,
+    say: _s,
+    ...data
+  }: CurrentRun["Service"],
 ): RunData => data
 
 const crashed = (how: string): Failure => ({

@@ -16,6 +16,7 @@ import { failureOf, failureOfCause } from "../../core/engine/failures.ts"
 import type { Handler, Unsuccessful } from "../../core/engine/Handler.ts"
 import type { Scheduler } from "../../core/engine/Scheduler.ts"
 import type { Triggers } from "../../core/engine/Triggers.ts"
+import { keptOf } from "../../core/engine/remembering.ts"
 import { checkpointMax } from "../../core/services/RunStorage.ts"
 import * as farScheduler from "./farScheduler.ts"
 import type { Opening, Order, RunData, Step, Word } from "./messages.ts"
@@ -44,7 +45,7 @@ const listen = (take: (order: Order) => void): void => {
   process.on("disconnect", () => process.exit(0))
 }
 
-const { answered, layer: scheduler } = farScheduler.make(tell)
+const { answered, layer: scheduler, recall } = farScheduler.make(tell)
 
 /** Takes the handler of the one task; what else the module brings is not served here. */
 const taking = (found: (handler: Handler) => void) =>
@@ -114,6 +115,12 @@ const runOf = (data: RunData): CurrentRun["Service"] => ({
         }),
       )
       : Effect.sync(() => tell({ _tag: "Keep", checkpoint })),
+  recall,
+  remember: (key, state) =>
+    Effect.flatMap(
+      Effect.fromResult(keptOf(key, state)),
+      (kept) => Effect.sync(() => tell({ _tag: "Remember", ...kept })),
+    ),
   progress: (said) => Effect.sync(() => tell({ _tag: "Progress", said })),
   say: (level, text) => tell({ _tag: "Line", level, text }),
   handOver: (timeout) =>

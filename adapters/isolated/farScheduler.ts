@@ -71,18 +71,22 @@ export const make = (
   tell: (word: Word) => void,
 ): {
   readonly layer: Layer.Layer<Scheduler | Triggers>
+  readonly recall: (key: string) => Effect.Effect<string | undefined>
   readonly answered: (call: number, answer: Answer) => void
 } => {
   const waiting = new Map<number, (answer: Effect.Effect<unknown, unknown>) => void>()
   let last = 0
 
-  const call = <A, E>(method: Method, ...args: ReadonlyArray<unknown>): Effect.Effect<A, E> =>
+  const asked = <A, E>(word: (call: number) => Word): Effect.Effect<A, E> =>
     Effect.callback((resume) => {
       const number = ++last
       waiting.set(number, resume as never)
-      tell({ _tag: "Call", call: number, method, args })
+      tell(word(number))
       return Effect.sync(() => void waiting.delete(number))
     })
+
+  const call = <A, E>(method: Method, ...args: ReadonlyArray<unknown>): Effect.Effect<A, E> =>
+    asked((call) => ({ _tag: "Call", call, method, args }))
 
   const find = (run: RunId): Effect.Effect<RunView, RunUnknown | StorageUnavailable> =>
     Effect.map(call<unknown, RunUnknown | StorageUnavailable>("find", run), decodeView)
@@ -129,6 +133,7 @@ export const make = (
     layer: Layer.succeedContext(
       Context.make(Scheduler, scheduler).pipe(Context.add(Triggers, triggers)),
     ),
+    recall: (key) => asked((call) => ({ _tag: "Recall", call, key })),
     answered: (number, answer) => {
       const resume = waiting.get(number)
       waiting.delete(number)

@@ -74,6 +74,13 @@ for (const kind of ["thread", "process"] as const satisfies ReadonlyArray<Kind>)
         assert.deepStrictEqual([second.pid, second.thread], [first.pid, first.thread])
       }))
 
+    test("remembers from one run to the next, and refuses what cannot be kept, as here", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        assert.strictEqual(yield* tasks.remembers.execute({}), "nothing key")
+        assert.strictEqual(yield* tasks.remembers.execute({}), "one key")
+      }))
+
     test("passes declared errors on, with their type", () =>
       Effect.gen(function* () {
         yield* serving()

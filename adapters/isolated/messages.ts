@@ -55,6 +55,9 @@ export type Word =
   | { readonly _tag: "Progress"; readonly said: Said }
   | { readonly _tag: "Line"; readonly level: LogLevel; readonly text: string }
   | { readonly _tag: "Keep"; readonly checkpoint: string }
+  /** What the task keeps for a key is asked for, as a call is. */
+  | { readonly _tag: "Recall"; readonly call: number; readonly key: string }
+  | { readonly _tag: "Remember"; readonly key: string; readonly state?: string }
   | { readonly _tag: "HandOver"; readonly timeoutMillis?: number }
   /** Something of the program's scheduler. */
   | {

@@ -22,6 +22,10 @@ export const tasksOf = (isolation: Kind) => ({
   waits: Task.make(`${isolation}/waits`, { success: Schema.String, policy: { isolation } }),
   hooked: Task.make(`${isolation}/hooked`, { policy: { isolation } }),
   submits: Task.make(`${isolation}/submits`, { success: Schema.Int, policy: { isolation } }),
+  remembers: Task.make(`${isolation}/remembers`, {
+    success: Schema.String,
+    policy: { isolation },
+  }),
   handsOver: Task.make(`${isolation}/hands-over`, { policy: { isolation } }),
 })
 
@@ -48,6 +52,15 @@ const layerOf = (isolation: Kind) => {
       Effect.sync(() => {
         const all: Array<unknown> = []
         for (;;) all.push(new Array(10_000).fill({ n: all.length }).map((each) => ({ ...each })))
+      })
+    ),
+    tasks.remembers.toLayer(() =>
+      Effect.gen(function* () {
+        const { recall, remember } = yield* CurrentRun
+        const before = (yield* recall("a")) ?? "nothing"
+        const { field } = yield* Effect.orDie(Effect.flip(remember("\u0000", "x")))
+        yield* Effect.orDie(remember("a", "one"))
+        return `${before} ${field}`
       })
     ),
     tasks.waits.toLayer(() =>

@@ -3,6 +3,7 @@ import { Effect, Equal, Option } from "effect"
 import { type Calendar, type CalendarName, inUse } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
+import * as Turn from "../../core/domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { MemoryState } from "./MemoryState.ts"
@@ -21,12 +22,15 @@ export const make = (state: MemoryState, now: () => number): CalendarStorage => 
     state.calendars.set(`${namespace} ${name}`, kept)
     for (const trigger of naming(namespace, name)) {
       const { cursor: before, ...view } = trigger.view
-      const cursor = Trigger.recalled(view.definition.schedule, before, now(), calendar)
+      const { schedule } = view.definition
+      const standing = { schedule, calendar, cursor: before, isPaused: view.isPaused }
+      const { cursor, since } = Turn.recalled(standing, now(), calendar)
       trigger.view = {
         ...view,
         revision: view.revision + 1,
         ...(cursor !== undefined && { cursor }),
       }
+      state.turn(trigger, since, view.definition)
       state.hint(ofTriggers)
     }
     return kept

@@ -55,11 +55,14 @@ export const make = (
     }
   }
 
-  /** Those gone for an hour that hold nothing are forgotten; their number is not used again. */
+  /**
+   * Those gone for an hour that hold nothing are forgotten, once a sweep has told of those lost;
+   * their number is not used again.
+   */
   const forgetGone = () => {
     for (const member of state.members.values()) {
-      const isGone = standingOf(member, now()) !== "live" && member.held.size === 0 &&
-        member.beatAt + goneMillis < now()
+      const isGone = (member.standing === "left" || member.standing === "lost") &&
+        member.held.size === 0 && member.beatAt + goneMillis < now()
       if (isGone) state.members.delete(member.incarnation)
     }
   }

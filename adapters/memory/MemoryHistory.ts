@@ -36,6 +36,22 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
     return slots
   }
 
+  const retireAsked = (limit: number): number => {
+    let asked = 0
+    for (const kept of state.triggers.values()) {
+      const { namespace, task } = kept.view.definition
+      const overAt = over(namespace, task)
+      for (let at = 0; at < kept.asked.length && asked < limit;) {
+        if (recordedAt(kept.asked[at]!) > overAt) at++
+        else {
+          kept.asked.splice(at, 1)
+          asked++
+        }
+      }
+    }
+    return asked
+  }
+
   const retire = (limit: number): Retired => {
     const runs = state.retire(
       ({ finishedAt, spec }) =>
@@ -43,7 +59,8 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
       limit,
     )
     const keys = retireKeys(limit)
-    const slots = retireSlots(limit)
+    const recorded = retireSlots(limit)
+    const slots = recorded + retireAsked(limit - recorded)
     return { runs, keys, slots, hasMore: Math.max(runs, keys, slots) >= limit }
   }
 

@@ -6,10 +6,12 @@ import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
+  type Failure,
   type Reason,
   type RunHappening,
   type RunView,
@@ -17,6 +19,7 @@ import {
   unnotified,
   unserved,
 } from "../../core/domain/RunView.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import type {
   Admission,
   Claimed,
@@ -26,6 +29,7 @@ import type {
   FamilySpec,
   FamilySubmitted,
   Grant,
+  Kept,
   Known,
   Notice,
   Ordered,
@@ -94,20 +98,63 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const holders = (gate: GateKey): ReadonlyArray<Entry> => [...state.holders.get(gate) ?? []]
 
+  const admitted = (entry: Entry): Admission => {
+    const { lane } = entry.spec
+    state.move(entry, { _tag: "Admit" }, now())
+    return { run: entry.id, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
+  }
+
+  const discarded = (entry: Entry, failure: Failure): Admission => {
+    entry.failure = failure
+    state.move(entry, { _tag: "Discard" }, now())
+    return { run: entry.id, state: "Discarded" }
+  }
+
   const admit = (gate: GateKey): ReadonlyArray<Admission> => {
+    if (Touching.isGate(gate)) return admitTouching(Touching.touchesOf(gate).namespace)
     const admissions: Array<Admission> = []
     for (;;) {
       const entry = state.blocked.get(gate)?.first
       if (entry === undefined) return [...admissions, ...gather(gate)]
+      if (Blocking.keepsLatest(entry.spec.gate!)) return [...admissions, ...admitLatest(gate)]
       const decision = Blocking.decide(entry.spec.gate!, state.holders.get(gate)?.size ?? 0)
       if (decision === "wait") return admissions
-      if (decision === "discard") {
-        const [holder] = holders(gate)
-        entry.failure = { tag: "Discarded", message: `busy with run ${holder!.id}` }
-      }
-      state.move(entry, { _tag: decision === "admit" ? "Admit" : "Discard" }, now())
-      admissions.push({ run: entry.id, state: decision === "admit" ? "Ready" : "Discarded" })
+      const [holder] = holders(gate)
+      admissions.push(
+        decision === "admit"
+          ? admitted(entry)
+          : discarded(entry, { tag: "Discarded", message: `busy with run ${holder!.id}` }),
+      )
     }
+  }
+
+  const admitLatest = (gate: GateKey): ReadonlyArray<Admission> => {
+    const waiting = [...state.blocked.get(gate)!].sort((a, b) => a.turn - b.turn)
+    const latest = waiting.pop()!
+    const admissions = waiting.map((entry) => discarded(entry, Blocking.replacedBy(latest.id)))
+    const decided = () => Blocking.decide(latest.spec.gate!, state.holders.get(gate)?.size ?? 0)
+    if (decided() === "replace") {
+      for (const holder of holders(gate)) {
+        if (holder.state._tag === "Running" && holder.state.isCancelling) continue
+        state.note(holder, "Replaced", now(), Blocking.replacedBy(latest.id).message)
+        cancelOne(holder)
+      }
+    }
+    return decided() === "admit" ? [...admissions, admitted(latest)] : admissions
+  }
+
+  /** Those that touch something, in the order in which they came. */
+  const admitTouching = (namespace: Namespace): ReadonlyArray<Admission> => {
+    const of = Touching.prefixOf(namespace)
+    const taken = new Touching.Taken()
+    for (const [key, { size }] of state.holders) {
+      if (key.startsWith(of) && size > 0) taken.take(Touching.touchesOf(key).touches)
+    }
+    return [...state.blocked].flatMap(([key, waiting]) => key.startsWith(of) ? [...waiting] : [])
+      .sort((a, b) => a.turn - b.turn)
+      .flatMap((entry) =>
+        taken.take(Touching.touchesOf(entry.spec.gate!.key).touches) ? [admitted(entry)] : []
+      )
   }
 
   const haveEnded = ({ children }: Entry) =>
@@ -125,6 +172,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     }
     state.move(parent, { _tag: "Gather", verdict }, now())
     return [{ run: parent.id, state: verdict }]
+  }
+
+  const keep = ({ namespace, task }: RunSpec, { key, state: text }: Kept) => {
+    const at = `${namespace} ${task} ${key}`
+    if (text === undefined) state.states.delete(at)
+    else state.states.set(at, text)
   }
 
   const settle = (
@@ -148,18 +201,26 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       return "fenced"
     }
     entry.settled = report.fence
+    if ("failure" in report) entry.failure = report.failure
+    // A run that was asked to stop is cancelled instead, whatever its holder made of it.
+    if (entry.state._tag !== "Cancelled") note(entry, report)
+    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+      reschedule(entry, report.delayMillis)
+    }
+    freePlace(entry, freed)
+    return "applied"
+  }
+
+  /** What else there is to a report that was applied. */
+  const note = (entry: Entry, report: Report): void => {
     switch (report._tag) {
       case "Succeed":
         entry.result = report.result
         entry.failure = undefined
+        if (report.kept !== undefined) keep(entry.spec, report.kept)
         break
       case "Retry":
-        entry.failure = report.failure
         state.note(entry, "Retried", now(), report.failure.message, report.failure)
-        break
-      case "GiveUp":
-      case "TimeOut":
-        entry.failure = report.failure
         break
       case "Release":
         state.note(entry, "Released", now())
@@ -175,11 +236,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         state.note(entry, "Awaited", now())
         state.forgetDeadline(entry)
     }
-    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
-      reschedule(entry, report.delayMillis)
-    }
-    freePlace(entry, freed)
-    return "applied"
   }
 
   /** A retried run stands in the calendar by its new due time. */
@@ -221,6 +277,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       grants: entries.map(grant),
       freed: [...freed],
     })
+    // What is handed out again is granted as well, so first it must not be too late.
+    tooLateToBegin(Infinity, freed)
     if (request.isAgain) {
       const round = [...member.held].filter(({ holder }) =>
         holder?.loop === request.loop && holder.round === request.round
@@ -228,7 +286,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (round.length > 0) return answer(round)
     }
     if (standing === "draining") return answer([])
-    tooLateToBegin(Infinity, freed)
     const first = candidates(request.lanes, request.limit)
     for (const entry of first) {
       const { incarnation, loop, round } = request
@@ -300,6 +357,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const promote = (limit: number) => {
     const gates = new Set<GateKey>()
+    const unplaced = new Set<Lane.Lane>()
     let promoted = 0
     for (; promoted < limit; promoted++) {
       const entry = state.scheduled.first
@@ -308,11 +366,13 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       entry.turn = state.nextRunId(now())
       state.move(entry, { _tag: "Due" }, now())
       if (entry.state._tag === "Blocked") gates.add(entry.spec.gate!.key)
+      else if (Lane.isUnplaced(entry.lane)) unplaced.add(entry.lane)
     }
     const next = state.scheduled.first
     return {
       promoted,
       gates: [...gates],
+      unplaced: [...unplaced],
       nextInMillis: next === undefined ? undefined : Math.max(0, next.dueAt - now()),
     }
   }
@@ -366,6 +426,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return "confirmed"
   }
 
+  const stateOf = (entry: Entry): Run.StateName => entry.state._tag
+
   const resume = (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
     if (entry.state._tag !== "Suspended") {
@@ -376,7 +438,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.turn = state.nextRunId(now())
     state.note(entry, "Resumed", now())
     state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
-    freePlace(entry, freed)
+    // It may hold none now, but it held none before either where it waits for its due time again.
+    if (stateOf(entry) !== "Scheduled") freePlace(entry, freed)
     return "confirmed"
   }
 
@@ -508,6 +571,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         phase: entry.conclusion.phase,
       }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
+      ...(entry.placed !== undefined && {
+        placed: { ...entry.placed, at: DateTime.makeUnsafe(entry.placed.at) },
+      }),
     }
   }
 
@@ -521,8 +587,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const happened: ReadonlyArray<Happened> = [
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
-      ...(entry.claimedAt === undefined || entry.state._tag === "Suspended" ||
-          waits.includes(entry.state._tag)
+      ...(entry.claimedAt === undefined
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{
@@ -547,14 +612,29 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   const why = (run: RunId): Option.Option<Reason> =>
     Option.map(Option.fromNullishOr(state.runs.get(run)), reason)
 
+  /** Who has what it touches, and who waits before it for any of that. */
+  const touchingReason = ({ spec: { gate, namespace }, turn }: Entry): Reason => {
+    const of = Touching.prefixOf(namespace)
+    const among = (all: Iterable<readonly [GateKey, Iterable<Entry>]>) =>
+      [...all].filter(([key]) => key.startsWith(of) && Touching.areOpposed(key, gate!.key)).flatMap(
+        ([, entries]) => [...entries],
+      )
+    const holding = among(state.holders).map(({ id }) => id).sort((a, b) => a - b)
+    const ahead = among(state.blocked).filter((other) => other.turn < turn).length
+    return holding.length === 0 && ahead === 0
+      ? { _tag: "GateOpen", gate: gate!.key }
+      : { _tag: "GateFull", gate: gate!.key, holders: holding.slice(0, 10), ahead }
+  }
+
   const reason = (entry: Entry): Reason => {
-    const { spec: { gate, lane, namespace, task } } = entry
+    const { lane, spec: { gate, namespace, task } } = entry
     const failure = entry.failure === undefined ? {} : { failure: entry.failure }
     switch (entry.state._tag) {
       case "Scheduled":
         return { _tag: "DueLater", at: DateTime.makeUnsafe(entry.dueAt), ...failure }
       case "Blocked": {
         const holding = holders(gate!.key)
+        if (Touching.isGate(gate!.key)) return touchingReason(entry)
         if (Blocking.decide(gate!, holding.length) === "admit") {
           return { _tag: "GateOpen", gate: gate!.key }
         }
@@ -563,6 +643,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
       }
       case "Ready": {
+        if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
         const serving = [...state.members.values()].filter((member) =>
           standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
           member.tasks.includes(task)
@@ -616,7 +697,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         for (const [key, waiting] of state.blocked) {
           const held = state.holders.get(key)?.size ?? 0
           if (open.length === limit) break
-          if (Blocking.decide(waiting.first!.spec.gate!, held) !== "wait") open.push(key)
+          const gate = waiting.first!.spec.gate!
+          const isOver = Blocking.keepsLatest(gate) && waiting.size > 1
+          if (isOver || Blocking.decide(gate, held) !== "wait") open.push(key)
         }
         return open
       }),
@@ -654,6 +737,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
           (before === undefined || entry.id < before)
         ).slice(0, limit).map(view)
       ),
+    state: (namespace, task, key) =>
+      Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
     depth: (lanes) =>
       Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
     counts: (namespace) =>

@@ -7,6 +7,7 @@
  */
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Calendar } from "../../core/domain/Calendar.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -16,13 +17,25 @@ import type { Part } from "../../core/domain/LogLine.ts"
 import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import type { Progress } from "../../core/domain/Progress.ts"
 import * as Run from "../../core/domain/Run.ts"
+import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
-import type { Failure } from "../../core/domain/RunView.ts"
+import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
-import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
+import {
+  calendarOf,
+  type TriggerDefinition,
+  type TriggerId,
+  type TriggerName,
+} from "../../core/domain/Trigger.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { AuditPlace, KeptFinding } from "../../core/services/AuditStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import {
+  type SlotRecord,
+  type TriggerVersion,
+  type TriggerView,
+  versionsMax,
+} from "../../core/services/TriggerStorage.ts"
 import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import type { Topic } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
@@ -38,6 +51,11 @@ export interface Entry {
   dueAt: number
   /** Set while it is ready. */
   rank: number
+  /** Where it waits, or waited last: its own, until it is placed. */
+  lane: Lane.Lane
+  placed: (Placed & { readonly at: number }) | undefined
+  /** It is a part, and has but one executor. */
+  boundTo: Incarnation | undefined
   /** Its turn among the runs that wait at its gate. */
   turn: number
   holder: { incarnation: Incarnation; loop: number; round: number } | undefined
@@ -59,7 +77,7 @@ export interface Entry {
   isNotified: boolean
   /** It is a child. */
   readonly shard: Shard | undefined
-  /** It is a parent. */
+  /** It is, or has become, a parent. */
   readonly children: Array<Entry>
   readonly journal: Array<Happened>
 }
@@ -102,6 +120,11 @@ export interface KeptTrigger {
   view: TriggerView
   readonly partition: number
   readonly records: Array<SlotRecord>
+  /** Those that somebody asked for. */
+  readonly asked: Array<SlotRecord & { readonly run: RunId.RunId }>
+  readonly versions: Array<TriggerVersion & { readonly calendar: Calendar | undefined }>
+  /** Where the audit goes on, unless at the begin of the next window. */
+  auditedUpTo: number | undefined
   /** The latest slot with a record: after it there is none. */
   through: number
   /** The end of the last record that has left by its age. */
@@ -135,14 +158,21 @@ export class MemoryState {
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
+  /** What tasks keep, by namespace, task and key. */
+  readonly states = new Map<string, string>()
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
+  readonly findings: Array<KeptFinding & { readonly trigger: TriggerId }> = []
+  auditPlace: AuditPlace | undefined
   /** Those that were removed, for their slots: one that comes back goes on as the same. */
   readonly removed = new Map<TriggerId, KeptTrigger>()
   /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
   readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
+  /** By namespace: how many decisions were applied. */
+  readonly revisions = new Map<string, number>()
+  readonly remembered = new Map<Lane.Lane, Remembered>()
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
@@ -174,6 +204,19 @@ export class MemoryState {
     this.triggers.delete(trigger.view.id)
     this.removed.set(trigger.view.id, trigger)
     if (this.removed.size > removedMax) this.removed.delete(this.removed.keys().next().value!)
+  }
+
+  /** Keeps a version of the trigger; of those before, the first go. */
+  turn(trigger: KeptTrigger, since: number, definition: TriggerDefinition | undefined): void {
+    const { definition: { namespace }, revision } = trigger.view
+    const calendar = definition && calendarOf(definition.schedule)
+    trigger.versions.push({
+      revision,
+      since,
+      ...(definition !== undefined && { definition }),
+      calendar: calendar && this.calendars.get(`${namespace} ${calendar}`)?.calendar,
+    })
+    if (trigger.versions.length > versionsMax) trigger.versions.shift()
   }
 
   nextIncarnation(): Incarnation {
@@ -208,7 +251,12 @@ export class MemoryState {
   add(
     spec: RunSpec,
     now: number,
-    fired?: { readonly trigger: TriggerName; readonly slot: number },
+    fired?: {
+      readonly trigger: TriggerName
+      readonly slot: number | undefined
+      /** Its trigger has not let it begin. */
+      readonly failure?: Failure | undefined
+    },
     kin: { readonly isParent?: boolean; readonly shard?: Shard } = {},
   ): Entry {
     const id = this.nextRunId(now)
@@ -219,24 +267,33 @@ export class MemoryState {
       createdAt: now,
       trigger: fired?.trigger,
       slot: fired?.slot,
-      state: kin.isParent === true ? Run.submittedParent : Run.submitted({
-        isDueLater: spec.delayMillis > 0,
-        isGated: spec.gate !== undefined,
-        isAtMostOnce: spec.isAtMostOnce,
-        hasDeadline: deadlineMillis !== undefined,
-      }),
+      state: kin.isParent === true
+        ? Run.submittedParent
+        : fired?.failure !== undefined
+        ? Run.submittedFailed
+        : Run.submitted({
+          isDueLater: spec.delayMillis > 0,
+          isGated: spec.gate !== undefined,
+          isAtMostOnce: spec.isAtMostOnce,
+          hasDeadline: deadlineMillis !== undefined,
+        }),
       dueAt: now + spec.delayMillis,
       rank: 0,
+      lane: spec.lane,
+      placed: undefined,
+      boundTo: undefined,
       turn: id,
       holder: undefined,
       claimedAt: undefined,
       finishedAt: undefined,
       settled: undefined,
       result: undefined,
-      failure: undefined,
+      failure: fired?.failure,
       checkpoint: undefined,
       conclusion: undefined,
-      deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
+      deadlineAt: deadlineMillis === undefined || fired?.failure !== undefined
+        ? undefined
+        : now + deadlineMillis,
       awaitsUntil: undefined,
       suspendedAt: 0,
       isNotified: false,
@@ -256,8 +313,24 @@ export class MemoryState {
     if (Result.isFailure(next)) return false
     this.quit(entry)
     entry.state = next.success
-    this.enter(entry, now)
+    // What was due is ready since then, however late that is seen; and what was put down before its
+    // first grant is where it was.
+    const isSinceDue = event._tag === "Due" ||
+      (event._tag === "Resume" && entry.state.fence === 0)
+    this.enter(entry, now, isSinceDue ? entry.dueAt : now)
     return true
+  }
+
+  /** A ready run waits in another lane from now on, in its order. */
+  moveTo(entry: Entry, lane: Lane.Lane): void {
+    drop(this.ready, entry.lane, entry)
+    this.wait(entry, lane)
+  }
+
+  private wait(entry: Entry, lane: Lane.Lane): void {
+    entry.lane = lane
+    within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
+    this.hint(`lane ${lane}`)
   }
 
   /** It has begun, or ended: no deadline matters to it any more. */
@@ -280,8 +353,12 @@ export class MemoryState {
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
-  private enter(entry: Entry, now: number): void {
-    if (entry.state._tag === "Ready") entry.rank = Lane.rank(now, entry.spec.level)
+  private enter(entry: Entry, now: number, readyAt = now): void {
+    if (isWaiting(entry.state)) {
+      entry.holder = undefined
+      entry.claimedAt = undefined
+    }
+    if (entry.state._tag === "Ready") entry.rank = Lane.rank(readyAt, entry.spec.level)
     else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)
@@ -304,8 +381,7 @@ export class MemoryState {
         within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
         break
       case "Ready":
-        within(this.ready, lane, () => new Sorted<Entry>(byPlace)).add(entry)
-        this.hint(`lane ${lane}`)
+        this.wait(entry, lane)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.add(entry)
@@ -325,7 +401,7 @@ export class MemoryState {
   }
 
   private quit(entry: Entry): void {
-    const { gate, lane } = entry.spec
+    const { gate } = entry.spec
     const state = entry.state
     if (gate !== undefined && Run.holdsPlace(state, gate.places)) {
       drop(this.holders, gate.key, entry)
@@ -338,7 +414,7 @@ export class MemoryState {
         drop(this.blocked, gate!.key, entry)
         break
       case "Ready":
-        drop(this.ready, lane, entry)
+        drop(this.ready, entry.lane, entry)
         break
       case "Running":
         this.members.get(entry.holder!.incarnation)?.held.delete(entry)
@@ -395,6 +471,10 @@ export class MemoryState {
     return retired
   }
 }
+
+/** Nobody holds it, nor did whoever held it hand it over. */
+const isWaiting = ({ _tag }: Run.RunState): boolean =>
+  _tag === "Scheduled" || _tag === "Blocked" || _tag === "Ready" || _tag === "Suspended"
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 

@@ -35,7 +35,13 @@ const records = (state: MemoryState, now: number): ReadonlyArray<StateRecord> =>
   ...[...state.members.values()].map((member) => executorOf(member, now)),
   ...triggersOf(state).flatMap(({ isRemoved, kept }) => triggerOf(kept, isRemoved)),
   ...triggersOf(state).flatMap(({ kept }) => slotsOf(kept, state.bounds.records)),
+  ...triggersOf(state).flatMap(({ kept }) => versionsOf(kept)),
+  ...triggersOf(state).flatMap(({ kept }) => askedOf(kept)),
   ...[...state.runs.values()].map((entry) => runOf(state, entry)),
+  ...[...state.states].map(([at, value]) => {
+    const [namespace, task, ...key] = at.split(" ")
+    return { _tag: "State", namespace, task, key: key.join(" "), value } as Of<"State">
+  }),
   ...[...state.cells].map(([key, cell]) => {
     const [namespace, kind, ...name] = key.split(" ")
     return { _tag: "Permit", namespace, kind, name: name.join(" "), cell } as Of<"Permit">
@@ -103,6 +109,25 @@ const slotsOf = (
   ]
 }
 
+const versionsOf = ({ versions, view: { id } }: KeptTrigger): ReadonlyArray<Of<"TriggerVersion">> =>
+  versions.map(({ calendar, ...version }) => ({
+    _tag: "TriggerVersion",
+    trigger: id,
+    ...version,
+    ...(calendar !== undefined && { calendar }),
+  }))
+
+const askedOf = ({ asked, view: { id } }: KeptTrigger): ReadonlyArray<Of<"Asked">> =>
+  asked.map(({ asked, latenessMillis, revision, run, slot }) => ({
+    _tag: "Asked",
+    trigger: id,
+    ...asked!,
+    slot,
+    at: slot + latenessMillis,
+    run,
+    revision: revision!,
+  }))
+
 const runOf = (state: MemoryState, entry: Entry): Of<"Run"> => {
   const { spec } = entry
   const { deadlineMillis: _, gate, idempotencyKey, ...plain } = spec
@@ -122,6 +147,8 @@ const runOf = (state: MemoryState, entry: Entry): Of<"Run"> => {
     ...(entry.deadlineAt !== undefined && { deadlineAt: entry.deadlineAt }),
     ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
     ...(entry.conclusion !== undefined && { conclusion: conclusionOf(entry.conclusion) }),
+    ...(entry.boundTo !== undefined && { boundTo: entry.boundTo }),
+    ...(entry.placed !== undefined && { placed: entry.placed }),
     place: placeOf(entry),
     journal: [...entry.journal],
   }
@@ -225,6 +252,7 @@ const keptBy = (state: MemoryState): string | undefined =>
     calendars: state.calendars,
     triggers: state.triggers,
     executors: state.members,
+    states: state.states,
     permits: state.cells,
     locks: state.locks,
   }).find(([, { size }]) => size > 0)?.[0]
@@ -256,6 +284,9 @@ const adoptOne = (
         view,
         partition: Trigger.partitionOf(namespace, name),
         records: [],
+        asked: [],
+        versions: [],
+        auditedUpTo: undefined,
         through: -Infinity,
         usedThrough: undefined,
       })
@@ -269,6 +300,28 @@ const adoptOne = (
       if (outcome === "used") kept.usedThrough = rest.through
       else kept.records.push({ ...rest, outcome })
       return
+    }
+    case "TriggerVersion": {
+      const { _tag, calendar, trigger, ...version } = record
+      const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+      return void kept?.versions.push({ ...version, calendar })
+    }
+    case "Asked": {
+      const { at, by, kind, request, revision, run, slot, trigger } = record
+      const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
+      return void kept?.asked.push({
+        slot,
+        through: slot,
+        outcome: "fired",
+        run,
+        latenessMillis: at - slot,
+        revision,
+        asked: { kind, request, ...(by !== undefined && { by }) },
+      })
+    }
+    case "State": {
+      const { key, namespace, task, value } = record
+      return void state.states.set(`${namespace} ${task} ${key}`, value)
     }
     case "Permit": {
       const { cell, kind, name, namespace } = record
@@ -328,6 +381,9 @@ const entryOf = (record: Of<"Run">): Entry => {
     state: stateOf(place, gate !== undefined),
     dueAt: "dueAt" in place && place.dueAt !== undefined ? place.dueAt : createdAt + delayMillis,
     rank: place._tag === "Ready" ? place.rank : 0,
+    lane: record.lane,
+    boundTo: record.boundTo,
+    placed: record.placed,
     turn: place._tag === "Blocked" ? place.turn : record.id,
     holder,
     claimedAt: "claimedAt" in place ? place.claimedAt : undefined,

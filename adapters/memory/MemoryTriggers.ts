@@ -3,13 +3,22 @@ import { Effect, Equal, Option } from "effect"
 import { unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
+import * as Permanent from "../../core/domain/Permanent.ts"
+import * as Run from "../../core/domain/Run.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import { overlapping } from "../../core/domain/RunView.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
-import type {
-  Fired,
-  Firing,
-  SlotRecord,
-  TriggerStorage,
-  TriggerView,
+import * as Turn from "../../core/domain/Turn.ts"
+import {
+  type Asked,
+  type Asking,
+  type Fired,
+  type Firing,
+  type SlotRecord,
+  type Stopped,
+  TriggerChanged,
+  type TriggerStorage,
+  type TriggerView,
 } from "../../core/services/TriggerStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
@@ -30,43 +39,118 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
 
-  /** `view` with its cursor at its first slot after now. */
-  const onwards = (view: Omit<TriggerView, "cursor">): TriggerView => {
-    const calendar = calendarOf(view.definition)
-    const cursor = Trigger.slotAfter(view.definition.schedule, now(), calendar)
-    const { definition, id, isPaused, revision } = view
-    return { definition, id, isPaused, revision, ...(cursor !== undefined && { cursor }) }
+  const standing = ({ view: { cursor, definition, isPaused } }: KeptTrigger): Turn.Standing => ({
+    schedule: definition.schedule,
+    calendar: calendarOf(definition),
+    cursor,
+    isPaused,
+  })
+
+  const recordedOf = ({ through, usedThrough }: KeptTrigger): number | undefined => {
+    const last = Math.max(through, usedThrough ?? -Infinity)
+    return last === -Infinity ? undefined : last
   }
 
-  const put = (wanted: Trigger.TriggerDefinition): Effect.Effect<TriggerView, Refused> => {
-    const calendar = Trigger.calendarOf(wanted.schedule)
-    if (calendar !== undefined && calendarOf(wanted) === undefined) {
-      return Effect.fail(unknownCalendar(calendar))
+  const close = (kept: KeptTrigger, closed: Turn.Closed | undefined): void => {
+    if (closed !== undefined) keep(kept, { ...closed, slot: closed.from, outcome: "skipped" })
+  }
+
+  const keep = (
+    kept: KeptTrigger,
+    { from: _, ...record }: Omit<SlotRecord, "latenessMillis"> & { readonly from?: number },
+  ): void => {
+    const latenessMillis = now() - record.through
+    kept.records.push({ ...record, latenessMillis, revision: kept.view.revision })
+    kept.through = Math.max(kept.through, record.through)
+    if (kept.records.length > state.bounds.records) {
+      kept.usedThrough = kept.records.shift()!.through
     }
+  }
+
+  const put = (
+    wanted: Trigger.TriggerDefinition,
+    revision: number | undefined,
+  ): Effect.Effect<TriggerView, Refused | TriggerChanged> => {
     const known = named(wanted.namespace, wanted.name)
+    const present = known?.view.revision ?? 0
+    if (revision !== undefined && revision !== present) {
+      return Effect.fail(new TriggerChanged({ name: wanted.name, revision: present }))
+    }
+    const calendarName = Trigger.calendarOf(wanted.schedule)
+    const calendar = calendarOf(wanted)
+    if (calendarName !== undefined && calendar === undefined) {
+      return Effect.fail(unknownCalendar(calendarName))
+    }
     const definition = Trigger.anchored(wanted, known?.view.definition, now())
     if (known !== undefined && Equal.equals(known.view.definition, definition)) {
       return Effect.succeed(known.view)
     }
     const before = known ?? namedIn(state.removed, wanted.namespace, wanted.name)
+    const { closed, cursor, since } = Turn.edited(
+      known && standing(known),
+      { schedule: definition.schedule, calendar },
+      now(),
+      before && recordedOf(before),
+    )
+    if (known !== undefined) close(known, closed)
     const id = before?.view.id ?? state.nextTriggerId()
-    state.removed.delete(id)
-    const view = onwards({
+    const view: TriggerView = {
       id,
       definition,
       revision: (before?.view.revision ?? 0) + 1,
       isPaused: known?.view.isPaused ?? false,
-    })
-    state.triggers.set(id, {
+      ...(cursor !== undefined && { cursor }),
+    }
+    const kept: KeptTrigger = {
       view,
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: before?.records ?? [],
+      asked: before?.asked ?? [],
+      versions: before?.versions ?? [],
+      auditedUpTo: before?.auditedUpTo,
       through: before?.through ?? -Infinity,
       usedThrough: before?.usedThrough,
-    })
+    }
+    state.triggers.set(id, kept)
+    state.removed.delete(id)
+    state.turn(kept, since, definition)
     state.hint(ofTriggers)
     return Effect.succeed(view)
   }
+
+  const remove = (kept: KeptTrigger): void => {
+    const { closed, since } = Turn.removed(standing(kept), now())
+    close(kept, closed)
+    const { cursor: _, ...view } = kept.view
+    kept.view = { ...view, revision: view.revision + 1 }
+    state.turn(kept, since, undefined)
+    state.remove(kept)
+  }
+
+  const pause = (kept: KeptTrigger, isPaused: boolean): TriggerView => {
+    if (kept.view.isPaused === isPaused) return kept.view
+    if (isPaused) kept.view = { ...kept.view, isPaused }
+    else {
+      const { closed, cursor } = Turn.resumed(standing(kept), now(), recordedOf(kept))
+      close(kept, closed)
+      const { cursor: _, ...view } = kept.view
+      kept.view = { ...view, isPaused, ...(cursor !== undefined && { cursor }) }
+    }
+    state.hint(ofTriggers)
+    return kept.view
+  }
+
+  const isUnderWay = (run: RunId): boolean => {
+    const entry = state.runs.get(run)
+    return entry !== undefined && !Run.isFinal(entry.state._tag)
+  }
+
+  /** The latest of its runs that is under way. */
+  const runningOf = ({ asked, records }: KeptTrigger): RunId | undefined =>
+    [...records.slice(-lookedBack), ...asked.slice(-lookedBack)]
+      .map(({ run, running }) => running ?? run)
+      .filter((run) => run !== undefined && isUnderWay(run))
+      .sort((a, b) => b! - a!)[0]
 
   const fire = (item: Firing): Fired => {
     const kept = state.triggers.get(item.trigger)
@@ -83,46 +167,109 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
     }
     if (isRecorded) return { _tag: "Already" }
-    const run = item.fire &&
-      state.add(item.fire.spec, now(), {
+    const { whileRunning = "allow" } = item.fire ?? {}
+    const running = whileRunning === "allow" ? undefined : runningOf(kept)
+    const { passed } = item
+    const isSkipped = running !== undefined && whileRunning === "skip"
+    const run = item.fire && !isSkipped
+      ? state.add(item.fire.spec, now(), {
         trigger: kept.view.definition.name,
         slot: item.fire.slot,
+        failure: running && overlapping(running),
       }).id
-    const record = (slot: number, through: number, outcome: SlotRecord["outcome"]) => {
-      kept.records.push({
-        slot,
-        through,
-        outcome,
-        latenessMillis: now() - through,
-        ...(outcome !== "skipped" && run !== undefined && { run }),
-        ...(outcome === "skipped" && { reason: "misfired" }),
+      : undefined
+    if (passed !== undefined) {
+      keep(kept, {
+        slot: passed.from,
+        through: passed.through,
+        outcome: passed.outcome,
+        ...(passed.outcome === "coalesced" ? run !== undefined && { run } : { reason: "misfired" }),
       })
-      kept.through = Math.max(kept.through, through)
-      if (kept.records.length > state.bounds.records) kept.records.shift()
     }
-    if (item.passed) record(item.passed.from, item.passed.through, item.passed.outcome)
-    if (run === undefined) return { _tag: "Recorded" }
-    record(last, last, "fired")
-    return { _tag: "Fired", run, latenessMillis: now() - last }
+    if (item.fire === undefined) return { _tag: "Recorded" }
+    keep(kept, {
+      slot: last,
+      through: last,
+      ...(run === undefined
+        ? { outcome: "skipped", reason: Trigger.stillRunning(running!) }
+        : { outcome: "fired", run }),
+      ...(running !== undefined && { running }),
+    })
+    return run === undefined
+      ? { _tag: "Recorded" }
+      : { _tag: "Fired", run, latenessMillis: now() - last }
   }
 
+  const ask = (item: Asking, isDry: boolean): Asked => {
+    const kept = state.triggers.get(item.trigger)
+    if (kept === undefined || kept.view.revision !== item.revision) return { _tag: "Stale" }
+    const { by, kind, request, slot = now(), spec } = item
+    const before = kept.asked.find(({ asked, slot: at }) =>
+      asked!.kind === kind && (kind === "manual" ? asked!.request === request : at === slot)
+    )
+    if (before !== undefined) return { _tag: "Already", run: before.run }
+    if (kind === "backfill") {
+      const { cursor, isPaused } = kept.view
+      if (slot > now() || (!isPaused && cursor !== undefined && slot >= cursor)) {
+        return { _tag: "Pending" }
+      }
+      const record = kept.records.find((each) => each.slot <= slot && each.through >= slot)
+      if (record?.outcome === "fired") return { _tag: "Already", run: record.run }
+      if (kept.usedThrough !== undefined && slot <= kept.usedThrough) {
+        return { _tag: "Already", run: undefined }
+      }
+    }
+    if (isDry) return { _tag: "Dry" }
+    const entry = state.add(spec, now(), {
+      trigger: kept.view.definition.name,
+      slot: kind === "backfill" ? slot : undefined,
+    })
+    state.note(entry, "Asked", now(), by === undefined ? kind : `${kind}, by ${by}`)
+    kept.asked.push({
+      slot,
+      through: slot,
+      outcome: "fired",
+      run: entry.id,
+      latenessMillis: now() - slot,
+      revision: item.revision,
+      asked: { kind, request, ...(by !== undefined && { by }) },
+    })
+    if (kept.asked.length > state.bounds.records) kept.asked.shift()
+    return { _tag: "Fired", run: entry.id }
+  }
+
+  const stoppedOf = ({ records, view }: KeptTrigger): Stopped | undefined => {
+    const { definition: { schedule }, isPaused } = view
+    if (schedule._tag !== "Permanent" || isPaused) return undefined
+    const fired = records.filter(({ run }) => run !== undefined)
+      .sort((a, b) => b.slot - a.slot).slice(0, Permanent.remembered)
+    if (fired.some(({ run }) => isUnderWay(run!))) return undefined
+    return {
+      view,
+      lives: fired.map(({ run, slot }) => {
+        const { claimedAt, finishedAt } = state.runs.get(run!) ?? {}
+        const isKnown = claimedAt !== undefined && finishedAt !== undefined
+        return { slot, livedMillis: isKnown ? finishedAt - claimedAt : 0 }
+      }),
+      endedAt: (fired[0] && state.runs.get(fired[0].run!)?.finishedAt) ?? fired[0]?.slot ?? 0,
+    }
+  }
+
+  const keptOf = (trigger: Trigger.TriggerId) =>
+    state.triggers.get(trigger) ?? state.removed.get(trigger)
+
   return {
-    put: (definition) => Effect.suspend(() => put(definition)),
+    put: (definition, revision) => Effect.suspend(() => put(definition, revision)),
     remove: (namespace, name) =>
       Effect.sync(() => {
         const kept = named(namespace, name)
-        if (kept !== undefined) state.remove(kept)
+        if (kept !== undefined) remove(kept)
         return kept !== undefined
       }),
     pause: (namespace, name, isPaused) =>
       Effect.sync(() => {
         const kept = named(namespace, name)
-        if (kept === undefined) return Option.none()
-        if (kept.view.isPaused !== isPaused) {
-          kept.view = isPaused ? { ...kept.view, isPaused } : onwards({ ...kept.view, isPaused })
-          state.hint(ofTriggers)
-        }
-        return Option.some(kept.view)
+        return kept === undefined ? Option.none() : Option.some(pause(kept, isPaused))
       }),
     find: (namespace, name) =>
       Effect.sync(() => Option.fromNullishOr(named(namespace, name)?.view)),
@@ -138,6 +285,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
         triggers: [...state.triggers.values()]
           .filter(({ partition, view }) =>
             partitions.includes(partition) && !view.isPaused &&
+            view.definition.schedule._tag !== "Permanent" &&
             view.cursor !== undefined && view.cursor < now() + withinMillis
           )
           .map(({ view }) => view)
@@ -147,11 +295,40 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     fire: (items) => Effect.sync(() => items.map(fire)),
     records: (trigger, limit) =>
       Effect.sync(() => {
-        const kept = state.triggers.get(trigger) ?? state.removed.get(trigger)
-        return (kept?.records ?? []).toReversed().slice(0, limit)
+        const kept = keptOf(trigger)
+        return [...kept?.records ?? [], ...kept?.asked ?? []]
+          .sort((a, b) => b.slot - a.slot).slice(0, limit)
       }),
+    ask: (items, isDry) => Effect.sync(() => items.map((item) => ask(item, isDry))),
+    asked: (trigger, request, limit) =>
+      Effect.sync(() =>
+        (keptOf(trigger)?.asked ?? [])
+          .filter(({ asked }) => asked!.kind === "backfill" && asked!.request === request)
+          .sort((a, b) => a.slot - b.slot)
+          .slice(0, limit)
+          .map(({ run }) => run)
+      ),
+    versions: (trigger, limit) =>
+      Effect.sync(() =>
+        (keptOf(trigger)?.versions ?? [])
+          .map(({ calendar: _, ...version }) => version)
+          .toReversed()
+          .slice(0, limit)
+      ),
+    stopped: (partitions, limit) =>
+      Effect.sync(() => ({
+        now: now(),
+        triggers: [...state.triggers.values()]
+          .filter(({ partition }) => partitions.includes(partition))
+          .map(stoppedOf)
+          .filter((stopped) => stopped !== undefined)
+          .slice(0, limit),
+      })),
   }
 }
+
+/** Among so many of its latest slots one is looked for that is under way. */
+const lookedBack = 32
 
 /** Whether a record covers a slot in [`from`, `to`]; what was forgotten counts as covered. */
 const covers = (

@@ -11,7 +11,7 @@ import { type Bounds, MemoryState } from "./MemoryState.ts"
 import * as MemoryStorage from "./MemoryStorage.ts"
 import * as MemoryWakeups from "./MemoryWakeups.ts"
 
-export { MemoryState } from "./MemoryState.ts"
+export { type KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 const usual: Bounds = { finished: 100_000, records: 10_000 }
 

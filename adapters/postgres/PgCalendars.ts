@@ -1,7 +1,7 @@
 /** Calendars in PostgreSQL: see `CalendarStorage` for the laws. */
 import { Effect, Equal, Option } from "effect"
 import { type Calendar, type CalendarName, inUse } from "../../core/domain/Calendar.ts"
-import * as Trigger from "../../core/domain/Trigger.ts"
+import * as Turn from "../../core/domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { numbers, numbersOrNull, type Pg } from "./Pg.ts"
@@ -49,15 +49,16 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): CalendarStorage =>
          WHERE namespace = $1 AND calendar = $2 AND NOT is_removed`,
         [namespace, name],
       )
-      const nexts = naming.map((row) => {
-        const { cursor, definition } = triggerView(row)
-        return Trigger.recalled(definition.schedule, cursor, row.now, calendar)
+      const turns = naming.map((row) => {
+        const { cursor, definition, isPaused } = triggerView(row)
+        const standing = { schedule: definition.schedule, calendar, cursor, isPaused }
+        return Turn.recalled(standing, row.now, calendar)
       })
       const [answer] = yield* pg.query<{ readonly revision: number | null }>(
         "writes",
         "put calendar",
-        `SELECT put_calendar($1, $2, $3, $4, $5::int[], $6::int[], $7::bigint[], $8::bigint[])
-           AS revision`,
+        `SELECT put_calendar($1, $2, $3, $4, $5::int[], $6::int[], $7::bigint[], $8::bigint[],
+           $9::bigint[]) AS revision`,
         [
           namespace,
           name,
@@ -66,7 +67,8 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): CalendarStorage =>
           numbers(naming.map(({ id }) => id)),
           numbers(naming.map(({ revision }) => revision)),
           numbersOrNull(naming.map(({ cursor }) => cursor ?? undefined)),
-          numbersOrNull(nexts),
+          numbersOrNull(turns.map(({ cursor }) => cursor)),
+          numbers(turns.map(({ since }) => since)),
         ],
       )
       // It, or a trigger that names it, has changed meanwhile.

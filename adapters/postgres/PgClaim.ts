@@ -38,7 +38,7 @@ import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
-import { encodeFailure, patience } from "./rows.ts"
+import { encodeFailure, ownLane, patience } from "./rows.ts"
 
 type Settlement = Omit<Claimed, "grants">
 
@@ -110,11 +110,24 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
+      const hasCheckpoints = of.some(mayKeep)
+      const hasStates = of.some((report) => keptOf(report) !== undefined)
       const rows = yield* pg.query<{ run: number; lane: number | null; gate: GateKey | null }>(
         "claims",
         "settle",
-        of.some(mayKeep) ? settleAndKeep : settleAny,
-        [incarnation, numbers(of.map(({ run }) => run)), ...settleParams(of), patience],
+        hasStates ? settleAndKeepAll : hasCheckpoints ? settleAndKeep : settleAny,
+        [
+          incarnation,
+          numbers(of.map(({ run }) => run)),
+          ...settleParams(of),
+          patience,
+          ...(hasStates
+            ? [
+              texts(of.map((each) => keptOf(each)?.key)),
+              texts(of.map((each) => keptOf(each)?.state)),
+            ]
+            : []),
+        ],
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
       hints.give(new Set(rows.flatMap(({ lane }) => lane === null ? [] : [`l${lane}` as const])))
@@ -274,7 +287,7 @@ export const make = (
   const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
     const lanes = yield* names.laneNumbers([...new Set(request.lanes)])
     const { incarnation, isAgain, loop, reports, round } = request
-    if (!isAgain && reports.every(isSuccess) && distinct(reports).length <= 1) {
+    if (!isAgain && reports.every(isPlainSuccess) && distinct(reports).length <= 1) {
       return yield* claimNext(request, lanes, reports)
     }
     const standing = yield* pg.query("claims", "claim", selectHere, [incarnation])
@@ -308,7 +321,11 @@ const none = { grants: [], freed: [] }
 const mayKeep = (report: Report): boolean =>
   report._tag === "Yield" || report._tag === "Release" && report.checkpoint !== undefined
 
-const isSuccess = ({ _tag }: Report): boolean => _tag === "Succeed"
+/** The one statement has no place for states. */
+const isPlainSuccess = (report: Report): boolean =>
+  report._tag === "Succeed" && report.kept === undefined
+
+const keptOf = (report: Report) => report._tag === "Succeed" ? report.kept : undefined
 
 /** The indexes of the reports, in parts that name no run twice. Mostly one part. */
 const distinct = (reports: ReadonlyArray<Report>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -528,7 +545,9 @@ const settleText = (more: string): string => `
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
     RETURNING *),
   y AS MATERIALIZED (
-    SELECT x.*, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
+    SELECT x.*, ${
+  ownLane("x")
+} AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
         WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
@@ -545,18 +564,18 @@ const settleText = (more: string): string => `
     INSERT INTO parked (run_id, since, awaits_until, claimed_at, lane, incarnation, fence, level,
       attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
-      CASE kind WHEN 7 THEN claimed_at END, lane, $1, fence, level,
+      CASE kind WHEN 7 THEN claimed_at END, own_lane, $1, fence, level,
       attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
       CASE WHEN kind = 7 OR gate IS NULL THEN gate
-        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places = 1) END
+        ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places <= 1) END
     FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, run_id, lane, fence, level, attempt, crashes, is_careful, gate
+    SELECT ms + delay, run_id, own_lane, fence, level, attempt, crashes, is_careful, gate
     FROM y WHERE kind = 1),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
+    SELECT own_lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
       is_careful, gate
     FROM y WHERE kind = 4),
   j AS (
@@ -565,7 +584,7 @@ const settleText = (more: string): string => `
       CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
       failure
     FROM y WHERE kind IN (1, 4, 6, 7))
-  SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN lane END AS lane,
+  SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
@@ -573,14 +592,29 @@ const settleText = (more: string): string => `
 const settleAny = settleText("")
 
 /** What was put down, or given back with something kept, has begun: it is never too late to go on. */
-const settleAndKeep = settleText(`
+const keepCheckpoints = `
   k AS (
     INSERT INTO checkpoint (run_id, value)
     SELECT run_id, result FROM y
     WHERE (kind = 6 AND said = 6 OR kind IN (4, 6) AND said = 4) AND result IS NOT NULL
     ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
-    WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`)
+    WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`
+
+const settleAndKeep = settleText(keepCheckpoints)
+
+const settleAndKeepAll = settleText(`${keepCheckpoints}
+  m AS MATERIALIZED (
+    SELECT DISTINCT ON (r.task, key) r.task, key, value
+    FROM y CROSS JOIN LATERAL (SELECT width_bucket(y.run_id, $2::bigint[]) AS nth OFFSET 0) w
+      CROSS JOIN LATERAL (SELECT ($9::text[])[nth] AS key, ($10::text[])[nth] AS value OFFSET 0) v
+      CROSS JOIN LATERAL (SELECT task FROM run WHERE id = y.run_id OFFSET 0) r
+    WHERE kind = 0 AND key IS NOT NULL ORDER BY r.task, key, y.run_id DESC),
+  n AS (
+    INSERT INTO state (task, key, value) SELECT task, key, value FROM m WHERE value IS NOT NULL
+    ON CONFLICT ON CONSTRAINT one_state_per_key DO UPDATE SET value = excluded.value),
+  g AS (
+    DELETE FROM state s USING m WHERE m.value IS NULL AND s.task = m.task AND s.key = m.key),`)
 
 interface MoreRow extends ConclusionRow {
   readonly run: RunId

@@ -1,4 +1,4 @@
-/** How runs will end, in PostgreSQL: R19 of `RunStorage`. */
+/** How runs will end, in PostgreSQL: R22 of `RunStorage`. */
 import { Effect } from "effect"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import { type Final, finals } from "../../core/domain/Run.ts"

@@ -94,16 +94,23 @@ export const make = (pg: Pg): HistoryStorage => {
     return { count: row!.count, next }
   }))
 
+  const retireAsked = Effect.fnUntraced(function* (limit: number) {
+    const row = yield* query<{ count: number }>(retireAskedOfAge, [limit, ...ages])
+    return row!.count
+  })
+
   return {
     retire: Effect.fnUntraced(function* (limit) {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
+      const left = limit - slots.count
+      const asked = yield* retireAsked(left)
       return {
         runs: runs.count,
         keys: keys.count,
-        slots: slots.count,
-        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+        slots: slots.count + asked,
+        hasMore: asked === left || runs.hasMore || keys.hasMore || slots.hasMore,
       }
     }),
   }
@@ -120,12 +127,13 @@ interface Holder {
   readonly last: number | null
 }
 
-const retentionOf = "t.definition::json #>> '{policy,retention}' AS retention"
+const retentionIn = "t.definition::json #>> '{policy,retention}'"
+const retentionOf = `${retentionIn} AS retention`
 
 /** The ages of the classes, as parameters; `ageIn` chooses among them from the first on. */
 const ages = Retention.Retention.literals.map((retention) => `${Retention.millis[retention]}`)
-const ageIn = (first: number) =>
-  `CASE coalesce(retention, '${Retention.usual}') ${
+const ageIn = (first: number, retention = "retention") =>
+  `CASE coalesce(${retention}, '${Retention.usual}') ${
     Retention.Retention.literals.map((retention, at) =>
       `WHEN '${retention}' THEN $${first + at}::bigint`
     ).join(" ")
@@ -195,10 +203,19 @@ export const retireRunsOfTask = `
   gone AS MATERIALIZED (
     SELECT run_id FROM ended_alone UNION ALL SELECT run_id FROM ended_together),
   ${
-  ["idempotency", "journal", "deadline", "checkpoint", "conclusion", "progress", "log", "child"]
-    .map((table) =>
-      `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
-    ).join("\n  ")
+  [
+    "idempotency",
+    "journal",
+    "deadline",
+    "checkpoint",
+    "conclusion",
+    "progress",
+    "log",
+    "child",
+    "placed",
+  ].map((table) =>
+    `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
+  ).join("\n  ")
 }
   of_run AS (DELETE FROM run WHERE id = ANY (ARRAY(SELECT run_id FROM gone)))
   SELECT (SELECT count(*)::int FROM gone) AS count,
@@ -230,6 +247,20 @@ const retireKeysAfter = `
         AND (SELECT max(created_at) FROM seen) <= (SELECT ms FROM now) - $2::bigint
         THEN (SELECT max(run_id) FROM seen)
     END::float8 AS last`
+
+/** `$1` limit. */
+const retireAskedOfAge = `
+  WITH old AS MATERIALIZED (
+    SELECT a.trigger, a.kind, a.key FROM asked a
+    JOIN LATERAL (SELECT * FROM trigger WHERE id = a.trigger OFFSET 0) g ON true
+    LEFT JOIN task t ON t.namespace = g.namespace AND t.name = g.definition::json ->> 'task'
+    WHERE a.at <= (SELECT clock()) - ${Math.min(...Object.values(Retention.millis))}
+      AND a.at <= (SELECT clock()) - ${ageIn(2, retentionIn)}
+    ORDER BY a.at LIMIT $1),
+  gone AS (
+    DELETE FROM asked a USING old
+    WHERE a.trigger = old.trigger AND a.kind = old.kind AND a.key = old.key RETURNING 1)
+  SELECT count(*)::int AS count FROM gone`
 
 /** `$1` from this trigger on. */
 const nextTrigger = `

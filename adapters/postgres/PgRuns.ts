@@ -4,19 +4,21 @@ import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
 import type { Labels } from "../../core/domain/Labels.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type {
-  Admission,
   FamilySubmitted,
   RunQuery,
   RunSpec,
   RunStorage,
 } from "../../core/services/RunStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
+import * as PgAdmission from "./PgAdmission.ts"
 import * as PgClaim from "./PgClaim.ts"
 import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
@@ -29,6 +31,7 @@ import {
   encodeFailure,
   happenings,
   type JournalRow,
+  ownLane,
   patience,
   type RunRow,
   runView,
@@ -39,8 +42,6 @@ import {
 } from "./rows.ts"
 import { columns } from "./specs.ts"
 
-/** A decision is cheap, and yet a gate with a hundred thousand places is not opened in one step. */
-const admissionsMax = 1000
 const countMax = 10_000
 const patienceArray = `'${patience}'::bigint[]`
 
@@ -57,36 +58,7 @@ export const make = Effect.fnUntraced(function* (
   const hintLanes = (lanes: ReadonlyArray<number | null>) =>
     hints.give(new Set(lanes.flatMap((lane): Array<Topic> => lane === null ? [] : [`l${lane}`])))
 
-  const admit: RunStorage["admit"] = Effect.fnUntraced(function* (gates) {
-    if (gates.length === 0) return []
-    const rows = yield* pg.query<{ run: RunId.RunId; lane: number; is_admitted: boolean }>(
-      "writes",
-      "admit",
-      `SELECT run::float8 AS run, lane_id AS lane, is_admitted FROM admit(
-         ARRAY(SELECT gate_id(key) FROM unnest($1::text[]) key), $2, ${patienceArray})`,
-      [texts(gates), admissionsMax],
-    )
-    hintLanes(rows.map(({ is_admitted, lane }) => is_admitted ? lane : null))
-    const admissions = rows.map(({ is_admitted, run }): Admission => ({
-      run,
-      state: is_admitted ? "Ready" : "Discarded",
-    }))
-    const families = gates.filter((gate) => FanIn.parentOf(gate) !== undefined)
-    return families.length === 0 ? admissions : [...admissions, ...(yield* gather(families))]
-  })
-
-  /** Ends the parents behind these gates whose children have. */
-  const gather = (gates: ReadonlyArray<GateKey>) =>
-    Effect.map(
-      pg.query<{ run: RunId.RunId; state: number }>(
-        "writes",
-        "admit",
-        "SELECT run::float8 AS run, state FROM gather($1::text[], $2::bigint[])",
-        [texts(gates), numbers(gates.map((gate) => FanIn.parentOf(gate)!))],
-      ),
-      (rows) =>
-        rows.map(({ run, state }): Admission => ({ run, state: stateOf(state) as FanIn.Verdict })),
-    )
+  const admit = PgAdmission.make(pg, hints)
 
   const submitFamily: RunStorage["submitFamily"] = Effect.fnUntraced(
     function* ({ children, parent, places }): Effect.fn.Return<
@@ -211,16 +183,18 @@ export const make = Effect.fnUntraced(function* (
       promoted: number
       gates: ReadonlyArray<GateKey> | null
       lanes: ReadonlyArray<number> | null
+      unplaced: ReadonlyArray<Lane.Lane>
       next_in: number | null
       earliest: number | null
     }>("writes", "promote", promoteDue, [limit])
-    const { earliest, gates, lanes, next_in, promoted } = row!
+    const { earliest, gates, lanes, next_in, promoted, unplaced } = row!
     if (earliest !== null) floors.landed(lanes ?? [], earliest)
     hintLanes(lanes ?? [])
     return {
       promoted,
       // What was submitted by SQL is not admitted by who submitted it, so it is here.
       gates: [...new Set([...(gates ?? []), ...hints.takeGates()])],
+      unplaced,
       nextInMillis: promoted === limit && limit > 0 ? 0 : next_in ?? undefined,
     }
   })
@@ -360,8 +334,9 @@ export const make = Effect.fnUntraced(function* (
       ([row]) => row,
     )
 
-  const list: RunStorage["list"] = (query) =>
-    query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
+  const list: RunStorage["list"] = (query) => {
+    if (query.states?.length === 0) return Effect.succeed([])
+    return query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
       pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
         query.namespace,
         query.limit,
@@ -369,6 +344,13 @@ export const make = Effect.fnUntraced(function* (
         ...(query.task === undefined ? [] : [query.task]),
       ]),
       (rows) => rows.map(runView),
+    )
+  }
+
+  const keptState: RunStorage["state"] = (namespace, task, key) =>
+    Effect.map(
+      pg.query<{ readonly value: string }>("writes", "state", selectState, [namespace, task, key]),
+      ([row]) => Option.map(Option.fromNullishOr(row), ({ value }) => value),
     )
 
   const depth: RunStorage["depth"] = (lanes, atMost) =>
@@ -458,6 +440,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const whyBlocked = Effect.fnUntraced(function* (run: RunId.RunId, gate: GateKey) {
+    if (Touching.isGate(gate)) return yield* PgAdmission.whyTouching(pg, run, gate)
     const [row] = yield* pg.query<{
       holders: ReadonlyArray<number>
       held: number
@@ -468,23 +451,30 @@ export const make = Effect.fnUntraced(function* (
     // It has moved on since it was looked at.
     if (row === undefined) return { _tag: "GateOpen", gate } satisfies Reason as Reason
     const { ahead, held, holders, is_discarding, places } = row
-    const whenFull = is_discarding ? "discard" : "wait"
-    if (Blocking.decide({ key: gate, places, whenFull }, held) === "admit") {
+    const it = PgAdmission.gateOf(gate, places, is_discarding)
+    if (Blocking.decide(it, held) === "admit") {
       return { _tag: "GateOpen", gate } satisfies Reason as Reason
     }
     return { _tag: "GateFull", gate, holders: holders as Array<RunId.RunId>, ahead } as Reason
   })
 
   const whyReady = Effect.fnUntraced(function* (run: RunRow) {
-    const [row] = yield* pg.query<{ serving: ReadonlyArray<string>; ahead: number }>(
+    const [row] = yield* pg.query<{
+      serving: ReadonlyArray<string>
+      lane: Lane.Lane | null
+      ahead: number
+    }>(
       "reads",
       "why",
       selectAhead,
       [`${run.id}`, run.namespace, run.task],
     )
     const serving = row!.serving.map((labels) => JSON.parse(labels) as Labels)
-    const reason: Reason = unserved(run.task, run.lane, serving) ??
-      { _tag: "Waiting", lane: run.lane, ahead: row!.ahead }
+    const { task } = run
+    const lane = row!.lane ?? run.lane
+    if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] } as Reason
+    const reason: Reason = unserved(task, lane, serving) ??
+      { _tag: "Waiting", lane, ahead: row!.ahead }
     return reason
   })
 
@@ -510,6 +500,7 @@ export const make = Effect.fnUntraced(function* (
     findMany,
     list,
     depth,
+    state: keptState,
     counts,
     events,
     why,
@@ -559,7 +550,7 @@ const selectOpenGates = `
     LIMIT $1)
   UNION ALL
   (SELECT (SELECT gate FROM run WHERE id = w.run_id), NULL FROM waiting w
-    WHERE w.is_discarding OR holders(w.gate) < w.places LIMIT $1)
+    WHERE w.is_discarding OR w.places < 0 OR holders(w.gate) < w.places LIMIT $1)
   UNION ALL
   SELECT NULL, gate::text FROM waiting WHERE nth = $4::int`
 
@@ -596,7 +587,7 @@ const reconcileHeld = `
       AND round <= ($5::int[])[array_position($4::int[], loop::int)]
       AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
         WHERE k.run_id = l.run_id AND k.fence = l.fence)
-    RETURNING *),
+    RETURNING *, ${ownLane("l")} AS own_lane),
   o AS (
     INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
       is_reported)
@@ -604,19 +595,19 @@ const reconcileHeld = `
       crashes, false FROM x, now WHERE is_cancelling),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT lane, level, ms + (${patienceArray})[level + 1], run_id, attempt - 1, crashes, fence,
+    SELECT own_lane, level, ms + (${patienceArray})[level + 1], run_id, attempt - 1, crashes, fence,
       is_careful, gate FROM x, now WHERE NOT is_cancelling AND NOT is_suspending),
   p AS (
     INSERT INTO parked (run_id, since, lane, fence, level, attempt, crashes, kind, is_careful, gate)
-    SELECT run_id, ms, lane, fence, level, attempt - 1, crashes, 0, is_careful,
+    SELECT run_id, ms, own_lane, fence, level, attempt - 1, crashes, 0, is_careful,
       CASE WHEN gate IS NOT NULL
-        THEN (SELECT x.gate FROM run WHERE id = x.run_id AND gate_places = 1) END
+        THEN (SELECT x.gate FROM run WHERE id = x.run_id AND gate_places <= 1) END
     FROM x, now WHERE NOT is_cancelling AND is_suspending),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, detail)
     SELECT run_id, ms, claimed_at, fence, attempt, 'Released', 'its holder does not know of it'
     FROM x, now)
-  SELECT NULL::float8 AS passed, lane FROM x WHERE NOT is_cancelling AND NOT is_suspending
+  SELECT NULL::float8 AS passed, own_lane AS lane FROM x WHERE NOT is_cancelling AND NOT is_suspending
   UNION ALL
   SELECT k.run_id::float8, NULL FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
   WHERE NOT EXISTS (SELECT FROM lease l
@@ -645,6 +636,8 @@ const promoteDue = `
     (SELECT array_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id)) FROM x
       WHERE gate IS NOT NULL AND fence = 0) AS gates,
     (SELECT array_agg(DISTINCT lane) FROM x WHERE gate IS NULL OR fence > 0) AS lanes,
+    ARRAY(SELECT l.name FROM lane l WHERE l.executor = 0
+      AND l.id IN (SELECT lane FROM x WHERE gate IS NOT NULL AND fence > 0)) AS unplaced,
     (SELECT min(due_at) FROM x)::float8 AS earliest,
     ((SELECT due_at FROM scheduled WHERE due_at > (SELECT ms FROM now) ORDER BY due_at LIMIT 1)
       - (SELECT ms FROM now))::float8 AS next_in`
@@ -655,6 +648,10 @@ const selectJournal = `
   SELECT at::float8 AS at, claimed_at::float8 AS claimed_at, kind, attempt, fence, detail, failure
   FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
 
+const selectState = `
+  SELECT value FROM state WHERE key = $3 AND task = (
+    SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1 AND t.name = $2)`
+
 const selectDepth = `
   SELECT coalesce(sum(d.depth), 0)::float8 AS depth
   FROM lane l CROSS JOIN LATERAL (
@@ -662,7 +659,7 @@ const selectDepth = `
   WHERE l.name = ANY ($1::text[])`
 
 /**
- * The ids of a list, each state from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
+ * The ids of a list, each state, of which there are some, from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
  * before, `$4` task.
  */
 const selectionOf = ({ states, task }: RunQuery): string => {
@@ -675,8 +672,10 @@ const selectionOf = ({ states, task }: RunQuery): string => {
        ORDER BY -id LIMIT $2) h`
   // By lane, not by the run's task: a join with `run` has been seen to walk all of history backwards
   // for a handful of ready runs.
-  const lanes = `SELECT id FROM lane
-    WHERE ${task === undefined ? "starts_with(name, $1 || ':')" : "name = $1 || ':' || $4"}`
+  const lanes = `SELECT id FROM lane WHERE starts_with(name, $1 || ':')
+    ${
+    task === undefined ? "" : "AND split_part(translate(name, '?', '@'), '@', 1) = $1 || ':' || $4"
+  }`
   const standing = (table: string, condition = "") =>
     `SELECT h.run_id AS id FROM ${table} h
      WHERE h.lane = ANY (ARRAY(${lanes})) AND h.run_id < $3::bigint
@@ -708,7 +707,6 @@ const selectionOf = ({ states, task }: RunQuery): string => {
     }
   }
   const parts = states === undefined ? [latest("")] : [...new Set(states)].map(from)
-  if (parts.length === 0) return "SELECT NULL::bigint AS id WHERE $1 IS NULL AND $2 = 0 AND $3 = ''"
   return `SELECT id FROM (${parts.map((part) => `(${part})`).join(" UNION ALL ")}) u
     ORDER BY id DESC LIMIT $2`
 }
@@ -768,6 +766,7 @@ const selectAhead = `
       SELECT DISTINCT e.labels FROM executor e JOIN namespace n ON n.id = e.namespace
       WHERE n.name = $2 AND e.standing = 0 AND e.beat_at + e.ttl > ms AND $3 = ANY (e.tasks)
     ) AS serving,
+    (SELECT name FROM lane WHERE id = (SELECT lane FROM it)) AS lane,
     (SELECT count(*)::int FROM (
       SELECT FROM it JOIN ready o ON o.lane = it.lane
       WHERE (o.rank > ms, CASE WHEN o.rank > ms THEN o.level ELSE 0 END, o.rank, o.run_id)

@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { table } from "./migrations/mod.ts"
 import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
+import * as PgAudit from "./PgAudit.ts"
 import * as PgCalendars from "./PgCalendars.ts"
 import type { PgClock } from "./PgClock.ts"
 import * as PgExecutors from "./PgExecutors.ts"
@@ -14,6 +15,7 @@ import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgLogs from "./PgLogs.ts"
 import * as PgPermits from "./PgPermits.ts"
+import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
 import * as PgTasks from "./PgTasks.ts"
@@ -48,11 +50,13 @@ export const make = Effect.fn("PgStorage.make")(function* (
     calendars: PgCalendars.make(pg, names, hints),
     triggers: PgTriggers.make(pg, names, hints),
     runs,
+    placements: PgPlacements.make(pg, names, hints, floors),
     executors: PgExecutors.make(pg, names, tasks, clock),
     logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
     transfer: PgTransfer.make(pg),
     permits: PgPermits.make(pg, names),
+    audit: PgAudit.make(pg),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

@@ -23,8 +23,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             task: "id namespace name revision definition",
             calendar: "namespace revision name definition",
             trigger:
-              "id namespace name cursor revision partition is_paused is_removed definition calendar",
-            slot: "slot through run_id lateness trigger outcome reason",
+              `id namespace name cursor revision partition is_paused is_removed definition calendar
+              is_permanent`,
+            slot: "slot through run_id lateness trigger outcome reason revision running",
+            trigger_version: "since trigger revision definition calendar",
+            asked: "slot run_id at trigger revision kind key request asked_by",
             executor:
               `incarnation namespace beat_at joined_at ttl capacity standing name labels tasks
               resources`,
@@ -45,6 +48,9 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             deadline: "run_id expires_at",
             checkpoint: "run_id value",
             conclusion: "run_id fence state phase result failure",
+            state: "task key value",
+            placed: "run_id at bound_to placement",
+            touching: "gate namespace thing is_exclusive",
             permit: "namespace revision kind name cell",
             lock: "key holder fence expires_at",
           },
@@ -53,8 +59,13 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             "executor.sizes": "wished of one incarnation, which starts anew",
             progress: "what runs have said tells and decides nothing; docs/moving.md says so",
             log: "what runs have said tells and decides nothing; docs/moving.md says so",
+            audit: "the audit of slots begins where it is put",
+            audit_open: "the audit of slots begins where it is put",
+            audit_finding: "of the storage that was audited",
             namespace: "numbers of names, given anew",
             lane: "numbers of names, given anew",
+            fleet: "revisions, of which only the next has to be another",
+            remembered: "whose turn it is to be given a run: the round begins anew",
             waiter: "who waits, looks by itself now and then",
             clock_step: "what was done about the clock of this database",
             migration: "what was done to this schema",

@@ -14,6 +14,8 @@ import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import { finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import type { Placed } from "../../core/domain/RunView.ts"
+import type { GateKey } from "../../core/domain/Blocking.ts"
 import {
   type Counts,
   type Note,
@@ -23,12 +25,15 @@ import {
 } from "../../core/domain/StateRecord.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { pageMax, type TransferStorage } from "../../core/services/TransferStorage.ts"
+import { gateOf, placesOf } from "./PgAdmission.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
 import {
+  askedKinds,
   codeOf,
   decodeCalendar,
   decodeFailure,
@@ -42,8 +47,10 @@ import {
   standingCodeOf,
   standingOf,
   stateOf,
+  triggerVersion,
   triggerView,
   used,
+  type VersionRow,
 } from "./rows.ts"
 
 const TaskJson = Schema.fromJsonString(TaskDefinition)
@@ -96,7 +103,7 @@ const pinned = [
   "idle_in_transaction_session_timeout = 0",
 ]
 
-const transferred = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
+const transferred = ["run", "task", "calendar", "trigger", "executor", "state", "permit", "lock"]
 
 const firstKept = `SELECT CASE
   ${
@@ -165,6 +172,22 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
     ),
     Stream.concat(
       paged(
+        selectVersions,
+        ["0", "0"],
+        ({ revision, trigger }: TransferredVersion) => [`${trigger}`, `${revision}`],
+        each(versionOf),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectAsked,
+        ["0", "0", ""],
+        ({ key, kind, trigger }: AskedRow) => [`${trigger}`, `${kind}`, key],
+        each(askedOf),
+      ),
+    ),
+    Stream.concat(
+      paged(
         selectRuns,
         ["0"],
         ({ id }: RunRow) => [`${id}`],
@@ -175,6 +198,14 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
           )
           return rows.map((row) => runOf(row, journal.get(row.id) ?? []))
         }),
+      ),
+    ),
+    Stream.concat(
+      paged(
+        selectStates,
+        ["0", ""],
+        (row: StateRow) => [`${row.of}`, row.key],
+        each(stateRecordOf),
       ),
     ),
     Stream.concat(
@@ -293,12 +324,15 @@ interface SlotRow extends Row {
   readonly outcome: number
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness: number
+  readonly revision: number | null
 }
 
 const selectSlots = `
   SELECT trigger, s.slot::float8 AS slot, through::float8 AS through, outcome::int AS outcome,
-    run_id::float8 AS run, reason, lateness::float8 AS lateness
+    run_id::float8 AS run, reason, lateness::float8 AS lateness,
+    running::float8 AS running, revision
   FROM slot s WHERE (trigger, s.slot) > ($1::int, $2::bigint) ORDER BY trigger, s.slot LIMIT $3`
 
 const slotOf = (row: SlotRow): Of<"Slot"> => ({
@@ -309,7 +343,54 @@ const slotOf = (row: SlotRow): Of<"Slot"> => ({
   outcome: row.reason === used ? "used" : outcomeOf(row.outcome),
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && row.reason !== used && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
   latenessMillis: row.lateness,
+  ...(row.revision !== null && { revision: row.revision }),
+})
+
+interface TransferredVersion extends VersionRow {
+  readonly trigger: Trigger.TriggerId
+}
+
+const selectVersions = `
+  SELECT trigger, revision, since::float8 AS since, definition, calendar FROM trigger_version
+  WHERE (trigger, revision) > ($1::int, $2::int) ORDER BY trigger, revision LIMIT $3`
+
+const versionOf = (row: TransferredVersion): Of<"TriggerVersion"> => ({
+  _tag: "TriggerVersion",
+  trigger: row.trigger,
+  ...triggerVersion(row),
+  ...(row.calendar !== null && { calendar: decodeCalendar(row.calendar) }),
+})
+
+interface AskedRow extends Row {
+  readonly trigger: Trigger.TriggerId
+  readonly kind: number
+  readonly key: string
+  readonly request: string
+  readonly asked_by: string | null
+  readonly slot: number
+  readonly at: number
+  readonly run: RunId
+  readonly revision: number
+}
+
+const selectAsked = `
+  SELECT trigger, kind::int AS kind, key, request, asked_by, a.slot::float8 AS slot,
+    at::float8 AS at, run_id::float8 AS run, revision
+  FROM asked a WHERE (trigger, kind, key) > ($1::int, $2::smallint, $3)
+  ORDER BY trigger, kind, key LIMIT $4`
+
+const askedOf = (row: AskedRow): Of<"Asked"> => ({
+  _tag: "Asked",
+  trigger: row.trigger,
+  kind: askedKinds[row.kind]!,
+  request: row.request,
+  ...(row.asked_by !== null && { by: row.asked_by }),
+  slot: row.slot,
+  at: row.at,
+  run: row.run,
+  revision: row.revision,
 })
 
 /** A row of a table as JSON: its columns, with numbers as they are. */
@@ -370,6 +451,9 @@ interface RunRow extends Row {
   readonly deadline_at: number | null
   readonly checkpoint: string | null
   readonly conclusion: string | null
+  readonly bound_to: Incarnation | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly outcome: string | null
   readonly lease: string | null
   readonly scheduled: string | null
@@ -387,6 +471,7 @@ const selectRuns = `
     g.name AS trigger, r.slot::float8 AS slot, k.parent::float8 AS parent, k.nth,
     k.count AS siblings, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
     (SELECT row_to_json(z)::text FROM conclusion z WHERE z.run_id = r.id) AS conclusion,
+    e.bound_to, e.placement, e.at::float8 AS placed_at,
     row_to_json(o)::text AS outcome, row_to_json(x)::text AS lease,
     row_to_json(s)::text AS scheduled, row_to_json(b)::text AS blocked,
     row_to_json(p)::text AS parked, row_to_json(q)::text AS ready
@@ -399,6 +484,7 @@ const selectRuns = `
   LEFT JOIN child k ON k.run_id = r.id
   LEFT JOIN deadline d ON d.run_id = r.id
   LEFT JOIN checkpoint c ON c.run_id = r.id
+  LEFT JOIN placed e ON e.run_id = r.id
   LEFT JOIN outcome o ON o.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT * FROM lease
@@ -445,11 +531,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   isAtMostOnce: row.is_at_most_once,
   crashesMax: row.crashes_max,
   ...(row.gate !== null && {
-    gate: {
-      key: row.gate as NonNullable<Of<"Run">["gate"]>["key"],
-      places: row.gate_places,
-      whenFull: row.is_gate_discarding ? "discard" : "wait",
-    },
+    gate: gateOf(row.gate as GateKey, row.gate_places, row.is_gate_discarding),
   }),
   ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
   ...(row.digest_bytes !== null && { keyedBy: row.digest_bytes === 32 ? "text" : "json" }),
@@ -462,6 +544,10 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
   ...(row.conclusion !== null && {
     conclusion: conclusionOf(JSON.parse(row.conclusion) as ConclusionRow)!,
+  }),
+  ...(row.bound_to !== null && { boundTo: row.bound_to }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
   }),
   place: placeOf(row, journal),
   journal: journal.flatMap(notesOf),
@@ -567,6 +653,23 @@ const grantedOf = ({ claimed_at, incarnation }: Granted) => ({
   ...(claimed_at !== null && { claimedAt: claimed_at }),
 })
 
+interface StateRow extends Row, Omit<Of<"State">, "_tag"> {
+  readonly of: number
+}
+
+const selectStates = `
+  SELECT s.task AS of, n.name AS namespace, t.name AS task, s.key, s.value
+  FROM state s JOIN task t ON t.id = s.task JOIN namespace n ON n.id = t.namespace
+  WHERE (s.task, s.key) > ($1::int, $2) ORDER BY s.task, s.key LIMIT $3`
+
+const stateRecordOf = ({ key, namespace, task, value }: StateRow): Of<"State"> => ({
+  _tag: "State",
+  namespace,
+  task,
+  key,
+  value,
+})
+
 interface PermitRow extends Row, Omit<Of<"Permit">, "_tag"> {
   readonly of: number
 }
@@ -639,8 +742,56 @@ const imported = (
       return addTriggers(ask, of("Trigger"))
     case "Slot":
       return insert(ask, "slot", slotColumns, of("Slot").map(slotRow))
+    case "TriggerVersion":
+      return insert(
+        ask,
+        "trigger_version",
+        {
+          trigger: "int",
+          revision: "int",
+          since: "bigint",
+          definition: "text",
+          calendar: "text",
+        },
+        of("TriggerVersion").map(({ calendar, definition, revision, since, trigger }) => ({
+          trigger,
+          revision,
+          since,
+          definition: definition && encodeTrigger(definition),
+          calendar: calendar && encodeCalendar(calendar),
+        })),
+      )
+    case "Asked":
+      return insert(
+        ask,
+        "asked",
+        {
+          trigger: "int",
+          kind: "smallint",
+          key: "text",
+          slot: "bigint",
+          run_id: "bigint",
+          revision: "int",
+          at: "bigint",
+          request: "text",
+          asked_by: "text",
+        },
+        of("Asked").map(({ at, by, kind, request, revision, run, slot, trigger }) => ({
+          trigger,
+          kind: askedKinds.indexOf(kind),
+          key: kind === "manual" ? request : `${slot}`,
+          slot,
+          run_id: run,
+          revision,
+          at,
+          request,
+          asked_by: by,
+        })),
+      )
     case "Run":
       return addRuns(ask, of("Run"))
+    case "State":
+      return addStates(ask, of("State"))
     case "Permit":
       return addPermits(ask, of("Permit"))
     case "Lock":
@@ -797,6 +948,7 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       is_removed: "boolean",
       definition: "text",
       calendar: "text",
+      is_permanent: "boolean",
     },
     all.map(({ cursor, definition, id, isPaused, isRemoved, revision }) => ({
       namespace_name: definition.namespace,
@@ -809,12 +961,40 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       is_removed: isRemoved,
       definition: encodeTrigger(definition),
       calendar: Trigger.calendarOf(definition.schedule),
+      is_permanent: definition.schedule._tag === "Permanent",
     })),
     {
       more: { namespace_name: "text" },
       also: { namespace: "n.id" },
       from: ofNamespace,
       isNumbered: true,
+    },
+  )
+})
+
+const addStates = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"State">>) {
+  yield* addNamespaces(ask, all.map(({ namespace }) => namespace))
+  // Nobody may have defined it, and its runs may have left.
+  yield* ask(
+    `INSERT INTO task (namespace, name)
+     SELECT DISTINCT n.id, u.task FROM unnest($1::text[], $2::text[]) AS u(namespace, task)
+     JOIN namespace n ON n.name = u.namespace ON CONFLICT DO NOTHING`,
+    [texts(all.map(({ namespace }) => namespace)), texts(all.map(({ task }) => task))],
+  )
+  yield* insert(
+    ask,
+    "state",
+    { key: "text", value: "text" },
+    all.map(({ key, namespace, task, value }) => ({
+      namespace_name: namespace,
+      task_name: task,
+      key,
+      value,
+    })),
+    {
+      more: { namespace_name: "text", task_name: "text" },
+      also: { task: "t.id" },
+      from: `${ofNamespace} JOIN task t ON t.namespace = n.id AND t.name = x.task_name`,
     },
   )
 })
@@ -842,6 +1022,8 @@ const slotColumns = {
   run_id: "bigint",
   reason: "text",
   lateness: "bigint",
+  revision: "int",
+  running: "bigint",
 }
 
 const slotRow = (record: Of<"Slot">) => ({
@@ -852,6 +1034,8 @@ const slotRow = (record: Of<"Slot">) => ({
   run_id: record.run,
   reason: record.outcome === "used" ? used : record.reason,
   lateness: record.latenessMillis,
+  revision: record.revision,
+  running: record.running,
 })
 
 const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Run">>) {
@@ -945,6 +1129,25 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       }]
     ),
   )
+  yield* insert(
+    ask,
+    "placed",
+    { run_id: "bigint", at: "bigint", bound_to: "int", placement: "text" },
+    all.flatMap(({ boundTo, id, placed }) => {
+      if (boundTo === undefined && placed === undefined) return []
+      const { at, ...placement } = placed ?? {}
+      return [{
+        run_id: id,
+        at,
+        bound_to: boundTo,
+        placement: placed && JSON.stringify(placement),
+      }]
+    }),
+  )
+  yield* addTouching(
+    ask,
+    all.flatMap(({ gate }) => gate !== undefined && Touching.isGate(gate.key) ? [gate.key] : []),
+  )
   yield* insert(ask, "journal", journalColumns, all.flatMap(journalRows))
   const standing = (tag: Place["_tag"]) => all.filter(({ place }) => place._tag === tag)
   yield* insert(ask, "outcome", outcomeColumns, standing("Ended").map(placeRow))
@@ -1004,6 +1207,26 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   )
 })
 
+/** What the runs of a gate touch follows from its key, and is looked up by who has it. */
+const addTouching = (ask: Ask, gates: ReadonlyArray<GateKey>) => {
+  const things = [...new Set(gates)].flatMap((gate) => {
+    const { namespace, touches } = Touching.touchesOf(gate)
+    return Object.entries(touches).map(([thing, how]) => ({ gate, namespace, thing, how }))
+  })
+  return things.length === 0 ? Effect.void : ask(
+    `INSERT INTO touching (gate, namespace, thing, is_exclusive)
+     SELECT gate_id(u.gate), u.namespace, u.thing, u.how = 'exclusive'
+     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS u(gate, namespace, thing, how)
+     ON CONFLICT DO NOTHING`,
+    [
+      texts(things.map(({ gate }) => gate)),
+      texts(things.map(({ namespace }) => namespace)),
+      texts(things.map(({ thing }) => thing)),
+      texts(things.map(({ how }) => how)),
+    ],
+  )
+}
+
 const ofRun = "JOIN run r ON r.id = x.run_id"
 
 const runColumns = {
@@ -1030,7 +1253,7 @@ const runRow = (record: Of<"Run">) => ({
   created_at: record.createdAt,
   due_at: record.createdAt + record.delayMillis,
   slot: record.slot,
-  gate_places: record.gate?.places,
+  gate_places: record.gate && placesOf(record.gate),
   level: record.level,
   crashes_max: record.crashesMax,
   is_at_most_once: record.isAtMostOnce,

@@ -2,15 +2,24 @@
 import { Effect, Equal, Option } from "effect"
 import { type CalendarName, unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
-import type { Refused } from "../../core/domain/Refused.ts"
+import * as Permanent from "../../core/domain/Permanent.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
-import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import type { Fired, Firing, TriggerStorage } from "../../core/services/TriggerStorage.ts"
-import { numbers, numbersOrNull, type Pg } from "./Pg.ts"
+import * as Turn from "../../core/domain/Turn.ts"
+import {
+  type Asked,
+  type Fired,
+  type Firing,
+  type Stopped,
+  TriggerChanged,
+  type TriggerStorage,
+  versionsMax,
+} from "../../core/services/TriggerStorage.ts"
+import { numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import {
+  askedKinds,
   decodeCalendar,
   encodeTrigger,
   outcomeCodeOf,
@@ -19,8 +28,10 @@ import {
   type SlotRow,
   triggerColumns,
   type TriggerRow,
+  triggerVersion,
   triggerView,
   used,
+  type VersionRow,
 } from "./rows.ts"
 import { columns, isReady } from "./specs.ts"
 
@@ -36,108 +47,142 @@ interface FiredRow {
 const fireMax = 1000
 
 export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => {
-  /** The trigger of this name, removed or not, the calendar of `calendar` or its own, the clock. */
+  /**
+   * The trigger of this name, removed or not, with its calendar and its last record; the calendar
+   * that is `wanted`; the clock.
+   */
   const look = Effect.fnUntraced(function* (
     namespace: number,
     name: Trigger.TriggerName,
-    calendar: CalendarName | undefined,
+    wanted: CalendarName | undefined,
   ) {
     const [row] = yield* pg.query<
       Partial<TriggerRow> & {
         readonly now: number
         readonly is_removed: boolean | null
-        readonly calendar_definition: string | null
-        readonly calendar_revision: number | null
+        readonly recorded: number | null
+        readonly own_calendar: string | null
+        readonly wanted_calendar: string | null
+        readonly wanted_revision: number | null
       }
     >(
       "writes",
       "trigger",
-      `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed, calendar_definition,
-         calendar_revision
+      `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed, own_calendar, wanted_calendar,
+         wanted_revision,
+         (SELECT through::float8 FROM slot WHERE slot.trigger = trigger.id
+           ORDER BY slot.slot DESC LIMIT 1) AS recorded
        FROM (VALUES (1)) one LEFT JOIN trigger ON namespace = $1 AND name = $2
-       LEFT JOIN (SELECT namespace AS of, name AS called, definition AS calendar_definition,
-         revision AS calendar_revision FROM calendar) c
-         ON c.of = $1 AND c.called = coalesce($3::text, trigger.calendar)`,
-      [namespace, name, calendar ?? null],
+       LEFT JOIN (SELECT namespace AS of, name AS called, definition AS own_calendar FROM calendar) c
+         ON c.of = $1 AND c.called = trigger.calendar
+       LEFT JOIN (SELECT namespace AS of, name AS called, definition AS wanted_calendar,
+         revision AS wanted_revision FROM calendar) w ON w.of = $1 AND w.called = $3::text`,
+      [namespace, name, wanted ?? null],
     )
-    const { calendar_definition, calendar_revision, is_removed, now } = row!
+    const { is_removed, now, own_calendar, recorded, wanted_calendar, wanted_revision } = row!
+    const known = row!.id === null ? undefined : row as TriggerRow
+    const view = known && triggerView(known)
     return {
       now,
-      known: row!.id === null ? undefined : row as TriggerRow,
+      view,
       isRemoved: is_removed === true,
-      calendar: calendar_definition === null ? undefined : decodeCalendar(calendar_definition),
-      calendarRevision: calendar_revision,
+      recorded: recorded ?? undefined,
+      standing: view && is_removed !== true
+        ? {
+          schedule: view.definition.schedule,
+          calendar: own_calendar === null ? undefined : decodeCalendar(own_calendar),
+          cursor: view.cursor,
+          isPaused: view.isPaused,
+        }
+        : undefined,
+      calendar: wanted_calendar === null ? undefined : decodeCalendar(wanted_calendar),
+      calendarText: wanted_calendar,
+      calendarRevision: wanted_revision,
     }
   })
 
-  const put: (
-    definition: Trigger.TriggerDefinition,
-  ) => Effect.Effect<ReturnType<typeof triggerView>, Refused | StorageUnavailable> = Effect
-    .fnUntraced(
-      function* (wanted) {
-        const namespace = yield* names.namespace(wanted.namespace)
-        const named = Trigger.calendarOf(wanted.schedule)
-        const { calendar, calendarRevision, isRemoved, known, now } = yield* look(
-          namespace,
-          wanted.name,
-          named,
-        )
-        if (named !== undefined && calendar === undefined) return yield* unknownCalendar(named)
-        const before = known === undefined ? undefined : triggerView(known)
-        const definition = Trigger.anchored(wanted, isRemoved ? undefined : before?.definition, now)
-        if (before !== undefined && !isRemoved && Equal.equals(before.definition, definition)) {
-          return before
-        }
-        const cursor = Trigger.slotAfter(definition.schedule, now, calendar)
-        // The calendar is locked, and still the one the cursor was found by, or nothing is done.
-        const rows = yield* pg.query<TriggerRow>(
-          "writes",
-          "put",
-          `WITH named AS MATERIALIZED (
-           SELECT FROM calendar WHERE namespace = $1 AND name = $8::text AND revision = $9::int
-           FOR SHARE)
-         INSERT INTO trigger (namespace, name, cursor, revision, partition, definition, calendar)
-         SELECT $1::int, $2::text, $3::bigint, 1, $4::smallint, $5::text, $8::text
-         WHERE $8::text IS NULL OR EXISTS (SELECT FROM named)
-         ON CONFLICT ON CONSTRAINT one_id_per_trigger DO UPDATE SET cursor = excluded.cursor,
-           revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
-           is_paused = trigger.is_paused AND NOT trigger.is_removed, calendar = excluded.calendar
-         WHERE trigger.revision = $6 AND trigger.is_removed = $7
-         RETURNING ${triggerColumns}`,
-          [
-            namespace,
-            wanted.name,
-            cursor === undefined ? null : `${cursor}`,
-            Trigger.partitionOf(wanted.namespace, wanted.name),
-            encodeTrigger(definition),
-            before?.revision ?? 0,
-            isRemoved,
-            named ?? null,
-            calendarRevision,
-          ],
-        )
-        // Someone else has put it, or its calendar, meanwhile.
-        if (rows[0] === undefined) return yield* put(wanted)
-        hints.give(["t"])
-        return triggerView(rows[0])
-      },
+  /** Of the statements below: `closed` keeps the record of a turn, and `turned` the version. */
+  const closing = (now: number, closed: Turn.Closed | undefined) => [
+    closed === undefined ? null : `${closed.from}`,
+    closed === undefined ? null : `${closed.through}`,
+    closed?.reason ?? null,
+    closed === undefined ? null : `${now - closed.through}`,
+  ]
+
+  const put: TriggerStorage["put"] = Effect.fnUntraced(function* (wanted, revision) {
+    const namespace = yield* names.namespace(wanted.namespace)
+    const named = Trigger.calendarOf(wanted.schedule)
+    const found = yield* look(namespace, wanted.name, named)
+    const { calendar, isRemoved, now, recorded, standing, view } = found
+    const before = isRemoved ? undefined : view
+    const present = before?.revision ?? 0
+    if (revision !== undefined && revision !== present) {
+      return yield* new TriggerChanged({ name: wanted.name, revision: present })
+    }
+    if (named !== undefined && calendar === undefined) return yield* unknownCalendar(named)
+    const definition = Trigger.anchored(wanted, before?.definition, now)
+    if (before !== undefined && Equal.equals(before.definition, definition)) return before
+    const { closed, cursor, since } = Turn.edited(
+      standing,
+      { schedule: definition.schedule, calendar },
+      now,
+      recorded,
     )
+    // The calendar is locked, and still the one the cursor was found by, or nothing is done.
+    const rows = yield* pg.query<TriggerRow>("writes", "put", putTrigger, [
+      namespace,
+      wanted.name,
+      cursor === undefined ? null : `${cursor}`,
+      Trigger.partitionOf(wanted.namespace, wanted.name),
+      encodeTrigger(definition),
+      view?.revision ?? 0,
+      isRemoved,
+      named ?? null,
+      found.calendarRevision,
+      view?.cursor === undefined ? null : `${view.cursor}`,
+      definition.schedule._tag === "Permanent",
+      `${since}`,
+      found.calendarText,
+      ...closing(now, closed),
+    ])
+    // Someone else has put it, or its calendar, meanwhile, or it has fired.
+    if (rows[0] === undefined) return yield* put(wanted, revision)
+    hints.give(["t"])
+    return triggerView(rows[0])
+  })
+
+  const remove: TriggerStorage["remove"] = Effect.fnUntraced(function* (namespace, name) {
+    const of = yield* names.namespace(namespace)
+    const { now, standing, view } = yield* look(of, name, undefined)
+    if (standing === undefined) return false
+    const { closed, since } = Turn.removed(standing, now)
+    const rows = yield* pg.query("writes", "remove", removeTrigger, [
+      view!.id,
+      view!.revision,
+      standing.cursor === undefined ? null : `${standing.cursor}`,
+      standing.isPaused,
+      `${since}`,
+      ...closing(now, closed),
+    ])
+    return rows[0] === undefined ? yield* remove(namespace, name) : true
+  })
 
   const pause: TriggerStorage["pause"] = Effect.fnUntraced(function* (namespace, name, isPaused) {
     const of = yield* names.namespace(namespace)
-    const { calendar, isRemoved, known, now } = yield* look(of, name, undefined)
-    if (known === undefined || isRemoved) return Option.none()
-    if (known.is_paused === isPaused) return Option.some(triggerView(known))
-    const { definition, revision } = triggerView(known)
-    const cursor = Trigger.slotAfter(definition.schedule, now, calendar)
-    const rows = yield* pg.query<TriggerRow>(
-      "writes",
-      "pause",
-      `UPDATE trigger SET is_paused = $2, cursor = CASE WHEN $2 THEN cursor ELSE $3::bigint END
-       WHERE id = $1 AND revision = $4 AND is_paused <> $2 AND NOT is_removed
-       RETURNING ${triggerColumns}`,
-      [known.id, isPaused, cursor === undefined ? null : `${cursor}`, revision],
-    )
+    const { now, recorded, standing, view } = yield* look(of, name, undefined)
+    if (standing === undefined) return Option.none()
+    if (standing.isPaused === isPaused) return Option.some(view!)
+    const { closed, cursor } = isPaused
+      ? { closed: undefined, cursor: standing.cursor }
+      : Turn.resumed(standing, now, recorded)
+    const rows = yield* pg.query<TriggerRow>("writes", "pause", pauseTrigger, [
+      view!.id,
+      isPaused,
+      cursor === undefined ? null : `${cursor}`,
+      view!.revision,
+      standing.cursor === undefined ? null : `${standing.cursor}`,
+      ...closing(now, closed),
+    ])
     if (rows[0] === undefined) return yield* pause(namespace, name, isPaused)
     hints.give(["t"])
     return Option.some(triggerView(rows[0]))
@@ -156,6 +201,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       numbersOrNull(items.map(({ passed }) => passed && outcomeCodeOf(passed.outcome))),
       numbersOrNull(items.map(({ fire }) => fire?.slot)),
       numbersOrNull(items.map(({ next }) => next)),
+      numbers(items.map(({ fire }) => whileRunnings.indexOf(fire?.whileRunning ?? "allow"))),
       ...plain,
       ...special,
       ...(isInTime ? [deadlines] : []),
@@ -173,17 +219,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
 
   return {
     put,
-    remove: Effect.fnUntraced(function* (namespace, name) {
-      const of = yield* names.namespace(namespace)
-      const rows = yield* pg.query(
-        "writes",
-        "remove",
-        `UPDATE trigger SET is_removed = true, cursor = NULL
-         WHERE namespace = $1 AND name = $2 AND NOT is_removed RETURNING id`,
-        [of, name],
-      )
-      return rows.length > 0
-    }),
+    remove,
     pause,
     find: (namespace, name) =>
       Effect.map(
@@ -233,17 +269,100 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
     }),
     records: (trigger, limit) =>
       Effect.map(
-        pg.query<SlotRow>(
-          "reads",
-          "records",
-          `SELECT slot::float8 AS slot, through::float8 AS through, outcome, run_id::float8 AS run,
-             reason, lateness::float8 AS lateness
-           FROM slot WHERE trigger = $1 AND reason IS DISTINCT FROM '${used}'
-           ORDER BY slot.slot DESC LIMIT $2`,
-          [trigger, limit],
-        ),
+        pg.query<SlotRow>("reads", "records", selectRecords, [trigger, limit]),
         (rows) => rows.map(slotRecord),
       ),
+    ask: Effect.fnUntraced(function* (items, isDry) {
+      const specs = items.map(({ spec }) => spec)
+      const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+      const isInTime = specs.some(({ deadlineMillis }) => deadlineMillis !== undefined)
+      const ask = isInTime ? askAllInTime : askAll
+      const rows = yield* pg.query<AskedRow>("writes", "ask", ask, [
+        items[0]?.trigger ?? 0,
+        numbers(items.map(({ revision }) => revision)),
+        numbers(items.map(({ kind }) => askedKinds.indexOf(kind))),
+        texts(items.map(({ request }) => request)),
+        texts(items.map(({ by }) => by)),
+        numbersOrNull(items.map(({ slot }) => slot)),
+        ...plain,
+        ...special,
+        isDry,
+        ...(isInTime ? [deadlines] : []),
+      ])
+      hints.give(
+        new Set(
+          rows.filter(({ item, run, verdict }) =>
+            verdict === 0 && run !== null && isReady(specs[item]!)
+          )
+            .map(({ item }) => `l${lanes[item]!}` as const),
+        ),
+      )
+      const answers = new Map(rows.map((row) => [row.item, asked(row)]))
+      return items.map((_, index) => answers.get(index)!)
+    }),
+    asked: (trigger, request, limit) =>
+      Effect.map(
+        pg.query<{ readonly run: RunId }>(
+          "reads",
+          "asked",
+          `SELECT run_id::float8 AS run FROM asked
+           WHERE trigger = $1 AND kind = ${askedKinds.indexOf("backfill")} AND request = $2
+           ORDER BY slot LIMIT $3`,
+          [trigger, request, limit],
+        ),
+        (rows) => rows.map(({ run }) => run),
+      ),
+    versions: (trigger, limit) =>
+      Effect.map(
+        pg.query<VersionRow>(
+          "reads",
+          "versions",
+          `SELECT revision, since::float8 AS since, definition, NULL AS calendar
+           FROM trigger_version WHERE trigger = $1 ORDER BY revision DESC LIMIT $2`,
+          [trigger, limit],
+        ),
+        (rows) => rows.map(triggerVersion),
+      ),
+    stopped: Effect.fnUntraced(function* (partitions, limit) {
+      const rows = yield* pg.query<
+        TriggerRow & {
+          readonly now: number
+          readonly slots: ReadonlyArray<number>
+          readonly lived: ReadonlyArray<number>
+          readonly ended_at: number | null
+        }
+      >("writes", "stopped", selectStopped, [numbers(partitions), limit])
+      return {
+        now: rows[0]!.now,
+        triggers: rows.filter(({ id }) => id !== null).map((row): Stopped => ({
+          view: triggerView(row),
+          lives: row.slots.map((slot, at) => ({ slot, livedMillis: row.lived[at]! })),
+          endedAt: row.ended_at ?? row.slots[0] ?? 0,
+        })),
+      }
+    }),
+  }
+}
+
+const whileRunnings: ReadonlyArray<Trigger.WhileRunning> = ["allow", "skip", "fail"]
+
+interface AskedRow {
+  readonly [column: string]: unknown
+  readonly item: number
+  readonly verdict: 0 | 3 | 4 | 5
+  readonly run: RunId | null
+}
+
+const asked = ({ run, verdict }: AskedRow): Asked => {
+  switch (verdict) {
+    case 0:
+      return run === null ? { _tag: "Dry" } : { _tag: "Fired", run }
+    case 3:
+      return { _tag: "Already", run: run ?? undefined }
+    case 4:
+      return { _tag: "Stale" }
+    case 5:
+      return { _tag: "Pending" }
   }
 }
 
@@ -282,16 +401,117 @@ const selectDue = `
   due AS (
     SELECT d.* FROM unnest($1::smallint[]) AS p(partition) CROSS JOIN LATERAL (
       SELECT * FROM trigger t WHERE t.partition = p.partition AND NOT is_paused AND NOT is_removed
-        AND cursor < (SELECT ms FROM now) + $2 ORDER BY cursor LIMIT $3) d
+        AND NOT is_permanent AND cursor < (SELECT ms FROM now) + $2 ORDER BY cursor LIMIT $3) d
     ORDER BY d.cursor, d.id LIMIT $3)
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor
   FROM now LEFT JOIN due ON true ORDER BY due.cursor, id`
 
+/**
+ * The last step of what turns a trigger: the record of what was due, from $n on, see `closing`, by
+ * the version that it was due by.
+ */
+const closedOf = (changed: string, first: number, revision: string) =>
+  `closed AS (
+    INSERT INTO slot (trigger, slot, through, outcome, reason, lateness, revision)
+    SELECT id, $${first}::bigint, $${first + 1}::bigint, ${outcomeCodeOf("skipped")},
+      $${first + 2}::text, $${first + 3}::bigint, ${revision}::int
+    FROM ${changed} WHERE $${first}::bigint IS NOT NULL)`
+
+const putTrigger = `
+  WITH named AS MATERIALIZED (
+    SELECT FROM calendar WHERE namespace = $1 AND name = $8::text AND revision = $9::int FOR SHARE),
+  changed AS (
+    INSERT INTO trigger (namespace, name, cursor, revision, partition, definition, calendar,
+      is_permanent)
+    SELECT $1::int, $2::text, $3::bigint, 1, $4::smallint, $5::text, $8::text, $11::boolean
+    WHERE $8::text IS NULL OR EXISTS (SELECT FROM named)
+    ON CONFLICT ON CONSTRAINT one_id_per_trigger DO UPDATE SET cursor = excluded.cursor,
+      revision = trigger.revision + 1, definition = excluded.definition, is_removed = false,
+      is_paused = trigger.is_paused AND NOT trigger.is_removed, calendar = excluded.calendar,
+      is_permanent = excluded.is_permanent
+    WHERE trigger.revision = $6 AND trigger.is_removed = $7
+      AND trigger.cursor IS NOT DISTINCT FROM $10::bigint
+    RETURNING *),
+  ${closedOf("changed", 14, "$6")},
+  turned AS (
+    INSERT INTO trigger_version (trigger, revision, since, definition, calendar)
+    SELECT id, revision, $12::bigint, definition, $13::text FROM changed),
+  forgotten AS (
+    DELETE FROM trigger_version v USING changed
+    WHERE v.trigger = changed.id AND v.revision <= changed.revision - ${versionsMax})
+  SELECT ${triggerColumns} FROM changed`
+
+const removeTrigger = `
+  WITH changed AS (
+    UPDATE trigger SET is_removed = true, cursor = NULL, revision = revision + 1
+    WHERE id = $1 AND revision = $2 AND cursor IS NOT DISTINCT FROM $3::bigint
+      AND is_paused = $4 AND NOT is_removed
+    RETURNING id, revision),
+  ${closedOf("changed", 6, "$2")},
+  turned AS (
+    INSERT INTO trigger_version (trigger, revision, since)
+    SELECT id, revision, $5::bigint FROM changed)
+  SELECT id FROM changed`
+
+const pauseTrigger = `
+  WITH changed AS (
+    UPDATE trigger SET is_paused = $2, cursor = $3::bigint
+    WHERE id = $1 AND revision = $4 AND is_paused <> $2 AND NOT is_removed
+      AND cursor IS NOT DISTINCT FROM $5::bigint
+    RETURNING *),
+  ${closedOf("changed", 6, "$4")}
+  SELECT ${triggerColumns} FROM changed`
+
+const selectRecords = `
+  SELECT * FROM (
+    (SELECT slot::float8 AS slot, through::float8 AS through, outcome::int AS outcome,
+      run_id::float8 AS run, reason, running::float8 AS running, lateness::float8 AS lateness,
+      revision, NULL::int AS kind, NULL::text AS request, NULL::text AS asked_by
+    FROM slot WHERE trigger = $1 AND reason IS DISTINCT FROM '${used}'
+    ORDER BY slot.slot DESC LIMIT $2)
+    UNION ALL
+    (SELECT slot::float8, slot::float8, 0, run_id::float8, NULL, NULL, (at - slot)::float8, revision,
+      kind::int, request, asked_by
+    FROM asked WHERE trigger = $1 ORDER BY asked.slot DESC LIMIT $2)) found
+  ORDER BY slot DESC LIMIT $2`
+
+/** A row with the clock, also when none has stopped. */
+const selectStopped = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  stopped AS (
+    SELECT t.*, latest.slots, latest.lived, latest.ended_at
+    FROM trigger t
+    CROSS JOIN LATERAL (
+      SELECT coalesce(array_agg(s.slot::float8 ORDER BY s.slot DESC), '{}') AS slots,
+        bool_or(is_under_way(s.run_id)) AS is_under_way,
+        coalesce(array_agg(coalesce(o.finished_at - o.claimed_at, 0)::float8
+          ORDER BY s.slot DESC), '{}') AS lived,
+        (array_agg(o.finished_at::float8 ORDER BY s.slot DESC))[1] AS ended_at
+      FROM (SELECT slot, run_id FROM slot WHERE trigger = t.id AND run_id IS NOT NULL
+        ORDER BY slot.slot DESC LIMIT ${Permanent.remembered}) s
+      LEFT JOIN outcome o ON o.run_id = s.run_id) latest
+    WHERE t.is_permanent AND NOT t.is_paused AND NOT t.is_removed
+      AND t.partition = ANY ($1::smallint[]) AND latest.is_under_way IS NOT TRUE
+    ORDER BY t.id LIMIT $2)
+  SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor, slots,
+    lived, ended_at
+  FROM now LEFT JOIN stopped ON true ORDER BY id`
+
+const askText = (name: string, more = "") => `
+  SELECT item, verdict, run::float8 AS run FROM ${name}(
+    $1::int, $2::int[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::int[],
+    $9::smallint[], $10::text[], $11::boolean[], $12::smallint[], $13::bigint[], $14::text[],
+    $15::int[], $16::boolean[], $17::boolean, '${patience}'::bigint[]${more})`
+
+const askAll = askText("ask")
+const askAllInTime = askText("ask_in_time", ", $18::bigint[]")
+
 const fireText = (name: string, more = "") => `
   SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM ${name}(
     $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
-    $8::int[], $9::int[], $10::smallint[], $11::text[], $12::boolean[], $13::smallint[],
-    $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[]${more})`
+    $8::smallint[], $9::int[], $10::int[], $11::smallint[], $12::text[], $13::boolean[],
+    $14::smallint[], $15::bigint[], $16::text[], $17::int[], $18::boolean[],
+    '${patience}'::bigint[]${more})`
 
-const fireAll = fireText("fire")
-const fireAllInTime = fireText("fire_in_time", ", $18::bigint[]")
+const fireAll = fireText("fire_slots")
+const fireAllInTime = fireText("fire_in_time", ", $19::bigint[]")

@@ -17,6 +17,8 @@ export class TestStorage extends Context.Service<TestStorage, {
   /** Milliseconds that went by, as the adapter measures them. */
   passedMillis: number
   isMovable: boolean
+  /** When both clocks stopped that otherwise run on by themselves, on the one that cannot be set. */
+  stoppedAt: bigint | undefined
   /** Moves the clock. A connection is dear, and time goes by often. */
   readonly sql: PgClient.PgClient
 }>()("belfry/adapters/postgres/TestStorage") {}
@@ -37,7 +39,7 @@ export const another = (config: Partial<Postgres.Config> = {}) =>
             Object.create(clock, {
               monotonicTimeNanosUnsafe: {
                 value: () =>
-                  clock.monotonicTimeNanosUnsafe() +
+                  (test.stoppedAt ?? clock.monotonicTimeNanosUnsafe()) +
                   BigInt(Math.round(test.passedMillis)) * 1_000_000n,
               },
             }),
@@ -53,7 +55,14 @@ export const base = Layer.unwrap(
       TestStorage,
       Effect.map(
         connected(url),
-        (sql) => ({ url, sql, aheadMillis: 0, passedMillis: 0, isMovable: false }),
+        (sql) => ({
+          url,
+          sql,
+          aheadMillis: 0,
+          passedMillis: 0,
+          isMovable: false,
+          stoppedAt: undefined,
+        }),
       ),
     )),
 )
@@ -98,3 +107,18 @@ const move = (millis: number, isTimePassing: boolean) =>
       yield* sql`SELECT setval('test_ahead', ${Math.round(test.aheadMillis)}::bigint)::text`
     }))
   })
+
+/** From now on time goes by when it is let go by, and else stands still. */
+export const stopClock = Effect.gen(function* () {
+  const test = yield* TestStorage
+  if (test.stoppedAt !== undefined) return
+  yield* move(0, true)
+  test.stoppedAt = (yield* Clock.Clock).monotonicTimeNanosUnsafe()
+  const [now] = yield* test.sql<{ ms: number }>`SELECT clock()::float8 AS ms`
+  test.aheadMillis = now!.ms
+  yield* test.sql`SELECT setval('test_ahead', ${test.aheadMillis}::bigint)::text`
+  yield* test.sql.unsafe(
+    `CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql VOLATILE AS
+     $$ SELECT last_value FROM test_ahead $$`,
+  ).unprepared
+})

@@ -9,17 +9,11 @@ import * as Postgres from "./mod.ts"
 import { elapse, layer, TestStorage } from "./TestStorage.ts"
 
 const runner = "live"
-/** On the oldest PostgreSQL, which nobody uses by hand here, more random histories than usual. */
-const isOldest = process.env["BELFRY_TEST_POSTGRES"] !== undefined
 
 const reopened = <A, E>(then: Effect.Effect<A, E, Storage | Lock>) =>
   TestStorage.use(({ url }) => Effect.provide(then, Layer.fresh(Postgres.layer({ url }))))
 
-StorageContract.suite("postgres", layer, elapse, {
-  runner,
-  ...(isOldest && { sequences: 100 }),
-  reopened,
-})
+StorageContract.suite("postgres", layer, elapse, { runner, reopened })
 LockContract.suite("postgres", layer, elapse, { runner, reopened })
 LocksContract.suite("postgres", layer)
 WakeupsContract.suite("postgres", layer, elapse, { runner })

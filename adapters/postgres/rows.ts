@@ -14,10 +14,10 @@ import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { type Final, finals, type StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { Failure, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
+import { Failure, type Placed, type RunHappening, type RunView } from "../../core/domain/RunView.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { TriggerDefinition, type TriggerId, type TriggerName } from "../../core/domain/Trigger.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type { SlotRecord, TriggerVersion, TriggerView } from "../../core/services/TriggerStorage.ts"
 import { numbers } from "./Pg.ts"
 
 /** As a parameter: how long each level lets better ones go first. */
@@ -26,6 +26,14 @@ export const patience = numbers(Lane.levels.map((level) => Lane.patienceMillis[l
 /** The column `outcome.state` numbers the final states in this order. */
 export const stateOf = (code: number): Final => finals[code]!
 export const codeOf = (state: Final): number => finals.indexOf(state)
+
+/**
+ * The lane in which a run waits that comes back from an executor: that of its own, as it may have been
+ * placed. Only a run with a gate can have been.
+ */
+export const ownLane = (row: string): string =>
+  `CASE WHEN ${row}.gate IS NULL THEN ${row}.lane
+     ELSE (SELECT r.lane FROM run r WHERE r.id = ${row}.run_id) END`
 
 const standings: ReadonlyArray<Standing> = ["live", "draining", "left", "lost"]
 export const standingOf = (code: number): Standing => standings[code]!
@@ -46,7 +54,7 @@ export const decodeFailure = Schema.decodeSync(FailureJson)
 
 const DefinitionJson = Schema.fromJsonString(TriggerDefinition)
 export const encodeTrigger = Schema.encodeSync(DefinitionJson)
-const decodeTrigger = Schema.decodeSync(DefinitionJson)
+export const decodeTrigger = Schema.decodeSync(DefinitionJson)
 
 const CalendarJson = Schema.fromJsonString(Calendar)
 export const encodeCalendar = Schema.encodeSync(CalendarJson)
@@ -68,8 +76,10 @@ export const runViews = (which: string): string => `
     CASE WHEN x.run_id IS NOT NULL
       THEN (SELECT c.phase FROM conclusion c WHERE c.run_id = r.id) END AS phase,
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
-    CASE WHEN o.run_id IS NOT NULL THEN o.failure
-      WHEN coalesce(x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
+    d.placement, d.at::float8 AS placed_at,
+    -- One that is cancelled after a failed attempt still says how that one failed.
+    CASE WHEN o.state <> ${codeOf("Cancelled")} OR o.failure IS NOT NULL THEN o.failure
+      WHEN coalesce(o.fence, x.fence, s.fence, q.fence, p.fence, b.fence) > 0 THEN (SELECT j.failure FROM journal j
         WHERE j.run_id = r.id AND j.failure IS NOT NULL ORDER BY j.id DESC LIMIT 1) END AS failure,
     coalesce(o.claimed_at, x.claimed_at, p.claimed_at)::float8 AS claimed_at,
     o.finished_at::float8 AS finished_at, e.incarnation, e.name AS executor
@@ -87,6 +97,7 @@ export const runViews = (which: string): string => `
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN parked p ON p.run_id = r.id
   LEFT JOIN child k ON k.run_id = r.id
+  LEFT JOIN placed d ON d.run_id = r.id
   LEFT JOIN LATERAL (
     SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
       AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
@@ -128,6 +139,8 @@ export interface RunRow {
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly result: string | null
   readonly failure: string | null
   readonly claimed_at: number | null
@@ -181,6 +194,9 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.phase !== null && { phase: phases[row.phase]! }),
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
+  }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: at(row.placed_at!) },
   }),
 })
 
@@ -295,8 +311,16 @@ export interface SlotRow {
   readonly outcome: number
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness: number
+  readonly revision: number | null
+  readonly kind: number | null
+  readonly request: string | null
+  readonly asked_by: string | null
 }
+
+/** The column `asked.kind` numbers them in this order. */
+export const askedKinds = ["manual", "backfill"] as const
 
 export const slotRecord = (row: SlotRow): SlotRecord => ({
   slot: row.slot,
@@ -305,4 +329,27 @@ export const slotRecord = (row: SlotRow): SlotRecord => ({
   latenessMillis: row.lateness,
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
+  ...(row.revision !== null && { revision: row.revision }),
+  ...(row.kind !== null && {
+    asked: {
+      kind: askedKinds[row.kind]!,
+      request: row.request!,
+      ...(row.asked_by !== null && { by: row.asked_by }),
+    },
+  }),
+})
+
+export interface VersionRow {
+  readonly [column: string]: unknown
+  readonly revision: number
+  readonly since: number
+  readonly definition: string | null
+  readonly calendar: string | null
+}
+
+export const triggerVersion = ({ definition, revision, since }: VersionRow): TriggerVersion => ({
+  revision,
+  since,
+  ...(definition !== null && { definition: decodeTrigger(definition) }),
 })

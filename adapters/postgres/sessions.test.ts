@@ -1,5 +1,6 @@
 /**
- * Two sessions, the first of which stops between its statement and its commit. What the second does
+ * What `pairs.test.ts` has no row for. Two sessions, the first of which stops between its statement
+ * and its commit. What the second does
  * meanwhile, and after it, is what the laws say of commands that come at the same time.
  */
 import { assert, layer as withLayer } from "@effect/vitest"
@@ -7,18 +8,14 @@ import { Duration, Effect, Fiber, type Scope } from "effect"
 import {
   found,
   freshNamespace,
-  gateOf,
   giveUp,
   handOver,
   joined,
   specOf,
-  submitAll,
   submitOne,
   succeed,
 } from "../../core/contract/world.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
-import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
-import { TaskName } from "../../core/domain/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { claimStatement } from "./PgClaim.ts"
 import { patience } from "./rows.ts"
@@ -61,56 +58,6 @@ const between = <A, E, R, B>(
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   "two sessions, postgres",
   (it) => {
-    it.effect("R3 single grant: a claim takes the next runs while another has not committed", () =>
-      Effect.gen(function* () {
-        const namespace = freshNamespace()
-        const hand = yield* joined(namespace)
-        yield* submitAll(Array.from({ length: 6 }, () => specOf(namespace)))
-        const { answer, seen, waited } = yield* between(
-          (say) =>
-            Effect.gen(function* () {
-              const [lane] = yield* say("SELECT id FROM lane WHERE name LIKE $1", [
-                `${namespace}:%`,
-              ])
-              return yield* say(claimStatement(1), [
-                hand.incarnation,
-                9,
-                1,
-                3,
-                "{}",
-                "{}",
-                "{}",
-                lane!["id"],
-              ])
-            }),
-          () => hand.claim(3),
-          "COMMIT",
-        )
-        assert.isFalse(waited, "a claim waits for nobody")
-        const first = seen.map(({ run }) => run as number).filter((run) => run > 0)
-        const second: ReadonlyArray<number> = answer.grants.map(({ run }) => run)
-        assert.strictEqual(new Set([...first, ...second]).size, 6)
-      }).pipe(Effect.scoped))
-
-    it.effect("R8 gates: an admit decides after the one before it has committed", () =>
-      Effect.gen(function* () {
-        const { runs } = yield* Storage
-        const namespace = freshNamespace()
-        const gate = gateOf(namespace, 1)
-        yield* submitAll([specOf(namespace, { gate }), specOf(namespace, { gate })])
-        const { answer, waited } = yield* between(
-          (say) =>
-            say(
-              `SELECT run::float8 FROM admit(ARRAY[gate_id($1)], 10, '${patience}'::bigint[])`,
-              [gate.key],
-            ),
-          () => runs.admit([gate.key]),
-          "COMMIT",
-        )
-        assert.isTrue(waited, "two decisions about one gate do not overlap")
-        assert.deepStrictEqual(answer, [], "the place is taken")
-      }).pipe(Effect.scoped))
-
     it.effect("R15 awaiting: a notice waits for one under way, and comes second", () =>
       Effect.gen(function* () {
         const { runs } = yield* Storage
@@ -279,75 +226,5 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           assert.deepInclude(submitted!, { _tag: "Submitted", isNew: end === "ROLLBACK" })
         }).pipe(Effect.scoped))
     }
-
-    it.effect("R10 cancel: waits for a claim that is under way, and asks its holder", () =>
-      Effect.gen(function* () {
-        const { runs } = yield* Storage
-        const namespace = freshNamespace()
-        const hand = yield* joined(namespace)
-        const run = yield* submitOne(specOf(namespace))
-        const { answer, waited } = yield* between(
-          (say) =>
-            Effect.gen(function* () {
-              const [lane] = yield* say("SELECT id FROM lane WHERE name LIKE $1", [
-                `${namespace}:%`,
-              ])
-              return yield* say(claimStatement(1), [
-                hand.incarnation,
-                9,
-                1,
-                1,
-                "{}",
-                "{}",
-                "{}",
-                lane!["id"],
-              ])
-            }),
-          () => runs.cancel(run),
-          "COMMIT",
-        )
-        assert.isTrue(waited)
-        assert.deepInclude(answer, { _tag: "Some", value: { answer: "requested", freed: [] } })
-      }).pipe(Effect.scoped))
-
-    it.effect("T1 unique slot: a fire waits for one of the same trigger, and comes second", () =>
-      Effect.gen(function* () {
-        const { triggers } = yield* Storage
-        const namespace = freshNamespace()
-        const view = yield* triggers.put(
-          new TriggerDefinition({
-            namespace,
-            name: TriggerName.make("tick"),
-            task: TaskName.make("greet"),
-            schedule: { _tag: "Every", millis: 60_000 },
-            payload: "null",
-            misfire: { _tag: "Skip" },
-          }),
-        )
-        yield* elapse(Duration.seconds(61))
-        const slot = view.cursor!
-        const item = {
-          trigger: view.id,
-          revision: view.revision,
-          passed: undefined,
-          fire: { slot, spec: specOf(namespace) },
-          next: slot + 60_000,
-        }
-        const { answer, waited } = yield* between(
-          (say) =>
-            Effect.gen(function* () {
-              yield* say("SELECT 1 FROM trigger WHERE id = $1 FOR UPDATE", [view.id])
-              yield* say(
-                `INSERT INTO slot (trigger, slot, through, outcome, lateness, reason)
-                 VALUES ($1, $2::bigint, $2::bigint, 1, 0, 'misfired')`,
-                [view.id, `${slot}`],
-              )
-            }),
-          () => triggers.fire([item]),
-          "COMMIT",
-        )
-        assert.isTrue(waited)
-        assert.deepStrictEqual(answer, [{ _tag: "Already" }])
-      }).pipe(Effect.scoped))
   },
 )

@@ -4,6 +4,7 @@ import * as Run from "../../core/domain/Run.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import { booleans, numbers, numbersOrNull, texts } from "./Pg.ts"
+import { placesOf } from "./PgAdmission.ts"
 import type { PgNames } from "./PgNames.ts"
 
 export interface Columns {
@@ -46,7 +47,7 @@ export const columns = (
         special: [
           numbers(specs.map((spec) => Math.ceil(spec?.delayMillis ?? 0))),
           texts(specs.map((spec) => spec?.gate?.key)),
-          numbersOrNull(specs.map((spec) => spec?.gate?.places)),
+          numbersOrNull(specs.map((spec) => spec?.gate && placesOf(spec.gate))),
           `{${specs.map(({ gate } = {} as RunSpec) => isDiscarding(gate)).join(",")}}`,
         ],
         deadlines: numbersOrNull(specs.map((spec) => spec?.deadlineMillis)),

@@ -107,6 +107,11 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
     ["one for some executors", { selector: Selector.make("gpu in (a100,h100),region=eu") }],
     ["one that is to begin in time", { deadlineMillis: 90_000 }],
     ["one that runs in a thread of its own", { isolation: "thread" }],
+    ["one that is regulated", {
+      rateLimit: { limit: 5, perMillis: 1000 },
+      breaker: "sms",
+      backlog: { high: 1000 },
+    }],
     ["seven at a time", { blocking: Blocking.concurrent(7) }],
     ["what only its executor minds", {
       timeoutMillis: 5,

@@ -9,13 +9,21 @@ import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
 import { Incarnation, Joining, Vitals } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
+import { Namespace } from "../../core/domain/Namespace.ts"
 import { Regulation } from "../../core/domain/Permit.ts"
 import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
-import { TaskDefinition } from "../../core/domain/Task.ts"
+import { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import { Told } from "../../core/services/LogStorage.ts"
-import { ClaimRequest, Concluding, Grant, Report, Settled } from "../../core/services/RunStorage.ts"
+import {
+  ClaimRequest,
+  Concluding,
+  Grant,
+  Report,
+  Settled,
+  stateKeyMax,
+} from "../../core/services/RunStorage.ts"
 import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */
@@ -97,6 +105,15 @@ export class ExecutorRpcs extends RpcGroup.make(
   Rpc.make("conclude", {
     payload: { ...ofIncarnation, conclusions: atMost(Concluding, batchMax) },
     success: Schema.Array(Schema.Boolean),
+    error: TransportUnavailable,
+  }),
+  Rpc.make("state", {
+    payload: {
+      namespace: Namespace,
+      task: TaskName,
+      key: Schema.String.check(Schema.isMaxLength(stateKeyMax)),
+    },
+    success: Schema.Option(Schema.String),
     error: TransportUnavailable,
   }),
   Rpc.make("beat", {

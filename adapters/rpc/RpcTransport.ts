@@ -152,6 +152,7 @@ const make = Effect.fnUntraced(function* ({ url }: Options, door: Door.Door) {
         ),
         (accepted) => accepted.flat(),
       ),
+    state: (namespace, task, key) => answer("state", () => client.state({ namespace, task, key })),
     conclude: (incarnation, conclusions) =>
       Effect.map(
         Effect.forEach(

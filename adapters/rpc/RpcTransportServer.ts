@@ -131,6 +131,7 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
       ),
     settle: ({ incarnation, reports }) => transport.settle(incarnation, reports),
     start: ({ incarnation, marks }) => transport.start(incarnation, marks),
+    state: ({ key, namespace, task }) => transport.state(namespace, task, key),
     conclude: ({ conclusions, incarnation }) => transport.conclude(incarnation, conclusions),
     beat: ({ held, incarnation, vitals }) => transport.beat(incarnation, held, vitals),
     reconcile: ({ incarnation, known }) => transport.reconcile(incarnation, known),

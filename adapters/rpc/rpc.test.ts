@@ -3,6 +3,7 @@ import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Effect, Layer, Redacted } from "effect"
 import { HttpRouter, HttpServer } from "effect/http"
 import * as EngineContract from "../../core/contract/EngineContract.ts"
+import * as RoutingContract from "../../core/contract/RoutingContract.ts"
 import * as TransportContract from "../../core/contract/TransportContract.ts"
 import { movableClock } from "../../core/contract/world.ts"
 import * as Direct from "../direct/mod.ts"
@@ -43,3 +44,4 @@ TransportContract.suite(
 )
 
 EngineContract.suite("rpc", client.pipe(Layer.provide(server), Layer.provideMerge(Memory.layer)))
+RoutingContract.suite("rpc", client.pipe(Layer.provide(server), Layer.provideMerge(Memory.layer)))

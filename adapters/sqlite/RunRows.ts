@@ -45,6 +45,9 @@ export interface RunRow {
   readonly is_careful: number
   readonly due_at: number
   readonly rank: number | null
+  /** Where it is ready: its own lane, until it is placed. */
+  readonly ready_lane: number | null
+  readonly ready_lane_name: string | null
   readonly turn: number | null
   readonly incarnation: number | null
   readonly executor_name: string | null
@@ -61,6 +64,8 @@ export interface RunRow {
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly claimed_at: number | null
   readonly finished_at: number | null
   readonly result: string | null
@@ -98,6 +103,9 @@ const selectRun = `
     coalesce(lease.due_at, ready.due_at, late.due_at, scheduled.due_at, outcome.due_at,
       run.created_at + run.delay_millis) AS due_at,
     coalesce(ready.rank, late.rank) AS rank, blocked.turn,
+    coalesce(ready.lane, late.lane) AS ready_lane,
+    CASE WHEN ready.run IS NOT NULL THEN lane.name ELSE at.name END AS ready_lane_name,
+    placed.placement, placed.at AS placed_at,
     coalesce(lease.incarnation, outcome.incarnation, parked.incarnation) AS incarnation,
     executor.name AS executor_name, lease.is_started, lease.is_cancelling, lease.is_suspending,
     parked.is_parent, parked.is_admitted, parked.since, parked.awaits_until,
@@ -106,8 +114,9 @@ const selectRun = `
     outcome.result,
     CASE
       WHEN outcome.run IS NOT NULL THEN outcome.failure
-      WHEN coalesce(lease.settled, ready.settled, late.settled, scheduled.settled, parked.settled,
-        blocked.settled, 0) > 0 THEN (
+      -- Only what was granted before can have failed.
+      WHEN coalesce(lease.fence - 1, ready.fence, late.fence, scheduled.fence, parked.fence,
+        blocked.fence, 0) > 0 THEN (
         SELECT failure FROM journal
         WHERE journal.run = run.id AND journal.failure IS NOT NULL
         ORDER BY journal.id DESC LIMIT 1
@@ -121,6 +130,8 @@ const selectRun = `
   LEFT JOIN ready ON ready.lane = run.lane AND ready.level = run.level
     AND ready.rank = ${rankOfRun} AND ready.run = run.id
   LEFT JOIN ready AS late ON late.run = run.id AND late.is_late = 1
+  LEFT JOIN lane AS at ON at.id = late.lane
+  LEFT JOIN placed ON placed.run = run.id
   LEFT JOIN scheduled ON scheduled.run = run.id
   LEFT JOIN blocked ON blocked.run = run.id
   LEFT JOIN parked ON parked.run = run.id
@@ -219,7 +230,7 @@ const quit = ({ db }: Transaction, row: RunRow): void => {
     case "Ready":
       db.run(
         "DELETE FROM ready WHERE lane = ? AND level = ? AND rank = ? AND run = ?",
-        row.lane,
+        row.ready_lane,
         row.level,
         row.rank,
         row.id,
@@ -253,7 +264,7 @@ const enter = (
   const { attempt, crashes, fence } = state
   const isCareful = Number(state.isCareful)
   const settled = details.settled ?? row.settled
-  const dueAt = details.dueAt ?? row.due_at
+  const dueAt = state._tag === "Scheduled" ? details.dueAt ?? row.due_at : row.due_at
   // Empty while it is the run's own, as it is on the happy path.
   const ownDueAt = dueAt === row.created_at + row.delay_millis ? null : dueAt
   switch (state._tag) {
@@ -291,7 +302,7 @@ const enter = (
         "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         row.lane,
         row.level,
-        Lane.rank(now, row.level),
+        Lane.rank(isReadySinceDue(row) ? row.due_at : now, row.level),
         row.id,
         row.kind,
         attempt,
@@ -322,8 +333,9 @@ const enter = (
         isCareful,
         now,
         state._tag === "Awaiting" ? details.awaitsUntil ?? null : null,
-        row.incarnation,
-        row.claimed_at,
+        // Who put it down has nothing to do with it any more.
+        state._tag === "Awaiting" ? row.incarnation : null,
+        state._tag === "Awaiting" ? row.claimed_at : null,
         row.gate !== null && Run.holdsPlace(state, row.gate_places!) ? row.gate : null,
       )
       break
@@ -348,6 +360,13 @@ const enter = (
   }
 }
 
+/**
+ * What was due is ready since then, however late that is seen; and what was put down before its first
+ * grant is where it was.
+ */
+const isReadySinceDue = ({ fence, state }: RunRow): boolean =>
+  state === "Scheduled" || (state === "Suspended" && fence === 0)
+
 /** A run that is cancelled after a failed attempt still says how that one failed. */
 const failureAt = (row: RunRow, state: Run.RunState, { failure }: Details): string | null => {
   if (state._tag === "Succeeded") return null
@@ -365,11 +384,20 @@ const insertBlocked = `
 const insertParked = "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 const insertScheduled = "INSERT INTO scheduled VALUES (?, ?, ?, 0, 0, 0, 0, ?, ?)"
 
+const insertFailed = `INSERT INTO outcome
+  (run, kind, state, attempt, crashes, fence, settled, is_careful, finished_at, failure)
+  VALUES (?, ?, ${Run.finals.indexOf("Failed")}, 0, 0, 0, 0, ?, ?, ?)`
+
 /** Keeps a new run and puts it where its first state says. */
 export const add = (
   tx: Transaction,
   spec: RunSpec,
-  fired?: { readonly trigger: number; readonly slot: number },
+  fired?: {
+    readonly trigger: number
+    readonly slot: number | undefined
+    /** Its trigger has not let it begin. */
+    readonly failure?: Failure | undefined
+  },
   kin: { readonly isParent?: boolean } = {},
 ): { readonly run: RunId; readonly state: Run.StateName } => {
   const { db, now } = tx
@@ -377,12 +405,16 @@ export const add = (
   const kind = db.kindOf(spec.namespace, spec.task)
   const lane = db.laneOf(spec.lane)
   const { deadlineMillis, gate, level } = spec
-  const state = kin.isParent === true ? Run.submittedParent : Run.submitted({
-    isDueLater: spec.delayMillis > 0,
-    isGated: gate !== undefined,
-    isAtMostOnce: spec.isAtMostOnce,
-    hasDeadline: deadlineMillis !== undefined,
-  })
+  const state = kin.isParent === true
+    ? Run.submittedParent
+    : fired?.failure !== undefined
+    ? Run.submittedFailed
+    : Run.submitted({
+      isDueLater: spec.delayMillis > 0,
+      isGated: gate !== undefined,
+      isAtMostOnce: spec.isAtMostOnce,
+      hasDeadline: deadlineMillis !== undefined,
+    })
   const isCareful = Number(state.isCareful)
   db.run(
     insertRun,
@@ -403,6 +435,10 @@ export const add = (
     spec.payload,
   )
   tx.tally(kind, state._tag, 1)
+  if (fired?.failure !== undefined) {
+    db.run(insertFailed, run, kind, isCareful, now, JSON.stringify(fired.failure))
+    return { run, state: state._tag }
+  }
   if (deadlineMillis !== undefined) {
     db.run("INSERT INTO deadline VALUES (?, ?)", run, now + deadlineMillis)
   }

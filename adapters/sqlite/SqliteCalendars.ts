@@ -3,9 +3,11 @@ import { Effect, Equal, Option, Schema } from "effect"
 import { Calendar, type CalendarName, inUse } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
+import * as Turn from "../../core/domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
+import { keepVersion } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(Calendar)
 const encode = Schema.encodeSync(Json)
@@ -22,10 +24,11 @@ interface NamingRow {
   readonly name: Trigger.TriggerName
   readonly definition: string
   readonly cursor: number | null
+  readonly is_paused: number
 }
 
 const select = "SELECT definition, revision FROM calendar WHERE namespace = ? AND name = ?"
-const selectNaming = `SELECT id, name, definition, cursor FROM trigger
+const selectNaming = `SELECT id, name, definition, cursor, is_paused FROM trigger
   WHERE namespace = ? AND calendar = ? AND is_removed = 0 ORDER BY name`
 const listed = 10_000
 
@@ -39,10 +42,10 @@ export const look = (
   db: Database,
   namespace: Namespace,
   name: CalendarName | undefined,
-): Calendar | undefined => {
+): { readonly calendar: Calendar; readonly text: string } | undefined => {
   if (name === undefined) return undefined
   const row = db.get<CalendarRow>(select, namespace, name)
-  return row && decode(row.definition)
+  return row && { calendar: decode(row.definition), text: row.definition }
 }
 
 export const make = (db: Database): CalendarStorage => ({
@@ -86,13 +89,24 @@ const put = (tx: Transaction, calendar: Calendar): KeptCalendar => {
     name,
     encode(calendar),
   )!
-  for (const { cursor, definition, id } of db.all<NamingRow>(selectNaming, namespace, name)) {
-    const { schedule } = decodeTrigger(definition)
-    db.run(
-      "UPDATE trigger SET revision = revision + 1, cursor = ? WHERE id = ?",
-      Trigger.recalled(schedule, cursor ?? undefined, now, calendar) ?? null,
-      id,
+  for (const naming of db.all<NamingRow>(selectNaming, namespace, name)) {
+    const { schedule } = decodeTrigger(naming.definition)
+    const { cursor, since } = Turn.recalled(
+      {
+        schedule,
+        calendar,
+        cursor: naming.cursor ?? undefined,
+        isPaused: naming.is_paused === 1,
+      },
+      now,
+      calendar,
     )
+    const { revision } = db.get<{ readonly revision: number }>(
+      "UPDATE trigger SET revision = revision + 1, cursor = ? WHERE id = ? RETURNING revision",
+      cursor ?? null,
+      naming.id,
+    )!
+    keepVersion(tx, naming.id, revision, since, naming.definition, row.definition)
     tx.hint(ofTriggers)
   }
   return kept(row)

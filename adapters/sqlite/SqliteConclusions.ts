@@ -1,4 +1,4 @@
-/** How runs will end, in SQLite: R19 of `RunStorage`. */
+/** How runs will end, in SQLite: R22 of `RunStorage`. */
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { RunId } from "../../core/domain/RunId.ts"

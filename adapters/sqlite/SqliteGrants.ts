@@ -11,6 +11,7 @@ import type {
   Claimed,
   ClaimRequest,
   Grant,
+  Kept,
   Report,
   Settled,
 } from "../../core/services/RunStorage.ts"
@@ -304,6 +305,25 @@ const outcomesWith = outcomesOf(
   "ended.value ->> 1",
 )
 
+const keep = ({ db }: Transaction, kind: number, { key, state }: Kept) => {
+  if (state === undefined) {
+    db.run(
+      `DELETE FROM state WHERE key = ?
+       AND (namespace, task) = (SELECT namespace, task FROM kind WHERE id = ?)`,
+      key,
+      kind,
+    )
+    return
+  }
+  db.run(
+    `INSERT INTO state SELECT namespace, task, ?, ? FROM kind WHERE id = ?
+     ON CONFLICT (namespace, task, key) DO UPDATE SET value = excluded.value`,
+    key,
+    state,
+    kind,
+  )
+}
+
 /** Those of these reports that their runs took. Many at once cost a third of one by one. */
 const succeedAll = (
   tx: Transaction,
@@ -330,6 +350,7 @@ const succeedAll = (
     tx.tally(kind, "Running", -1)
     tx.tally(kind, "Succeeded", 1)
     if (gate !== null) freed.add(gate)
+    if (report.kept !== undefined) keep(tx, kind, report.kept)
   }
   const runs = JSON.stringify(ended)
   if (hasResults) {
@@ -351,27 +372,41 @@ const settle = (
   const { run: _, ...event } = report
   const state = move(tx, row, event, {
     settled: report.fence,
+    ...(report._tag === "Succeed" && { result: report.result }),
     ...("failure" in report && { failure: report.failure }),
     ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
     ...(report._tag === "Await" && report.timeoutMillis !== undefined &&
       { awaitsUntil: tx.now + report.timeoutMillis }),
   })
   if (state === undefined) return unapplied(tx, report)
-  const after = { id: row.id, attempt: state.attempt, fence: state.fence }
-  if (report._tag === "Retry") {
-    note(tx, after, "Retried", report.failure.message, report.failure)
-  } else if (report._tag === "Release") {
-    note(tx, after, "Released")
-    if (report.checkpoint !== undefined) putDown(tx, row.id, report.checkpoint)
-  } else if (report._tag === "Await") {
-    note(tx, after, "Awaited")
-    begun(tx, row.id)
-  } else if (report._tag === "Yield") {
-    note(tx, after, "Yielded")
-    putDown(tx, row.id, report.checkpoint)
-  }
+  // A run that was asked to stop is cancelled instead, whatever its holder made of it.
+  if (state._tag !== "Cancelled") noteReport(tx, row.id, state, report)
   freePlace(row, state, freed)
   return "applied"
+}
+
+/** What else there is to a report that was applied. */
+const noteReport = (
+  tx: Transaction,
+  id: RunId,
+  { attempt, fence }: Run.RunState,
+  report: Report,
+): void => {
+  const after = { id, attempt, fence }
+  switch (report._tag) {
+    case "Retry":
+      return note(tx, after, "Retried", report.failure.message, report.failure)
+    case "Release":
+      note(tx, after, "Released")
+      if (report.checkpoint !== undefined) putDown(tx, id, report.checkpoint)
+      return
+    case "Await":
+      note(tx, after, "Awaited")
+      return begun(tx, id)
+    case "Yield":
+      note(tx, after, "Yielded")
+      return putDown(tx, id, report.checkpoint)
+  }
 }
 
 /** It is never too late to go on. */

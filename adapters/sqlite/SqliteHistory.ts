@@ -57,11 +57,13 @@ export const make = (db: Database): HistoryStorage => {
       const runs = yield* retireRuns(limit)
       const keys = yield* retireKeys(limit)
       const slots = yield* retireSlots(limit)
+      const left = limit - slots.count
+      const asked = yield* db.write("retire", (tx) => retireAsked(tx, left))
       return {
         runs: runs.count,
         keys: keys.count,
-        slots: slots.count,
-        hasMore: runs.hasMore || keys.hasMore || slots.hasMore,
+        slots: slots.count + asked,
+        hasMore: asked === left || runs.hasMore || keys.hasMore || slots.hasMore,
       }
     }),
   }
@@ -200,6 +202,7 @@ const retireRun = (tx: Transaction, run: RunId): boolean => {
   db.run("DELETE FROM conclusion WHERE run = ?", run)
   db.run("DELETE FROM progress WHERE run = ?", run)
   db.run("DELETE FROM log WHERE run = ?", run)
+  db.run("DELETE FROM placed WHERE run = ?", run)
   db.run("DELETE FROM run WHERE id = ?", run)
   return true
 }
@@ -299,6 +302,23 @@ function* oldSlots(
   }
   return { found, next: place }
 }
+
+/** The youngest age at which anything leaves. */
+const ageMin = Math.min(...Object.values(Retention.millis))
+
+/** How many runs that were asked for are forgotten as such. */
+const retireAsked = ({ db, now }: Transaction, limit: number): number =>
+  db.run(
+    `DELETE FROM asked WHERE (trigger, kind, key) IN (
+       SELECT asked.trigger, asked.kind, asked.key FROM asked
+       JOIN trigger ON trigger.id = asked.trigger
+       LEFT JOIN task ON task.namespace = trigger.namespace
+         AND task.name = json_extract(trigger.definition, '$.task')
+       WHERE asked.at <= ?1 - ${ageMin} AND asked.at <= ?1 - ${ageOfTask}
+       ORDER BY asked.at LIMIT ?2)`,
+    now,
+    limit,
+  ).changes
 
 /** How many records have left. */
 const retireStretch = ({ db }: Transaction, { slot, through, trigger }: Stretch): number => {

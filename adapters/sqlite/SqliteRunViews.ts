@@ -1,5 +1,5 @@
 /** Runs as others see them: the questions of `RunStorage`, each answered from one snapshot. */
-import { DateTime, Option } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -8,25 +8,30 @@ import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
   type Failure,
+  type Placed,
   type Reason,
   type RunHappening,
   type RunView,
   unserved,
 } from "../../core/domain/RunView.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
 import { rowOf, type RunRow } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
-import { gateOf, heldAt, holdersOf } from "./SqliteRuns.ts"
+import { gateOf, heldAt, holdersOf, touchingReason } from "./SqliteAdmission.ts"
 
 /** No list is longer, whatever was asked for. */
 const listed = 10_000
 
 export const make = (
   db: Database,
-): Pick<RunStorage, "find" | "findMany" | "list" | "depth" | "counts" | "events" | "why"> => {
+): Pick<
+  RunStorage,
+  "find" | "findMany" | "list" | "state" | "depth" | "counts" | "events" | "why"
+> => {
   return {
     find: (run) => db.read("find", () => Option.map(Option.fromNullishOr(rowOf(db, run)), viewOf)),
     findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
@@ -34,6 +39,17 @@ export const make = (
       db.readInTurns("list", function* (at) {
         return yield* views(at, yield* idsOf(at, query))
       }),
+    state: (namespace, task, key) =>
+      Effect.map(
+        db.read("state", () =>
+          db.get<{ readonly value: string }>(
+            "SELECT value FROM state WHERE namespace = ? AND task = ? AND key = ?",
+            namespace,
+            task,
+            key,
+          )),
+        (row) => Option.map(Option.fromNullishOr(row), ({ value }) => value),
+      ),
     depth: (lanes, atMost) =>
       db.read(
         "depth",
@@ -97,6 +113,12 @@ const viewOf = (row: RunRow): RunView => ({
     executor: {
       incarnation: row.incarnation as Incarnation,
       name: row.executor_name as ExecutorName,
+    },
+  }),
+  ...(row.placement !== null && {
+    placed: {
+      ...JSON.parse(row.placement) as Placed,
+      at: DateTime.makeUnsafe(row.placed_at!),
     },
   }),
   ...(row.claimed_at !== null && { claimedAt: DateTime.makeUnsafe(row.claimed_at) }),
@@ -314,9 +336,7 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null || state === "Suspended"
-      ? []
-      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,
@@ -371,6 +391,7 @@ const childrenReason = (db: Database, { id }: RunRow): Reason => {
 
 const blockedReason = (db: Database, row: RunRow): Reason => {
   const gate = gateOf(row)
+  if (Touching.isGate(gate.key)) return touchingReason(db, row)
   const held = heldAt(db, gate.key, gate.places)
   if (Blocking.decide(gate, held) === "admit") return { _tag: "GateOpen", gate: gate.key }
   const { ahead } = db.get<{ ahead: number }>(
@@ -386,7 +407,8 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
 
 const readyReason = (db: Database, row: RunRow, now: number): Reason => {
   const task = row.task as TaskName
-  const lane = row.lane_name as Lane.Lane
+  const lane = row.ready_lane_name as Lane.Lane
+  if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
   const serving = db.all<{ labels: string }>(
     `SELECT DISTINCT executor.labels FROM executor, json_each(executor.tasks) AS served
      WHERE executor.namespace = ? AND executor.ends_at > ? AND executor.standing = 'live'
@@ -417,7 +439,7 @@ const aheadOf = (db: Database, row: RunRow, now: number): number => {
          SELECT 1 FROM ready WHERE lane = ? AND level = ? AND (rank, run) < (?, ?)
          LIMIT ${aheadMax}
        )`,
-      row.lane,
+      row.ready_lane,
       level,
       ...boundOf(level),
     )!.ahead

@@ -4,6 +4,7 @@ import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -27,6 +28,7 @@ import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
+import * as SqliteAdmission from "./SqliteAdmission.ts"
 import * as SqliteRunViews from "./SqliteRunViews.ts"
 
 /** So many runs are written by one step, so that a big submit does not hold up everybody else. */
@@ -87,6 +89,7 @@ export const make = (db: Database): RunStorage => {
         (steps) => ({
           promoted: steps.reduce((sum, { promoted }) => sum + promoted, 0),
           gates: distinct(steps.flatMap(({ gates }) => gates)),
+          unplaced: distinct(steps.flatMap(({ unplaced }) => unplaced)),
           nextInMillis: steps.at(-1)!.nextInMillis,
         }),
       ),
@@ -206,51 +209,9 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   return { _tag: "Submitted", run: parent, state, isNew: true, children, gate: gate.key }
 }
 
-/** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
-const holders = `
-  SELECT run FROM lease WHERE gate = ?1
-  UNION ALL SELECT run FROM ready WHERE gate = ?1
-  UNION ALL SELECT run FROM parked WHERE gate = ?1 AND gate IS NOT NULL
-  UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
-  LIMIT ?2`
-
-export const holdersOf = (at: Connection, gate: string, limit: number): ReadonlyArray<RunId> =>
-  at.all<{ run: RunId }>(holders, gate, limit).map(({ run }) => run)
-
-/** How many hold a place, counted up to `atMost`. */
-export const heldAt = (at: Connection, gate: string, atMost: number): number =>
-  at.get<{ held: number }>(`SELECT count(*) AS held FROM (${holders})`, gate, atMost)!.held
-
-const firstWaiting = "SELECT run FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
-
-/** `row` waits at a gate, so it has all of it. */
-export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.Gate => ({
-  key: gate as GateKey,
-  places: gate_places!,
-  whenFull: gate_when_full!,
-})
-
 const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admission> => {
-  const { db } = tx
-  const admissions: Array<Admission> = []
-  let held: number | undefined
-  while (admissions.length < most) {
-    const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
-    if (waiting === undefined) return [...admissions, ...gather(tx, gate)]
-    const row = rowOf(db, waiting.run)!
-    held ??= heldAt(db, gate, -1)
-    const decision = Blocking.decide(gateOf(row), held)
-    if (decision === "wait") break
-    if (decision === "admit") {
-      move(tx, row, { _tag: "Admit" })
-      held++
-    } else {
-      const message = `busy with run ${holdersOf(db, gate, 1)[0]}`
-      move(tx, row, { _tag: "Discard" }, { failure: { tag: "Discarded", message } })
-    }
-    admissions.push({ run: row.id, state: decision === "admit" ? "Ready" : "Discarded" })
-  }
-  return admissions
+  const admissions = SqliteAdmission.admit(tx, gate, most, (row) => cancel(tx, row, new Set()))
+  return admissions.length < most ? [...admissions, ...gather(tx, gate)] : admissions
 }
 
 const endsOf = `
@@ -299,12 +260,18 @@ function* openGates(
       continue
     }
     last = waiting.gate
-    const gate = gateOf(rowOf(at, waiting.run)!)
-    const held = heldAt(at, gate.key, gate.places)
-    if (Blocking.decide(gate, held) !== "wait" && !open.includes(gate.key)) open.push(gate.key)
+    const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
+    const held = SqliteAdmission.heldAt(at, gate.key, gate.places)
+    const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
+    if (decision !== "wait" && !open.includes(gate.key)) open.push(gate.key)
   }
   return { next: last, open }
 }
+
+/** Whether one waits there that is not the latest, where only that is kept. */
+const hasOlder = (at: Connection, gate: Blocking.Gate): boolean =>
+  Blocking.keepsLatest(gate) &&
+  at.get("SELECT 1 FROM blocked WHERE gate = ? LIMIT 1 OFFSET 1", gate.key) !== undefined
 
 /** Running's cell Start; a run that was asked to stop, or to be put down, does not start. */
 const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean =>
@@ -343,12 +310,15 @@ const promote = (tx: Transaction, limit: number) => {
     limit,
   )
   const gates = new Set<GateKey>()
+  const unplaced = new Set<Lane.Lane>()
   for (const { run } of due) {
     const row = rowOf(tx.db, run)!
     // Its turn at the gate begins now, not when it was submitted.
     const turn = row.gate === null ? {} : { turn: tx.nextRunId() }
     const state = move(tx, row, { _tag: "Due" }, turn)
+    const lane = row.lane_name as Lane.Lane
     if (state?._tag === "Blocked") gates.add(row.gate as GateKey)
+    else if (Lane.isUnplaced(lane)) unplaced.add(lane)
   }
   const next = tx.db.get<{ due_at: number }>(
     "SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1",
@@ -356,6 +326,7 @@ const promote = (tx: Transaction, limit: number) => {
   return {
     promoted: due.length,
     gates: [...gates],
+    unplaced: [...unplaced],
     nextInMillis: next === undefined ? undefined : Math.max(0, next.due_at - tx.now),
   }
 }
@@ -419,7 +390,7 @@ const resume = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   } as const
   const state = move(tx, row, event, { turn: tx.nextRunId() })!
   note(tx, row, "Resumed")
-  freePlace(row, state, freed)
+  if (state._tag !== "Scheduled") freePlace(row, state, freed)
   return "confirmed"
 }
 

@@ -23,8 +23,11 @@ describe("SqliteTransfer", () => {
         task: "namespace name definition revision",
         calendar: "namespace name definition revision",
         trigger:
-          "id namespace name partition definition revision is_paused is_removed cursor calendar",
-        slot: "trigger slot through outcome run reason lateness_millis",
+          `id namespace name partition definition revision is_paused is_removed cursor calendar
+          is_permanent`,
+        slot: "trigger slot through outcome run reason lateness_millis revision running",
+        trigger_version: "trigger revision since definition calendar",
+        asked: "trigger kind key slot run revision at request asked_by",
         executor: `incarnation namespace name standing capacity labels resources tasks ttl_millis
           joined_at beat_at ends_at may_hold`,
         run:
@@ -43,6 +46,8 @@ describe("SqliteTransfer", () => {
         deadline: "run at",
         checkpoint: "run value",
         conclusion: "run fence state phase result failure",
+        state: "namespace task key value",
+        placed: "run bound_to at placement",
         permit: "namespace kind name cell",
         lock: "key holder fence ttl_millis expires_at",
       },
@@ -51,9 +56,14 @@ describe("SqliteTransfer", () => {
         "executor.sizes": "wished of one incarnation, which starts anew",
         progress: "what runs have said tells and decides nothing; docs/moving.md says so",
         log: "what runs have said tells and decides nothing; docs/moving.md says so",
+        audit: "the audit of slots begins where it is put",
+        audit_open: "the audit of slots begins where it is put",
+        audit_finding: "of the storage that was audited",
         kind: "numbers of names, given anew",
         lane: "numbers of names, given anew",
         tally: "counted anew",
+        fleet: "revisions, of which only the next has to be another",
+        remembered: "whose turn it is to be given a run: the round begins anew",
         hint: "who waits, looks by itself now and then",
         sqlite_sequence: "its number is in Marks",
       },

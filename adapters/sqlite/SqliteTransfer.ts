@@ -14,7 +14,7 @@ import type { Level } from "../../core/domain/Lane.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Failure } from "../../core/domain/RunView.ts"
+import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { Counts, Note, Of, Place, StateRecord } from "../../core/domain/StateRecord.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
@@ -30,6 +30,7 @@ import { patiently } from "./Patience.ts"
 import { rankOfRun } from "./RunRows.ts"
 import { failed, isConstraint, unavailable } from "./SqliteError.ts"
 import { used } from "./SqliteHistory.ts"
+import { askedKinds } from "./SqliteTriggers.ts"
 
 const codecOf = <A>(schema: Schema.Codec<A, unknown>) => {
   const json = Schema.fromJsonString(schema)
@@ -153,7 +154,28 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
     (row: SlotRow) => [row.trigger, row.slot],
     slotOf,
   )
+  yield* paged(
+    at,
+    versions,
+    [0, 0],
+    (row: VersionRow) => [row.trigger, row.revision],
+    versionOf,
+  )
+  yield* paged(
+    at,
+    asked,
+    [0, 0, ""],
+    (row: AskedRow) => [row.trigger, row.kind, row.key],
+    askedOf,
+  )
   yield* paged(at, runs, [0], (row: RunRow) => [row.id], (row) => runOf(at, row))
+  yield* paged(
+    at,
+    states,
+    ["", "", ""],
+    (row: Omit<Of<"State">, "_tag">) => [row.namespace, row.task, row.key],
+    ({ key, namespace, task, value }) => ({ _tag: "State", namespace, task, key, value }),
+  )
   yield* paged(
     at,
     permits,
@@ -277,7 +299,9 @@ interface SlotRow {
   readonly outcome: "fired" | "skipped" | "coalesced"
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness_millis: number
+  readonly revision: number | null
 }
 
 const slots = "SELECT * FROM slot WHERE (trigger, slot) > (?, ?) ORDER BY trigger, slot LIMIT ?"
@@ -290,7 +314,56 @@ const slotOf = (row: SlotRow): Of<"Slot"> => ({
   outcome: row.reason === used ? "used" : row.outcome,
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && row.reason !== used && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
   latenessMillis: row.lateness_millis,
+  ...(row.revision !== null && { revision: row.revision }),
+})
+
+interface VersionRow {
+  readonly trigger: Trigger.TriggerId
+  readonly revision: number
+  readonly since: number
+  readonly definition: string | null
+  readonly calendar: string | null
+}
+
+const versions = `SELECT * FROM trigger_version WHERE (trigger, revision) > (?, ?)
+  ORDER BY trigger, revision LIMIT ?`
+
+const versionOf = (row: VersionRow): Of<"TriggerVersion"> => ({
+  _tag: "TriggerVersion",
+  trigger: row.trigger,
+  revision: row.revision,
+  since: row.since,
+  ...(row.definition !== null && { definition: trigger.decode(row.definition) }),
+  ...(row.calendar !== null && { calendar: calendar.decode(row.calendar) }),
+})
+
+interface AskedRow {
+  readonly trigger: Trigger.TriggerId
+  readonly kind: number
+  readonly key: string
+  readonly slot: number
+  readonly run: RunId
+  readonly revision: number
+  readonly at: number
+  readonly request: string
+  readonly asked_by: string | null
+}
+
+const asked = `SELECT * FROM asked WHERE (trigger, kind, key) > (?, ?, ?)
+  ORDER BY trigger, kind, key LIMIT ?`
+
+const askedOf = (row: AskedRow): Of<"Asked"> => ({
+  _tag: "Asked",
+  trigger: row.trigger,
+  kind: askedKinds[row.kind]!,
+  request: row.request,
+  ...(row.asked_by !== null && { by: row.asked_by }),
+  slot: row.slot,
+  at: row.at,
+  run: row.run,
+  revision: row.revision,
 })
 
 interface RunRow {
@@ -305,7 +378,7 @@ interface RunRow {
   readonly crashes_max: number
   readonly gate: string | null
   readonly gate_places: number | null
-  readonly gate_when_full: "wait" | "discard" | null
+  readonly gate_when_full: NonNullable<Of<"Run">["gate"]>["whenFull"] | null
   readonly trigger_name: Trigger.TriggerName | null
   readonly slot: number | null
   readonly idempotency_key: string | null
@@ -315,6 +388,9 @@ interface RunRow {
   readonly checkpoint: string | null
   /** As JSON, what is absent as null. */
   readonly conclusion: string | null
+  readonly bound_to: Incarnation | null
+  readonly placement: string | null
+  readonly placed_at: number | null
   readonly parent: RunId | null
   readonly nth: number
   readonly siblings: number
@@ -324,7 +400,7 @@ const runs = `
   SELECT run.*, kind.namespace, kind.task, lane.name AS lane_name, trigger.name AS trigger_name,
     EXISTS (SELECT 1 FROM idempotency WHERE idempotency.run = run.id) AS is_keyed,
     deadline.at AS deadline_at, checkpoint.value AS checkpoint, child.parent, child.nth,
-    child.count AS siblings,
+    child.count AS siblings, placed.bound_to, placed.placement, placed.at AS placed_at,
     (SELECT json_object('state', state, 'phase', phase, 'result', result, 'failure', failure)
       FROM conclusion WHERE conclusion.run = run.id) AS conclusion
   FROM (SELECT * FROM run WHERE id > ? ORDER BY id LIMIT ?) AS run
@@ -333,6 +409,7 @@ const runs = `
   LEFT JOIN deadline ON deadline.run = run.id
   LEFT JOIN checkpoint ON checkpoint.run = run.id
   LEFT JOIN child ON child.run = run.id
+  LEFT JOIN placed ON placed.run = run.id
   ORDER BY run.id`
 
 interface PlaceRow {
@@ -502,9 +579,17 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
   ...(row.conclusion !== null && {
     conclusion: conclusionOf(JSON.parse(row.conclusion) as KnownConclusion),
   }),
+  ...(row.bound_to !== null && { boundTo: row.bound_to }),
+  ...(row.placement !== null && {
+    placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
+  }),
   place: placeIn(at, row),
   journal: notesOf(at, row.id),
 })
+
+const states = `
+  SELECT namespace, task, key, value FROM state WHERE (namespace, task, key) > (?, ?, ?)
+  ORDER BY namespace, task, key LIMIT ?`
 
 const permits = `
   SELECT namespace, kind, name, cell FROM permit WHERE (namespace, kind, name) > (?, ?, ?)
@@ -543,7 +628,7 @@ class Import {
   }
 
   refusal(): Refused | undefined {
-    const kept = ["run", "task", "calendar", "trigger", "executor", "permit", "lock"]
+    const kept = ["run", "task", "calendar", "trigger", "executor", "state", "permit", "lock"]
       .find((table) => this.at.get(`SELECT 1 FROM ${table} LIMIT 1`) !== undefined)
     return kept === undefined ? undefined : notEmpty(`${kept}s`)
   }
@@ -614,9 +699,35 @@ class Import {
           run: record.run,
           reason: record.outcome === "used" ? used : record.reason,
           lateness_millis: record.latenessMillis,
+          revision: record.revision,
+          running: record.running,
+        })
+      case "TriggerVersion":
+        return this.insert("trigger_version", {
+          trigger: record.trigger,
+          revision: record.revision,
+          since: record.since,
+          definition: record.definition && trigger.encode(record.definition),
+          calendar: record.calendar && calendar.encode(record.calendar),
+        })
+      case "Asked":
+        return this.insert("asked", {
+          trigger: record.trigger,
+          kind: askedKinds.indexOf(record.kind),
+          key: record.kind === "manual" ? record.request : `${record.slot}`,
+          slot: record.slot,
+          run: record.run,
+          revision: record.revision,
+          at: record.at,
+          request: record.request,
+          asked_by: record.by,
         })
       case "Run":
         return this.addRun(record)
+      case "State": {
+        const { key, namespace, task, value } = record
+        return this.insert("state", { namespace, task, key, value })
+      }
       case "Permit": {
         const { cell, kind, name, namespace } = record
         return this.insert("permit", { namespace, kind, name, cell })
@@ -675,6 +786,7 @@ class Import {
       is_removed: Number(record.isRemoved),
       cursor: record.cursor,
       calendar: Trigger.calendarOf(schedule),
+      is_permanent: Number(schedule._tag === "Permanent"),
     })
   }
 
@@ -720,6 +832,16 @@ class Import {
         fence: record.place.fence,
         ...conclusion,
         failure: failure && JSON.stringify(failure),
+      })
+    }
+    const { boundTo, placed } = record
+    if (boundTo !== undefined || placed !== undefined) {
+      const { at, ...placement } = placed ?? {}
+      this.insert("placed", {
+        run: id,
+        bound_to: boundTo,
+        at,
+        placement: placed && JSON.stringify(placement),
       })
     }
     for (const { at, attempt, detail, failure, fence, kind } of record.journal) {

@@ -3,21 +3,30 @@ import { Effect, Equal, Option, Schema } from "effect"
 import { unknown as unknownCalendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
+import { Fence } from "../../core/domain/Lease.ts"
+import * as Permanent from "../../core/domain/Permanent.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { overlapping } from "../../core/domain/RunView.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import { TriggerDefinition } from "../../core/domain/Trigger.ts"
-import type {
-  Fired,
-  Firing,
-  SlotRecord,
-  TriggerStorage,
-  TriggerView,
+import * as Turn from "../../core/domain/Turn.ts"
+import {
+  type Asked,
+  type Asking,
+  type Fired,
+  type Firing,
+  type SlotRecord,
+  type Stopped,
+  TriggerChanged,
+  type TriggerStorage,
+  type TriggerView,
 } from "../../core/services/TriggerStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add } from "./RunRows.ts"
+import { add, note } from "./RunRows.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import { used } from "./SqliteHistory.ts"
+import { keepVersion, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -62,31 +71,80 @@ export const make = (db: Database): TriggerStorage => {
   const byName = (namespace: Namespace, name: Trigger.TriggerName): TriggerRow | undefined =>
     db.get<TriggerRow>(selectByName, namespace, name)
 
-  const put = (tx: Transaction, wanted: TriggerDefinition): TriggerView | Refused => {
+  /** Within a transaction. */
+  const standing = (row: TriggerRow, namespace: Namespace): Turn.Standing => {
+    const { schedule } = definitionOf(row.definition)
+    return {
+      schedule,
+      calendar: SqliteCalendars.look(db, namespace, Trigger.calendarOf(schedule))?.calendar,
+      cursor: row.cursor ?? undefined,
+      isPaused: row.is_paused === 1,
+    }
+  }
+
+  const recordedOf = (row: TriggerRow): number | undefined =>
+    db.get<{ readonly through: number }>(
+      "SELECT through FROM slot WHERE trigger = ? ORDER BY slot DESC LIMIT 1",
+      row.id,
+    )?.through
+
+  const put = (
+    tx: Transaction,
+    wanted: TriggerDefinition,
+    revision: number | undefined,
+  ): TriggerView | Refused | TriggerChanged => {
+    const row = byName(wanted.namespace, wanted.name)
+    const known = row?.is_removed === 0 ? row : undefined
+    const present = known?.revision ?? 0
+    if (revision !== undefined && revision !== present) {
+      return new TriggerChanged({ name: wanted.name, revision: present })
+    }
     const named = Trigger.calendarOf(wanted.schedule)
     const calendar = SqliteCalendars.look(db, wanted.namespace, named)
     if (named !== undefined && calendar === undefined) return unknownCalendar(named)
-    const known = byName(wanted.namespace, wanted.name)
-    const kept = known?.is_removed === 0 ? definitionOf(known.definition) : undefined
+    const kept = known && definitionOf(known.definition)
     const definition = Trigger.anchored(wanted, kept, tx.now)
     if (kept !== undefined && Equal.equals(kept, definition)) return viewOf(known!)
-    const row = db.get<TriggerRow>(
+    const { closed, cursor, since } = Turn.edited(
+      known && standing(known, wanted.namespace),
+      { schedule: definition.schedule, calendar: calendar?.calendar },
+      tx.now,
+      row && recordedOf(row),
+    )
+    if (known !== undefined) close(tx, known, closed)
+    const text = encode(definition)
+    const stored = db.get<TriggerRow>(
       `INSERT INTO trigger (namespace, name, partition, definition, revision, is_paused, is_removed,
-         cursor, calendar)
-       VALUES (?, ?, ?, ?, 1, 0, 0, ?, ?) ON CONFLICT (namespace, name) DO UPDATE
+         cursor, calendar, is_permanent)
+       VALUES (?, ?, ?, ?, 1, 0, 0, ?, ?, ?) ON CONFLICT (namespace, name) DO UPDATE
        SET definition = excluded.definition, revision = revision + 1, cursor = excluded.cursor,
-         calendar = excluded.calendar,
+         calendar = excluded.calendar, is_permanent = excluded.is_permanent,
          is_paused = CASE is_removed WHEN 1 THEN 0 ELSE is_paused END, is_removed = 0
        RETURNING ${columns}`,
       definition.namespace,
       definition.name,
       Trigger.partitionOf(definition.namespace, definition.name),
-      encode(definition),
-      Trigger.slotAfter(definition.schedule, tx.now, calendar) ?? null,
+      text,
+      cursor ?? null,
       named ?? null,
+      Number(definition.schedule._tag === "Permanent"),
     )!
+    keepVersion(tx, stored.id, stored.revision, since, text, calendar?.text ?? null)
     tx.hint(ofTriggers)
-    return viewOf(row)
+    return viewOf(stored)
+  }
+
+  const remove = (tx: Transaction, namespace: Namespace, name: Trigger.TriggerName): boolean => {
+    const row = byName(namespace, name)
+    if (row === undefined || row.is_removed === 1) return false
+    const { closed, since } = Turn.removed(standing(row, namespace), tx.now)
+    close(tx, row, closed)
+    db.run(
+      "UPDATE trigger SET is_removed = 1, revision = revision + 1, cursor = NULL WHERE id = ?",
+      row.id,
+    )
+    keepVersion(tx, row.id, row.revision + 1, since, null, null)
+    return true
   }
 
   const pause = (
@@ -98,9 +156,11 @@ export const make = (db: Database): TriggerStorage => {
     const row = byName(namespace, name)
     if (row === undefined || row.is_removed === 1) return Option.none()
     if ((row.is_paused === 1) === isPaused) return Option.some(viewOf(row))
-    const { schedule } = definitionOf(row.definition)
-    const calendar = SqliteCalendars.look(db, namespace, Trigger.calendarOf(schedule))
-    const cursor = isPaused ? row.cursor : Trigger.slotAfter(schedule, tx.now, calendar) ?? null
+    const turn = isPaused
+      ? { closed: undefined, cursor: row.cursor ?? undefined }
+      : Turn.resumed(standing(row, namespace), tx.now, recordedOf(row))
+    close(tx, row, turn.closed)
+    const cursor = turn.cursor ?? null
     db.run(
       "UPDATE trigger SET is_paused = ?, cursor = ? WHERE id = ?",
       Number(isPaused),
@@ -111,19 +171,29 @@ export const make = (db: Database): TriggerStorage => {
     return Option.some(viewOf({ ...row, is_paused: Number(isPaused), cursor }))
   }
 
+  const stoppedOf = (row: TriggerRow): Stopped | undefined => {
+    const runs = db.all<{
+      readonly slot: number
+      readonly is_under_way: number
+      readonly lived: number | null
+      readonly finished_at: number | null
+    }>(selectLatestRuns, row.id)
+    if (runs.some(({ is_under_way }) => is_under_way === 1)) return undefined
+    const last = runs[0]
+    return {
+      view: viewOf(row),
+      lives: runs.map(({ lived, slot }) => ({ slot, livedMillis: lived ?? 0 })),
+      endedAt: last?.finished_at ?? last?.slot ?? 0,
+    }
+  }
+
   return {
-    put: (definition) =>
+    put: (definition, revision) =>
       Effect.flatMap(
-        db.write("put", (tx) => put(tx, definition)),
+        db.write("put", (tx) => put(tx, definition, revision)),
         (answer) => "_tag" in answer ? Effect.fail(answer) : Effect.succeed(answer),
       ),
-    remove: (namespace, name) =>
-      db.write("remove", () =>
-        db.run(
-          `UPDATE trigger SET is_removed = 1 WHERE namespace = ? AND name = ? AND is_removed = 0`,
-          namespace,
-          name,
-        ).changes === 1),
+    remove: (namespace, name) => db.write("remove", (tx) => remove(tx, namespace, name)),
     pause: (namespace, name, isPaused) =>
       db.write("pause", (tx) => pause(tx, namespace, name, isPaused)),
     find: (namespace, name) =>
@@ -151,7 +221,7 @@ export const make = (db: Database): TriggerStorage => {
         const triggers = db.all<TriggerRow>(
           `SELECT ${columns} FROM trigger
            WHERE cursor IS NOT NULL AND is_paused = 0 AND is_removed = 0 AND cursor < ?
-             AND partition IN (SELECT value FROM json_each(?))
+             AND is_permanent = 0 AND partition IN (SELECT value FROM json_each(?))
            ORDER BY cursor, id LIMIT ?`,
           now + withinMillis,
           JSON.stringify(partitions),
@@ -172,15 +242,78 @@ export const make = (db: Database): TriggerStorage => {
         (answers) => answers.flat(),
       ),
     records: (trigger, limit) =>
-      db.read("records", () =>
-        db.all<SlotRow>(
-          `SELECT slot, through, outcome, run, reason, lateness_millis FROM slot
-           WHERE trigger = ? AND reason IS NOT '${used}' ORDER BY slot DESC LIMIT ?`,
+      db.read("records", () => db.all<SlotRow>(selectRecords, trigger, limit).map(recordOf)),
+    ask: (items, isDry) => db.write("ask", (tx) => items.map((item) => ask(tx, item, isDry))),
+    asked: (trigger, request, limit) =>
+      db.read("asked", () =>
+        db.all<{ readonly run: RunId }>(
+          `SELECT run FROM asked WHERE trigger = ? AND kind = ${askedKinds.indexOf("backfill")}
+             AND request = ? ORDER BY slot LIMIT ?`,
           trigger,
+          request,
           limit,
-        ).map(recordOf)),
+        ).map(({ run }) => run)),
+    versions: (trigger, limit) =>
+      db.read(
+        "versions",
+        () => versionsOf(db, trigger, limit).map(({ calendar: _, ...version }) => version),
+      ),
+    stopped: (partitions, limit) =>
+      db.read("stopped", () => {
+        const rows = db.all<TriggerRow>(
+          `SELECT ${columns} FROM trigger
+           WHERE is_permanent = 1 AND is_paused = 0 AND is_removed = 0
+             AND partition IN (SELECT value FROM json_each(?)) ORDER BY id`,
+          JSON.stringify(partitions),
+        )
+        const triggers: Array<Stopped> = []
+        for (const row of rows) {
+          if (triggers.length === limit) break
+          const stopped = stoppedOf(row)
+          if (stopped !== undefined) triggers.push(stopped)
+        }
+        return { now: db.now(), triggers }
+      }),
   }
 }
+
+/** The column \`asked.kind\` numbers them in this order. */
+export const askedKinds = ["manual", "backfill"] as const
+
+/** Among so many of its latest slots one is looked for that is under way. */
+const lookedBack = 32
+
+const isUnderWay = (run: string) =>
+  `(EXISTS (SELECT 1 FROM run WHERE id = ${run})
+     AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = ${run}))`
+
+const selectRunning = `
+  SELECT max(run) AS run FROM (
+    SELECT * FROM (SELECT coalesce(running, run) AS run FROM slot
+      WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
+    UNION ALL
+    SELECT * FROM (SELECT run FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
+  ) AS latest
+  WHERE run IS NOT NULL AND ${isUnderWay("latest.run")}`
+
+const selectLatestRuns = `
+  SELECT slot.slot, ${isUnderWay("slot.run")} AS is_under_way, outcome.finished_at,
+    outcome.finished_at - outcome.claimed_at AS lived
+  FROM (SELECT slot, run FROM slot WHERE trigger = ? AND run IS NOT NULL
+    ORDER BY slot DESC LIMIT ${Permanent.remembered}) AS slot
+  LEFT JOIN outcome ON outcome.run = slot.run
+  ORDER BY slot.slot DESC`
+
+const selectRecords = `
+  SELECT * FROM (
+    SELECT slot, through, outcome, run, reason, running, lateness_millis, revision,
+      NULL AS kind, NULL AS request, NULL AS asked_by
+    FROM slot WHERE trigger = ?1 AND reason IS NOT '${used}' ORDER BY slot DESC LIMIT ?2)
+  UNION ALL
+  SELECT * FROM (
+    SELECT slot, slot, 'fired', run, NULL, NULL, at - slot, revision, kind, request, asked_by
+    FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ?2)
+  ORDER BY slot DESC LIMIT ?2`
 
 interface SlotRow {
   readonly slot: number
@@ -188,7 +321,12 @@ interface SlotRow {
   readonly outcome: SlotRecord["outcome"]
   readonly run: RunId | null
   readonly reason: string | null
+  readonly running: RunId | null
   readonly lateness_millis: number
+  readonly revision: number | null
+  readonly kind: number | null
+  readonly request: string | null
+  readonly asked_by: string | null
 }
 
 const recordOf = (row: SlotRow): SlotRecord => ({
@@ -198,6 +336,15 @@ const recordOf = (row: SlotRow): SlotRecord => ({
   latenessMillis: row.lateness_millis,
   ...(row.run !== null && { run: row.run }),
   ...(row.reason !== null && { reason: row.reason }),
+  ...(row.running !== null && { running: row.running }),
+  ...(row.revision !== null && { revision: row.revision }),
+  ...(row.kind !== null && {
+    asked: {
+      kind: askedKinds[row.kind]!,
+      request: row.request!,
+      ...(row.asked_by !== null && { by: row.asked_by }),
+    },
+  }),
 })
 
 const fire = (tx: Transaction, item: Firing): Fired => {
@@ -214,44 +361,127 @@ const fire = (tx: Transaction, item: Firing): Fired => {
     db.run("UPDATE trigger SET cursor = ? WHERE id = ?", item.next ?? null, row.id)
   }
   if (isAlready) return { _tag: "Already" }
-  const fired = item.fire &&
-    add(tx, item.fire.spec, { trigger: row.id, slot: item.fire.slot })
   const { passed } = item
+  const { whileRunning = "allow" } = item.fire ?? {}
+  const running = whileRunning === "allow"
+    ? undefined
+    : db.get<{ readonly run: RunId | null }>(selectRunning, row.id)?.run ?? undefined
+  const isSkipped = running !== undefined && whileRunning === "skip"
+  const run = item.fire && !isSkipped
+    ? add(tx, item.fire.spec, {
+      trigger: row.id,
+      slot: item.fire.slot,
+      failure: running && overlapping(running),
+    }).run
+    : undefined
   if (passed !== undefined) {
-    const run = passed.outcome === "coalesced" ? fired?.run : undefined
-    record(tx, row.id, passed.from, passed.through, passed.outcome, run)
+    const isCoalesced = passed.outcome === "coalesced"
+    record(tx, row, passed.from, passed.through, passed.outcome, {
+      run: isCoalesced ? run : undefined,
+      reason: isCoalesced ? undefined : "misfired",
+    })
   }
-  if (fired === undefined) return { _tag: "Recorded" }
-  record(tx, row.id, last, last, "fired", fired.run)
-  return { _tag: "Fired", run: fired.run, latenessMillis: now - last }
+  if (item.fire === undefined) return { _tag: "Recorded" }
+  if (run === undefined) {
+    const reason = Trigger.stillRunning(running!)
+    record(tx, row, last, last, "skipped", { reason, running })
+    return { _tag: "Recorded" }
+  }
+  record(tx, row, last, last, "fired", { run, running })
+  return { _tag: "Fired", run, latenessMillis: now - last }
+}
+
+const ask = (tx: Transaction, item: Asking, isDry: boolean): Asked => {
+  const { db, now } = tx
+  const row = db.get<TriggerRow>(selectById, item.trigger)
+  if (row === undefined || row.revision !== item.revision || row.is_removed === 1) {
+    return { _tag: "Stale" }
+  }
+  const { by, kind, request, slot = now, spec } = item
+  const key = kind === "manual" ? request : `${slot}`
+  const before = db.get<{ readonly run: RunId }>(
+    "SELECT run FROM asked WHERE trigger = ? AND kind = ? AND key = ?",
+    row.id,
+    askedKinds.indexOf(kind),
+    key,
+  )
+  if (before !== undefined) return { _tag: "Already", run: before.run }
+  if (kind === "backfill") {
+    if (slot > now || (row.is_paused === 0 && row.cursor !== null && slot >= row.cursor)) {
+      return { _tag: "Pending" }
+    }
+    const kept = recordAt(db, row.id, slot)
+    if (kept !== undefined && kept.through >= slot) {
+      if (kept.outcome === "fired") return { _tag: "Already", run: kept.run ?? undefined }
+      if (kept.reason === used) return { _tag: "Already", run: undefined }
+    }
+  }
+  if (isDry) return { _tag: "Dry" }
+  const { run } = add(tx, spec, {
+    trigger: row.id,
+    slot: kind === "backfill" ? slot : undefined,
+  })
+  note(
+    tx,
+    { id: run, attempt: 0, fence: Fence.make(0) },
+    "Asked",
+    by === undefined ? kind : `${kind}, by ${by}`,
+  )
+  db.run(
+    "INSERT INTO asked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    row.id,
+    askedKinds.indexOf(kind),
+    key,
+    slot,
+    run,
+    row.revision,
+    now,
+    request,
+    by ?? null,
+  )
+  return { _tag: "Fired", run }
 }
 
 /** Records do not overlap, so the last one that begins before the end tells. */
-const isRecorded = (db: Database, trigger: number, from: number, to: number): boolean => {
-  const last = db.get<{ through: number }>(
-    "SELECT through FROM slot WHERE trigger = ? AND slot <= ? ORDER BY slot DESC LIMIT 1",
+const isRecorded = (db: Database, trigger: number, from: number, to: number): boolean =>
+  (recordAt(db, trigger, to)?.through ?? -Infinity) >= from
+
+/** The last record that begins at or before `slot`. */
+const recordAt = (db: Database, trigger: number, slot: number) =>
+  db.get<Pick<SlotRow, "through" | "outcome" | "run" | "reason">>(
+    `SELECT through, outcome, run, reason FROM slot WHERE trigger = ? AND slot <= ?
+     ORDER BY slot DESC LIMIT 1`,
     trigger,
-    to,
+    slot,
   )
-  return last !== undefined && last.through >= from
+
+const close = (tx: Transaction, row: TriggerRow, closed: Turn.Closed | undefined): void => {
+  if (closed === undefined) return
+  record(tx, row, closed.from, closed.through, "skipped", { reason: closed.reason })
 }
 
 const record = (
   { db, now }: Transaction,
-  trigger: number,
+  { id, revision }: TriggerRow,
   slot: number,
   through: number,
   outcome: SlotRecord["outcome"],
-  run: RunId | undefined,
+  more: {
+    readonly run?: RunId | undefined
+    readonly reason?: string | undefined
+    readonly running?: RunId | undefined
+  },
 ): void => {
   db.run(
-    "INSERT INTO slot VALUES (?, ?, ?, ?, ?, ?, ?)",
-    trigger,
+    "INSERT INTO slot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    id,
     slot,
     through,
     outcome,
-    run ?? null,
-    outcome === "skipped" ? "misfired" : null,
+    more.run ?? null,
+    more.reason ?? null,
     now - through,
+    revision,
+    more.running ?? null,
   )
 }

@@ -67,6 +67,12 @@ export const runShow = Command.make(
           ["key", run.idempotencyKey],
           ["trigger", run.trigger && `${run.trigger}, slot ${time(run.slot)}`],
           ["executor", run.executor && `${run.executor.name} (${run.executor.incarnation})`],
+          [
+            "placed",
+            run.placed &&
+            `with ${run.placed.name} (${run.placed.incarnation}), by ${run.placed.strategy}, ` +
+              `at ${time(run.placed.at)}`,
+          ],
           ["created", time(run.createdAt)],
           ["due", time(run.dueAt)],
           ["claimed", time(run.claimedAt)],

@@ -1,6 +1,7 @@
 /** `belfry run why`: why a run is where it is. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import { Obstacle } from "../../core/domain/Placement.ts"
 import { Reason } from "../../core/domain/RunView.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { client, runId } from "../flags.ts"
@@ -24,6 +25,23 @@ export const runWhy = Command.make("why", { ...client, id: runId }, (given) =>
 const after = (failure: { readonly tag: string; readonly message: string } | undefined) =>
   failure === undefined ? "" : `, after ${failure.tag}: ${Output.plain(failure.message)}`
 
+const whyNot = (
+  { incarnation, name, obstacle }: Extract<Reason, { _tag: "Unplaced" }>["passedOver"][number],
+) => `${name} (${incarnation}) ${obstacleOf(obstacle)}`
+
+const obstacleOf = Obstacle.match({
+  Draining: () => "is draining",
+  Left: () => "has left",
+  Lost: () => "is lost",
+  NotServing: () => "does not serve the task",
+  LabelUnmet: ({ term }) => `has not the label ${term}`,
+  NoCapacity: ({ capacity, held }) => `has ${held} of ${capacity} places taken`,
+  LacksResource: ({ free, needed, resource }) =>
+    `lacks ${resource}: ${needed} needed, ${free} free`,
+  NotNamed: ({ executor }) => `is not ${executor}`,
+  Outranked: ({ by }) => `comes after ${by}`,
+})
+
 const sentence = Reason.match({
   DueLater: ({ at, failure }) =>
     `It is due ${Output.fromNow(at.epochMilliseconds, Date.now())}, at ${DateTime.formatIso(at)}` +
@@ -36,6 +54,13 @@ const sentence = Reason.match({
   NoneMatches: ({ selector, task }) =>
     `Executors serve "${task}", and none has the labels ${selector}. Start one that has: ` +
     "belfry executor your-tasks.ts --label key=value",
+  Unplaced: ({ passedOver, strategy, task }) =>
+    strategy === undefined
+      ? "It waits to be placed; it will be in a moment."
+      : passedOver.length === 0
+      ? `No executor in the namespace serves "${task}". Start one: belfry executor your-tasks.ts`
+      : `No executor in the namespace takes it, by ${strategy}: ` +
+        `${passedOver.map(whyNot).join("; ")}.`,
   Waiting: ({ ahead, lane }) =>
     `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
   RateLimited: ({ until }) =>

@@ -1,10 +1,10 @@
 /** `belfry trigger list`: the triggers, and when they fire next. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
-import type { Schedule } from "../../cluster/api/Views.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { scheduleWords } from "../schedule.ts"
 
 export const triggerList = Command.make("list", list, (given) =>
   lazily(
@@ -24,7 +24,7 @@ export const triggerList = Command.make("list", list, (given) =>
         answer.items.map(({ isPaused, name, nextSlot, schedule, task }) => [
           name,
           task,
-          words(schedule),
+          scheduleWords(schedule),
           isPaused ? "paused" : nextSlot === null ? "none" : DateTime.formatIso(nextSlot),
           isPaused || nextSlot === null ? "" : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
@@ -34,12 +34,3 @@ export const triggerList = Command.make("list", list, (given) =>
     Command.withDescription("List triggers and when they fire next"),
     Command.withExamples([{ command: "belfry trigger list --json" }]),
   )
-
-const words = (schedule: Schedule): string => {
-  if ("cron" in schedule) {
-    const { calendar, cron, zone = "UTC" } = schedule
-    return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
-  }
-  if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
-  return `at ${DateTime.formatIso(schedule.at)}`
-}

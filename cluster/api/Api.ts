@@ -182,7 +182,43 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     params: named,
     payload: Views.PutTrigger,
     success: Views.Trigger,
-    error: [Problems.RequestRefused, Problems.StorageUnavailable],
+    error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
+  }),
+  HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
+    params: named,
+    query: { ...inNamespace, limit },
+    success: Views.TriggerVersions,
+    error: triggerErrors,
+  }),
+  HttpApiEndpoint.post("fire", "/triggers/:name/fire", {
+    params: named,
+    headers: {
+      /** A second request with this key answers with the first one's run. */
+      "idempotency-key": Schema.optionalKey(Schema.String),
+    },
+    payload: Views.FireTrigger,
+    success: [
+      Views.FiredNew.pipe(HttpApiSchema.status(201)),
+      Views.FiredBefore.pipe(HttpApiSchema.status(200)),
+    ],
+    error: [...triggerErrors, Problems.RequestRefused, Problems.KeyConflict],
+  }),
+  HttpApiEndpoint.post("backfill", "/triggers/:name/backfills", {
+    params: named,
+    payload: Views.BackfillTrigger,
+    success: Views.Backfilled,
+    error: [...triggerErrors, Problems.RequestRefused],
+  }),
+  HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
+    params: { ...named, request: Schema.NonEmptyString.check(Schema.isMaxLength(512)) },
+    query: inNamespace,
+    success: Views.BackfillCancelled,
+    error: [...triggerErrors, Problems.RequestRefused],
+  }),
+  HttpApiEndpoint.get("audit", "/slots/audit", {
+    query: { ...inNamespace, limit },
+    success: Views.SlotAudit,
+    error: Problems.StorageUnavailable,
   }),
   HttpApiEndpoint.delete("remove", "/triggers/:name", {
     params: named,

@@ -98,6 +98,18 @@ export class TriggerUnknown extends HttpApiError.Problem<TriggerUnknown>()(
   },
 ) {}
 
+/** Somebody else has changed the trigger meanwhile. Nothing was done. */
+export class TriggerChanged extends HttpApiError.Problem<TriggerChanged>()(
+  "TriggerChanged",
+  about("trigger-changed", 409, "The trigger is at another revision"),
+  {
+    ...words,
+    code: Schema.tag("trigger-changed"),
+    /** The kept one; `0` when there is no such trigger. */
+    revision: Schema.Int,
+  },
+) {}
+
 /** Nobody holds the lock, or not under the fence that was named. */
 export class LockFree extends HttpApiError.Problem<LockFree>()(
   "LockFree",

@@ -1,5 +1,5 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { api, Hello, Main, post, untilEnded } from "../Server.fixture.ts"
 
 layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
@@ -51,6 +51,129 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
         }
         yield* Effect.sleep(50)
       }
+    }))
+
+  it.effect("refuses to change one that somebody else has changed, and says to what", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "shared" }
+      const put = (payload: number, revision: number) =>
+        client.triggers.put({
+          params,
+          payload: {
+            task: Hello.name,
+            schedule: { cron: "0 3 * * *" },
+            payload: { name: `${payload}` },
+            whileRunning: "skip",
+            revision,
+          },
+        })
+      assert.deepInclude(yield* put(1, 0), { revision: 1, whileRunning: "skip" })
+      assert.strictEqual((yield* put(2, 1)).revision, 2)
+      const conflict = yield* Effect.flip(put(3, 1))
+      assert.deepInclude(conflict, {
+        _tag: "TriggerChanged",
+        code: "trigger-changed",
+        revision: 2,
+      })
+      const { items } = yield* client.triggers.versions({ params, query: {} })
+      assert.deepStrictEqual(
+        items.map(({ definition, revision }) => [revision, definition?.payload]),
+        [[2, { name: "2" }], [1, { name: "1" }]],
+      )
+      yield* client.triggers.remove({ params, query: {} })
+    }))
+
+  it.effect("fires one by hand, and fills a range in", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "by-hand" }
+      yield* client.triggers.put({
+        params,
+        payload: {
+          task: Hello.name,
+          schedule: { cron: "0 * * * *" },
+          payload: { name: "Ada" },
+        },
+      })
+      const headers = { "idempotency-key": "now" }
+      const fired = yield* client.triggers.fire({ params, headers, payload: { by: "Ada" } })
+      assert.isTrue(fired.isNew)
+      assert.strictEqual((yield* untilEnded(fired.run)).result, "Hello, Ada!")
+      const again = yield* client.triggers.fire({ params, headers, payload: {} })
+      assert.deepStrictEqual(again, { run: fired.run, isNew: false })
+      const conflict = yield* Effect.flip(
+        client.triggers.fire({ params, headers, payload: { payload: { name: "Bob" } } }),
+      )
+      assert.strictEqual(conflict._tag, "KeyConflict")
+      const from = DateTime.makeUnsafe("2031-01-01T00:00:00Z")
+      const early = yield* Effect.flip(
+        client.triggers.backfill({
+          params,
+          payload: { from, to: DateTime.add(from, { hours: 2 }) },
+        }),
+      )
+      assert.deepInclude(early, { _tag: "RequestRefused", field: "to" })
+      const range = {
+        from: DateTime.makeUnsafe("2026-01-01T00:00:00Z"),
+        to: DateTime.makeUnsafe("2026-01-01T03:00:00Z"),
+      }
+      const dry = yield* client.triggers.backfill({ params, payload: { ...range, isDry: true } })
+      assert.deepStrictEqual(dry.slots.map(({ answer }) => answer), [
+        "would fire",
+        "would fire",
+        "would fire",
+      ])
+      const filled = yield* client.triggers.backfill({
+        params,
+        payload: { ...range, request: "gap", paceMillis: 3_600_000, by: "Ada" },
+      })
+      assert.strictEqual(filled.request, "gap")
+      yield* untilEnded(filled.slots[0]!.run!)
+      const { slots } = yield* client.triggers.get({ params, query: {} })
+      assert.deepStrictEqual(slots.map(({ asked }) => asked), [
+        { kind: "manual", request: "now", by: "Ada" },
+        { kind: "backfill", request: "gap", by: "Ada" },
+        { kind: "backfill", request: "gap", by: "Ada" },
+        { kind: "backfill", request: "gap", by: "Ada" },
+      ])
+      const counts = yield* client.triggers.cancelBackfill({
+        params: { ...params, request: "gap" },
+        query: {},
+      })
+      assert.deepStrictEqual(counts, { confirmed: 2, requested: 0, ended: 1 })
+      yield* client.triggers.remove({ params, query: {} })
+    }))
+
+  it.effect("keeps a permanent one, and says what the audit of slots has found", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "always" }
+      const kept = yield* client.triggers.put({
+        params,
+        payload: {
+          task: Hello.name,
+          schedule: { permanent: { delayMillis: 60_000 } },
+          payload: { name: "for ever" },
+        },
+      })
+      assert.deepStrictEqual(kept.schedule, {
+        permanent: {
+          delayMillis: 60_000,
+          growth: 2,
+          delayMaxMillis: 300_000,
+          steadyMillis: 60_000,
+        },
+      })
+      for (;;) {
+        const { slots } = yield* client.triggers.get({ params, query: {} })
+        if (slots.length > 0) break
+        yield* Effect.sleep(50)
+      }
+      yield* client.triggers.remove({ params, query: {} })
+      const audit = yield* client.triggers.audit({ query: {} })
+      assert.deepStrictEqual(audit.findings, [])
+      assert.isAtMost(audit.judgedUpTo.epochMilliseconds, audit.now.epochMilliseconds)
     }))
 
   it.effect("previews cron across the end of summer time, an interval, and an instant", () =>

@@ -1,5 +1,5 @@
 /** Triggers, over REST. */
-import { Effect, Option } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
@@ -7,12 +7,17 @@ import type { TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import {
+  auditOf,
+  backfilledOf,
+  keyConflict,
   refusal,
   slotOf,
   storageProblem,
   toSchedule,
+  triggerChanged,
   triggerOf,
   triggerUnknown,
+  versionOf,
 } from "./answers.ts"
 import { Api } from "./Api.ts"
 import { preview } from "./preview.ts"
@@ -62,7 +67,11 @@ export const layer = HttpApiBuilder.group(
         return Effect.gen(function* () {
           const found = yield* storage.triggers.find(namespace, name as TriggerName)
           if (Option.isNone(found)) return yield* unknown(namespace, name)
-          const records = yield* storage.triggers.records(found.value.id, query.slots ?? 20)
+          const records = yield* Effect.catchTag(
+            triggers.records(namespace, name, query.slots ?? 20),
+            "TriggerUnknown",
+            () => unknown(namespace, name),
+          )
           return { ...triggerOf(found.value), slots: records.map(slotOf) }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
@@ -77,10 +86,13 @@ export const layer = HttpApiBuilder.group(
           misfire: wanted.misfire,
           graceMillis: wanted.graceMillis,
           blockingKey: wanted.blockingKey,
+          whileRunning: wanted.whileRunning,
+          revision: wanted.revision,
         }).pipe(
           Effect.map(triggerOf),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
+            TriggerChanged: (error) => Effect.fail(triggerChanged(error)),
             Refused: (error) => Effect.fail(refused(error)),
           }),
         ),
@@ -92,6 +104,72 @@ export const layer = HttpApiBuilder.group(
           Effect.catchTag("StorageUnavailable", storageProblem),
         )
       },
+
+      versions: ({ params: { name }, query }) => {
+        const namespace = query.namespace ?? standard
+        return triggers.versions(namespace, name, query.limit ?? 20).pipe(
+          Effect.map((versions) => ({ items: versions.map(versionOf) })),
+          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+          Effect.catchTag("StorageUnavailable", storageProblem),
+        )
+      },
+
+      fire: ({ headers, params: { name }, payload: wanted }) => {
+        const namespace = wanted.namespace ?? standard
+        return triggers.fire(namespace, name, {
+          request: headers["idempotency-key"] ?? crypto.randomUUID(),
+          by: wanted.by,
+          payload: wanted.payload === undefined ? undefined : JSON.stringify(wanted.payload),
+        }).pipe(
+          Effect.map(({ isNew, run }) =>
+            isNew ? { run, isNew: true as const } : { run, isNew: false as const }
+          ),
+          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+          Effect.catchTags({
+            StorageUnavailable: storageProblem,
+            Refused: (error) => Effect.fail(refused(error)),
+            KeyConflict: ({ idempotencyKey, run }) => Effect.fail(keyConflict(idempotencyKey, run)),
+          }),
+        )
+      },
+
+      backfill: ({ params: { name }, payload: wanted }) => {
+        const namespace = wanted.namespace ?? standard
+        const request = wanted.request ?? crypto.randomUUID()
+        return triggers.backfill(namespace, name, {
+          request,
+          by: wanted.by,
+          from: DateTime.toEpochMillis(wanted.from),
+          to: DateTime.toEpochMillis(wanted.to),
+          max: wanted.max,
+          pace: wanted.paceMillis,
+          isDry: wanted.isDry,
+        }).pipe(
+          Effect.map((backfilled) => backfilledOf(request, backfilled)),
+          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+          Effect.catchTags({
+            StorageUnavailable: storageProblem,
+            Refused: (error) => Effect.fail(refused(error)),
+          }),
+        )
+      },
+
+      cancelBackfill: ({ params: { name, request }, query }) => {
+        const namespace = query.namespace ?? standard
+        return triggers.cancelBackfill(namespace, name, request).pipe(
+          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+          Effect.catchTags({
+            StorageUnavailable: storageProblem,
+            Refused: (error) => Effect.fail(refused(error)),
+          }),
+        )
+      },
+
+      audit: ({ query }) =>
+        triggers.audit(query.namespace ?? standard, query.limit ?? 50).pipe(
+          Effect.map(auditOf),
+          Effect.catchTag("StorageUnavailable", storageProblem),
+        ),
 
       pause: ({ params: { name }, query }) => setPaused(name, query.namespace ?? standard, true),
       resume: ({ params: { name }, query }) => setPaused(name, query.namespace ?? standard, false),

@@ -16,14 +16,19 @@ import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import { FindingKind } from "../../core/domain/SlotAudit.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
+import { backfillMax } from "../../core/engine/Asking.ts"
+import { SlotRecord } from "../../core/services/TriggerStorage.ts"
 import { Word } from "../../core/domain/Vocabulary.ts"
 import {
   Because,
   LeftOut,
   Misfire,
+  Schedule as DomainSchedule,
   TriggerDefinition,
   TriggerName,
+  WhileRunning,
 } from "../../core/domain/Trigger.ts"
 import { KeptProgress } from "../../core/services/LogStorage.ts"
 
@@ -148,7 +153,9 @@ const span = {
   ...jitter,
 }
 
-/** Exactly one of `cron`, `everyMillis` and `at`. */
+const permanent = DomainSchedule.cases.Permanent.fields
+
+/** Exactly one of `cron`, `everyMillis`, `at` and `permanent`. */
 export const Schedule = Schema.Union([
   Schema.Struct({
     /** Five to seven fields, `L`, `W`, `#` and nicknames. */
@@ -172,6 +179,15 @@ export const Schedule = Schema.Union([
     ...span,
   }),
   Schema.Struct({ at: Schema.DateTimeUtcFromString, ...jitter }),
+  Schema.Struct({
+    /** Always one run is alive. What is not named is as usual. */
+    permanent: Schema.Struct({
+      delayMillis: Schema.optionalKey(permanent.delayMillis),
+      growth: Schema.optionalKey(permanent.growth),
+      delayMaxMillis: Schema.optionalKey(permanent.delayMaxMillis),
+      steadyMillis: Schema.optionalKey(permanent.steadyMillis),
+    }),
+  }),
 ], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
 export type Schedule = typeof Schedule.Type
 
@@ -185,6 +201,10 @@ export const PutTrigger = Schema.Struct({
   /** A slot later than this has misfired; a minute unless named. */
   graceMillis: TriggerDefinition.fields.graceMillis,
   blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+  /** What becomes of a slot while a run of this trigger is under way: `allow` unless named. */
+  whileRunning: Schema.optionalKey(WhileRunning),
+  /** Only if the kept trigger is at this revision; `0`: only if there is none. */
+  revision: Schema.optionalKey(Schema.Int),
 })
 
 const trigger = {
@@ -196,6 +216,7 @@ const trigger = {
   misfire: Misfire,
   graceMillis: TriggerDefinition.fields.graceMillis,
   blockingKey: Schema.optionalKey(Schema.String),
+  whileRunning: Schema.optionalKey(WhileRunning),
   revision: Schema.Int,
   isPaused: Schema.Boolean,
   /** Its first slot without a record; `null` when it has none left. */
@@ -211,12 +232,108 @@ export const Slot = Schema.Struct({
   outcome: Schema.Literals(["fired", "skipped", "coalesced"]),
   run: Schema.optionalKey(RunIdFromString),
   reason: Schema.optionalKey(Schema.String),
+  running: Schema.optionalKey(RunIdFromString),
   latenessMillis: Schema.Int,
+  /** Of the trigger when it was recorded. */
+  revision: Schema.optionalKey(Schema.Int),
+  /** Somebody asked for it; absent when it is of the rule. */
+  asked: SlotRecord.fields.asked,
 }).annotate({ identifier: "Slot" })
+export type Slot = typeof Slot.Type
 
 /** A trigger with its latest slot records, the latest first. */
 export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
 export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
+
+/** A definition that a trigger had; without one it was removed. */
+export const TriggerVersion = Schema.Struct({
+  revision: Schema.Int,
+  /** In force for the slots from here on. */
+  since: Schema.DateTimeUtcFromString,
+  definition: Schema.optionalKey(Schema.Struct({
+    task: TaskName,
+    schedule: Schedule,
+    payload: Schema.Json,
+    misfire: Misfire,
+    graceMillis: TriggerDefinition.fields.graceMillis,
+    blockingKey: Schema.optionalKey(Schema.String),
+    whileRunning: Schema.optionalKey(WhileRunning),
+  })),
+}).annotate({ identifier: "TriggerVersion" })
+export type TriggerVersion = typeof TriggerVersion.Type
+export const TriggerVersions = Schema.Struct({ items: Schema.Array(TriggerVersion) })
+
+const by = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
+
+export const FireTrigger = Schema.Struct({
+  namespace: InNamespace,
+  /** Instead of the payload of the trigger. */
+  payload: Schema.optionalKey(Schema.Json),
+  /** Who asks, as is shown with the slot. */
+  by,
+})
+
+export const FiredNew = Schema.Struct({ run: RunIdFromString, isNew: Schema.Literal(true) })
+/** The idempotency key named this run already. */
+export const FiredBefore = Schema.Struct({ run: RunIdFromString, isNew: Schema.Literal(false) })
+
+/** Fills in the slots of [`from`, `to`) that have not fired. */
+export const BackfillTrigger = Schema.Struct({
+  namespace: InNamespace,
+  from: Schema.DateTimeUtcFromString,
+  to: Schema.DateTimeUtcFromString,
+  /** Refused if there are more slots; 100 unless named. */
+  max: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: backfillMax })),
+  ),
+  /** The runs are due so far apart; all at once unless named. */
+  paceMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
+  ),
+  /** What its runs are cancelled by; a new one unless named. */
+  request: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(512))),
+  by,
+  /** Only says what would be done. */
+  isDry: Schema.optionalKey(Schema.Boolean),
+})
+
+export const Backfilled = Schema.Struct({
+  request: Schema.String,
+  slots: Schema.Array(Schema.Struct({
+    slot: Schema.DateTimeUtcFromString,
+    /** `known`: it had fired, or was filled in. `pending`: the trigger will fire it itself. */
+    answer: Schema.Literals(["fired", "would fire", "known", "pending"]),
+    run: Schema.optionalKey(RunIdFromString),
+  })),
+}).annotate({ identifier: "Backfilled" })
+export type Backfilled = typeof Backfilled.Type
+
+/** Of how many runs of a backfill: cancelled, asked to stop, had ended. */
+export const BackfillCancelled = Schema.Struct({
+  confirmed: Schema.Int,
+  requested: Schema.Int,
+  ended: Schema.Int,
+})
+
+/** What is wrong with a slot of a trigger, or a stretch of them up to `through`. */
+export const SlotFinding = Schema.Struct({
+  trigger: TriggerName,
+  kind: FindingKind,
+  slot: Schema.DateTimeUtcFromString,
+  through: Schema.DateTimeUtcFromString,
+  foundAt: Schema.DateTimeUtcFromString,
+}).annotate({ identifier: "SlotFinding" })
+export type SlotFinding = typeof SlotFinding.Type
+
+export const SlotAudit = Schema.Struct({
+  /** The storage clock. */
+  now: Schema.DateTimeUtcFromString,
+  /** Slots before this instant were judged. */
+  judgedUpTo: Schema.DateTimeUtcFromString,
+  /** The latest first. */
+  findings: Schema.Array(SlotFinding),
+}).annotate({ identifier: "SlotAudit" })
+export type SlotAudit = typeof SlotAudit.Type
 
 const { name: _name, namespace: _namespace, ...days } = Calendar.fields
 

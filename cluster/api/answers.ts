@@ -6,6 +6,10 @@ import { Refused } from "../../core/domain/Refused.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
+import { usual as usualPermanent } from "../../core/domain/Permanent.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Backfilled } from "../../core/engine/Asking.ts"
+import type { SlotAuditReport } from "../../core/engine/SlotAuditor.ts"
 import {
   statesOf,
   type Vocabulary,
@@ -17,7 +21,12 @@ import type { OrderRefused } from "../../core/engine/Scheduler.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { DefinedTask } from "../../core/services/TaskStorage.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import type {
+  SlotRecord,
+  TriggerChanged,
+  TriggerVersion,
+  TriggerView,
+} from "../../core/services/TriggerStorage.ts"
 import * as Problems from "./Problems.ts"
 import { suggest } from "./suggestions.ts"
 
@@ -266,6 +275,10 @@ export const scheduleOf = (schedule: Trigger.Schedule): Views.Schedule => {
       const { _tag, at, ...rules } = schedule
       return { at: instant(at), ...rules }
     }
+    case "Permanent": {
+      const { _tag, ...permanent } = schedule
+      return { permanent }
+    }
   }
 }
 
@@ -284,6 +297,7 @@ export const toSchedule = (schedule: Views.Schedule): Trigger.Schedule => {
       ...span(start, end, millisOf),
     }
   }
+  if ("permanent" in schedule) return { ...usualPermanent, ...schedule.permanent }
   const { at, ...rules } = schedule
   return { _tag: "At", at: millisOf(at), ...rules }
 }
@@ -298,21 +312,74 @@ const span = <A, B>(start: A | undefined, end: A | undefined, as: (instant: A) =
 export const triggerOf = (
   { cursor, definition, isPaused, revision }: TriggerView,
 ): Views.Trigger => {
-  const { blockingKey, graceMillis, misfire, name, namespace, payload, schedule, task } = definition
+  const { name, namespace } = definition
   return {
     namespace,
     name,
+    ...definitionOf(definition),
+    revision,
+    isPaused,
+    nextSlot: cursor === undefined ? null : instant(cursor),
+  }
+}
+
+const definitionOf = (definition: Trigger.TriggerDefinition) => {
+  const { blockingKey, graceMillis, misfire, payload, schedule, task, whileRunning } = definition
+  return {
     task,
     schedule: scheduleOf(schedule),
     payload: json(payload),
     misfire,
     ...(graceMillis !== undefined && { graceMillis }),
     ...(blockingKey !== undefined && { blockingKey }),
-    revision,
-    isPaused,
-    nextSlot: cursor === undefined ? null : instant(cursor),
+    ...(whileRunning !== undefined && { whileRunning }),
   }
 }
+
+export const versionOf = (
+  { definition, revision, since }: TriggerVersion,
+): Views.TriggerVersion => ({
+  revision,
+  since: instant(since),
+  ...(definition !== undefined && { definition: definitionOf(definition) }),
+})
+
+export const triggerChanged = ({ message, name, revision }: TriggerChanged) =>
+  new Problems.TriggerChanged({
+    detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),
+    remedy: `Look at what it is now, and change that: belfry trigger show ${name}.`,
+    revision,
+  })
+
+export const backfilledOf = (request: string, { slots }: Backfilled): Views.Backfilled => ({
+  request,
+  slots: slots.map(({ answer, run, slot }) => ({
+    slot: instant(slot),
+    answer,
+    ...(run !== undefined && { run }),
+  })),
+})
+
+export const auditOf = ({ findings, judgedUpTo, now }: SlotAuditReport): Views.SlotAudit => ({
+  now: instant(now),
+  judgedUpTo: instant(judgedUpTo),
+  findings: findings.map(({ foundAt, kind, name, slot, through }) => ({
+    trigger: name,
+    kind,
+    slot: instant(slot),
+    through: instant(through),
+    foundAt: instant(foundAt),
+  })),
+})
+
+export const keyConflict = (key: string, run: RunId) =>
+  new Problems.KeyConflict({
+    detail: `The idempotency key "${key}" was used for run ${run}, which has another payload.`,
+    remedy: "Use a key of its own for each request.",
+    field: "Idempotency-Key",
+    reason: `it names run ${run} already`,
+    run,
+  })
 
 export const slotOf = ({ slot, through, ...rest }: SlotRecord) => ({
   ...rest,

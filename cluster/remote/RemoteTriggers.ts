@@ -1,8 +1,14 @@
 /** The triggers of a server, over REST: an executor without a database may bring its own. */
-import { Effect, Layer } from "effect"
+import { DateTime, Duration, Effect, Layer } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
-import type { SlotRecord, TriggerView } from "../../core/services/TriggerStorage.ts"
+import { KeyConflict } from "../../core/engine/Scheduler.ts"
+import {
+  type SlotRecord,
+  TriggerChanged,
+  type TriggerVersion,
+  type TriggerView,
+} from "../../core/services/TriggerStorage.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import { scheduleOf, toSchedule } from "../api/answers.ts"
@@ -53,7 +59,20 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
               : refusedOr("remove a calendar")(error),
         ),
     },
-    put: ({ blockingKey, graceMillis, misfire, name, namespace, payload, schedule, task }) =>
+    put: (
+      {
+        blockingKey,
+        graceMillis,
+        misfire,
+        name,
+        namespace,
+        payload,
+        revision,
+        schedule,
+        task,
+        whileRunning,
+      },
+    ) =>
       triggers.put({
         params: { name },
         payload: {
@@ -64,8 +83,17 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
           ...(misfire !== undefined && { misfire }),
           ...(graceMillis !== undefined && { graceMillis }),
           ...(blockingKey !== undefined && { blockingKey }),
+          ...(whileRunning !== undefined && { whileRunning }),
+          ...(revision !== undefined && { revision }),
         },
-      }).pipe(Effect.mapError(refusedOr("put a trigger")), Effect.map(viewOf)),
+      }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "TriggerChanged"
+            ? new TriggerChanged({ name, revision: error.revision })
+            : refusedOr("put a trigger")(error)
+        ),
+        Effect.map(viewOf),
+      ),
     remove: (namespace, name) => triggers.remove(at(namespace, name)).pipe(known(name, "remove")),
     pause: (namespace, name) =>
       triggers.pause(at(namespace, name)).pipe(known(name, "pause"), Effect.map(viewOf)),
@@ -87,6 +115,81 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
           }))
         ),
       ),
+    versions: (namespace, name, limit) =>
+      triggers.versions({ params: { name }, query: { namespace, limit } }).pipe(
+        known(name, "versions"),
+        Effect.map(({ items }) => items.map((version) => versionOf(namespace, name, version))),
+      ),
+    fire: (namespace, name, { by, payload, request }) =>
+      triggers.fire({
+        params: { name },
+        headers: { "idempotency-key": request },
+        payload: {
+          namespace,
+          ...(by !== undefined && { by }),
+          ...(payload !== undefined && { payload: JSON.parse(payload) }),
+        },
+      }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "TriggerUnknown"
+            ? new TriggerUnknown({ name })
+            : error._tag === "KeyConflict"
+            ? new KeyConflict({ idempotencyKey: request, run: error.run })
+            : refusedOr("fire")(error)
+        ),
+      ),
+    backfill: (namespace, name, { by, from, isDry, max, pace, request, to }) =>
+      triggers.backfill({
+        params: { name },
+        payload: {
+          namespace,
+          request,
+          from: DateTime.makeUnsafe(from),
+          to: DateTime.makeUnsafe(to),
+          ...(by !== undefined && { by }),
+          ...(isDry !== undefined && { isDry }),
+          ...(max !== undefined && { max }),
+          ...(pace !== undefined && {
+            paceMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(pace))),
+          }),
+        },
+      }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "TriggerUnknown"
+            ? new TriggerUnknown({ name })
+            : refusedOr("backfill")(error)
+        ),
+        Effect.map(({ slots }) => ({
+          slots: slots.map(({ answer, run, slot }) => ({
+            slot: slot.epochMilliseconds,
+            answer,
+            run,
+          })),
+        })),
+      ),
+    cancelBackfill: (namespace, name, request) =>
+      triggers.cancelBackfill({ params: { name, request }, query: { namespace } }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "TriggerUnknown"
+            ? new TriggerUnknown({ name })
+            : refusedOr("cancel a backfill")(error)
+        ),
+      ),
+    audit: (namespace, limit) =>
+      triggers.audit({ query: { namespace, limit } }).pipe(
+        Effect.mapError(unanswered("audit")),
+        Effect.map(({ findings, judgedUpTo, now }) => ({
+          now: now.epochMilliseconds,
+          judgedUpTo: judgedUpTo.epochMilliseconds,
+          findings: findings.map(({ foundAt, kind, slot, through, trigger }) => ({
+            name: trigger,
+            kind,
+            slot: slot.epochMilliseconds,
+            through: through.epochMilliseconds,
+            foundAt: foundAt.epochMilliseconds,
+          })),
+        })),
+      ),
   })
 })
 
@@ -95,33 +198,41 @@ const keptOf = ({ revision, ...calendar }: Views.CalendarView) => ({
   revision,
 })
 
-/** The number of a trigger is its storage's own, and of no use elsewhere. */
-const viewOf = (
-  {
-    blockingKey,
-    graceMillis,
-    isPaused,
-    misfire,
-    name,
+const definitionOf = (
+  namespace: Namespace,
+  name: string,
+  shown: NonNullable<Views.TriggerVersion["definition"]>,
+): TriggerDefinition => {
+  const { blockingKey, graceMillis, misfire, payload, schedule, task, whileRunning } = shown
+  return new TriggerDefinition({
     namespace,
-    nextSlot,
-    payload,
-    revision,
-    schedule,
-    task,
-  }: Views.Trigger,
-): TriggerView => ({
-  id: TriggerId.make(0),
-  definition: new TriggerDefinition({
-    namespace,
-    name,
+    name: name as TriggerDefinition["name"],
     task,
     schedule: toSchedule(schedule),
     payload: JSON.stringify(payload),
     misfire,
     ...(graceMillis !== undefined && { graceMillis }),
     ...(blockingKey !== undefined && { blockingKey }),
-  }),
+    ...(whileRunning !== undefined && { whileRunning }),
+  })
+}
+
+const versionOf = (
+  namespace: Namespace,
+  name: string,
+  { definition, revision, since }: Views.TriggerVersion,
+): TriggerVersion => ({
+  revision,
+  since: since.epochMilliseconds,
+  ...(definition !== undefined && { definition: definitionOf(namespace, name, definition) }),
+})
+
+/** The number of a trigger is its storage's own, and of no use elsewhere. */
+const viewOf = (
+  { isPaused, name, namespace, nextSlot, revision, ...shown }: Views.Trigger,
+): TriggerView => ({
+  id: TriggerId.make(0),
+  definition: definitionOf(namespace, name, shown),
   revision,
   isPaused,
   ...(nextSlot !== null && { cursor: nextSlot.epochMilliseconds }),

@@ -22,17 +22,15 @@ import {
 } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { dateOf } from "../domain/Calendar.ts"
-import { Namespace } from "../domain/Namespace.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { dueOf, type TriggerName } from "../domain/Trigger.ts"
 import * as Calendar from "../engine/Calendar.ts"
+import * as Actor from "../engine/Actor.ts"
 import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
-import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
-import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Locks } from "../engine/Locks.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as Task from "../engine/Task.ts"
@@ -40,44 +38,21 @@ import * as Trigger from "../engine/Trigger.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { Lock } from "../services/Lock.ts"
 import { Storage } from "../services/Storage.ts"
-import type { Transport } from "../services/Transport.ts"
-import type { Wakeups } from "../services/Wakeups.ts"
+import {
+  type Base,
+  inFreshNamespace,
+  type Program,
+  programOver,
+  serving,
+  state,
+  until,
+} from "./program.ts"
 import { block, fresh } from "./world.ts"
-
-type Base = Storage | Wakeups | Lock | Transport
-type Program = Base | Scheduler | Triggers | Locks | Breakers
 
 class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
 
-/** A namespace of its own for each test, so that tests may share a database and run at once. */
-const inFreshNamespace = <A, E, R>(test: Effect.Effect<A, E, R>) =>
-  Effect.provideService(test, CurrentNamespace, Namespace.make(fresh("ns")))
-
-/** Runs handlers in an executor of their own, until the scope closes. */
-const serving = <R>(
-  handlers: Layer.Layer<never, never, Executor | R>,
-  options: ExecutorOptions = {},
-) => Layer.build(Layer.provide(handlers, Executor.layerWith({ ttl: "4 seconds", ...options })))
-
-const state = (run: RunId) => Scheduler.use((scheduler) => scheduler.find(run))
-
-/** Waits for a fact. */
-const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) => boolean) =>
-  Effect.gen(function* () {
-    for (;;) {
-      const value = yield* look
-      if (isIt(value)) return value
-      yield* Effect.sleep("20 millis")
-    }
-  })
-
 export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
-  const program = Layer.mergeAll(
-    Scheduler.layerWith({ sweepInterval: "300 millis" }),
-    Triggers.layer,
-    Locks.layer,
-    Breakers.layer,
-  ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
+  const program = programOver(base)
 
   block(`the engine, ${adapter}`, program, { runner: "live" }, (it) => {
     const test = (
@@ -845,6 +820,45 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           assert.strictEqual(reason._tag, "RateLimited")
           assert.strictEqual((yield* state(run)).attempt, 0)
         }
+      }))
+
+    test("an actor takes one message of a key at a time, in order, and its state counts each once", () =>
+      Effect.gen(function* () {
+        const tries = new Map<string, number>()
+        let underWay = 0
+        const log = Actor.make(fresh("log"), {
+          state: Schema.Array(Schema.Int),
+          initial: [],
+          messages: {
+            note: { payload: { n: Schema.Int } },
+            read: { success: Schema.Array(Schema.Int) },
+            refuse: { error: TooSmall },
+          },
+          policy: { retry: Retry.exponential({ attempts: 3, delayMillis: 50, jitter: 0 }) },
+        })
+        const live = log.toLayer({
+          note: (state, { n }) =>
+            Effect.gen(function* () {
+              assert.strictEqual(++underWay, 1)
+              yield* Effect.yieldNow
+              underWay--
+              const tried = (tries.get(`${n}`) ?? 0) + 1
+              tries.set(`${n}`, tried)
+              // What was decided about the state goes with the attempt.
+              if (n % 5 === 0 && tried === 1) return yield* Effect.die(new Error("not yet"))
+              return [[...state, n], undefined] as const
+            }),
+          read: (state) => Effect.succeed([state, state] as const),
+          refuse: () => Effect.fail(new TooSmall({ least: 7 })),
+        })
+        yield* serving(live)
+        yield* serving(live)
+        const numbers = Array.from({ length: 12 }, (_, n) => n)
+        yield* Effect.forEach(numbers, (n) => log.tell("a", "note", { n }))
+        const refused = yield* Effect.flip(log.ask("a", "refuse", {}))
+        assert.instanceOf(refused, TooSmall)
+        assert.deepEqual(yield* log.ask("a", "read", {}), numbers)
+        assert.deepEqual(yield* log.ask("b", "read", {}), [])
       }))
 
     test("takes no more in while a backlog is full, and does again when there is room", () =>

@@ -465,6 +465,40 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual((yield* triggers.records(view.id, 10)).map(({ slot }) => slot), [cursor!])
     }))
 
+  it.effect("H4 slots: what somebody asked for leaves likewise, and its request with it", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const { view } = yield* fired(namespace, 1)
+      const { revision } = Option.getOrThrow(
+        yield* triggers.find(namespace, view.definition.name),
+      )
+      const asking = (request: string) => ({
+        trigger: view.id,
+        revision,
+        kind: "manual" as const,
+        request,
+        by: undefined,
+        slot: undefined,
+        spec: specOf(namespace, usual(namespace)),
+      })
+      const asked = Effect.map(
+        triggers.records(view.id, 100),
+        (records) => records.flatMap(({ asked }) => asked === undefined ? [] : [asked.request]),
+      )
+      for (const request of ["a", "b", "c"]) yield* triggers.ask([asking(request)], false)
+      yield* days(6)
+      yield* triggers.ask([asking("d")], false)
+      yield* retireAll
+      assert.strictEqual((yield* asked).length, 4)
+      yield* days(2)
+      while ((yield* asked).length > 1) assert.isAtMost((yield* retire(2)).slots, 2)
+      assert.deepEqual(yield* asked, ["d"])
+      yield* retireAll
+      assert.deepEqual(yield* asked, ["d"])
+      assert.strictEqual((yield* triggers.ask([asking("a")], false))[0]!._tag, "Fired")
+    }))
+
   it.effect("H5 bounded: a call takes no more than it was asked to", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

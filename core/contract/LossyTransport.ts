@@ -118,6 +118,7 @@ export const make = (
         round: (round) => lossy("round", inner.round(round)),
         settle: (incarnation, reports) => lossy("settle", inner.settle(incarnation, reports)),
         start: (incarnation, marks) => lossy("start", inner.start(incarnation, marks)),
+        state: (namespace, task, key) => lossy("state", inner.state(namespace, task, key)),
         conclude: (incarnation, conclusions) =>
           lossy("conclude", inner.conclude(incarnation, conclusions)),
         beat: (incarnation, held, vitals) => lossy("beat", inner.beat(incarnation, held, vitals)),

@@ -1,5 +1,6 @@
 /**
  * The laws of `RunStorage`, as tests. `suite(name, layer, elapse)` passes when an adapter keeps them.
+ * `AgreementContract` compares many more random histories, with those of the storage in memory.
  *
  * Tried on the memory adapter, and caught:
  *
@@ -32,7 +33,11 @@
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |
- * | R19 | not in later grants; lost as any other; anybody concludes; an earlier word takes the      |
+ * | R19 | kept when the report was not applied; of any task; what is absent stays                   |
+ * | R20 | the oldest kept; the holder not asked, asked twice, or at a latest gate; the new one goes  |
+ * |     | before the holder has ended; the place of what is put down given back                      |
+ * | R21 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
+ * | R22 | not in later grants; lost as any other; anybody concludes; an earlier word takes the      |
  * |     | place of a later; remembered when revived                                                 |
  */
 import type { Layer } from "effect"
@@ -47,7 +52,9 @@ import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
 import * as Granted from "./runs/granted.ts"
 import * as Idempotent from "./runs/idempotent.ts"
+import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
+import * as Latest from "./runs/latest.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
 import * as Reconciled from "./runs/reconciled.ts"
@@ -56,6 +63,7 @@ import * as Revived from "./runs/revived.ts"
 import * as Rounds from "./runs/rounds.ts"
 import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
+import * as Touching from "./runs/touching.ts"
 import { block, type Elapse, type Options, type Tests } from "./world.ts"
 
 export interface RunOptions extends Options {
@@ -102,4 +110,7 @@ export const laws = <R>(
   Families.laws(it, elapse)
   Concluded.laws(it, elapse)
   Told.laws(it, elapse)
+  Kept.laws(it)
+  Latest.laws(it, elapse)
+  Touching.laws(it)
 }

@@ -20,12 +20,14 @@ import { Calendar, CalendarName } from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
+import * as AuditStorageContract from "./AuditStorageContract.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as Edits from "./edits.ts"
 import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as LogStorageContract from "./LogStorageContract.ts"
 import * as PermitStorageContract from "./PermitStorageContract.ts"
+import * as PlacementStorageContract from "./PlacementStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
@@ -73,9 +75,11 @@ export const suite = <R, E>(
   TriggerStorageContract.suite(adapter, layer, elapse, capabilities)
   ExecutorStorageContract.suite(adapter, layer, elapse, capabilities)
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
+  PlacementStorageContract.suite(adapter, layer, elapse, capabilities)
   LogStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
   PermitStorageContract.suite(adapter, layer, elapse, capabilities)
+  AuditStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(

@@ -26,10 +26,15 @@ import * as FanIn from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
 import { LockKey } from "../domain/Lease.ts"
 import type { Namespace } from "../domain/Namespace.ts"
+import type { Move, Unplaced } from "../domain/Placing.ts"
+import { usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
+import { broadcast } from "../domain/Routing.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { type Of, StateRecord } from "../domain/StateRecord.ts"
+import * as Touching from "../domain/Touching.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import { place } from "../domain/Waiting.ts"
 import { Lock } from "../services/Lock.ts"
 import type { Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
@@ -137,7 +142,7 @@ const officeOf = (namespace: Namespace) =>
 /** One of everything. */
 export const furnished = <R>(elapse: Elapse<R>) =>
   Effect.gen(function* () {
-    const { calendars, permits, runs, triggers } = yield* Storage
+    const { calendars, permits, placements, runs, triggers } = yield* Storage
     const lock = yield* Lock
     const namespace = freshNamespace()
     const hand = yield* joined(namespace)
@@ -164,11 +169,23 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     yield* recoverAll
     const firings = [trigger, removed].map((each) => firing(each, namespace))
     yield* triggers.fire(firings)
+    const [asked] = yield* triggers.ask([{
+      trigger: trigger.id,
+      revision: trigger.revision,
+      kind: "manual",
+      request: "by hand",
+      by: "Ada",
+      slot: undefined,
+      spec: specOf(namespace, { delayMillis: 3_600_000 }),
+    }], false)
+    if (asked?._tag === "Fired") yield* runs.cancel(asked.run)
     yield* triggers.remove(namespace, removed.definition.name)
 
     // Ended.
     const succeeded = yield* grant({ idempotencyKey: "done" })
     yield* hand.settle(succeed(succeeded, '{"kept":"\\u0000 …"}'))
+    const remembering = succeed(yield* grant())
+    yield* hand.settle({ ...remembering, kept: { key: "ada", state: '{"balance":5}' } } as Report)
     yield* hand.settle(giveUp(yield* grant()), timeOut(yield* grant()))
     yield* cancelled(yield* submitOne(specOf(namespace, { lane: laneOf(namespace) })))
     const discarding = gateOf(namespace, 1, "discard")
@@ -222,6 +239,33 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     yield* hand.settle(putDown(given))
     yield* suspended(yield* submitOne(specOf(namespace, { lane: laneOf(namespace) })))
     yield* suspended(yield* submitOne(specOf(namespace, { delayMillis: 3_600_000 })))
+
+    yield* submitAll([
+      specOf(namespace, { gate: gateOf(namespace, 1, "replace") }),
+      specOf(namespace, { gate: gateOf(namespace, 1, "latest") }),
+      specOf(namespace, { gate: Touching.gate(namespace, { db: "exclusive", disk: "shared" }) }),
+    ])
+
+    // In parts, of which one was placed and has ended, and one waits for its executor.
+    const routed = place(namespace, greet, { ...usualPolicy, routing: broadcast }, undefined)
+    yield* submitOne(specOf(namespace, routed))
+    yield* admitAll(routed.gate!.key)
+    const { incarnation, name } = hand
+    const decided = (moveOf: (run: Unplaced) => Move) =>
+      Effect.gen(function* () {
+        const { remembered, revision, runs } = yield* placements.waiting(routed.lane, 1)
+        const moves = runs.map(moveOf)
+        const applied = yield* placements.place({ lane: routed.lane, revision, remembered, moves })
+        if (applied._tag === "Stale") return assert.fail("a decision is stale")
+        for (const gate of applied.gates) yield* admitAll(gate)
+      })
+    const parts = [{ boundTo: incarnation }, { boundTo: incarnation }]
+    yield* decided(({ fence, run }) => ({ _tag: "Spread", run, fence, parts }))
+    const itsLane = Lane.ofExecutor(namespace, greet, incarnation)
+    const placed = { incarnation, name, strategy: "Broadcast", passedOver: [] }
+    yield* decided(({ fence, run }) => ({ _tag: "To", run, fence, lane: itsLane, placed }))
+    const { grants: [part] } = yield* hand.claim(1, { lanes: [itsLane] })
+    yield* hand.settle(succeed(part!))
 
     // Handed over.
     const handed = yield* grant()
@@ -309,6 +353,7 @@ const told = (namespace: Namespace) =>
         view.state === "Suspended" ? { ...view, claimedAt: undefined } : view
       ),
       breakers: yield* permits.list(namespace),
+      state: yield* runs.state(namespace, greet, "ada"),
       events: yield* Effect.forEach(views, ({ id }) => runs.events(id)),
       counts: yield* runs.counts(namespace),
       why: yield* Effect.forEach(views, ({ id }) => runs.why(id)),

@@ -2,6 +2,8 @@
  * One suite of tests per port, for whoever writes an adapter: each numbered law has its tests. They
  * bring the test runner along, so nothing that ships may import them.
  */
+export * as AgreementContract from "./AgreementContract.ts"
+export * as AuditStorageContract from "./AuditStorageContract.ts"
 export * as CalendarStorageContract from "./CalendarStorageContract.ts"
 export * as EngineContract from "./EngineContract.ts"
 export * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
@@ -12,7 +14,9 @@ export * as LogStorageContract from "./LogStorageContract.ts"
 export * as LossyTransport from "./LossyTransport.ts"
 export * as OwnershipContract from "./OwnershipContract.ts"
 export * as PermitStorageContract from "./PermitStorageContract.ts"
+export * as PlacementStorageContract from "./PlacementStorageContract.ts"
 export * as RegistryContract from "./RegistryContract.ts"
+export * as RoutingContract from "./RoutingContract.ts"
 export * as RunStorageContract from "./RunStorageContract.ts"
 export * as StorageContract from "./StorageContract.ts"
 export * as TaskStorageContract from "./TaskStorageContract.ts"

@@ -48,6 +48,26 @@ describe("Blocking.decide", () => {
   })
 })
 
+describe("Blocking.decide, where only the latest is kept", () => {
+  const [latest, replace] = [gate(Blocking.latest), gate(Blocking.replace)]
+
+  it("discards whoever is not the latest, also while there is a place", () => {
+    for (const each of [latest, replace]) {
+      assert.isTrue(Blocking.keepsLatest(each))
+      assert.strictEqual(Blocking.decide(each, 0, false), "discard")
+      assert.strictEqual(Blocking.decide(each, 1, false), "discard")
+      assert.strictEqual(Blocking.decide(each, 0, true), "admit")
+    }
+    assert.isFalse(Blocking.keepsLatest(gate(Blocking.fifo)))
+    assert.strictEqual(Blocking.decide(gate(Blocking.fifo), 0, false), "admit")
+  })
+
+  it("waits for the holder, and asks it to stop where it is to be replaced", () => {
+    assert.strictEqual(Blocking.decide(latest, 1), "wait")
+    assert.strictEqual(Blocking.decide(replace, 1), "replace")
+  })
+})
+
 describe("Blocking", () => {
   it("is data: it survives being stored", () => {
     for (const blocking of [Blocking.fifo, Blocking.discard, Blocking.concurrent(3)]) {

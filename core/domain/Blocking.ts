@@ -1,12 +1,14 @@
 /**
  * What a run does when others of its kind are under way.
  *
- * `fifo` waits its turn, `concurrent` waits for one of `limit` places, `discard` ends at once. It
- * holds for the whole cluster, and within a scope: all runs of the task, or those with equal key.
- * A run under such a policy passes a gate before it becomes ready.
+ * `fifo` waits its turn, `concurrent` waits for one of `limit` places, `discard` ends at once.
+ * `latest` waits as `fifo` does, and only the latest of those that wait is kept; `replace` also asks
+ * the one under way to stop. It holds for the whole cluster, and within a scope: all runs of the
+ * task, or those with equal key. A run under such a policy passes a gate before it becomes ready.
  */
 import { Schema } from "effect"
 import type { Namespace } from "./Namespace.ts"
+import type { RunId } from "./RunId.ts"
 import type { TaskName } from "./Task.ts"
 import * as Text from "./Text.ts"
 
@@ -30,6 +32,12 @@ export const fifo: Blocking = { _tag: "Fifo" }
 /** One at a time; what comes while it is under way ends as discarded. */
 export const discard: Blocking = { _tag: "Discard" }
 
+/** One at a time; what comes asks the one under way to stop, and waits for it to end. */
+export const replace: Blocking = { _tag: "Replace" }
+
+/** One at a time; of those that wait the latest is kept, the others end as discarded. */
+export const latest: Blocking = { _tag: "Latest" }
+
 /** `limit` at a time; the others wait, better levels first. */
 export const concurrent = (limit: number): Blocking => ({ _tag: "Concurrent", limit })
 
@@ -42,7 +50,7 @@ export type GateKey = typeof GateKey.Type
 export const Gate = Schema.Struct({
   key: GateKey,
   places: Schema.Int,
-  whenFull: Schema.Literals(["wait", "discard"]),
+  whenFull: Schema.Literals(["wait", "discard", "replace", "latest"]),
 })
 export type Gate = typeof Gate.Type
 
@@ -55,9 +63,34 @@ export const gate = (
 ): Gate => ({
   key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
   places: blocking._tag === "Concurrent" ? blocking.limit : 1,
-  whenFull: blocking._tag === "Discard" ? "discard" : "wait",
+  whenFull: whenFull[blocking._tag],
 })
 
-/** What a gate decides about its first waiting run, given how many runs hold a place. */
-export const decide = (gate: Gate, holders: number): "admit" | "wait" | "discard" =>
-  holders < gate.places ? "admit" : gate.whenFull
+const whenFull: Readonly<Record<Blocking["_tag"], Gate["whenFull"]>> = {
+  Fifo: "wait",
+  Concurrent: "wait",
+  Discard: "discard",
+  Replace: "replace",
+  Latest: "latest",
+}
+
+/** Of those that wait at such a gate only the latest is kept. */
+export const keepsLatest = ({ whenFull }: Pick<Gate, "whenFull">): boolean =>
+  whenFull === "replace" || whenFull === "latest"
+
+/**
+ * What a gate decides about a waiting run, given how many runs hold a place: about its first, and
+ * where only the latest is kept, about each. `replace`: the holders are asked to stop, and it waits.
+ */
+export const decide = (
+  gate: Gate,
+  holders: number,
+  isLatest = true,
+): "admit" | "wait" | "discard" | "replace" => {
+  if (keepsLatest(gate) && !isLatest) return "discard"
+  if (holders < gate.places) return "admit"
+  return gate.whenFull === "latest" ? "wait" : gate.whenFull
+}
+
+/** Why a run has ended that another one took the place of. */
+export const replacedBy = (run: RunId) => ({ tag: "Replaced", message: `replaced by run ${run}` })

@@ -1,17 +1,22 @@
 /**
  * A lane is where a ready run waits. A run routed to `any` executor waits in the lane of its task,
  * which every executor that serves the task claims from; with a selector it waits in a lane of the
- * task and that selector, which only executors with such labels claim from.
+ * task and that selector, which only executors with such labels claim from. A run of any other
+ * routing waits where nobody claims from, until it is placed: then it stands in a lane of its task
+ * and one executor. Whatever comes back from that executor, or is taken from it, waits there again.
  *
  * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
- * patience of its level, fixed when it becomes ready. A run whose rank has passed goes before runs
- * of a better level whose rank is later, so a level delays a run, but never for ever.
+ * patience of its level, fixed when it becomes ready. One that was due later is ready since it was
+ * due, however late a sweep notices, and one that was suspended before its first grant is where it
+ * was. A run whose rank has passed goes before runs of a better level
+ * whose rank is later, so a level delays a run, but never for ever.
  */
 import { Schema } from "effect"
+import type { Incarnation } from "./Executor.ts"
 import type { Labels } from "./Labels.ts"
 import type { Namespace } from "./Namespace.ts"
 import * as Selector from "./Selector.ts"
-import type { TaskName } from "./Task.ts"
+import type { TaskName } from "./TaskName.ts"
 
 /** As long as the longest names and selector make it. */
 export const Lane = Schema.NonEmptyString.check(Schema.isMaxLength(2048)).pipe(Schema.brand("Lane"))
@@ -25,6 +30,35 @@ export const ofTask = (
   task: TaskName,
   selector?: Selector.Selector,
 ): Lane => `${namespace}:${task}${selector === undefined ? "" : mark + selector}` as Lane
+
+/** No name has the sign between task and executor in it; a selector may, after its own sign. */
+const of = "@"
+
+/** Where runs of a routed task wait until they are placed. */
+export const unplaced = (namespace: Namespace, task: TaskName): Lane =>
+  `${namespace}:${task}${of}` as Lane
+
+/** Where they wait once they are. */
+export const ofExecutor = (namespace: Namespace, task: TaskName, executor: Incarnation): Lane =>
+  `${namespace}:${task}${of}${executor}` as Lane
+
+const placing = /^([^:?@]+):([^:?@]+)@(\d*)$/
+
+export const isUnplaced = (lane: Lane): boolean => placing.exec(lane)?.[3] === ""
+
+/** The only one that claims from the lane. */
+export const executorOf = (lane: Lane): Incarnation | undefined => {
+  const executor = placing.exec(lane)?.[3]
+  return executor === undefined || executor === "" ? undefined : Number(executor) as Incarnation
+}
+
+/** Whose runs wait in the lane, whichever of their lanes it is. */
+export const taskOf = (
+  lane: Lane,
+): { readonly namespace: Namespace; readonly task: TaskName } => {
+  const [namespace, task] = lane.split(/[?@]/, 1)[0]!.split(":")
+  return { namespace: namespace as Namespace, task: task as TaskName }
+}
 
 /** What the executors that claim from the lane have in common. */
 export const selectorOf = (lane: Lane): Selector.Selector | undefined => {

@@ -169,10 +169,11 @@ describe("Placement.place", () => {
       obstacleOf(place([used], of("ResourceAware"), { needs: { gpu: 1 } }), used),
       { _tag: "LacksResource", resource: "gpu", needed: 1, free: 0 },
     )
+    assert.strictEqual(chosen([used], of("First"), { needs: { gpu: 1 } }), "")
     assert.strictEqual(
-      chosen([used], of("First"), { needs: { gpu: 1 } }),
+      chosen([used], of("Broadcast"), { needs: { gpu: 1 } }),
       "b",
-      "by the others it waits with one that has the resource at all",
+      "a part waits with its executor, if that has the resource at all",
     )
     assert.strictEqual(chosen([a], of("First"), { needs: { gpu: 1 } }), "")
   })

@@ -111,6 +111,17 @@ export const fleet = (candidates: Iterable<Candidate>): Fleet => ({
   members: [...candidates].sort(byOrder).map((each) => ({ ...each, hash: hashOf(each.name) })),
 })
 
+/** The fleet after `incarnation` was given something more that needs so much. */
+export const given = (of: Fleet, incarnation: Incarnation, needs: Amounts = {}): Fleet => ({
+  members: of.members.map((member) =>
+    member.incarnation !== incarnation ? member : {
+      ...member,
+      held: member.held + 1,
+      used: Resources.sum(member.used ?? {}, needs),
+    }
+  ),
+})
+
 export const place = (of: Fleet, routing: Routing, request: Request): Placed => {
   const passedOver: Array<PassedOver> = []
   const able: Array<Member> = []
@@ -145,7 +156,7 @@ const lost: Obstacle = { _tag: "Lost" }
 const notServing: Obstacle = { _tag: "NotServing" }
 const standings = { live: undefined, draining, left, lost } as const
 
-/** These look at who has room now; by the others a run waits with the executor it goes to. */
+/** These look at who has a free place now; by the others a run waits with the executor it goes to. */
 const needsRoom: ReadonlySet<Routing["_tag"]> = new Set([
   "LeastLoaded",
   "ResourceAware",
@@ -155,12 +166,14 @@ const needsRoom: ReadonlySet<Routing["_tag"]> = new Set([
 const obstacles = (routing: Routing, { needs, selector, task }: Request) => {
   const needed = Object.entries(needs ?? {})
   const isByRoom = needsRoom.has(routing._tag)
+  // Of those, each has its executor, however busy that is now.
+  const isPart = routing._tag === "Broadcast" || routing._tag === "Sharded"
   const notNamed: Obstacle | undefined = routing._tag === "Fixed"
     ? { _tag: "NotNamed", executor: routing.executor }
     : undefined
 
   return (member: Member): Obstacle | undefined => {
-    const { capacity, held, labels, name, resources, standing, tasks } = member
+    const { capacity, held, labels, name, standing, tasks } = member
     const gone = standings[standing]
     if (gone !== undefined) return gone
     if (!tasks.includes(task)) return notServing
@@ -170,9 +183,9 @@ const obstacles = (routing: Routing, { needs, selector, task }: Request) => {
       if (term !== undefined) return { _tag: "LabelUnmet", term }
     }
     for (const [resource, amount] of needed) {
-      const free = routing._tag === "ResourceAware"
-        ? freeOf(member, resource)
-        : Resources.amountOf(resources, resource)
+      const free = isPart
+        ? Resources.amountOf(member.resources, resource)
+        : freeOf(member, resource)
       if (free < amount) return { _tag: "LacksResource", resource, needed: amount, free }
     }
     return isByRoom && held >= capacity ? { _tag: "NoCapacity", held, capacity } : undefined

@@ -21,8 +21,8 @@ const values: Record<string, unknown> = {
   selector: "region=eu,!spot",
   routing: { _tag: "Sharded", count: 8 },
   resources: { gpu: 1, memory: 0.5 },
-  backlog: { high: 1000 },
   touches: { "db/main": "exclusive", cache: "shared" },
+  backlog: { high: 1000, low: 500 },
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
   breaker: "sms-gateway",
   isolation: "thread",
@@ -75,8 +75,6 @@ describe("Policy.check", () => {
     it(`refuses ${field}, which nothing acts on yet`, () => {
       const given = field === "retry.withinMillis"
         ? { ...usualPolicy, retry: { ...Retry.none, withinMillis: 5 } }
-        : field === "blocking"
-        ? { ...usualPolicy, blocking: { _tag: "Replace" } }
         : { ...usualPolicy, [field]: values[field] }
       const refusal = refused(given)
       assert.strictEqual(refusal.field, `policy.${field}`)
@@ -92,6 +90,9 @@ describe("Policy.check", () => {
       "isolation",
       "blocking",
       "selector",
+      "routing",
+      "resources",
+      "touches",
       "backlog",
       "rateLimit",
       "breaker",
@@ -103,8 +104,31 @@ describe("Policy.check", () => {
     }
   })
 
+  it("takes a scope with what blocks within it", () => {
+    for (const blocking of [{ _tag: "Replace" }, { _tag: "Latest" }, { _tag: "Fifo" }]) {
+      const given = { ...usualPolicy, blocking, blockingScope: "task" }
+      assert.deepEqual(Result.getOrThrow(Policy.check(given)) as unknown, given)
+    }
+  })
+
+  const many = Object.fromEntries("abcdefghijklm".split("").map((name) => [name, "shared"]))
+
   for (
     const [given, field, reason, remedy] of [
+      [{ blockingScope: "key" }, "policy.blockingScope", "nothing is said", "Blocking.fifo"],
+      [
+        { blocking: { _tag: "Fifo" }, touches: { db: "shared" } },
+        "policy.touches",
+        "one gate",
+        "Leave blocking out",
+      ],
+      [{ touches: many }, "policy.touches", "more than 12", "one name"],
+      [
+        { resources: { gpu: 1 }, routing: { _tag: "Any" } },
+        "policy.resources",
+        "nobody counts",
+        "ResourceAware",
+      ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
       [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],
       [{ retry: { ...Retry.none, attempts: 1.5 } }, "policy.retry.attempts", "1.5 is not", "Give"],

@@ -18,6 +18,7 @@ import { Retention } from "./Retention.ts"
 import * as Retry from "./Retry.ts"
 import { Routing } from "./Routing.ts"
 import { Selector } from "./Selector.ts"
+import { thingsMax } from "./Touching.ts"
 
 const dayMillis = 86_400_000
 const millis = (maximum: number) => Schema.Int.check(Schema.isBetween({ minimum: 1, maximum }))
@@ -70,19 +71,9 @@ const notYet: ReadonlyArray<{
   readonly remedy: string
 }> = [
   {
-    field: "blocking",
-    isAsked: ({ blocking }) => blocking?._tag === "Replace" || blocking?._tag === "Latest",
-    remedy: "Use Blocking.discard, Blocking.fifo or Blocking.concurrent",
-  },
-  {
     field: "blockingScope",
-    isAsked: ({ blockingScope }) => blockingScope !== undefined,
-    remedy: "Leave it out; a task with a blockingKey blocks by key, any other by task",
-  },
-  {
-    field: "routing",
-    isAsked: ({ routing }) => routing !== undefined && routing._tag !== "Any",
-    remedy: "Leave it out; a selector narrows the executors down by their labels",
+    isAsked: ({ blockingScope }) => blockingScope === "executor",
+    remedy: 'Use "task" or "key"; executors of one place carry out one run at a time',
   },
   {
     field: "retry.withinMillis",
@@ -90,19 +81,42 @@ const notYet: ReadonlyArray<{
     remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
   },
   {
-    field: "resources",
-    isAsked: ({ resources }) => resources !== undefined,
-    remedy: "Leave it out; a label and a selector name who has a resource at all",
-  },
-  {
-    field: "touches",
-    isAsked: ({ touches }) => touches !== undefined,
-    remedy: "Leave it out; blocking with a key keeps the runs of one task apart",
-  },
-  {
     field: "alerts",
     isAsked: ({ alerts }) => alerts !== undefined && alerts.length > 0,
     remedy: "Leave it out",
+  },
+]
+
+/** What each part of a policy may say, and not all of it together. */
+const contradictions: ReadonlyArray<{
+  readonly field: string
+  readonly isSaid: (policy: Policy) => boolean
+  readonly reason: string
+  readonly remedy: string
+}> = [
+  {
+    field: "blockingScope",
+    isSaid: ({ blocking, blockingScope }) => blockingScope !== undefined && blocking === undefined,
+    reason: "nothing is said of what blocks within it",
+    remedy: "Name a blocking too, such as Blocking.fifo, or leave the scope out",
+  },
+  {
+    field: "touches",
+    isSaid: ({ blocking, touches }) => touches !== undefined && blocking !== undefined,
+    reason: "a run passes one gate, and a task with blocking has another",
+    remedy: "Leave blocking out; a thing named after the task, touched exclusively, is a queue",
+  },
+  {
+    field: "touches",
+    isSaid: ({ touches = {} }) => Object.keys(touches).length > thingsMax,
+    reason: `more than ${thingsMax} things are touched`,
+    remedy: "Give those that are touched together one name",
+  },
+  {
+    field: "resources",
+    isSaid: ({ resources, routing }) => resources !== undefined && routing?._tag === "Any",
+    reason: "nobody counts what is used of an executor that no one is placed with",
+    remedy: 'Leave the routing out, for { _tag: "ResourceAware" }, or name one that places',
   },
 ]
 
@@ -116,13 +130,15 @@ export const check = (given: unknown, field = "policy"): Result.Result<Policy, R
   decode(given, { onExcessProperty: "error", reportInput: true }).pipe(
     Result.mapError((error) => refusalOf(error, field)),
     Result.flatMap((policy) => {
+      const refused = (of: string, reason: string, remedy: string) =>
+        Result.fail(new Refused({ field: `${field}.${of}`, reason, remedy }))
       const asked = notYet.find(({ isAsked }) => isAsked(policy))
-      return asked === undefined ? Result.succeed(policy) : Result.fail(
-        new Refused({
-          field: `${field}.${asked.field}`,
-          reason: "this is not yet carried out",
-          remedy: asked.remedy,
-        }),
-      )
+      if (asked !== undefined) {
+        return refused(asked.field, "this is not yet carried out", asked.remedy)
+      }
+      const said = contradictions.find(({ isSaid }) => isSaid(policy))
+      return said === undefined
+        ? Result.succeed(policy)
+        : refused(said.field, said.reason, said.remedy)
     }),
   )

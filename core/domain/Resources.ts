@@ -30,3 +30,13 @@ export type Touches = typeof Touches.Type
 /** The amount under `name`; what nobody spoke of is none. */
 export const amountOf = (amounts: Amounts, name: string): number =>
   Object.hasOwn(amounts, name) ? amounts[name]! : 0
+
+/** How much of each they are together. */
+export const sum = (a: Amounts, b: Amounts): Amounts => {
+  const total: Record<string, number> = { ...a }
+  for (const [name, amount] of Object.entries(b)) total[name] = amountOf(a, name) + amount
+  return total
+}
+
+export const times = (amounts: Amounts, count: number): Amounts =>
+  Object.fromEntries(Object.entries(amounts).map(([name, amount]) => [name, amount * count]))

@@ -14,7 +14,11 @@ export const Routing = Schema.TaggedUnion({
   Any: {},
   First: {},
   Last: {},
-  Fixed: { executor: ExecutorName },
+  /** While it is away the run waits for it, or has failed. */
+  Fixed: {
+    executor: ExecutorName,
+    whenAway: Schema.optionalKey(Schema.Literals(["wait", "fail"])),
+  },
   /** Each in turn. */
   RoundRobin: {},
   Random: {},
@@ -38,3 +42,31 @@ export const Routing = Schema.TaggedUnion({
   Sharded: { count: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: shardsMax })) },
 })
 export type Routing = typeof Routing.Type
+
+export const any: Routing = { _tag: "Any" }
+export const first: Routing = { _tag: "First" }
+export const last: Routing = { _tag: "Last" }
+export const roundRobin: Routing = { _tag: "RoundRobin" }
+export const random: Routing = { _tag: "Random" }
+export const leastLoaded: Routing = { _tag: "LeastLoaded" }
+export const resourceAware: Routing = { _tag: "ResourceAware" }
+export const consistentHash: Routing = { _tag: "ConsistentHash" }
+export const leastRecentlyUsed: Routing = { _tag: "LeastRecentlyUsed" }
+export const leastFrequentlyUsed: Routing = { _tag: "LeastFrequentlyUsed" }
+export const busyOver: Routing = { _tag: "BusyOver" }
+export const broadcast: Routing = { _tag: "Broadcast" }
+
+/** The executor of this name alone; `fail`: while it is away, runs have failed. */
+export const fixed = (executor: string, whenAway: "wait" | "fail" = "wait"): Routing => ({
+  _tag: "Fixed",
+  executor: ExecutorName.make(executor),
+  ...(whenAway === "fail" && { whenAway }),
+})
+
+/** The first of these that is here; after them the others, by name. */
+export const failover = (...order: ReadonlyArray<string>): Routing => ({
+  _tag: "Failover",
+  order: order.map((name) => ExecutorName.make(name)),
+})
+
+export const sharded = (count: number): Routing => ({ _tag: "Sharded", count })

@@ -87,6 +87,8 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Revive": { _tag: "Revive", isGated: false },
   "Revive at its gate": { _tag: "Revive", isGated: true },
   "Reopen": { _tag: "Reopen" },
+  "Misplace": { _tag: "Misplace" },
+  "Spread": { _tag: "Spread" },
 }
 
 const unasked = { isCancelling: false, isSuspending: false }
@@ -131,11 +133,15 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
   },
   "Ready": {
     Claim: ["Running", { attempt: 4, fence: 6, ...unasked, isStartMarked: false }],
+    Misplace: ["Failed"],
+    Spread: ["Awaiting", { isParent: true }],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
   },
   "Ready new": {
     Claim: ["Running", { attempt: 1, fence: 1, ...unasked, isStartMarked: false }],
+    Misplace: ["Failed"],
+    Spread: ["Awaiting", { isParent: true }],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
     Expire: ["Expired"],

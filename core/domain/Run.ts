@@ -108,6 +108,10 @@ export const RunEvent = Schema.TaggedUnion({
   Due: {},
   Admit: {},
   Discard: {},
+  /** No executor will ever take it. */
+  Misplace: {},
+  /** It is carried out in parts, as their parent. */
+  Spread: {},
   Claim: {},
   Start: { fence: Fence },
   Succeed: { fence: Fence },
@@ -259,6 +263,8 @@ const transitions: {
       isCancelling: false,
       isSuspending: false,
     }),
+    Misplace: (state) => to("Failed", state),
+    Spread: (state) => ({ _tag: "Awaiting", ...numbers(state), isParent: true }),
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, true),
     Expire: expire,
@@ -360,6 +366,9 @@ export const submitted = (options: {
 }
 
 const fresh = { attempt: 0, crashes: 0, fence: Fence.make(0), isCareful: false }
+
+/** The state of a run that its trigger has not let begin. */
+export const submittedFailed: RunState = { _tag: "Failed", ...fresh }
 
 /** The state of a parent as it is submitted with its children. */
 export const submittedParent: RunState = { _tag: "Awaiting", ...fresh, isParent: true }

@@ -6,13 +6,14 @@ import { Shard } from "./FanIn.ts"
 import type { Labels } from "./Labels.ts"
 import { Lane, Level, selectorOf } from "./Lane.ts"
 import { Fence } from "./Lease.ts"
+import { Obstacle } from "./Placement.ts"
 import { Namespace } from "./Namespace.ts"
 import { Closed } from "./Permit.ts"
 import { StateName } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
 import { matches, Selector } from "./Selector.ts"
 import { TaskName } from "./Task.ts"
-import { TriggerName } from "./Trigger.ts"
+import { stillRunning, TriggerName } from "./Trigger.ts"
 
 /** Why an attempt did not succeed. The texts are cut to bounds before they are stored. */
 export const Failure = Schema.Struct({
@@ -33,6 +34,26 @@ export const tooLate: Failure = {
 
 /** Why a run that was handed over has timed out. */
 export const unnotified: Failure = { tag: "TimedOut", message: "nobody notified of it in time" }
+
+const PassedOver = Schema.Array(
+  Schema.Struct({ incarnation: Incarnation, name: ExecutorName, obstacle: Obstacle }),
+)
+
+/** Whom a run was placed with, by which strategy, and why none of the others, the first of them. */
+export const Placed = Schema.Struct({
+  incarnation: Incarnation,
+  name: ExecutorName,
+  /** The tag of the routing. */
+  strategy: Schema.String,
+  passedOver: PassedOver,
+})
+export type Placed = typeof Placed.Type
+
+/** Why a run has failed that its trigger has not let begin. */
+export const overlapping = (running: number): Failure => ({
+  tag: "StillRunning",
+  message: stillRunning(running),
+})
 
 export const RunView = Schema.Struct({
   id: RunIdFromString,
@@ -66,6 +87,8 @@ export const RunView = Schema.Struct({
   phase: Schema.optionalKey(Schema.Literals(["rollingBack", "cleaning"])),
   /** It is a child. */
   shard: Schema.optionalKey(Shard),
+  /** Its task is routed: how it was placed last. */
+  placed: Schema.optionalKey(Schema.Struct({ ...Placed.fields, at: Schema.DateTimeUtc })),
 })
 export type RunView = typeof RunView.Type
 
@@ -73,8 +96,9 @@ export type RunView = typeof RunView.Type
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
-   * As in `Submitted`, `Claimed`, `Retried`, `Lost`, `Released`, `CancelAsked`, `SuspendAsked`,
-   * `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`, `Reopened`, or a final state.
+   * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`,
+   * `CancelAsked`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
+   * `Reopened`, or a final state.
    */
   kind: Schema.String,
   attempt: Schema.Int,
@@ -95,6 +119,15 @@ export const Reason = Schema.TaggedUnion({
   NoExecutor: { task: TaskName },
   /** Live executors serve its task, and none has the labels that it asks for. */
   NoneMatches: { task: TaskName, selector: Selector },
+  /**
+   * Nobody was chosen for it yet, as all were passed over. Without a strategy it is just about to be
+   * looked at.
+   */
+  Unplaced: {
+    task: TaskName,
+    strategy: Schema.optionalKey(Schema.String),
+    passedOver: PassedOver,
+  },
   /** Executors serve its task, and this many runs of its lane go first. */
   Waiting: { lane: Lane, ahead: Schema.Int },
   /** It is ready, and the limit of its task lets the next start then. */

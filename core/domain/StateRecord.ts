@@ -20,7 +20,7 @@ import { Fence, LockKey } from "./Lease.ts"
 import { Namespace } from "./Namespace.ts"
 import { Final } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
-import { Failure } from "./RunView.ts"
+import { Failure, Placed } from "./RunView.ts"
 import { TaskDefinition, TaskName } from "./Task.ts"
 import { TriggerDefinition, TriggerId, TriggerName } from "./Trigger.ts"
 
@@ -133,7 +133,28 @@ export const StateRecord = Schema.TaggedUnion({
     outcome: Schema.Literals(["fired", "skipped", "coalesced", "used"]),
     run: Schema.optionalKey(RunIdFromString),
     reason: Schema.optionalKey(Schema.String),
+    running: Schema.optionalKey(RunIdFromString),
     latenessMillis: Schema.Int,
+    revision: Schema.optionalKey(Schema.Int),
+  },
+  /** What a trigger was from a slot on; without a definition it was removed. */
+  TriggerVersion: {
+    trigger: TriggerId,
+    revision: Schema.Int,
+    since: Instant,
+    definition: Schema.optionalKey(TriggerDefinition),
+    calendar: Schema.optionalKey(Calendar),
+  },
+  /** A run that somebody asked a trigger for. */
+  Asked: {
+    trigger: TriggerId,
+    kind: Schema.Literals(["manual", "backfill"]),
+    request: Schema.String,
+    by: Schema.optionalKey(Schema.String),
+    slot: Instant,
+    at: Instant,
+    run: RunIdFromString,
+    revision: Schema.Int,
   },
   Run: {
     id: RunIdFromString,
@@ -161,9 +182,15 @@ export const StateRecord = Schema.TaggedUnion({
     checkpoint: Schema.optionalKey(Schema.String),
     /** How it will end, as its holder has concluded. */
     conclusion: Schema.optionalKey(Conclusion),
+    /** It is a part, and has but this executor. */
+    boundTo: Schema.optionalKey(Incarnation),
+    /** A ready run that was placed waits to be placed again. */
+    placed: Schema.optionalKey(Schema.Struct({ ...Placed.fields, at: Instant })),
     place: Place,
     journal: Schema.Array(Note),
   },
+  /** What a task keeps from one run to the next. */
+  State: { namespace: Namespace, task: TaskName, key: Schema.String, value: Schema.String },
   /** What a limit or a breaker has let pass, as `Permit` writes it. */
   Permit: { namespace: Namespace, kind: CellKind, name: Schema.String, cell: Schema.String },
   /** Also of a lock that nobody holds, for its fence. `endsInMillis`: `0` when nobody does. */

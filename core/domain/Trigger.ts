@@ -59,6 +59,16 @@ export const Schedule = Schema.TaggedUnion({
     ...jitter,
   },
   At: { at: Schema.Int, ...jitter },
+  /** Always one run of it is alive: as soon as it has ended, by itself or not, there is another. */
+  Permanent: {
+    /** From the end of a run to the next one; after each that ended soon, `growth` times as long. */
+    delayMillis: Schema.Int.check(Schema.isBetween({ minimum: 100, maximum: 86_400_000 })),
+    growth: Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 10 })),
+    /** And never longer than this. */
+    delayMaxMillis: Schema.Int.check(Schema.isBetween({ minimum: 100, maximum: 86_400_000 })),
+    /** One that lived as long did not end soon. */
+    steadyMillis: Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 86_400_000 })),
+  },
 })
 export type Schedule = typeof Schedule.Type
 
@@ -81,6 +91,16 @@ export const Misfire = Schema.TaggedUnion({
 })
 export type Misfire = typeof Misfire.Type
 
+/**
+ * What becomes of a slot while a run of this trigger is under way: it fires all the same, is skipped,
+ * or makes a run that has failed without reaching a handler.
+ */
+export const WhileRunning = Schema.Literals(["allow", "skip", "fail"])
+export type WhileRunning = typeof WhileRunning.Type
+
+/** Why a slot was skipped, or its run has failed, by `WhileRunning`. */
+export const stillRunning = (run: number): string => `previous run ${run} still running`
+
 /** A slot later than this has misfired, unless its trigger says otherwise. */
 export const usualGraceMillis = 60_000
 
@@ -98,6 +118,8 @@ export class TriggerDefinition extends Schema.Class<TriggerDefinition>("TriggerD
   ),
   /** Narrows the gate of a task that blocks by key, as `Blocking.gate` says. */
   blockingKey: Schema.optionalKey(Schema.String.check(Text.kept)),
+  /** `allow` unless named. */
+  whileRunning: Schema.optionalKey(WhileRunning),
 }) {}
 
 /** An interval keeps its anchor while its length stays, and gets one when it is new. */
@@ -138,6 +160,7 @@ const dueAfter = (
   after: number,
   calendar: Calendar | undefined,
 ): { readonly slot: number } | Cron.Due | undefined => {
+  if (schedule._tag === "Permanent") return undefined
   if (schedule._tag === "At") return schedule.at > after ? { slot: schedule.at } : undefined
   const { end = Infinity, start = -Infinity } = schedule
   const from = Math.max(after, start - 1)
@@ -307,17 +330,6 @@ const ageMax = (misfire: Misfire): number =>
   misfire._tag === "All" ? misfire.maxAgeMillis ?? Infinity : Infinity
 
 /**
- * Where the cursor of a trigger goes when the calendar it names is another now. What is due and has
- * no record yet stays so; what is to come follows the new rule.
- */
-export const recalled = (
-  schedule: Schedule,
-  cursor: number | undefined,
-  now: number,
-  calendar: Calendar,
-): number | undefined => slotAfter(schedule, Math.min((cursor ?? Infinity) - 1, now), calendar)
-
-/**
  * When the run of a slot is due: the same for everybody who asks, at most the jitter after the slot,
  * and before the `next` one.
  */
@@ -326,11 +338,14 @@ export const dueOf = (
   slot: number,
   next: number | undefined,
 ): number => {
-  const { jitterMillis } = schedule
+  const jitterMillis = jitterOf(schedule)
   if (jitterMillis === undefined) return slot
   const most = Math.min(jitterMillis, (next ?? Infinity) - slot - 1)
   return slot + hash(`${namespace}:${name}:${slot}`) % (most + 1)
 }
+
+const jitterOf = (schedule: Schedule): number | undefined =>
+  schedule._tag === "Permanent" ? undefined : schedule.jitterMillis
 
 /** A slot with its reasons. */
 export interface Fire {
@@ -376,7 +391,7 @@ export function* fires(
     due !== undefined;
     due = next ?? dueAfter(schedule, due.slot, calendar)
   ) {
-    next = schedule.jitterMillis === undefined ? undefined : dueAfter(schedule, due.slot, calendar)
+    next = jitterOf(schedule) === undefined ? undefined : dueAfter(schedule, due.slot, calendar)
     const at = dueOf(definition, due.slot, next?.slot)
     const jitter = at === due.slot ? [] : [Because.cases.Jitter.make({ millis: at - due.slot })]
     yield {
@@ -422,7 +437,7 @@ export const check = (
 ): Result.Result<Schedule, Refused> => {
   const refuse = (field: string, reason: string, remedy: string) =>
     Result.fail(new Refused({ field, reason, remedy }))
-  if (schedule._tag === "At") return Result.succeed(schedule)
+  if (schedule._tag === "At" || schedule._tag === "Permanent") return Result.succeed(schedule)
   const { end, start } = schedule
   if (end !== undefined && end <= (start ?? -Infinity)) {
     return refuse("end", "it is not after the start", "Name an end after the start")

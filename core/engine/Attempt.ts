@@ -13,7 +13,8 @@
  * 2. `rollback` comes when the run has failed for good, not between attempts.
  * 3. The outcome is stored before `rollback`, and again before `clean`, as a `Conclusion`. Whoever
  *    gets the run after the loss of its holder does only what is left; so a step may come twice, and
- *    `run` never comes after it.
+ *    `run` never comes after it. Only a success that has something to remember is not concluded: its
+ *    state and its end are one step, so after a loss it is all done again.
  * 4. A rollback that fails makes the failure of the run `RollbackFailed`. A clean or summary that
  *    fails is a line of the log: what the run did is done.
  */
@@ -23,10 +24,11 @@ import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { Failure } from "../domain/RunView.ts"
-import { checkpointMax, type Grant } from "../services/RunStorage.ts"
+import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Ended, Handler, Unsuccessful } from "./Handler.ts"
+import { keptOf } from "./remembering.ts"
 import type { Telling } from "./Telling.ts"
 
 /** Why an attempt is being interrupted. */
@@ -42,6 +44,7 @@ export interface Attempt {
   stopBy: number
   isStuck: boolean
   checkpoint: string | undefined
+  kept: Kept | undefined
   /** How long it is handed over for at most. */
   awaitsMillis: number | undefined
   telling: Telling | undefined
@@ -66,6 +69,8 @@ export interface Surroundings {
   readonly said: (attempt: Attempt) => void
   /** Keeps how the run will end. `false`: it is somebody else's by now. */
   readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
+  /** What the grant's task keeps for a key. */
+  readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   /** Whether it will be tried again after this. */
   readonly isRetried: (attempt: Attempt, unsuccessful: Unsuccessful) => boolean
 }
@@ -116,6 +121,12 @@ const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"
       checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
         attempt.checkpoint = checkpoint
       }),
+    recall: (key) => around.recall(grant, key),
+    remember: (key, state) =>
+      Effect.flatMap(Effect.fromResult(keptOf(key, state)), (kept) =>
+        Effect.sync(() => {
+          attempt.kept = kept
+        })),
     progress: (said) =>
       Effect.sync(() => {
         around.telling(attempt).reached(Progress.of(said))
@@ -225,7 +236,9 @@ const withHooks = (
         }
       }
       if (hooks.clean !== undefined) {
-        if (isFinal) yield* conclude(conclusionOf(ended, outcome))
+        // What is remembered is kept with the end of the run, so it has not ended well before that.
+        const isRemembering = Exit.isSuccess(outcome) && attempt.kept !== undefined
+        if (isFinal && !isRemembering) yield* conclude(conclusionOf(ended, outcome))
         complain(
           "clean failed",
           yield* after(timed("clean", hooks.clean(grant.payload, run, ended))),

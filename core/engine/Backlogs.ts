@@ -7,7 +7,7 @@
  */
 import { Clock, Effect, Random, Schema, Semaphore } from "effect"
 import { type Backlog, isFull } from "../domain/Backlog.ts"
-import type { Lane } from "../domain/Lane.ts"
+import * as Lane from "../domain/Lane.ts"
 import { TaskName } from "../domain/TaskName.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -35,10 +35,10 @@ interface Counted {
 }
 
 export const make = Effect.gen(function* () {
-  const { runs } = yield* Storage
-  const lanes = new Map<Lane, Counted>()
+  const { executors, runs } = yield* Storage
+  const lanes = new Map<Lane.Lane, Counted>()
 
-  const of = (lane: Lane): Counted => {
+  const of = (lane: Lane.Lane): Counted => {
     const known = lanes.get(lane)
     if (known !== undefined) return known
     const counted = { at: -Infinity, isFull: false, turn: Semaphore.makeUnsafe(1) }
@@ -47,23 +47,35 @@ export const make = Effect.gen(function* () {
     return counted
   }
 
-  const look = Effect.fnUntraced(function* (lane: Lane, backlog: Backlog) {
+  /** All lanes in which runs wait that were submitted to this one. */
+  const followed = Effect.fnUntraced(function* (lane: Lane.Lane) {
+    if (!Lane.isUnplaced(lane)) return [lane]
+    const { namespace, task } = Lane.taskOf(lane)
+    const serving = (yield* executors.list(namespace)).filter(({ tasks }) => tasks.includes(task))
+    return [
+      lane,
+      ...serving.map(({ incarnation }) => Lane.ofExecutor(namespace, task, incarnation)),
+    ]
+  })
+
+  const look = Effect.fnUntraced(function* (lane: Lane.Lane, backlog: Backlog) {
     const counted = of(lane)
     const now = Number(yield* Clock.monotonicTimeNanos) / 1e6
     if (now - counted.at >= countMillis) {
-      const depth = yield* runs.depth([lane], backlog.high)
+      const depth = yield* runs.depth(yield* followed(lane), backlog.high)
       counted.isFull = isFull(backlog, counted.isFull, depth)
       counted.at = now
     }
     return counted.isFull
   })
 
-  const isFullNow = (lane: Lane, backlog: Backlog) => of(lane).turn.withPermit(look(lane, backlog))
+  const isFullNow = (lane: Lane.Lane, backlog: Backlog) =>
+    of(lane).turn.withPermit(look(lane, backlog))
 
   /** Returns as soon as a run may be submitted, or fails where it would have to wait. */
   return Effect.fnUntraced(function* (
     task: TaskName,
-    lane: Lane,
+    lane: Lane.Lane,
     backlog: Backlog,
     whenFull: "refuse" | "wait",
   ): Effect.fn.Return<void, BacklogFull | StorageUnavailable> {

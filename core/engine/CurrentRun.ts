@@ -37,6 +37,13 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
   /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
   readonly progress: (said: Said) => Effect.Effect<void>
+  /** What the task keeps for a key, as JSON text; `remember` says how it gets there. */
+  readonly recall: (key: string) => Effect.Effect<string | undefined>
+  /**
+   * Should the run succeed, its task keeps this for the key from then on, in the step that ends the
+   * run; nothing any more, if it is `undefined`. The last call counts.
+   */
+  readonly remember: (key: string, state: string | undefined) => Effect.Effect<void, Refused>
   /**
    * Ends the attempt here, and leaves the run to something outside: whoever notifies first ends it.
    * Past the timeout it has timed out.

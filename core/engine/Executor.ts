@@ -42,6 +42,7 @@ import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
 import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
+import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
@@ -174,6 +175,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
 
+  const recall = ({ namespace, task }: Grant, key: string) =>
+    Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
+
   const conclude = ({ fence, run }: Grant, conclusion: Conclusion) =>
     untilAnswered(
       Effect.suspend(() => transport.conclude(incarnation!, [{ run, fence, conclusion }])),
@@ -188,6 +192,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     stopMillis,
     mark,
     conclude,
+    recall,
     onChange: wake,
     onNews: (isUrgent) => {
       news.openUnsafe()
@@ -301,9 +306,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
-    const lanes = handlers.flatMap(({ policy: { selector }, task }) =>
-      Lane.claimed(namespace, task, selector, labels)
-    )
+    const lanes = handlers.flatMap(({ policy, task }) => {
+      const claimed = Lane.claimed(namespace, task, policy.selector, labels)
+      return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
+    })
     const request = {
       incarnation: self,
       loop,

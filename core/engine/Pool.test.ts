@@ -32,6 +32,7 @@ const quiet: Pool.Options = {
   stopMillis: 1000,
   mark: () => Effect.succeed(true),
   conclude: () => Effect.succeed(true),
+  recall: () => Effect.succeed(undefined),
   onChange: () => {},
   onNews: () => {},
 }
@@ -271,6 +272,7 @@ describe("the hooks of an attempt", () => {
       readonly policy?: Partial<Policy>
       readonly conclude?: (conclusion: Conclusion) => boolean
       readonly meanwhile?: (pool: Pool.Pool, step: string) => void
+      readonly remembering?: boolean
     } = {},
   ) {
     const steps: Array<string> = []
@@ -282,9 +284,10 @@ describe("the hooks of an attempt", () => {
         return given.slow === name ? Effect.never : Effect.void
       })
     const pool: Pool.Pool = yield* serving(
-      () =>
+      (_payload, { remember }) =>
         Effect.suspend(() => {
           steps.push("run")
+          if (given.remembering) Effect.runSync(Effect.orDie(remember("a", "1")))
           return given.run ?? Effect.succeed('"done"')
         }),
       {
@@ -312,7 +315,12 @@ describe("the hooks of an attempt", () => {
     for (const report of reports) steps.push(report._tag)
     assert.strictEqual(pool.running(), 0)
     const [report] = reports
-    return { steps, lines, failure: report && "failure" in report ? report.failure : undefined }
+    return {
+      steps,
+      lines,
+      failure: report && "failure" in report ? report.failure : undefined,
+      kept: report?._tag === "Succeed" ? report.kept : undefined,
+    }
   })
 
   const boom = Effect.fail(failed("Boom"))
@@ -414,6 +422,16 @@ describe("the hooks of an attempt", () => {
         meanwhile: (pool, step) => step === "clean" && pool.revoke(revoked),
       })
       assert.deepStrictEqual(steps.slice(-3), ["clean", "summary", "Succeed"])
+    }))
+
+  it.effect("do not conclude what has something to remember before it is reported", () =>
+    Effect.gen(function* () {
+      const { kept, steps } = yield* carriedOut({ remembering: true })
+      assert.deepStrictEqual(
+        steps,
+        ["prepare", "run", "Succeeded", "clean", "summary", "Succeed"],
+      )
+      assert.deepStrictEqual(kept, { key: "a", state: "1" })
     }))
 
   it.effect("stop when somebody else has the run", () =>

@@ -85,13 +85,17 @@ export interface Options {
   /** Whether user code may start. */
   readonly mark: (grant: Grant) => Effect.Effect<boolean>
   readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
+  /** What the grant's task keeps for a key. */
+  readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   readonly onChange: () => void
   /** Some run has something to say; urgently if its report waits for that. */
   readonly onNews: (isUrgent: boolean) => void
 }
 
 export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope> = Effect
-  .fnUntraced(function* ({ conclude, labels, mark, onChange, onNews, stopMillis, ...options }) {
+  .fnUntraced(function* (
+    { conclude, labels, mark, onChange, onNews, recall, stopMillis, ...options },
+  ) {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
 
@@ -167,6 +171,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         stopBy: Infinity,
         isStuck: false,
         checkpoint: undefined,
+        kept: undefined,
         awaitsMillis: undefined,
         telling: undefined,
         outcome: undefined,
@@ -221,6 +226,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           run,
           fence,
           ...(result !== undefined && { result }),
+          ...(attempt.kept !== undefined && { kept: attempt.kept }),
           ...calledIn(attempt, false),
         })
       } else if (stop === "cancel") reportOn(attempt, { _tag: "Abort", run, fence })
@@ -340,6 +346,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         onNews(false)
       },
       conclude,
+      recall,
       isRetried: (attempt, unsuccessful) => delayOf(attempt, unsuccessful) !== undefined,
     }
 

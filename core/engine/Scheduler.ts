@@ -2,13 +2,12 @@
  * Takes runs in, answers for them, and does what keeps them moving.
  *
  * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
- * expires, and the runs of lost executors are freed. Another lets go of what has ended long ago. Each
+ * expires, the runs of lost executors are freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
  * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
  * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
  * and a crash loses nothing but time.
  */
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
@@ -21,9 +20,12 @@ import { RunId, RunIdFromString } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Policy, TaskName } from "../domain/Task.ts"
+import * as Placing from "../domain/Placing.ts"
 import * as Text from "../domain/Text.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import { Ownership } from "../services/Ownership.ts"
 import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
+import * as Placer from "../services/Placer.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -215,13 +217,14 @@ export class Scheduler extends Context.Service<Scheduler, {
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
   const { logs, runs } = storage
+  const placer = Placer.make(storage)
   const whenRoom = yield* Backlogs.make
 
   /** Waits for room, or fails, if the task's backlog is full. */
   const roomFor = ({ policy, task }: Submission, namespace: Namespace, options: SubmitOptions) =>
     policy.backlog === undefined ? Effect.void : whenRoom(
       task,
-      Lane.ofTask(namespace, task, policy.selector),
+      Waiting.place(namespace, task, policy, undefined).lane,
       policy.backlog,
       options.whenFull ?? "refuse",
     )
@@ -239,10 +242,9 @@ const makeClient = Effect.gen(function* () {
       namespace,
       task,
       payload,
-      lane: Lane.ofTask(namespace, task, policy.selector),
+      ...Waiting.place(namespace, task, policy, blockingKey),
       level: options.level ?? policy.level,
       delayMillis: millis(options.delay) ?? 0,
-      gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
       idempotencyKey: options.idempotencyKey,
       isAtMostOnce: policy.delivery === "at-most-once",
       crashesMax: policy.crashesMax,
@@ -276,7 +278,7 @@ const makeClient = Effect.gen(function* () {
     if (gates.size === 0) return accepted
     // The run is stored already. If the gate cannot be asked now, the sweep will, so this must not
     // look like a submit that failed.
-    const admissions = yield* Effect.orElseSucceed(runs.admit([...gates]), () => [])
+    const admissions = yield* Effect.orElseSucceed(placer.admit(gates), () => [])
     const states = new Map(admissions.map(({ run, state }) => [run, state]))
     return accepted.map((each) => ({ ...each, state: states.get(each.run) ?? each.state }))
   })
@@ -290,11 +292,12 @@ const makeClient = Effect.gen(function* () {
     yield* checked(submission, options)
     yield* checkedSharding(submission, sharding)
     yield* roomFor(submission, namespace, options)
-    const { deadlineMillis, delayMillis, idempotencyKey, ...spec } = specOf(
+    const { deadlineMillis, delayMillis, gate: _, idempotencyKey, ...rest } = specOf(
       submission,
       namespace,
       options,
     )
+    const spec = { ...rest, gate: undefined }
     const child = { ...spec, deadlineMillis, delayMillis, idempotencyKey: undefined }
     const answer = yield* runs.submitFamily({
       parent: { ...spec, delayMillis: 0, idempotencyKey },
@@ -305,13 +308,23 @@ const makeClient = Effect.gen(function* () {
       return yield* new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: answer.run })
     }
     // As with any gate: they are stored, and should this fail the sweep lets them pass.
-    if (answer.isNew) yield* Effect.ignore(runs.admit([answer.gate]))
+    if (answer.isNew) yield* Effect.ignore(placer.admit([answer.gate]))
     const { isNew, run, state } = answer
     return { run, state, isNew }
   })
 
   const known = <A>(run: RunId, answer: Option.Option<A>) =>
     Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new RunUnknown({ run }))
+
+  /** Why nobody was chosen, as whoever looks next will find. */
+  const explained = Effect.fnUntraced(
+    function* (run: RunId, reason: Extract<Reason, { readonly _tag: "Unplaced" }>) {
+      const { namespace, task } = yield* find(run)
+      const look = yield* placer.look(namespace, task)
+      if (look === undefined) return { _tag: "NoExecutor", task } satisfies Reason as Reason
+      return Waiting.isRouted(look.policy) ? { ...reason, ...Placing.explain(look) } : reason
+    },
+  )
 
   const find = (run: RunId) => Effect.flatMap(runs.find(run), (found) => known(run, found))
 
@@ -322,7 +335,7 @@ const makeClient = Effect.gen(function* () {
     given: Effect.Effect<Option.Option<Ordered<A>>, StorageUnavailable>,
   ) {
     const { answer, freed } = yield* known(run, yield* given)
-    if (freed.length > 0) yield* Effect.ignore(runs.admit(freed))
+    if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
     if (answer === "refused" || answer === "ended") {
       return yield* new OrderRefused({ run, order, state: (yield* find(run)).state })
     }
@@ -352,7 +365,7 @@ const makeClient = Effect.gen(function* () {
     submitAll: (submissions, options = {}) => submitMany(submissions, options),
     cancel: Effect.fnUntraced(function* (run) {
       const { answer, freed } = yield* known(run, yield* runs.cancel(run))
-      if (freed.length > 0) yield* Effect.ignore(runs.admit(freed))
+      if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
       return answer
     }),
     find,
@@ -360,6 +373,7 @@ const makeClient = Effect.gen(function* () {
     events: (run) => Effect.andThen(find(run), runs.events(run)),
     why: Effect.fnUntraced(function* (run) {
       const reason = yield* known(run, yield* runs.why(run))
+      if (reason._tag === "Unplaced") return yield* explained(run, reason)
       return reason._tag === "Waiting" ? (yield* closed(run)) ?? reason : reason
     }),
     log: Effect.fnUntraced(function* (query) {
@@ -390,6 +404,21 @@ const makeClient = Effect.gen(function* () {
 const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) => {
   const refused = (field: string, reason: string, remedy: string) =>
     Effect.fail(new Refused({ field, reason, remedy }))
+  const isWhole = ["Broadcast", "Sharded"].includes(policy.routing?._tag ?? "")
+  if (isWhole) {
+    return refused(
+      "routing",
+      "the task is carried out in parts by its routing",
+      "Submit it as it is, or take the routing from the task",
+    )
+  }
+  if (policy.touches !== undefined) {
+    return refused(
+      "touches",
+      "the shards of a run pass the gate of their parent, and no other",
+      "Take what it touches from the task",
+    )
+  }
   if (policy.blocking !== undefined) {
     return refused(
       "blocking",
@@ -481,7 +510,9 @@ const checked = (submission: Submission, options: SubmitOptions) => {
 const batch = 1000
 
 const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
-  const { history, runs } = yield* Storage
+  const storage = yield* Storage
+  const { history, placements, runs } = storage
+  const placer = Placer.make(storage)
   const ownership = yield* Ownership
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
   const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
@@ -490,8 +521,9 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   )
 
   const promote = Effect.gen(function* () {
-    const { gates, nextInMillis, promoted } = yield* runs.promote(batch)
-    if (gates.length > 0) yield* runs.admit(gates)
+    const { gates, nextInMillis, promoted, unplaced } = yield* runs.promote(batch)
+    if (gates.length > 0) yield* placer.admit(gates)
+    yield* placer.place(unplaced)
     if (promoted < batch) yield* Effect.sleep(Math.min(nextInMillis ?? dueInterval, dueInterval))
   })
 
@@ -501,8 +533,11 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     const expired = yield* runs.expire(batch)
     const open = yield* runs.openGates(batch)
     const gates = [...new Set([...freed, ...expired.freed, ...open])]
-    if (gates.length > 0) yield* runs.admit(gates)
+    if (gates.length > 0) yield* placer.admit(gates)
+    const { displaced, lanes } = yield* placements.displace(batch)
+    yield* placer.place(lanes)
     if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
+    if (displaced >= batch) return
     yield* Effect.sleep(yield* spread(sweepInterval))
   })
 

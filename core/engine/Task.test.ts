@@ -49,7 +49,10 @@ describe("Task.make", () => {
   })
 
   it("refuses what is not yet carried out", () => {
-    const { field, reason } = refusal({ routing: { _tag: "LeastLoaded" } })
-    assert.deepStrictEqual([field, reason], ["policy.routing", "this is not yet carried out"])
+    const { field, reason } = refusal({ retry: { ...Retry.none, withinMillis: 1000 } })
+    assert.deepStrictEqual(
+      [field, reason],
+      ["policy.retry.withinMillis", "this is not yet carried out"],
+    )
   })
 })

@@ -25,7 +25,7 @@ import type { RunId } from "../domain/RunId.ts"
 import type { Failure } from "../domain/RunView.ts"
 import * as Selector from "../domain/Selector.ts"
 import { TaskName } from "../domain/TaskName.ts"
-import type { Misfire, Schedule } from "../domain/Trigger.ts"
+import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import { CurrentRun } from "./CurrentRun.ts"
@@ -146,6 +146,8 @@ export interface ScheduleOptions {
   readonly misfire?: Misfire
   /** A slot later than this has misfired; a minute unless named. */
   readonly grace?: Duration.Input
+  /** What becomes of a slot while a run of this trigger is under way; it fires unless named. */
+  readonly whileRunning?: WhileRunning
 }
 
 export const make = <
@@ -312,7 +314,8 @@ export const make = <
           ? undefined
           : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(more.grace))),
         blockingKey: blockingKey?.(value),
-      })
+        whileRunning: more.whileRunning,
+      }).pipe(Effect.catchTag("TriggerChanged", Effect.die))
     }))
 
   return {

@@ -8,11 +8,13 @@
  * export const payday = Trigger.cron("0 9 25 * *", { calendar: "office", freeDay: "previous" })
  * export const often = Trigger.every("90 seconds")
  * export const once = Trigger.at(new Date("2031-01-01T00:00:00Z"))
+ * export const always = Trigger.permanent()
  * ```
  */
 import { Duration } from "effect"
 import type { CalendarName, FreeDay } from "../domain/Calendar.ts"
 import type { Gap, Overlap } from "../domain/Cron.ts"
+import { usual } from "../domain/Permanent.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
 
 interface Jitter {
@@ -68,6 +70,26 @@ export const at = (instant: Date, options: Jitter = {}): Schedule => ({
   at: instant.getTime(),
   ...jitterOf(options),
 })
+
+/** Always one run is alive, in the whole namespace: as soon as it has ended there is another. */
+export const permanent = (options: PermanentOptions = {}): Schedule => ({
+  ...usual,
+  ...(options.delay !== undefined && { delayMillis: millis(options.delay) }),
+  ...(options.growth !== undefined && { growth: options.growth }),
+  ...(options.delayMax !== undefined && { delayMaxMillis: millis(options.delayMax) }),
+  ...(options.steady !== undefined && { steadyMillis: millis(options.steady) }),
+})
+
+export interface PermanentOptions {
+  /** From the end of a run to the next one: a second unless named. */
+  readonly delay?: Duration.Input
+  /** After each run that ended soon the delay is so many times as long: twice unless named. */
+  readonly growth?: number
+  /** But never longer than this: five minutes unless named. */
+  readonly delayMax?: Duration.Input
+  /** A run that lived as long did not end soon: a minute unless named. */
+  readonly steady?: Duration.Input
+}
 
 const millis = (duration: Duration.Input): number =>
   Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))

@@ -10,21 +10,32 @@
  * loss, meet at the unique slot (T1), and the slower one reads again.
  */
 import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
 import * as Calendar from "../domain/Calendar.ts"
-import * as Deadline from "../domain/Deadline.ts"
-import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
-import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
+import * as Permanent from "../domain/Permanent.ts"
+import { type Policy, TaskName } from "../domain/Task.ts"
+import type { RunId } from "../domain/RunId.ts"
 import * as Trigger from "../domain/Trigger.ts"
+import * as Turn from "../domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
+import * as Placer from "../services/Placer.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
-import type { Firing, SlotRecord, TriggerView } from "../services/TriggerStorage.ts"
+import type {
+  Fired,
+  Firing,
+  SlotRecord,
+  TriggerChanged,
+  TriggerVersion,
+  TriggerView,
+} from "../services/TriggerStorage.ts"
 import * as Wakeups from "../services/Wakeups.ts"
+import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
+import type { KeyConflict } from "./Scheduler.ts"
+import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
+import { policyOf, specOf } from "./triggered.ts"
 
 export interface TriggerInput {
   readonly namespace: Namespace
@@ -36,6 +47,9 @@ export interface TriggerInput {
   readonly misfire?: Trigger.Misfire | undefined
   readonly graceMillis?: number | undefined
   readonly blockingKey?: string | undefined
+  readonly whileRunning?: Trigger.WhileRunning | undefined
+  /** Only if the kept trigger is at this revision; `0`: only if there is none. */
+  readonly revision?: number | undefined
 }
 
 export class TriggerUnknown extends Schema.TaggedError<TriggerUnknown>()("TriggerUnknown", {
@@ -75,11 +89,14 @@ export interface Calendars {
 export class Triggers extends Context.Service<Triggers, {
   readonly calendars: Calendars
   /** Keeps a trigger; equal to the kept one, it changes nothing. */
-  readonly put: (input: TriggerInput) => Effect.Effect<TriggerView, Refused | StorageUnavailable>
+  readonly put: (
+    input: TriggerInput,
+  ) => Effect.Effect<TriggerView, Refused | TriggerChanged | StorageUnavailable>
   readonly remove: (
     namespace: Namespace,
     name: string,
   ) => Effect.Effect<void, TriggerUnknown | StorageUnavailable>
+  /** From its answer on no slot fires. The run of a permanent trigger is cancelled. */
   readonly pause: (
     namespace: Namespace,
     name: string,
@@ -97,6 +114,41 @@ export class Triggers extends Context.Service<Triggers, {
     name: string,
     limit: number,
   ) => Effect.Effect<ReadonlyArray<SlotRecord>, TriggerUnknown | StorageUnavailable>
+  /** Its definitions, the latest first. */
+  readonly versions: (
+    namespace: Namespace,
+    name: string,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<TriggerVersion>, TriggerUnknown | StorageUnavailable>
+  /** Makes a run now, whatever the rule says, paused or not; once for each request. */
+  readonly fire: (
+    namespace: Namespace,
+    name: string,
+    asking: Asking,
+  ) => Effect.Effect<
+    { readonly run: RunId; readonly isNew: boolean },
+    TriggerUnknown | Refused | KeyConflict | StorageUnavailable
+  >
+  /** Makes a run of each slot in a range that has not fired. To repeat it is to go on with it. */
+  readonly backfill: (
+    namespace: Namespace,
+    name: string,
+    backfill: Backfill,
+  ) => Effect.Effect<Backfilled, TriggerUnknown | Refused | StorageUnavailable>
+  /** Cancels those runs of a backfill that have not ended; how many. */
+  readonly cancelBackfill: (
+    namespace: Namespace,
+    name: string,
+    request: string,
+  ) => Effect.Effect<
+    { readonly confirmed: number; readonly requested: number; readonly ended: number },
+    TriggerUnknown | Refused | StorageUnavailable
+  >
+  /** What the standing audit of slots has found, the latest first, and how far it has come. */
+  readonly audit: (
+    namespace: Namespace,
+    limit: number,
+  ) => Effect.Effect<SlotAuditReport, StorageUnavailable>
 }>()("belfry/core/engine/Triggers") {
   /** Keeps triggers, and leaves the firing to others. */
   static readonly layerClient: Layer.Layer<Triggers, never, Storage> = Layer.effect(
@@ -104,12 +156,24 @@ export class Triggers extends Context.Service<Triggers, {
     Effect.suspend(() => makeClient),
   )
 
+  static readonly layerWith = (
+    options: TriggersOptions,
+  ): Layer.Layer<Triggers, never, Storage | Wakeups.Wakeups | Ownership> =>
+    Layer.mergeAll(
+      Triggers.layerClient,
+      Layer.effectDiscard(Effect.suspend(() => plan)),
+      Layer.effectDiscard(auditSlots(options)),
+    )
+
   static readonly layer: Layer.Layer<Triggers, never, Storage | Wakeups.Wakeups | Ownership> = Layer
-    .suspend(() => Layer.merge(Triggers.layerClient, Layer.effectDiscard(plan)))
+    .suspend(() => Triggers.layerWith({}))
 }
 
 const makeClient = Effect.gen(function* () {
-  const { calendars, now, triggers } = yield* Storage
+  const storage = yield* Storage
+  const { audit, calendars, now, runs, triggers } = storage
+  const placer = Placer.make(storage)
+  const asking = makeAsking(storage)
 
   const find = Effect.fnUntraced(function* (namespace: Namespace, name: string) {
     const found = yield* calendars.find(namespace, name as Calendar.CalendarName)
@@ -123,11 +187,44 @@ const makeClient = Effect.gen(function* () {
   const named = (name: string) =>
     isTriggerName(name) ? Effect.succeed(name) : Effect.fail(new TriggerUnknown({ name }))
 
+  const findTrigger = Effect.fnUntraced(function* (namespace: Namespace, name: string) {
+    return yield* known(name, yield* triggers.find(namespace, yield* named(name)))
+  })
+
   const pause = Effect.fnUntraced(
     function* (namespace: Namespace, name: string, isPaused: boolean) {
       return yield* known(name, yield* triggers.pause(namespace, yield* named(name), isPaused))
     },
   )
+
+  /** What a paused trigger has let pass so far, which is recorded when it is resumed. */
+  const passedBy = Effect.fnUntraced(function* (view: TriggerView) {
+    const { cursor, definition: { namespace, schedule }, isPaused, revision } = view
+    const name = Trigger.calendarOf(schedule)
+    const calendar = name && Option.getOrUndefined(yield* calendars.find(namespace, name))?.calendar
+    const at = yield* now
+    const { closed } = Turn.resumed({ schedule, calendar, cursor, isPaused }, at, undefined)
+    if (closed === undefined) return undefined
+    const record: SlotRecord = {
+      slot: closed.from,
+      through: closed.through,
+      outcome: "skipped",
+      reason: closed.reason,
+      latenessMillis: at - closed.through,
+      revision,
+    }
+    return record
+  })
+
+  /** Nobody else would end the run of a permanent trigger that starts no other. */
+  const stop = Effect.fnUntraced(function* ({ definition, id }: TriggerView) {
+    if (definition.schedule._tag !== "Permanent") return
+    const [latest] = yield* triggers.records(id, 1)
+    if (latest?.run === undefined) return
+    const cancelled = yield* runs.cancel(latest.run)
+    const freed = Option.isSome(cancelled) ? cancelled.value.freed : []
+    if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
+  })
 
   return Triggers.of({
     calendars: {
@@ -148,7 +245,7 @@ const makeClient = Effect.gen(function* () {
         : Option.getOrUndefined(yield* calendars.find(input.namespace, name))?.calendar
       const at = yield* now
       const checked = Trigger.check(definition.schedule, at, calendar)
-      if (Result.isSuccess(checked)) return yield* triggers.put(definition)
+      if (Result.isSuccess(checked)) return yield* triggers.put(definition, input.revision)
       // One that is kept as it is may be over by now: whoever brings it again is not to blame.
       const known = Option.getOrUndefined(yield* triggers.find(input.namespace, definition.name))
       const isKept = known !== undefined &&
@@ -156,16 +253,32 @@ const makeClient = Effect.gen(function* () {
       return isKept ? known : yield* checked.failure
     }),
     remove: Effect.fnUntraced(function* (namespace, name) {
-      const isGone = yield* triggers.remove(namespace, yield* named(name))
+      const view = yield* findTrigger(namespace, name)
+      const isGone = yield* triggers.remove(namespace, view.definition.name)
       if (!isGone) return yield* new TriggerUnknown({ name })
+      yield* stop(view)
     }),
-    pause: (namespace, name) => pause(namespace, name, true),
+    pause: (namespace, name) => Effect.tap(pause(namespace, name, true), stop),
     resume: (namespace, name) => pause(namespace, name, false),
     list: triggers.list,
     records: Effect.fnUntraced(function* (namespace, name, limit) {
-      const found = yield* triggers.find(namespace, yield* named(name))
-      const { id } = yield* known(name, found)
-      return yield* triggers.records(id, limit)
+      const view = yield* findTrigger(namespace, name)
+      const records = yield* triggers.records(view.id, limit)
+      const passed = view.isPaused ? yield* passedBy(view) : undefined
+      return passed === undefined ? records : [passed, ...records].slice(0, limit)
+    }),
+    versions: (namespace, name, limit) =>
+      Effect.flatMap(findTrigger(namespace, name), ({ id }) => triggers.versions(id, limit)),
+    fire: (namespace, name, request) => asking.fire(findTrigger(namespace, name), request),
+    backfill: (namespace, name, range) => asking.backfill(findTrigger(namespace, name), range),
+    cancelBackfill: (namespace, name, request) =>
+      Effect.flatMap(
+        findTrigger(namespace, name),
+        ({ id }) => asking.cancelBackfill(id, request),
+      ),
+    audit: Effect.fnUntraced(function* (namespace, limit) {
+      const { now, place } = yield* audit.place
+      return { now, judgedUpTo: place.from, findings: yield* audit.findings(namespace, limit) }
     }),
   })
 })
@@ -174,7 +287,7 @@ const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
 const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
-  const { blockingKey, graceMillis, misfire, ...rest } = input
+  const { blockingKey, graceMillis, misfire, revision: _, whileRunning, ...rest } = input
   return Effect.suspend(() =>
     Effect.try({
       try: () =>
@@ -185,6 +298,7 @@ const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, 
           misfire: misfire ?? { _tag: "Once" },
           ...(graceMillis !== undefined && { graceMillis }),
           ...(blockingKey !== undefined && { blockingKey }),
+          ...(whileRunning !== undefined && { whileRunning }),
         }),
       catch: (cause) => cause,
     })
@@ -207,6 +321,7 @@ const calendarsMax = 1000
 
 const plan = Effect.gen(function* () {
   const storage = yield* Storage
+  const placer = Placer.make(storage)
   const ownership = yield* Ownership
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
@@ -225,20 +340,6 @@ const plan = Effect.gen(function* () {
     )
     yield* ownership.whileHeld(`triggers/${partition}`, hold).pipe(Effect.forkScoped)
   }
-
-  /** Policies of tasks, read once per pass. */
-  const policyOf = Effect.fnUntraced(function* (
-    policies: Map<string, Policy>,
-    { namespace, task }: Trigger.TriggerDefinition,
-  ) {
-    const key = `${namespace} ${task}`
-    const known = policies.get(key)
-    if (known !== undefined) return known
-    const found = yield* storage.tasks.find(namespace, task)
-    const policy = Option.isSome(found) ? found.value.definition.policy : usualPolicy
-    policies.set(key, policy)
-    return policy
-  })
 
   /**
    * The calendar that a trigger names, read once per pass. It is read after the trigger, so it is not
@@ -273,15 +374,50 @@ const plan = Effect.gen(function* () {
       trigger: id,
       revision,
       passed,
-      fire: slot === undefined
-        ? undefined
-        : { slot, spec: specOf(definition, policy, Math.max(0, Math.ceil(due - now))) },
+      fire: slot === undefined ? undefined : {
+        slot,
+        spec: specOf(definition, policy, Math.max(0, Math.ceil(due - now))),
+        whileRunning: definition.whileRunning,
+      },
       next,
     }
   }
 
+  /** Whoever waits at a gate for what was fired passes it now, if it may. */
+  const admit = (items: ReadonlyArray<Firing>, answers: ReadonlyArray<Fired>) => {
+    const gates = new Set(
+      items.flatMap(({ fire }, at) =>
+        answers[at]?._tag === "Fired" && fire?.spec.gate !== undefined ? [fire.spec.gate.key] : []
+      ),
+    )
+    return gates.size > 0 ? Effect.ignore(placer.admit(gates)) : Effect.void
+  }
+
+  /** Starts the next run of each permanent trigger that has none, once it is due. */
+  const restart = Effect.fnUntraced(function* (policies: Map<string, Policy>) {
+    const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
+    const items: Array<Firing> = []
+    for (const { endedAt, lives, view: { cursor, definition, id, revision } } of triggers) {
+      const { schedule } = definition
+      if (schedule._tag !== "Permanent") continue
+      const slot = Permanent.next(schedule, cursor ?? 0, lives, endedAt)
+      if (slot > now) continue
+      const spec = specOf(definition, yield* policyOf(storage, policies, definition), 0)
+      items.push({
+        trigger: id,
+        revision,
+        passed: undefined,
+        fire: { slot, spec },
+        next: undefined,
+      })
+    }
+    if (items.length > 0) yield* admit(items, yield* storage.triggers.fire(items))
+  })
+
   const pass = Effect.gen(function* () {
     yield* changed.arm
+    const policies = new Map<string, Policy>()
+    yield* restart(policies)
     const sent = monotonic()
     const { now, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
     const answered = monotonic()
@@ -289,7 +425,6 @@ const plan = Effect.gen(function* () {
     const error = answered - sent
     const storageNow = () => now + (monotonic() - answered)
 
-    const policies = new Map<string, Policy>()
     const read = new Map<string, Calendar.Calendar | undefined>()
     let waiting = triggers
     const until = now + horizonMillis
@@ -310,17 +445,12 @@ const plan = Effect.gen(function* () {
         const calendar = name && (yield* calendarOf(read, definition.namespace, name))
         // It was removed meanwhile, and then the trigger was before.
         if (name !== undefined && calendar === undefined) continue
-        const policy = yield* policyOf(policies, definition)
+        const policy = yield* policyOf(storage, policies, definition)
         due.push(view)
         items.push(firing(view, policy, calendar, storageNow()))
       }
       const answers = yield* storage.triggers.fire(items)
-      const gates = new Set(
-        items.flatMap(({ fire }, at) =>
-          answers[at]?._tag === "Fired" && fire?.spec.gate !== undefined ? [fire.spec.gate.key] : []
-        ),
-      )
-      if (gates.size > 0) yield* Effect.ignore(storage.runs.admit([...gates]))
+      yield* admit(items, answers)
       const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)
       for (const [at, answer] of answers.entries()) {
         const moved = { ...due[at]!, cursor: items[at]!.next }
@@ -345,22 +475,4 @@ const plan = Effect.gen(function* () {
     Effect.forever,
     Effect.forkScoped,
   )
-})
-
-const specOf = (
-  { blockingKey, namespace, payload, task }: Trigger.TriggerDefinition,
-  policy: Policy,
-  delayMillis: number,
-): RunSpec => ({
-  namespace,
-  task,
-  payload,
-  lane: Lane.ofTask(namespace, task, policy.selector),
-  level: policy.level,
-  delayMillis,
-  gate: policy.blocking && Blocking.gate(namespace, task, policy.blocking, blockingKey),
-  idempotencyKey: undefined,
-  isAtMostOnce: policy.delivery === "at-most-once",
-  crashesMax: policy.crashesMax,
-  deadlineMillis: Deadline.after(policy, delayMillis),
 })

@@ -9,7 +9,7 @@
  * - **H3 keys.** A key is free once `Retention.keyMillis` have passed since its submit and its run
  *   has ended; not before, and also while its run is still known.
  * - **H4 slots.** Slot records leave by the class of their trigger's task, the earliest first. Their
- *   slots stay used for ever (T1).
+ *   slots stay used for ever (T1). What somebody asked for leaves likewise, and its request with it.
  * - **H5 bounded.** A call takes at most `limit` runs, keys and slot records each, and more only of the
  *   last family. When it answers that there is no more, a pass over all there was has ended, and the
  *   next call begins another. Two at once take each thing once.

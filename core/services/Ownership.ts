@@ -1,5 +1,6 @@
 /**
- * Says which duties this process holds now: partitions of triggers, the sweep, and retention.
+ * Says which duties this process holds now: partitions of triggers, the sweep, retention,
+ * and the audit.
  *
  * It places work and guards nothing: two processes that hold one duty at once, as may happen after
  * a pause, cost work and break nothing, because what they do is guarded in `Storage`.
@@ -11,7 +12,7 @@
  */
 import { Context, type Effect } from "effect"
 
-export type Duty = `triggers/${number}` | "sweep" | "retention"
+export type Duty = `triggers/${number}` | "sweep" | "retention" | "audit"
 
 export class Ownership extends Context.Service<Ownership, {
   /** Carries `work` out whenever this process holds `duty`. Does not return. */

@@ -40,7 +40,16 @@
  * - **R18 family.** A parent and its children are kept in one step. The parent ends when the last of
  *   its children has, once, and not before, as `FanIn.verdict` says; two last children that end at
  *   once leave no parent behind. Reviving a child of a failed parent reopens the parent.
- * - **R19 concluded.** What its holder has concluded of a run is in every grant after, until it is
+ * - **R19 state.** What a report of success keeps for a key of its task is kept in the step that ends
+ *   the run, or not at all, and stays until another such report of the task replaces it.
+ * - **R20 latest.** Where only the latest is kept, `admit` ends those that wait and came before it as
+ *   discarded, each with the run that took its place. At a `replace` gate it asks the holders to stop,
+ *   as cancel does, and the latest is ready when they have ended, not before.
+ * - **R21 touching.** Of runs that touch the same thing, one of them exclusively, at most one is past
+ *   its gate. A run takes all that it touches in one step, or nothing. What is to be had goes to those
+ *   who wait in the order in which they came, whatever their level, and one that waits keeps those who
+ *   came later from what it waits for. Others are not held up.
+ * - **R22 concluded.** What its holder has concluded of a run is in every grant after, until it is
  *   revived. The loss of the holder is then no failure of the run: past the crashes that it survives,
  *   or when it was asked to stop, it ends as concluded.
  *
@@ -59,6 +68,7 @@ import type { StateName } from "../domain/Run.ts"
 import { RunId } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
 import { TaskName } from "../domain/Task.ts"
+import * as Text from "../domain/Text.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 
 /** A run to be. */
@@ -112,6 +122,8 @@ export type Submitted =
 export interface Admission {
   readonly run: RunId
   readonly state: "Ready" | "Discarded" | Verdict
+  /** The lane in which it waits to be placed, if it does. */
+  readonly unplaced?: Lane
 }
 
 /** The right to carry a run out, once. */
@@ -153,11 +165,23 @@ export const BreakerCall = Schema.Struct({
 })
 export type BreakerCall = typeof BreakerCall.Type
 
+/** A key or a state of a task is at most so many characters. */
+export const stateKeyMax = 512
+export const stateMax = 262_144
+
+/** What a task keeps from one run to the next, for a key. */
+export const Kept = Schema.Struct({
+  key: Schema.String.check(Schema.isMaxLength(stateKeyMax), Text.kept),
+  /** JSON text; absent: nothing any more. */
+  state: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(stateMax))),
+})
+export type Kept = typeof Kept.Type
+
 /** How a grant ended, as its holder decided by the task's policy. */
 const Held = { run: RunId, fence: Fence, call: Schema.optionalKey(BreakerCall) }
 export const Report = Schema.TaggedUnion({
   /** `result` is JSON text. */
-  Succeed: { ...Held, result: Schema.optionalKey(Schema.String) },
+  Succeed: { ...Held, result: Schema.optionalKey(Schema.String), kept: Schema.optionalKey(Kept) },
   Retry: { ...Held, delayMillis: Schema.Int, failure: Failure },
   GiveUp: { ...Held, failure: Failure },
   TimeOut: { ...Held, failure: Failure },
@@ -295,12 +319,13 @@ export interface RunStorage {
 
   /**
    * Moves due runs to where they wait: at most `limit`. Answers how many, the gates they now wait
-   * at, and how long until the next is due.
+   * at, the lanes in which some wait to be placed again, and how long until the next is due.
    */
   readonly promote: (limit: number) => Effect.Effect<
     {
       readonly promoted: number
       readonly gates: ReadonlyArray<GateKey>
+      readonly unplaced: ReadonlyArray<Lane>
       readonly nextInMillis: number | undefined
     },
     StorageUnavailable
@@ -354,6 +379,13 @@ export interface RunStorage {
 
   /** The latest first. */
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
+
+  /** What a task keeps for a key, as JSON text (R19). */
+  readonly state: (
+    namespace: Namespace,
+    task: TaskName,
+    key: string,
+  ) => Effect.Effect<Option.Option<string>, StorageUnavailable>
 
   /** How many runs are ready in these lanes, counted up to about `atMost`. */
   readonly depth: (

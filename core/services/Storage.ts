@@ -3,8 +3,8 @@
  * the journal; for as long as it should; and moves it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
- * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Trigger.step`) decides; an adapter
- * applies.
+ * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Placing.decide`, `Trigger.step`)
+ * decides; an adapter applies.
  *
  * The laws are numbered in the group they belong to. Those of all groups:
  *
@@ -17,11 +17,13 @@
  *   a revision of its own, none is passed over, and what is kept is the one with the highest.
  */
 import { Context, type Effect } from "effect"
+import type { AuditStorage } from "./AuditStorage.ts"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { LogStorage } from "./LogStorage.ts"
 import type { PermitStorage } from "./PermitStorage.ts"
+import type { PlacementStorage } from "./PlacementStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
@@ -35,12 +37,14 @@ export class Storage extends Context.Service<Storage, {
   readonly calendars: CalendarStorage
   readonly triggers: TriggerStorage
   readonly runs: RunStorage
+  readonly placements: PlacementStorage
   readonly executors: ExecutorStorage
   /** What runs say of themselves. */
   readonly logs: LogStorage
   readonly history: HistoryStorage
   readonly transfer: TransferStorage
   readonly permits: PermitStorage
+  readonly audit: AuditStorage
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

@@ -10,7 +10,7 @@
  * - **X3 reports.** As R5: they count once, and only with the current fence.
  * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
  *   ready meanwhile is granted soon.
- * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R19.
+ * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R22.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
  *   tells of a call is heard by its breaker when it is applied.
@@ -18,11 +18,12 @@
  *   where the task was made; then none of them is defined.
  * - **X9 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
  */
-import { Context, type Effect, Schema } from "effect"
+import { Context, type Effect, type Option, Schema } from "effect"
 import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
+import type { Namespace } from "../domain/Namespace.ts"
 import type { Regulation } from "../domain/Permit.ts"
 import type { Refused } from "../domain/Refused.ts"
-import type { TaskDefinition } from "../domain/Task.ts"
+import type { TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -94,6 +95,13 @@ export class Transport extends Context.Service<Transport, {
     incarnation: Incarnation,
     conclusions: ReadonlyArray<Concluding>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
+  /** As R19: what a task keeps for a key. */
+  readonly state: (
+    namespace: Namespace,
+    task: TaskName,
+    key: string,
+  ) => Effect.Effect<Option.Option<string>, TransportUnavailable>
 
   readonly beat: (
     incarnation: Incarnation,

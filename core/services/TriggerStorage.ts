@@ -9,18 +9,39 @@
  * - **T2 together.** The run of a fired slot exists exactly if its record does.
  * - **T3 not early.** A slot after the storage clock is answered `NotDue` with the time that remains.
  * - **T4 current.** An item for another revision than the kept one, or for a trigger that is paused
- *   or removed, is `Stale`.
- * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar.
+ *   or removed, is `Stale`. Once a pause was acknowledged no slot fires.
+ * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar; then
+ *   too it goes to no slot that has a record.
  * - **T6 each for itself.** Items of one call do not affect each other.
  * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
  *   one follows its calendar from the moment it is put or resumed.
+ * - **T10 every slot.** What was due and not fired when a trigger is resumed, removed or given another
+ *   schedule ends in one record, which says why. Another definition with the same schedule moves no
+ *   cursor: what is due fires by the new one.
+ * - **T11 no lost update.** A put that names a revision other than the kept one (`0`: none) changes
+ *   nothing, and fails with the kept one. Of several that name the same, one is done.
+ * - **T12 versions.** Each change of a rule is kept with the first slot it is in force for, by the
+ *   storage clock; a removal too. At most `versionsMax` of a trigger, the latest.
+ * - **T13 asked once.** A request for a run by hand, and a slot that is filled in, make one run each,
+ *   however often and by however many it is asked for; who comes later is told which. What has fired
+ *   is not filled in, nor what the trigger will fire itself.
+ * - **T14 while running.** Whether a run of the trigger is under way is decided with the slot, from
+ *   rows: then a slot with `skip` is skipped, and one with `fail` makes a run that has failed.
+ * - **T15 one alive.** A permanent trigger is told of as `stopped` when none of its runs is under way.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Refused } from "../domain/Refused.ts"
+import type { Life } from "../domain/Permanent.ts"
 import { RunIdFromString } from "../domain/RunId.ts"
 import type { RunId } from "../domain/RunId.ts"
-import { type Passed, TriggerDefinition, TriggerId, type TriggerName } from "../domain/Trigger.ts"
+import {
+  type Passed,
+  TriggerDefinition,
+  TriggerId,
+  type TriggerName,
+  type WhileRunning,
+} from "../domain/Trigger.ts"
 import type { RunSpec } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 
@@ -45,37 +66,109 @@ export const SlotRecord = Schema.Struct({
   /** The run it became, or was coalesced into. */
   run: Schema.optionalKey(RunIdFromString),
   reason: Schema.optionalKey(Schema.String),
+  /** The run that was under way, for which it was skipped or failed. */
+  running: Schema.optionalKey(RunIdFromString),
   /** From the slot to its record, by the storage clock. */
   latenessMillis: Schema.Int,
+  /** Of the trigger when it was recorded. */
+  revision: Schema.optionalKey(Schema.Int),
+  /** Somebody asked for it; absent when it is of the rule. */
+  asked: Schema.optionalKey(Schema.Struct({
+    /** `manual`: now, whatever the rule says. `backfill`: a slot that had not fired. */
+    kind: Schema.Literals(["manual", "backfill"]),
+    /** The key of the request; of a backfill, all of whose slots share it. */
+    request: Schema.String,
+    by: Schema.optionalKey(Schema.String),
+  })),
 })
 export type SlotRecord = typeof SlotRecord.Type
+
+/** Of a trigger are kept so many versions, the latest. */
+export const versionsMax = 100
+
+export interface TriggerVersion {
+  readonly revision: number
+  /** It is in force for the slots from here on, up to the `since` of the next version. */
+  readonly since: number
+  /** Absent: the trigger was removed. */
+  readonly definition?: TriggerDefinition
+}
+
+/** Somebody else has changed the trigger meanwhile. Nothing was done; read it and try again. */
+export class TriggerChanged extends Schema.TaggedError<TriggerChanged>()("TriggerChanged", {
+  name: Schema.String,
+  /** The kept one; `0` when there is no such trigger. */
+  revision: Schema.Int,
+}) {
+  override get message() {
+    return this.revision === 0
+      ? `there is no trigger "${this.name}" any more`
+      : `the trigger "${this.name}" is at revision ${this.revision} by now`
+  }
+}
 
 /** One step of a trigger, as `Trigger.step` decided it. */
 export interface Firing {
   readonly trigger: TriggerId
   readonly revision: number
   readonly passed: Passed | undefined
-  readonly fire: { readonly slot: number; readonly spec: RunSpec } | undefined
+  readonly fire: {
+    readonly slot: number
+    readonly spec: RunSpec
+    readonly whileRunning?: WhileRunning | undefined
+  } | undefined
   /** Where the cursor goes; `undefined` when no slot is left. */
   readonly next: number | undefined
 }
 
 export type Fired =
   | { readonly _tag: "Fired"; readonly run: RunId; readonly latenessMillis: number }
-  /** The stretch was recorded; there was no slot to fire. */
+  /** What passed was recorded; there was no slot to fire, or it was skipped. */
   | { readonly _tag: "Recorded" }
   | { readonly _tag: "NotDue"; readonly remainingMillis: number }
   | { readonly _tag: "Already" }
   | { readonly _tag: "Stale" }
 
+/** A run that somebody asks for. */
+export interface Asking {
+  readonly trigger: TriggerId
+  readonly revision: number
+  readonly kind: "manual" | "backfill"
+  readonly request: string
+  readonly by: string | undefined
+  /** Of a backfill. */
+  readonly slot: number | undefined
+  readonly spec: RunSpec
+}
+
+export type Asked =
+  | { readonly _tag: "Fired"; readonly run: RunId }
+  /** It would have fired, had the call not been dry. */
+  | { readonly _tag: "Dry" }
+  /** By an earlier request; without a run if it left by its age. */
+  | { readonly _tag: "Already"; readonly run: RunId | undefined }
+  /** The trigger fires the slot itself. */
+  | { readonly _tag: "Pending" }
+  | { readonly _tag: "Stale" }
+
+/** A permanent trigger none of whose runs is under way. */
+export interface Stopped {
+  readonly view: TriggerView
+  /** Its latest runs, at most `Permanent.remembered`, the latest first. */
+  readonly lives: ReadonlyArray<Life>
+  /** When the last of them ended; its slot if that was forgotten. */
+  readonly endedAt: number
+}
+
 export interface TriggerStorage {
   /**
    * Stores a trigger. An equal definition changes nothing. Another one for a known name raises the
-   * revision and moves the cursor to its first slot after now.
+   * revision; with another schedule it moves the cursor to its first slot after now.
    */
   readonly put: (
     definition: TriggerDefinition,
-  ) => Effect.Effect<TriggerView, Refused | StorageUnavailable>
+    revision?: number,
+  ) => Effect.Effect<TriggerView, Refused | TriggerChanged | StorageUnavailable>
 
   /** Whether there was such a trigger. Its slot records stay. */
   readonly remove: (
@@ -119,9 +212,37 @@ export interface TriggerStorage {
     items: ReadonlyArray<Firing>,
   ) => Effect.Effect<ReadonlyArray<Fired>, StorageUnavailable>
 
-  /** The latest records first, at most `limit`. */
+  /** The latest records first, at most `limit`; what was asked for is among them, by its slot. */
   readonly records: (
     trigger: TriggerId,
     limit: number,
   ) => Effect.Effect<ReadonlyArray<SlotRecord>, StorageUnavailable>
+
+  /** One answer per item, in order. Items of one call are of one trigger. Dry, it changes nothing. */
+  readonly ask: (
+    items: ReadonlyArray<Asking>,
+    isDry: boolean,
+  ) => Effect.Effect<ReadonlyArray<Asked>, StorageUnavailable>
+
+  /** The runs of a backfill, the earliest slot first, at most `limit`. */
+  readonly asked: (
+    trigger: TriggerId,
+    request: string,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<RunId>, StorageUnavailable>
+
+  /** The latest first. */
+  readonly versions: (
+    trigger: TriggerId,
+    limit: number,
+  ) => Effect.Effect<ReadonlyArray<TriggerVersion>, StorageUnavailable>
+
+  /** Permanent triggers of these partitions that are not paused and have no run under way. */
+  readonly stopped: (
+    partitions: ReadonlyArray<number>,
+    limit: number,
+  ) => Effect.Effect<
+    { readonly now: number; readonly triggers: ReadonlyArray<Stopped> },
+    StorageUnavailable
+  >
 }

@@ -4,7 +4,8 @@
  */
 import * as Run from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
-import { slots } from "../domain/Trigger.ts"
+import * as SlotAudit from "../domain/SlotAudit.ts"
+import type { KeptTrigger } from "../../adapters/memory/mod.ts"
 import type { Outcome } from "./World.ts"
 import { startsAt, triggersUntil } from "./Plan.ts"
 
@@ -135,29 +136,29 @@ const I9: Checker = ({ activated, ledger, plan, state }) => {
     [...state.runs.values()].filter(({ slot }) => slot !== undefined),
     ({ slot, trigger }) => `${trigger} ${slot}`,
   )
-  for (const { name, schedule } of plan.triggers) {
+  for (const { name } of plan.triggers) {
     const kept = [...state.triggers.values()].find(({ view }) => view.definition.name === name)!
     const first = activated.get(name)!
-    const { schedule: anchored } = kept.view.definition
-    const due = takeUntil(
-      slots(schedule._tag === "Every" ? anchored : schedule, first - 1),
+    const { findings, open } = SlotAudit.judge(
+      accountOf(kept),
+      first,
       // Those of the last moments may be left to the planner that comes next.
       startsAt + triggersUntil - 3000,
     )
-    if (due.length === 0) wrong.push(`${name} had no slot at all`)
-    for (const slot of due) {
-      const records = kept.records.filter((each) => each.slot <= slot && slot <= each.through)
-      if (records.length !== 1) wrong.push(`${name} has ${records.length} records of slot ${slot}`)
-      const runs = runsBySlot.get(`${name} ${slot}`) ?? []
-      const isFired = records[0]?.outcome === "fired"
-      if (runs.length !== (isFired ? 1 : 0)) {
-        wrong.push(`${name} has ${runs.length} runs of slot ${slot}, fired: ${isFired}`)
-      }
+    for (const { kind, slot, through } of findings) {
+      wrong.push(`${name}: ${kind}, the slots ${slot} to ${through}`)
     }
-    for (const { slot } of kept.records) {
+    if (open !== undefined) wrong.push(`${name} has not fired slot ${open}`)
+    for (const { outcome, run, slot } of kept.records) {
+      const runs = runsBySlot.get(`${name} ${slot}`) ?? []
+      runsBySlot.delete(`${name} ${slot}`)
+      if (runs.length !== (outcome === "fired" ? 1 : 0) || (runs[0] && runs[0].id !== run)) {
+        wrong.push(`${name} has ${runs.length} runs of slot ${slot}, which is ${outcome}`)
+      }
       if (slot < first) wrong.push(`${name} has a record of ${slot}, before its first slot`)
     }
   }
+  for (const slot of runsBySlot.keys()) wrong.push(`there is a run of ${slot}, and no record`)
   for (const { at, run, slot } of ledger.of("started")) {
     if (slot !== undefined && at < slot) {
       wrong.push(`run ${run} was started before its slot ${slot}`)
@@ -166,18 +167,29 @@ const I9: Checker = ({ activated, ledger, plan, state }) => {
   return wrong
 }
 
-const takeUntil = (values: Iterable<number>, until: number): ReadonlyArray<number> => {
-  const taken: Array<number> = []
-  for (const value of values) {
-    if (value > until) break
-    taken.push(value)
-  }
-  return taken
-}
+const accountOf = ({ records, versions, view }: KeptTrigger): SlotAudit.Account => ({
+  versions: versions.map(({ calendar, definition, since }) => ({
+    since,
+    schedule: definition?.schedule,
+    calendar,
+  })),
+  records: records.toSorted((a, b) => a.slot - b.slot)
+    .map(({ slot, through }) => ({ slot, through, isGathered: false })),
+  cursor: view.cursor,
+  isPaused: view.isPaused,
+})
+
+/** From the acknowledgement of a pause on no slot makes a run, until somebody lets it go on. */
+const I16: Checker = ({ pauses, state }) =>
+  pauses.flatMap(({ from, to, trigger }) =>
+    [...state.runs.values()]
+      .filter((run) => run.trigger === trigger && from < run.createdAt && run.createdAt < to)
+      .map(({ id }) => `run ${id} was made while ${trigger} was paused`)
+  )
 
 /**
- * Under `discard`, and `fifo`, no two runs of a gate are under way at once; under `concurrent(2)`
- * no three. An attempt counts as under way from its start until it ended or its grant did.
+ * Under `concurrent(2)` no three runs of a gate are under way at once; under every other blocking, and
+ * where they touch a thing exclusively, no two. An attempt counts as under way from its start until it ended or its grant did.
  */
 const I12: Checker = (outcome) => {
   const wrong: Array<string> = []
@@ -217,7 +229,15 @@ const I12: Checker = (outcome) => {
   return wrong
 }
 
-const checkers: Readonly<Record<string, Checker>> = { I1, I3, I4, I5, I9, I12 }
+/** A run of a routed task is granted to the executor that it was placed with. */
+const placed: Checker = ({ ledger }) =>
+  ledger.of("granted").flatMap(({ incarnation, placedWith, run }) =>
+    placedWith === undefined || placedWith === incarnation
+      ? []
+      : [`run ${run} was placed with ${placedWith} and granted to ${incarnation}`]
+  )
+
+const checkers: Readonly<Record<string, Checker>> = { I1, I3, I4, I5, I9, I12, I16, placed }
 
 export const check = (outcome: Outcome): ReadonlyArray<Violation> =>
   Object.entries(checkers).flatMap(([invariant, checker]) =>

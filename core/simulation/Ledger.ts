@@ -23,7 +23,12 @@ export type Entry =
       readonly state: string
       readonly request: string
     }
-    | ({ readonly kind: "granted"; readonly incarnation: number } & Granted)
+    /** `placedWith`: whom a run of a routed task was placed with. */
+    | ({
+      readonly kind: "granted"
+      readonly incarnation: number
+      readonly placedWith?: number
+    } & Granted)
     /** A report was carried out; `sent` is the fence as the executor sent it. */
     | ({ readonly kind: "settled"; readonly answer: string; readonly report: string } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */

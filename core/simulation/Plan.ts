@@ -9,6 +9,18 @@ export interface Plan {
   readonly submits: ReadonlyArray<Submit>
   readonly triggers: ReadonlyArray<{ readonly name: string; readonly schedule: Schedule }>
   readonly faults: ReadonlyArray<Fault>
+  readonly orders: ReadonlyArray<Order>
+}
+
+/** What an operator does to a trigger. */
+export interface Order {
+  readonly at: number
+  /** An index among the triggers. */
+  readonly trigger: number
+  readonly kind: "pause" | "schedule" | "payload"
+  /** Of a pause. */
+  readonly millis: number
+  readonly schedule: Schedule
 }
 
 export interface Submit {
@@ -23,7 +35,17 @@ export interface Submit {
   readonly by: number
 }
 
-export const taskKinds = ["plain", "fifo", "discard", "pair", "once"] as const
+export const taskKinds = [
+  "plain",
+  "fifo",
+  "discard",
+  "pair",
+  "once",
+  "replace",
+  "turn",
+  "loaded",
+  "alone",
+] as const
 export type TaskKind = (typeof taskKinds)[number]
 
 export interface Fault {
@@ -90,13 +112,21 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     }
     return drawn
   })
-  return {
-    schedulers,
-    executors,
-    concurrency: yield* between(1, 4),
-    submits: (yield* many(yield* between(8, 20), burst)).flat(),
-    triggers: (yield* many(yield* between(0, 3), trigger))
-      .map((schedule, at) => ({ name: `trigger-${at}`, schedule })),
-    faults: yield* many(yield* between(0, 12), fault),
-  }
+  const concurrency = yield* between(1, 4)
+  const submits = (yield* many(yield* between(8, 20), burst)).flat()
+  const triggers = (yield* many(yield* between(0, 3), trigger))
+    .map((schedule, at) => ({ name: `trigger-${at}`, schedule }))
+  const faults = yield* many(yield* between(0, 12), fault)
+  const order = Effect.gen(function* () {
+    const drawn: Order = {
+      at: yield* between(500, healsAt - 1000),
+      trigger: yield* between(0, triggers.length - 1),
+      kind: (["pause", "schedule", "payload"] as const)[yield* between(0, 2)]!,
+      millis: yield* between(100, 3 * ttlMillis),
+      schedule: yield* trigger,
+    }
+    return drawn
+  })
+  const orders = triggers.length === 0 ? [] : yield* many(yield* between(0, 6), order)
+  return { schedulers, executors, concurrency, submits, triggers, faults, orders }
 })

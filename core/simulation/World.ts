@@ -25,6 +25,7 @@ import * as Run from "../domain/Run.ts"
 import * as Retry from "../domain/Retry.ts"
 import { standard } from "../domain/Namespace.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import * as Waiting from "../domain/Waiting.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import { Executor } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
@@ -42,6 +43,7 @@ import {
   healsAt,
   type Plan,
   type Submit,
+  type TaskKind,
   taskKinds,
   triggersUntil,
   ttlMillis,
@@ -61,6 +63,12 @@ export interface Outcome {
   readonly plan: Plan
   /** Where each trigger's slots begin. */
   readonly activated: ReadonlyMap<string, number>
+  /** From the acknowledgement of a pause to the order to go on. */
+  readonly pauses: ReadonlyArray<{
+    readonly trigger: string
+    readonly from: number
+    readonly to: number
+  }>
 }
 
 const payload = { key: Schema.String, request: Schema.String }
@@ -77,6 +85,23 @@ export const tasks = {
   discard: Task.make("discard", { payload, success, policy: { blocking: Blocking.discard } }),
   pair: Task.make("pair", { payload, success, policy: { blocking: Blocking.concurrent(2) } }),
   once: Task.make("once", { payload, success, policy: { delivery: "at-most-once" } }),
+  replace: Task.make("replace", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.replace, blockingKey: ({ key }) => key },
+  }),
+  turn: Task.make("turn", { payload, success, policy: { retry, routing: { _tag: "RoundRobin" } } }),
+  loaded: Task.make("loaded", {
+    payload,
+    success,
+    policy: {
+      retry,
+      routing: { _tag: "LeastLoaded" },
+      blocking: Blocking.latest,
+      blockingKey: ({ key }) => key,
+    },
+  }),
+  alone: Task.make("alone", { payload, success, policy: { touches: { thing: "exclusive" } } }),
 }
 
 export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
@@ -168,6 +193,33 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
     activated.set(name, view.cursor!)
   }
 
+  const pauses: Array<Outcome["pauses"][number]> = []
+  const now = () => clock.currentTimeMillisUnsafe()
+  const order = Effect.fnUntraced(function* (each: Plan["orders"][number], number: number) {
+    const { name } = plan.triggers[each.trigger]!
+    const view = [...state.triggers.values()]
+      .find(({ view: { definition } }) => definition.name === name)!.view
+    ledger.write({ kind: "fault", what: each.kind, process: name })
+    if (each.kind === "pause") {
+      if (view.isPaused) return
+      yield* storage.triggers.pause(standard, view.definition.name, true)
+      const from = now()
+      yield* Effect.sleep(each.millis)
+      pauses.push({ trigger: name, from, to: now() })
+      return yield* storage.triggers.pause(standard, view.definition.name, false)
+    }
+    const wanted = new TriggerDefinition({
+      ...view.definition,
+      ...(each.kind === "schedule"
+        ? { schedule: each.schedule }
+        : { payload: JSON.stringify({ key: name, request: `order-${number}` }) }),
+    })
+    yield* storage.triggers.put(wanted)
+  })
+  for (const [number, each] of plan.orders.entries()) {
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
+  }
+
   yield* TestClock.adjust(healsAt)
   for (const each of weather) Object.assign(each, Network.calm)
   yield* TestClock.adjust(triggersUntil - healsAt)
@@ -179,7 +231,7 @@ export const run = Effect.fnUntraced(function* (plan: Plan, mistake: Mistake) {
     yield* TestClock.adjust(step)
     if ([...state.runs.values()].every(({ state: { _tag } }) => Run.isFinal(_tag))) break
   }
-  return { ledger, state, plan, activated } satisfies Outcome
+  return { ledger, state, plan, activated, pauses } satisfies Outcome
 })
 
 const share = Effect.map(Random.next, (chance) => chance * 0.5)
@@ -206,11 +258,16 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     calendars: far(storage.calendars),
     triggers: far(storage.triggers),
     runs: far(storage.runs),
+    placements: far(storage.placements),
     executors: far(storage.executors),
     logs: far(storage.logs),
     history: far(storage.history),
     transfer: storage.transfer,
     permits: far(storage.permits),
+    audit: {
+      ...far(storage.audit),
+      place: way.over(storage.audit.place, unavailable("place")),
+    },
     now: way.over(storage.now, unavailable("now")),
   })
   return Layer.mergeAll(
@@ -242,6 +299,10 @@ const executorProgram = (
   )
 }
 
+/** The key by which runs of the task block each other. */
+const keyOf = (kind: TaskKind, key: string): string | undefined =>
+  kind === "fifo" || kind === "replace" || kind === "loaded" ? key : undefined
+
 /** Works for a while, fails now and then, and writes down what it does. */
 const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Ledger) =>
   Effect.fnUntraced(function* ({ key }: { readonly key: string }) {
@@ -250,14 +311,12 @@ const handler = (kind: (typeof taskKinds)[number], process: Process, ledger: Led
       kind: "started",
       process: process.name,
       task: kind,
-      gate: kind === "fifo" || kind === "discard" || kind === "pair"
-        ? Blocking.gate(
-          standard,
-          tasks[kind].name,
-          tasks[kind].policy.blocking!,
-          kind === "fifo" ? key : undefined,
-        ).key
-        : undefined,
+      gate: kind === "turn" ? undefined : Waiting.place(
+        standard,
+        tasks[kind].name,
+        tasks[kind].policy,
+        keyOf(kind, key),
+      ).gate?.key,
       run,
       fence,
       attempt,
@@ -296,7 +355,7 @@ const submit = Effect.fnUntraced(function* (
       task: task.name,
       payload: JSON.stringify({ key: each.key, request }),
       policy: task.policy,
-      blockingKey: each.task === "fifo" ? each.key : undefined,
+      blockingKey: keyOf(each.task, each.key),
     }, {
       delay: each.delayMillis,
       ...(each.isKeyed && { idempotencyKey: request }),

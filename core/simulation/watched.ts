@@ -1,6 +1,7 @@
 /** The storage, with a scribe beside it: writes grants and settlements into the ledger. */
 import { Effect } from "effect"
 import type { MemoryState } from "../../adapters/memory/mod.ts"
+import { isUnplaced } from "../domain/Lane.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Report } from "../services/RunStorage.ts"
 import type { Ledger } from "./Ledger.ts"
@@ -28,7 +29,15 @@ export const watched = (
             if (claimed === "Lost") return
             settled(request.reports, claimed.settled)
             for (const { fence, run } of claimed.grants) {
-              ledger.write({ kind: "granted", run, fence, incarnation: request.incarnation })
+              const { placed, spec } = state.runs.get(run)!
+              const isRouted = isUnplaced(spec.lane)
+              ledger.write({
+                kind: "granted",
+                run,
+                fence,
+                incarnation: request.incarnation,
+                ...(isRouted && { placedWith: placed?.incarnation ?? 0 }),
+              })
             }
           })),
       settle: (incarnation, reports) =>

@@ -70,7 +70,7 @@ export default [
        INSERT INTO parked (run_id, since, lane, fence, level, attempt, crashes, kind, is_careful,
          gate)
        SELECT run_id, at, lane, fence, level, attempt - (NOT is_attempt)::int, crashed, 0, true,
-         CASE WHEN places = 1 THEN gate END
+         CASE WHEN places <= 1 THEN gate END
        FROM told, now WHERE final IS NULL AND is_suspending),
      again AS (
        INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)

@@ -12,6 +12,9 @@ import leaseByHolder from "./leaseByHolder.ts"
 import clockStep from "./clockStep.ts"
 import submit from "./submit.ts"
 import permits from "./permits.ts"
+import statesOfTasks from "./statesOfTasks.ts"
+import triggers from "./triggers.ts"
+import placements from "./placements.ts"
 import logs from "./logs.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
@@ -32,6 +35,9 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "submit", statements: submit },
   { name: "lease by holder", statements: leaseByHolder },
   { name: "permits", statements: permits },
+  { name: "states of tasks", statements: statesOfTasks },
+  { name: "triggers", statements: triggers },
+  { name: "placements", statements: placements },
   { name: "logs", statements: logs },
   { name: "conclusions", statements: conclusions },
   { name: "vitals", statements: vitals },

@@ -5,7 +5,10 @@ import { executorResources } from "./0003_executor_resources.ts"
 import { calendars } from "./0004_calendars.ts"
 import { history } from "./0005_history.ts"
 import { permits } from "./0006_permits.ts"
-import { logs } from "./0007_logs.ts"
+import { statesOfTasks } from "./0007_states_of_tasks.ts"
+import { triggers } from "./0008_triggers.ts"
+import { placements } from "./0009_placements.ts"
+import { logs } from "./0011_logs.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -15,5 +18,8 @@ export const steps: ReadonlyArray<string> = [
   calendars,
   history,
   permits,
+  statesOfTasks,
+  triggers,
+  placements,
   logs,
 ]

@@ -9,6 +9,7 @@ import {
   admitAll,
   assertState,
   cancelled,
+  failure,
   found,
   freshNamespace,
   gateOf,
@@ -100,6 +101,16 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
         assert.deepEqual((yield* hand.claim(5)).grants, [])
       }))
   }
+
+  it.effect("R10 cancel: what is cancelled after a failed attempt still says how that one failed", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* hand.settle(retry(yield* hand.one, 60_000))
+      yield* cancelled(run)
+      assert.deepEqual((yield* found(run)).failure, failure)
+    }))
 
   it.effect("R10 cancel: after a request, the loss of its holder is its end", () =>
     Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** R19: runs of which it is known how they will end, before all of it is done. */
+/** R22: runs of which it is known how they will end, before all of it is done. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
 import type { Conclusion } from "../../domain/Conclusion.ts"
@@ -58,7 +58,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     })
 
   for (const conclusion of [succeeded, undoing, undone]) {
-    it.effect(`R19 concluded: ${conclusion.state} and ${conclusion.phase} is in later grants`, () =>
+    it.effect(`R22 concluded: ${conclusion.state} and ${conclusion.phase} is in later grants`, () =>
       Effect.gen(function* () {
         const { grant, hand, namespace, run } = yield* granted()
         assert.isUndefined(grant.conclusion)
@@ -81,7 +81,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }))
   }
 
-  it.effect("R19 concluded: only by who holds it, and by the fence", () =>
+  it.effect("R22 concluded: only by who holds it, and by the fence", () =>
     Effect.gen(function* () {
       const { grant, hand, namespace, run } = yield* granted()
       const other = yield* joined(namespace)
@@ -95,7 +95,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.isUndefined((yield* other.one).conclusion)
     }))
 
-  it.effect("R19 concluded: the last word counts, and a late copy of an earlier one does not", () =>
+  it.effect("R22 concluded: the last word counts, and a late copy of an earlier one does not", () =>
     Effect.gen(function* () {
       const { grant, hand, namespace } = yield* granted()
       const cleaning: Conclusion = { ...undone, state: "Failed" }
@@ -106,7 +106,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual((yield* next.one).conclusion, cleaning)
     }))
 
-  it.effect("R19 concluded: several at once, one answer each", () =>
+  it.effect("R22 concluded: several at once, one answer each", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -129,7 +129,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
 
   for (const isAtMostOnce of [false, true]) {
     it.effect(
-      `R19 concluded: after too many crashes it ends as concluded, at most once ${isAtMostOnce}`,
+      `R22 concluded: after too many crashes it ends as concluded, at most once ${isAtMostOnce}`,
       () =>
         Effect.gen(function* () {
           const { grant, hand, namespace, run } = yield* granted({ crashesMax: 1, isAtMostOnce })
@@ -148,7 +148,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     )
   }
 
-  it.effect("R19 concluded: one that was asked to stop ends as concluded with its holder", () =>
+  it.effect("R22 concluded: one that was asked to stop ends as concluded with its holder", () =>
     Effect.gen(function* () {
       for (const [conclusion, state] of [[succeeded, "Succeeded"], [undone, "TimedOut"]] as const) {
         const { grant, hand, namespace, run } = yield* granted()
@@ -162,7 +162,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R19 concluded: one that was to be put down is, and goes on from there", () =>
+  it.effect("R22 concluded: one that was to be put down is, and goes on from there", () =>
     Effect.gen(function* () {
       const { grant, hand, namespace, run } = yield* granted()
       yield* conclude(hand, grant, undoing)
@@ -173,7 +173,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual((yield* next.one).conclusion, undoing)
     }))
 
-  it.effect("R19 concluded: a revived run begins anew", () =>
+  it.effect("R22 concluded: a revived run begins anew", () =>
     Effect.gen(function* () {
       const { grant, hand, run } = yield* granted()
       yield* conclude(hand, grant, { ...undone, state: "Failed" })
@@ -190,7 +190,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* found(run)).phase, "cleaning")
     }))
 
-  it.effect("R19 concluded: it leaves with its run", () =>
+  it.effect("R22 concluded: it leaves with its run", () =>
     Effect.gen(function* () {
       const { history, runs } = yield* Storage
       const { grant, hand, run } = yield* granted()

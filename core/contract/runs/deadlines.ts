@@ -117,6 +117,17 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       for (const grant of grants) assert.isFalse(yield* hand.start(grant))
     }))
 
+  it.effect("R16 deadline: a round that is handed out again leaves out what is too late", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { deadlineMillis: 60_000 }))
+      yield* hand.one
+      yield* elapse(Duration.minutes(2))
+      assert.deepEqual((yield* hand.claim(1, { isAgain: true })).grants, [])
+      yield* assertState(run, "Expired")
+    }))
+
   it.effect("R16 deadline: what has begun is let be, however it goes on", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

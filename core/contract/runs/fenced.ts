@@ -163,6 +163,17 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       yield* assertState(d!.run, "Ready")
     }))
 
+  it.effect("R5 fenced: a success keeps its result when more reports of its run come along", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      const grant = yield* hand.one
+      const { settled } = yield* hand.settle(succeed(grant, "1"), retry(grant))
+      assert.deepEqual(settled, ["applied", "duplicate"])
+      assert.strictEqual((yield* found(run)).result, "1")
+    }))
+
   it.effect("R5 fenced: one report settles, however often it is sent at once", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

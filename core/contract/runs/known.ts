@@ -5,6 +5,7 @@ import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
 import type { StateName } from "../../domain/Run.ts"
 import { RunId } from "../../domain/RunId.ts"
+import { Selector } from "../../domain/Selector.ts"
 import { TaskName } from "../../domain/Task.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
@@ -136,6 +137,25 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       const mixed = yield* runs.list({ namespace, states: ["Succeeded", "Running"], limit: 3 })
       assert.deepStrictEqual(mixed.map(({ id }) => id), made.slice(-3).reverse())
       assert.deepStrictEqual(yield* runs.list({ namespace, states: ["Failed"], limit: 9 }), [])
+    }))
+
+  it.effect("R1 no loss: a list of a task has the runs of all its lanes, one of no state has none", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const lane = Lane.ofTask(namespace, greet, Selector.make("gpu"))
+      const made = yield* submitAll([
+        specOf(namespace),
+        specOf(namespace, { lane }),
+        specOf(namespace, { lane, delayMillis: 60_000 }),
+      ])
+      const listed = (states: ReadonlyArray<StateName>) =>
+        Effect.map(
+          runs.list({ namespace, task: greet, states, limit: 9 }),
+          (views) => views.map(({ id }) => id),
+        )
+      assert.deepStrictEqual(yield* listed(["Ready", "Scheduled"]), made.toReversed())
+      assert.deepStrictEqual(yield* listed([]), [])
     }))
 
   it.effect("R1 no loss: what is unknown is not found", () =>

@@ -11,11 +11,14 @@ import {
   type Hand,
   ids,
   joined,
+  promoteAll,
   release,
+  resumed,
   sorted,
   specOf,
   submitAll,
   submitOne,
+  suspended,
   type Tests,
   times,
 } from "../world.ts"
@@ -115,5 +118,32 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hand.settle(release(grant))
       assert.strictEqual((yield* hand.one).run, second)
       assert.strictEqual((yield* hand.one).run, first)
+    }))
+
+  it.effect("R6 order: what was due has its place from then, however late it is promoted", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const due = yield* submitOne(specOf(namespace, { delayMillis: 5000 }))
+      yield* elapse(Duration.seconds(60))
+      const later = yield* submitOne(specOf(namespace))
+      yield* elapse(Duration.seconds(5))
+      yield* promoteAll
+      assert.strictEqual((yield* hand.one).run, due)
+      assert.strictEqual((yield* hand.one).run, later)
+    }))
+
+  it.effect("R6 order: what was suspended before its first grant is where it was", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const [first, second] = yield* submitAll([specOf(namespace), specOf(namespace)])
+      yield* suspended(first!)
+      yield* elapse(Duration.seconds(5))
+      yield* resumed(first!)
+      assert.deepStrictEqual(yield* drained(hand, [Lane.ofTask(namespace, greet)], 2), [
+        first,
+        second,
+      ])
     }))
 }

@@ -133,6 +133,17 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.strictEqual((yield* notified(run)).answer, "ended")
     }))
 
+  it.effect("R17 revived: still says how it failed, also when a notice did", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* hand.one
+      yield* notified(run, { _tag: "Failed", failure })
+      yield* revived(run)
+      assert.deepEqual((yield* found(run)).failure, failure)
+    }))
+
   it.effect("R17 revived: by several at once, once", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage

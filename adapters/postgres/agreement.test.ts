@@ -1,0 +1,50 @@
+import { Effect } from "effect"
+import * as AgreementContract from "../../core/contract/AgreementContract.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import * as Memory from "../memory/mod.ts"
+import { elapse, layer, stopClock, TestStorage } from "./TestStorage.ts"
+
+/** What one sequence leaves behind. Names stay, since an adapter remembers their numbers. */
+const rows = [
+  "run",
+  "scheduled",
+  "blocked",
+  "ready",
+  "lease",
+  "parked",
+  "outcome",
+  "journal",
+  "child",
+  "deadline",
+  "checkpoint",
+  "conclusion",
+  "progress",
+  "log",
+  "idempotency",
+  "slot",
+  "trigger",
+  "calendar",
+  "executor",
+  "permit",
+]
+
+/** One statement, which costs much less than to truncate so many tables. */
+const forget = `WITH ${rows.map((table) => `"${table}s" AS (DELETE FROM "${table}")`).join(", ")}
+  UPDATE task SET revision = 0, definition = NULL WHERE revision > 0`
+
+const empty = Effect.gen(function* () {
+  yield* stopClock
+  const { sql } = yield* TestStorage
+  yield* sql.unsafe(forget)
+  return yield* Storage
+})
+
+/** Under Deno, and on the oldest PostgreSQL, as many as show that nothing there is different. */
+const isOther = "Deno" in globalThis || process.env["BELFRY_TEST_POSTGRES"] !== undefined
+
+AgreementContract.suite("postgres", layer, elapse, {
+  runner: "live",
+  reference: Memory.layer,
+  empty,
+  sequences: isOther ? 100 : 1000,
+})

@@ -1,0 +1,28 @@
+/** `belfry trigger remove`: takes a trigger away; the records of its slots stay. */
+import { Effect } from "effect"
+import { Command } from "effect/cli"
+import { connection, namespace, triggerName } from "../flags.ts"
+import { lazily } from "../lazily.ts"
+import * as Output from "../Output.ts"
+
+export const triggerRemove = Command.make(
+  "remove",
+  { ...connection, namespace, name: triggerName },
+  (given) =>
+    lazily(
+      () => import("../Connection.ts"),
+      Effect.fnUntraced(function* ({ inNamespace, open }) {
+        const { call } = yield* open(given)
+        yield* call((api) =>
+          api.triggers.remove({
+            params: { name: given.name },
+            query: inNamespace(given.namespace),
+          })
+        )
+        Output.print("removed")
+      }),
+    ),
+).pipe(
+  Command.withDescription("Take a trigger away; runs that it made are left alone"),
+  Command.withExamples([{ command: "belfry trigger remove nightly" }]),
+)

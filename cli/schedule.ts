@@ -1,0 +1,115 @@
+/** A schedule as it is written on the command line. */
+import { DateTime, Effect, Option } from "effect"
+import { Argument, Flag } from "effect/cli"
+import type { Schedule } from "../cluster/api/Views.ts"
+import type { CalendarName, FreeDay } from "../core/domain/Calendar.ts"
+import { duration, durationMillis } from "./flags.ts"
+import * as Output from "./Output.ts"
+import { Problem } from "./Problem.ts"
+
+export const expression = Argument.String("expression").pipe(
+  Argument.withDescription(
+    'Cron of five to seven fields, @daily and the like, "every 90s", "at 2031-01-01T00:00:00Z"',
+  ),
+)
+
+export const schedule = {
+  zone: Flag.String("zone").pipe(
+    Flag.withDescription("IANA time zone of the schedule"),
+    Flag.withDefault("UTC"),
+  ),
+  gap: Flag.Literals("gap", ["shift", "next", "skip"]).pipe(
+    Flag.withDescription("What becomes of a time that is missing when clocks go forward"),
+    Flag.optional,
+  ),
+  overlap: Flag.Literals("overlap", ["first", "second", "both"]).pipe(
+    Flag.withDescription("Which instant of a time that comes twice when clocks go back"),
+    Flag.optional,
+  ),
+  freeDay: Flag.String("free-day").pipe(
+    Flag.withDescription("skip, next, previous, or 2, -1: that many workdays after or before"),
+    Flag.optional,
+  ),
+  start: Flag.Date("start").pipe(Flag.withDescription("No slot before"), Flag.optional),
+  end: Flag.Date("end").pipe(Flag.withDescription("No slot from then on"), Flag.optional),
+  jitter: duration("jitter").pipe(
+    Flag.withDescription("Runs are due up to this much later"),
+    Flag.optional,
+  ),
+}
+
+export const unscheduled = (what: string, fix?: string) =>
+  new Problem({
+    kind: "usage",
+    what,
+    fix,
+    hint: `belfry trigger preview "30 7 * * MON-FRI" --zone Europe/Berlin`,
+  })
+
+export interface GivenSchedule {
+  readonly expression: string
+  readonly zone: string
+  readonly gap: Option.Option<"shift" | "next" | "skip">
+  readonly overlap: Option.Option<"first" | "second" | "both">
+  readonly freeDay: Option.Option<string>
+  readonly start: Option.Option<Date>
+  readonly end: Option.Option<Date>
+  readonly jitter: Option.Option<number>
+  readonly calendar: Option.Option<string>
+}
+
+export const scheduleOf = (given: GivenSchedule): Effect.Effect<Schedule, Problem> =>
+  Effect.suspend((): Effect.Effect<Schedule, Problem> => {
+    const { end, expression, gap, jitter, overlap, start, zone } = given
+    const span = {
+      ...(Option.isSome(start) && { start: DateTime.fromDateUnsafe(start.value) }),
+      ...(Option.isSome(end) && { end: DateTime.fromDateUnsafe(end.value) }),
+      ...(Option.isSome(jitter) && { jitterMillis: jitter.value }),
+    }
+    if (/^permanent$/i.test(expression)) return Effect.succeed({ permanent: {} })
+    const [, at] = /^at\s+(.+)$/i.exec(expression) ?? []
+    if (at !== undefined) {
+      const instant = DateTime.make(at)
+      if (Option.isNone(instant)) {
+        return Effect.fail(unscheduled(`"${at}" is no instant`, "write it as 2031-01-01T00:00:00Z"))
+      }
+      return Effect.succeed({
+        at: DateTime.toUtc(instant.value),
+        ...(Option.isSome(jitter) && { jitterMillis: jitter.value }),
+      })
+    }
+    const everyMillis = /^every\s/i.test(expression)
+      ? durationMillis(expression.replace(/^every\s+/i, ""))
+      : undefined
+    if (everyMillis !== undefined) return Effect.succeed({ everyMillis, ...span })
+    const freeDay = Option.map(given.freeDay, freeDayOf)
+    if (Option.isSome(freeDay) && freeDay.value === undefined) {
+      return Effect.fail(unscheduled("--free-day is skip, next, previous, or a number of workdays"))
+    }
+    return Effect.succeed({
+      cron: expression,
+      zone,
+      ...span,
+      ...(Option.isSome(gap) && { gap: gap.value }),
+      ...(Option.isSome(overlap) && { overlap: overlap.value }),
+      ...(Option.isSome(freeDay) && { freeDay: freeDay.value! }),
+      ...(Option.isSome(given.calendar) && { calendar: given.calendar.value as CalendarName }),
+    })
+  })
+
+const freeDayOf = (text: string): FreeDay | undefined => {
+  if (text === "skip" || text === "next" || text === "previous") return text
+  const move = /^[+-]?\d+$/.test(text) ? Number(text) : 0
+  return move !== 0 && Math.abs(move) <= 30 ? { move } : undefined
+}
+
+/** The other way round: what a schedule says, on one line. */
+export const scheduleWords = (schedule: Schedule): string => {
+  if ("cron" in schedule) {
+    const { calendar, cron, zone = "UTC" } = schedule
+    return [cron, zone, calendar].filter((each) => each !== undefined).join("  ")
+  }
+  if ("everyMillis" in schedule) return `every ${Output.millis(schedule.everyMillis)}`
+  if ("permanent" in schedule) return "permanent"
+  return `at ${DateTime.formatIso(schedule.at)}`
+}

@@ -1,0 +1,259 @@
+/** Executors claim, start and report; wrongly now and then. */
+import { Effect } from "effect"
+import type { Incarnation } from "../../../domain/Executor.ts"
+import type { Fence } from "../../../domain/Lease.ts"
+import { held } from "../../../services/ExecutorStorage.ts"
+import type { Claimed, Grant, Report, Settled } from "../../../services/RunStorage.ts"
+import {
+  abort,
+  failure,
+  giveUp,
+  handOver,
+  putDown,
+  release,
+  retry,
+  succeed,
+  timeOut,
+} from "../../world.ts"
+import type { Draws } from "../Draws.ts"
+import type { Side } from "../Side.ts"
+import { asSet, type Command, type Granted, type Hand, lanesOf, type World } from "../World.ts"
+import { everyExpiry } from "./sweeps.ts"
+
+/** A report about a run by its name, to be made about its id. */
+interface Said {
+  readonly granted: Granted
+  readonly fence: number
+  readonly kind: string
+  readonly on: (side: Side) => Report
+}
+
+type Held = { readonly run: Grant["run"]; readonly fence: Fence }
+
+const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Report]> = [
+  ["succeed", (held) => succeed(held)],
+  ["succeed with", (held) => succeed(held, '{"done": true}')],
+  ["retry", (held) => retry(held)],
+  ["retry in 500", (held) => retry(held, 500)],
+  ["retry in 90000", (held) => retry(held, 90_000)],
+  ["give up", giveUp],
+  ["time out", timeOut],
+  ["release", release],
+  ["abort", abort],
+  ["put down", (held) => putDown(held)],
+  ["put down with", (held) => putDown(held, '{"at": 7}')],
+  ["hand over", (held) => handOver(held)],
+  ["hand over for 60000", (held) => handOver(held, 60_000)],
+  ["give up, otherwise", (held) => ({
+    _tag: "GiveUp",
+    ...held,
+    failure: { ...failure, tag: "Other", error: '{"why": 1}' },
+  })],
+]
+
+/** Grants of now or before, mostly with the right fence. */
+const someReport = (world: World, draws: Draws, hand?: Hand): Said | undefined => {
+  const running = new Set(
+    world.views().filter(({ state }) => state === "Running")
+      .map(({ fence, name }) => `${name} ${fence}`),
+  )
+  const own = world.grants.filter((each) => hand === undefined || each.hand === hand.name)
+  const live = own.filter(({ fence, run }) => running.has(`${run} ${fence}`))
+  const from = live.length > 0 && draws.chance(0.85) ? live : own
+  if (from.length === 0) return undefined
+  const granted = draws.oneOf(from)
+  const fence = draws.chance(0.08) ? granted.fence + draws.oneOf([-1, 1]) : granted.fence
+  const [kind, report] = draws.oneOf(kinds)
+  return {
+    granted,
+    fence,
+    kind,
+    on: (side) => report({ run: side.run(granted.run), fence: fence as Fence }),
+  }
+}
+
+const sayOf = ({ fence, granted: { run }, kind }: Said): string => `${kind} ${run} by ${fence}`
+
+/**
+ * The answers, where R5 tells what they are: a report with the fence that settled last, by who
+ * settled, is a duplicate, and one with a fence that was never granted is fenced. Of others that
+ * change nothing not every storage remembers which they are.
+ */
+const judged = (
+  world: World,
+  hand: string,
+  said: ReadonlyArray<Said>,
+): (settled: ReadonlyArray<Settled>) => ReadonlyArray<string> => {
+  const fences = new Map(world.views().map(({ fence, name }) => [name, fence]))
+  const isCertain = said.map(({ fence, granted: { run } }, at) => {
+    const last = world.settled.get(run)
+    const isFirst = said.findIndex((each) => each.granted.run === run) === at
+    return (last?.fence === fence && last.hand === hand && fences.get(run) === fence && isFirst) ||
+      fence > (fences.get(run) ?? 0) || fence < 1
+  })
+  return (settled) =>
+    settled.map((answer, at) => answer === "applied" || isCertain[at] ? answer : "changes nothing")
+}
+
+const learnSettled =
+  (world: World, hand: string, said: ReadonlyArray<Said>) => (answers: ReadonlyArray<string>) => {
+    for (const [at, { fence, granted: { run } }] of said.entries()) {
+      if (answers[at] === "applied") world.settled.set(run, { fence, hand })
+    }
+  }
+
+export const claim: Command = (world, draws) => {
+  const hand = world.someHand(draws)
+  if (hand === undefined) return undefined
+  const loop = draws.oneOf([0, 0, 1] as const)
+  const isAgain = draws.chance(0.12) && hand.rounds[loop] > 0
+  const round = isAgain
+    ? Math.max(1, hand.rounds[loop] - draws.oneOf([0, 0, 1]))
+    : ++hand.rounds[loop]
+  const said = draws.chance(0.5)
+    ? [0, 1, 2].flatMap(() => someReport(world, draws, hand) ?? [])
+    : []
+  const lanes = draws.chance(0.7)
+    ? lanesOf(hand.namespace)
+    : draws.some(lanesOf(hand.namespace), 0.6)
+  // Of what is past its deadline a claim ends what it comes across (R16), so then all is claimed,
+  // and the rest ended right away.
+  const { isAnyLate } = world
+  const limit = isAnyLate ? 100 : draws.oneOf([0, 1, 1, 2, 3, 10])
+  const settledOf = judged(world, hand.name, said)
+  return {
+    says: `${hand.name} claims ${limit} of ${lanes.join(" ") || "no lane"} in round ${round} of ` +
+      `loop ${loop}${isAgain ? " again" : ""}${said.map((each) => `, ${sayOf(each)}`).join("")}`,
+    on: Effect.fnUntraced(function* (side) {
+      const answer: Claimed | "Lost" = yield* side.storage.runs.claim({
+        incarnation: side.executors.id(hand.name),
+        loop,
+        round,
+        isAgain,
+        lanes,
+        limit,
+        reports: said.map(({ on }) => on(side)),
+      })
+      const expired = isAnyLate ? yield* everyExpiry(side) : { freed: [] }
+      if (answer === "Lost") return answer
+      const { freed, grants, settled } = side.named(answer) as {
+        [K in keyof Claimed]: Array<never>
+      }
+      return {
+        settled: settledOf(settled),
+        // Whether a round comes in the order of its grant is open (R7).
+        grants: isAgain ? asSet(grants) : grants,
+        freed: asSet([...new Set([...freed, ...expired.freed])]),
+      }
+    }),
+    learn: (
+      answer: "Lost" | {
+        readonly settled: ReadonlyArray<string>
+        readonly grants: ReadonlyArray<{ readonly run: string; readonly fence: number }>
+      },
+    ) => {
+      if (answer === "Lost") return
+      learnSettled(world, hand.name, said)(answer.settled)
+      for (const { fence, run } of answer.grants) {
+        world.grants.push({ run, fence, hand: hand.name })
+      }
+    },
+  }
+}
+
+/** Mostly by who holds it. */
+const someHolder = (world: World, draws: Draws, { granted }: Said): string =>
+  draws.chance(0.92) ? granted.hand : draws.oneOf(world.hands).name
+
+export const settle: Command = (world, draws) => {
+  const first = someReport(world, draws)
+  if (first === undefined) return undefined
+  const hand = someHolder(world, draws, first)
+  const more = draws.chance(0.3)
+    ? someReport(world, draws, world.hands.find(({ name }) => name === hand))
+    : undefined
+  const said = more === undefined ? [first] : [first, more]
+  const settledOf = judged(world, hand, said)
+  return {
+    says: `${hand}: ${said.map(sayOf).join(", ")}`,
+    on: (side) =>
+      Effect.map(
+        side.storage.runs.settle(
+          side.executors.id(hand),
+          said.map(({ on }) => on(side)),
+        ),
+        ({ freed, settled }) => ({
+          settled: settledOf(settled),
+          freed: asSet(side.named(freed) as Array<string>),
+        }),
+      ),
+    learn: ({ settled }: { readonly settled: ReadonlyArray<string> }) =>
+      learnSettled(world, hand, said)(settled),
+  }
+}
+
+export const start: Command = (world, draws) => {
+  const said = someReport(world, draws)
+  if (said === undefined) return undefined
+  const hand = someHolder(world, draws, said)
+  const { fence, granted: { run } } = said
+  return {
+    says: `${hand} starts ${run} by ${fence}`,
+    on: (side) =>
+      side.storage.runs.start(side.executors.id(hand), [
+        { run: side.run(run), fence: fence as Fence },
+      ]),
+  }
+}
+
+/** With a grant forgotten, or one too many, or some rounds not answered yet. */
+export const reconcile: Command = (world, draws) => {
+  const hand = world.someHand(draws)
+  if (hand === undefined) return undefined
+  const grants = draws.some(world.grants.filter((each) => each.hand === hand.name).slice(-20), 0.6)
+  const rounds = hand.rounds.flatMap((round, loop) =>
+    round > 0 ? [{ loop, round: round - draws.oneOf([0, 0, 1]) }] : []
+  )
+  return {
+    says: `${hand.name} knows of ${grants.map(({ run }) => run).join(", ") || "nothing"}`,
+    on: (side) =>
+      Effect.map(
+        side.storage.runs.reconcile(side.executors.id(hand.name), {
+          grants: grants.map(({ fence, run }) => ({ run: side.run(run), fence: fence as Fence })),
+          rounds,
+        }),
+        ({ passed }) => asSet([...new Set(side.named(passed) as Array<string>)]),
+      ),
+  }
+}
+
+/** Also that of `ExecutorStorage`: what it holds as it says, what it is asked to stop. */
+export const beat: Command = (world, draws) => {
+  const hand = world.someHand(draws)
+  if (hand === undefined) return undefined
+  const running = world.views().filter(({ executor, state }) =>
+    state === "Running" &&
+    executor?.incarnation === world.reference.executors.id(hand.name)
+  ).map(({ fence, name }) => ({ run: name, fence }))
+  const known = draws.chance(0.8) ? running : running.slice(1)
+  return {
+    says: `${hand.name} beats with ${known.map(({ run }) => run).join(", ") || "nothing"}`,
+    on: (side) => beaten(side, hand.name, known),
+    learn: ({ _tag }: { readonly _tag: string }) => {
+      if (_tag === "Lost") world.toldLost.add(hand.name)
+    },
+  }
+}
+
+const beaten = (side: Side, hand: string, known: ReadonlyArray<{ run: string; fence: number }>) =>
+  Effect.map(
+    side.storage.executors.beat(
+      side.executors.id(hand) as Incarnation,
+      held(known.map(({ fence, run }) => ({ run: side.run(run), fence: fence as Fence }))),
+    ),
+    (answer) =>
+      answer._tag === "Lost" ? answer : {
+        ...answer,
+        revoked: asSet(side.named(answer.revoked) as Array<unknown>),
+      },
+  )

@@ -1,0 +1,142 @@
+/**
+ * What schedulers do now and again for all runs. Which of several a bounded call takes is open, so
+ * they are called until there is no more to do, and what they did is compared as a whole.
+ */
+import { Effect } from "effect"
+import type { GateKey } from "../../../domain/Blocking.ts"
+import type { Admission, RunStorage } from "../../../services/RunStorage.ts"
+import type { Side } from "../Side.ts"
+import { asSet, type Command, gatesOf, namespaces } from "../World.ts"
+
+const limits = [1, 2, 500]
+/** Nothing takes so many calls. */
+const callsMax = 500
+
+/** Of everything that a sequence makes there is less. */
+const plenty = 1000
+
+/** All answers, until one `isLast`. */
+const untilDone = <A, E>(call: Effect.Effect<A, E>, isLast: (answer: A) => boolean) =>
+  Effect.gen(function* () {
+    const answers: Array<A> = []
+    for (let nth = 0; nth < callsMax; nth++) {
+      const answer = yield* call
+      answers.push(answer)
+      if (isLast(answer)) return answers
+    }
+    return yield* Effect.die(new Error("a sweep comes to no end"))
+  })
+
+const namesOf = (side: Side, lists: ReadonlyArray<ReadonlyArray<unknown>>) =>
+  asSet([...new Set(side.named(lists.flat(), "lost") as Array<string>)])
+
+/** What has begun, or ended otherwise, may count for the limit, so in the end there is none. */
+export const everyExpiry = Effect.fnUntraced(function* (side: Side, limit = plenty) {
+  const { runs } = side.storage
+  const some = yield* untilDone(runs.expire(limit), (answer) => answer.runs.length === 0)
+  const answers = [...some, yield* runs.expire(plenty)]
+  return {
+    runs: asSet(side.named(answers.flatMap((answer) => answer.runs)) as Array<unknown>),
+    freed: namesOf(side, answers.map(({ freed }) => freed)) as Array<string>,
+  }
+})
+
+export const expire: Command = (_, draws) => {
+  const limit = draws.oneOf(limits)
+  return { says: `expire ${limit} at a time`, on: (side) => everyExpiry(side, limit) }
+}
+
+export const promote: Command = (_, draws) => {
+  const limit = draws.oneOf(limits)
+  return {
+    says: `promote ${limit} at a time`,
+    on: (side) =>
+      Effect.map(
+        untilDone(side.storage.runs.promote(limit), ({ promoted }) => promoted === 0),
+        (answers) => ({
+          promoted: answers.reduce((sum, { promoted }) => sum + promoted, 0),
+          gates: namesOf(side, answers.map(({ gates }) => gates)),
+          nextInMillis: answers.at(-1)!.nextInMillis,
+        }),
+      ),
+  }
+}
+
+/** Whom a beat has told of its loss already, a sweep need not find lost once more. */
+export const recover: Command = (world, draws) => {
+  const limit = draws.oneOf(limits)
+  return {
+    says: `recover ${limit} at a time`,
+    on: (side) =>
+      Effect.map(
+        untilDone(
+          side.storage.runs.recover(limit),
+          ({ lost, runs }) => lost.length + runs.length === 0,
+        ),
+        (answers) => ({
+          lost: namesOf(side, answers.map(({ lost }) => lost))
+            .filter((lost) => !world.toldLost.has(`${lost}`)),
+          runs: asSet(side.named(answers.flatMap(({ runs }) => runs)) as Array<unknown>),
+          freed: namesOf(side, answers.map(({ freed }) => freed)),
+        }),
+      ),
+  }
+}
+
+/** About each gate in order; about several, one after the other or otherwise. */
+const admitted = (side: Side, gates: ReadonlyArray<GateKey>) =>
+  Effect.map(
+    untilDone(side.storage.runs.admit(gates), ({ length }) => length === 0),
+    (answers) => {
+      const all = side.named(answers.flat()) as ReadonlyArray<Admission>
+      return gates.length > 1 ? asSet(all) : all
+    },
+  )
+
+export const admit: Command = (world, draws) => {
+  const families = [...world.parents].map((parent) => `:children of ${parent}` as GateKey)
+  const known = [
+    ...namespaces.flatMap((namespace) => gatesOf(namespace).map(({ key }) => key)),
+    ...families,
+  ]
+  const gates = draws.chance(0.7) ? [draws.oneOf(known)] : draws.some(known, 0.5)
+  return {
+    says: `admit at ${gates.join(", ") || "no gate"}`,
+    on: (side) => admitted(side, gates.map((gate) => side.real(gate))),
+  }
+}
+
+/** As a sweep does: at all gates that are open. */
+export const admitOpen: Command = () => ({
+  says: "admit at open gates",
+  on: Effect.fnUntraced(function* (side) {
+    const open = yield* side.storage.runs.openGates(500)
+    const names = asSet([...new Set(side.named(open) as Array<string>)]) as Array<GateKey>
+    const admissions: Array<unknown> = []
+    for (const gate of names) admissions.push(yield* admitted(side, [side.real(gate)]))
+    return { open: names, admissions }
+  }),
+})
+
+const openOf = (runs: RunStorage) => runs.openGates(500)
+
+export const openGates: Command = () => ({
+  says: "which gates are open",
+  on: (side) => Effect.map(openOf(side.storage.runs), (open) => namesOf(side, [open])),
+})
+
+const kinds = ["runs", "keys", "slots"] as const
+
+/** A pass that is under way has passed some by, so another one goes over all there is. */
+export const retire: Command = (_, draws) => {
+  const limit = draws.oneOf([1, 3, 500])
+  return {
+    says: `retire ${limit} at a time`,
+    on: Effect.fnUntraced(function* (side) {
+      const pass = untilDone(side.storage.history.retire(limit), ({ hasMore }) => !hasMore)
+      const answers = [...(yield* pass), ...(yield* pass)]
+      const sums = kinds.map((kind) => answers.reduce((sum, answer) => sum + answer[kind], 0))
+      return Object.fromEntries(kinds.map((kind, at) => [kind, sums[at]]))
+    }),
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * The standing audit: of each window of time that is over, whether every slot that was due has its
+ * one record.
+ *
+ * It does its work in pages, keeps how far it has come with what it has found, and may run anywhere:
+ * whoever holds the duty `audit` goes on with the page that comes next. It takes half of the time at
+ * most, and a page is small, so nobody waits for it.
+ */
+import { Duration, Effect } from "effect"
+import * as SlotAudit from "../domain/SlotAudit.ts"
+import type { TriggerId } from "../domain/Trigger.ts"
+import type { Audited, AuditPlace, Judged, KeptFinding } from "../services/AuditStorage.ts"
+import { Ownership } from "../services/Ownership.ts"
+import { Storage } from "../services/Storage.ts"
+
+export interface TriggersOptions {
+  /** How much time goes by before its slots are audited. */
+  readonly auditInterval?: Duration.Input
+}
+
+export interface SlotAuditReport {
+  /** The storage clock. */
+  readonly now: number
+  /** Slots before this instant were judged. */
+  readonly judgedUpTo: number
+  readonly findings: ReadonlyArray<KeptFinding>
+}
+
+/** A slot that is younger may still be on its way. */
+const youngMillis = 60_000
+/** One pass judges at most so much time, so that a trigger of each second has not too many records. */
+const windowMillis = 3_600_000
+const pageSize = 100
+
+const nothing: Judged = { findings: [], open: [], looked: [] }
+
+export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions) {
+  const { audit } = yield* Storage
+  const ownership = yield* Ownership
+  const interval = Duration.toMillis(
+    Duration.fromInputUnsafe(options.auditInterval ?? "15 minutes"),
+  )
+
+  const begin = Effect.fnUntraced(function* (now: number, place: AuditPlace) {
+    const until = Math.min(now - youngMillis, place.from + windowMillis)
+    const missing = Math.min(interval, windowMillis) - (until - place.from)
+    if (missing > 0) return yield* Effect.sleep(Math.max(1000, Math.min(missing, interval)))
+    yield* audit.keep({ ...place, step: place.step + 1, until }, nothing)
+  })
+
+  const goOn = Effect.fnUntraced(function* (place: AuditPlace & { readonly until: number }) {
+    const { last, triggers } = yield* audit.page(place, pageSize)
+    const judged = judgedOf(triggers, place.until)
+    const step = place.step + 1
+    const isKept = yield* audit.keep(
+      last === undefined
+        ? { step, from: place.until + 1, until: undefined, after: 0 as TriggerId }
+        : { ...place, step, after: last },
+      judged,
+    )
+    if (isKept && judged.findings.length > 0) {
+      yield* Effect.logError("the audit of slots found something wrong", {
+        findings: judged.findings.slice(0, 10),
+      })
+    }
+  })
+
+  const step = Effect.gen(function* () {
+    const { now, place } = yield* audit.place
+    const { until } = place
+    if (until === undefined) return yield* begin(now, place)
+    const [took] = yield* Effect.timed(goOn({ ...place, until }))
+    yield* Effect.sleep(took)
+  })
+
+  const forever = step.pipe(
+    Effect.catchCause((cause) =>
+      Effect.andThen(Effect.logWarning("could not audit slots", cause), Effect.sleep("1 second"))
+    ),
+    Effect.forever,
+  )
+  yield* ownership.whileHeld("audit", forever).pipe(Effect.forkScoped)
+})
+
+/** What a page comes to. */
+export const judgedOf = (triggers: ReadonlyArray<Audited>, until: number): Judged => {
+  const judgements = triggers.map((audited) => ({
+    audited,
+    judgement: SlotAudit.judge(audited.account, audited.from, audited.until),
+  }))
+  return {
+    findings: judgements.flatMap(({ audited: { trigger }, judgement: { findings } }) =>
+      findings.map((finding) => ({ ...finding, trigger }))
+    ),
+    open: judgements.flatMap(({ audited, judgement: { open } }) => {
+      const rest = audited.until < until ? audited.until + 1 : undefined
+      const from = open ?? rest
+      return from === undefined ? [] : [{ trigger: audited.trigger, from }]
+    }),
+    looked: triggers.map(({ trigger }) => trigger),
+  }
+}
