@@ -60,35 +60,35 @@ const serving = Effect.fnUntraced(function* (
 const failed = (tag: string): Unsuccessful => ({ failure: { tag, message: tag }, isAnswer: false })
 
 describe("a run whose start is marked", () => {
-  for (
-    const [what, mayStart, freshMillis, started, reports] of [
-      ["starts while the lease is fresh", true, 2000, 1, ["Succeed"]],
-      [
-        "is given back when the answer came after the lease may have run out",
-        true,
-        500,
-        0,
-        ["Release"],
-      ],
-      ["does nothing when somebody else holds it by now", false, 2000, 0, []],
-    ] as const
-  ) {
-    it.effect(what, () =>
-      Effect.gen(function* () {
-        let starts = 0
-        const pool = yield* serving(
-          () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
-          { mark: () => Effect.as(Effect.sleep("1 second"), mayStart) },
-        )
-        const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
-        pool.keepFresh(now + freshMillis)
-        pool.take([grantOf(1, { isCareful: true })])
-        yield* TestClock.adjust("1 second")
-        assert.strictEqual(starts, started)
-        assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), [...reports])
-        assert.deepStrictEqual(pool.known(), [])
-      }))
-  }
+  /** A pool of one place with the grant in it; the marked start is answered a second later. */
+  const carried = Effect.fnUntraced(function* (mayStart: boolean, freshMillis: number) {
+    let starts = 0
+    const pool = yield* serving(
+      () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
+      { mark: () => Effect.as(Effect.sleep("1 second"), mayStart) },
+    )
+    const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+    pool.keepFresh(now + freshMillis)
+    pool.take([grantOf(1, { isCareful: true })])
+    yield* TestClock.adjust("1 second")
+    const reports = pool.takeReports(9).map(({ _tag }) => _tag)
+    return { starts, reports, known: pool.known().length }
+  })
+
+  it.effect("starts while the lease is fresh", () =>
+    Effect.gen(function* () {
+      assert.deepEqual(yield* carried(true, 2000), { starts: 1, reports: ["Succeed"], known: 0 })
+    }))
+
+  it.effect("is given back when the answer came after the lease may have run out", () =>
+    Effect.gen(function* () {
+      assert.deepEqual(yield* carried(true, 500), { starts: 0, reports: ["Release"], known: 0 })
+    }))
+
+  it.effect("does nothing when somebody else holds it by now", () =>
+    Effect.gen(function* () {
+      assert.deepEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })
+    }))
 })
 
 describe("a pool of core 2, maximum 4 and a queue of 3", () => {
