@@ -30,7 +30,6 @@ import {
 import {
   cancelled,
   type Elapse,
-  expireAll,
   found,
   fresh,
   freshNamespace,
@@ -105,23 +104,6 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       const last = yield* fireOne(under(view, 3, "fail"))
       if (last._tag !== "Fired") return assert.fail(last._tag)
       assert.strictEqual((yield* found(last.run)).state, "Ready")
-    }))
-
-  it.effect("T14 while running: a run that has failed at once has no deadline any more", () =>
-    Effect.gen(function* () {
-      const { runs } = yield* Storage
-      const namespace = freshNamespace()
-      const view = yield* dueTrigger(namespace, 2)
-      assert.strictEqual((yield* fireOne(under(view, 0, "fail")))._tag, "Fired")
-      const item = under(view, 1, "fail")
-      const spec = specOf(namespace, { deadlineMillis: 60_000 })
-      const failed = yield* fireOne({ ...item, fire: { ...item.fire!, spec } })
-      if (failed._tag !== "Fired") return assert.fail(failed._tag)
-      yield* elapse(Duration.seconds(70))
-      assert.strictEqual((yield* found(failed.run)).state, "Failed")
-      yield* runs.revive(failed.run)
-      yield* expireAll
-      assert.strictEqual((yield* found(failed.run)).state, "Ready")
     }))
 
   it.effect("T14 while running: a run by hand counts, and one from before the policy", () =>
