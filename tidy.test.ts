@@ -17,6 +17,8 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "core/contract": ["core/domain", "core/services", "core/engine"],
   "core/simulation": ["core", "adapters/memory", "adapters/direct"],
   "adapters": ["core/domain", "core/services"],
+  // The other side of a channel builds programs, and so knows what they are made of.
+  "adapters/isolated": ["core/domain", "core/services", "core/engine"],
   // Both ways in which executors reach a server, whatever its storage is: `cli` chooses that.
   "cluster": ["core", "adapters/direct", "adapters/rpc"],
   "cli": ["core", "adapters", "cluster"],
@@ -38,6 +40,7 @@ const mayUse: Record<string, ReadonlyArray<string>> = {
   "core/contract": ["@effect/vitest", "vitest"],
   "core/simulation": ["node:"],
   "adapters/direct": [],
+  "adapters/isolated": ["node:"],
   "adapters/memory": [],
   "adapters/postgres": ["@effect/sql-pg", "node:"],
   "adapters/redis": ["redis", "node:"],

@@ -18,6 +18,7 @@ import { executor } from "./commands/executor.ts"
 import { exportTo } from "./commands/exportTo.ts"
 import { importFrom } from "./commands/importFrom.ts"
 import { migrate } from "./commands/migrate.ts"
+import { executorResize } from "./commands/executorResize.ts"
 import { executorList } from "./commands/executorList.ts"
 import { lockList } from "./commands/lockList.ts"
 import { lockRelease } from "./commands/lockRelease.ts"
@@ -26,6 +27,7 @@ import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
 import { runRevive } from "./commands/runRevive.ts"
 import { runSuspend } from "./commands/runSuspend.ts"
+import { runLogs } from "./commands/runLogs.ts"
 import { runEvents } from "./commands/runEvents.ts"
 import { runList } from "./commands/runList.ts"
 import { runShow } from "./commands/runShow.ts"
@@ -63,6 +65,7 @@ const run = Command.make("run").pipe(
     runList,
     runShow,
     runEvents,
+    runLogs,
     runWhy,
     runCancel,
     runSuspend,
@@ -121,7 +124,7 @@ const belfry = Command.make("belfry").pipe(
   Command.withSubcommands([
     dev,
     server,
-    executor.pipe(Command.withSubcommands([executorList])),
+    executor.pipe(Command.withSubcommands([executorList, executorResize])),
     cluster,
     migrate,
     exportTo,

@@ -74,6 +74,8 @@ export const carriedOut = (
   program: Program,
   options: ExecutorOptions,
   seen: Seen,
+  /** Where it came from, for those of its tasks that ask for a thread or process of their own. */
+  files: ReadonlyArray<string> = [],
 ): Layer.Layer<never, Problem, Transport | Scheduler | Triggers> => {
   const counting = Layer.effect(
     Executor,
@@ -88,7 +90,7 @@ export const carriedOut = (
           ),
       })
     }),
-  ).pipe(Layer.provide(Executor.layerWith(options)))
+  ).pipe(Layer.provide(Executor.layerWith(options)), Layer.provide(isolation(files)))
   return program.pipe(
     Layer.provide(counting),
     Layer.catchCause((cause) =>
@@ -97,6 +99,15 @@ export const carriedOut = (
         : Layer.effectDiscard(Effect.fail(startProblem(cause)))
     ),
   )
+}
+
+const isolation = (files: ReadonlyArray<string>): Layer.Layer<never> => {
+  if (files.length === 0) return Layer.empty
+  const entry = files.map((file) => pathToFileURL(resolve(file)))
+  return Layer.unwrap(Effect.map(
+    Effect.promise(() => import("../adapters/isolated/mod.ts")),
+    (Isolated) => Isolated.layer({ entry }),
+  )) as Layer.Layer<never>
 }
 
 /** Why an executor may not go on. */

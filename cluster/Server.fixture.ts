@@ -110,7 +110,10 @@ export const document = OpenApi.fromApi(Api)
 export const endpoints = Object.entries(document.paths).flatMap(([path, item]) =>
   Object.keys(item).map((method) => ({
     method: method.toUpperCase(),
-    path: path.replace("{id}", "17").replace("{name}", "hello%2Fworld"),
+    path: path.replace("{id}", "17").replace("{name}", "hello%2Fworld").replace(
+      "{incarnation}",
+      "1",
+    ),
     declared: path,
   }))
 )

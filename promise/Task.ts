@@ -8,17 +8,22 @@
 import {
   Duration,
   Effect,
+  Inspectable,
   type Layer,
   Result,
   Schema,
   type StandardSchema as Standard,
 } from "effect"
 import { Refused } from "../core/domain/Refused.ts"
+import type { Shard } from "../core/domain/FanIn.ts"
+import type { LogLevel } from "../core/domain/LogLine.ts"
+import type { Said } from "../core/domain/Progress.ts"
 import type { RunId } from "../core/domain/RunId.ts"
 import type { StateName } from "../core/domain/Run.ts"
 import type { Failure } from "../core/domain/RunView.ts"
 import { TaskName } from "../core/domain/Task.ts"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
+import type { Ended } from "../core/engine/Handler.ts"
 import type { Executor } from "../core/engine/Executor.ts"
 import { RunFailed, type Scheduler } from "../core/engine/Scheduler.ts"
 import * as CoreTask from "../core/engine/Task.ts"
@@ -63,8 +68,43 @@ export interface RunContext<E> {
   readonly idempotencyKey: string | undefined
   /** Ends the run with an error that the task declares. */
   readonly fail: (error: E) => never
+  /** Which of its parent's children it is. */
+  readonly shard: Shard | undefined
+  /** Of the executor that carries it out. */
+  readonly labels: Readonly<Record<string, string>>
+  /** How long an attempt may take. */
+  readonly timeoutMillis: number | undefined
+  /** When this attempt is stopped. */
+  readonly deadline: Date | undefined
+  /** What `keep` was given last before the run was suspended, or given back at a shutdown. */
+  readonly checkpoint: string | undefined
+  /** Should the run be put down from now on, it goes on with this text. Throws `Refused` if it is too long. */
+  readonly keep: (checkpoint: string) => void
+  /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
+  readonly progress: (said: Said) => void
+  /** A line of the run's log; what is not text is written as JSON. */
+  readonly log: (message: unknown, level?: LogLevel) => void
   /** Pauses, in virtual time under test; rejects when `signal` is aborted. */
   readonly sleep: (duration: Duration.Input) => Promise<void>
+}
+
+/**
+ * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good;
+ * `clean` after each attempt that was prepared, with the outcome stored before; `summary` at the end
+ * of the run, whose text becomes the last line of its log.
+ */
+export interface TaskHooks<P, E> {
+  /** What it throws is what the attempt failed with. */
+  readonly prepare?: (payload: P, context: RunContext<E>) => unknown
+  /** When it throws the run has failed as `RollbackFailed`. */
+  readonly rollback?: (payload: P, failure: Failure, context: RunContext<E>) => unknown
+  /** When it throws, the run ends as it would have; the log says why. */
+  readonly clean?: (payload: P, ended: Ended, context: RunContext<E>) => unknown
+  readonly summary?: (
+    payload: P,
+    ended: Ended,
+    context: RunContext<E>,
+  ) => string | void | Promise<string | void>
 }
 
 /** The code of one task, for `start`. */
@@ -102,6 +142,7 @@ export interface Task<
       payload: Output<P>,
       context: RunContext<Input<E>>,
     ) => Input<S> | Promise<Input<S>>,
+    hooks?: TaskHooks<Output<P>, Input<E>>,
   ) => Handler
 
   /** Whether `cause` is an error that this task declares. */
@@ -165,17 +206,42 @@ export const task = <
         Effect.fail(Result.getOrElse(checked, (reason) =>
           refusal("ErrorRefused", `the handler's error was refused: ${reason}`))))
 
-  const handler: Task<P, S, E>["handler"] = (carryOut) => ({
+  /** Calls code of the user's with what it may know, and what it throws as the task declares it. */
+  const calling = Effect.fnUntraced(function* <A>(
+    value: Schema.Json,
+    call: (payload: Output<P>, context: RunContext<Input<E>>) => A | Promise<A>,
+  ) {
+    const input = yield* read(value)
+    const run = yield* contextOf<Input<E>>(name)
+    return yield* Effect.catch(
+      untilStopped((signal) => call(input, { ...run, signal, sleep: run.sleep(signal) })),
+      declared,
+    )
+  })
+
+  const handler: Task<P, S, E>["handler"] = (carryOut, hooks) => ({
     task: name,
-    layer: core.toLayer(Effect.fnUntraced(function* (value) {
-      const input = yield* read(value)
-      const run = yield* contextOf<Input<E>>(name)
-      const result = yield* Effect.catch(
-        untilStopped((signal) => carryOut(input, { ...run, signal, sleep: run.sleep(signal) })),
-        declared,
-      )
-      return yield* answer(result)
-    })),
+    layer: core.toLayer(
+      (value) => Effect.flatMap(calling(value, carryOut), answer),
+      hooks && hooksOf(hooks),
+    ),
+  })
+
+  const hooksOf = (
+    { clean, prepare, rollback, summary }: TaskHooks<Output<P>, Input<E>>,
+  ): CoreTask.TaskHooks<Schema.Json, Schema.Json, CurrentRun> => ({
+    ...(prepare !== undefined && { prepare: (value) => calling(value, prepare) }),
+    ...(rollback !== undefined && {
+      rollback: (value, failure) =>
+        calling(value, (payload, context) => rollback(payload, failure, context)),
+    }),
+    ...(clean !== undefined && {
+      clean: (value, ended) => calling(value, (payload, context) => clean(payload, ended, context)),
+    }),
+    ...(summary !== undefined && {
+      summary: (value, ended) =>
+        calling(value, (payload, context) => summary(payload, ended, context)),
+    }),
   })
 
   const outcome: Task<P, S, E>["outcome"] = (run) =>
@@ -281,7 +347,8 @@ const failed = ({ failure, state }: RunFailed): Outcome<never, never> => ({
 })
 
 const contextOf = Effect.fnUntraced(function* <E>(task: string) {
-  const { attempt, fence, id, idempotencyKey, namespace, slot } = yield* CurrentRun
+  const current = yield* CurrentRun
+  const { attempt, deadline, fence, id, idempotencyKey, keep, namespace, progress, slot } = current
   const context = yield* Effect.context<never>()
   return {
     run: id,
@@ -291,6 +358,18 @@ const contextOf = Effect.fnUntraced(function* <E>(task: string) {
     fence: fence as number,
     slot: slot === undefined ? undefined : new Date(slot),
     idempotencyKey,
+    shard: current.shard,
+    labels: current.labels,
+    timeoutMillis: current.timeoutMillis,
+    deadline: deadline === undefined ? undefined : new Date(deadline),
+    checkpoint: current.checkpoint,
+    keep: (checkpoint: string) => Effect.runSync(keep(checkpoint)),
+    progress: (said: Said) => Effect.runSync(progress(said)),
+    log: (message: unknown, level: LogLevel = "Info") =>
+      current.say(
+        level,
+        typeof message === "string" ? message : Inspectable.toStringUnknown(message),
+      ),
     fail: (error: E): never => {
       throw new DeclaredError(task, error)
     },

@@ -48,10 +48,13 @@ export {
   type RunContext,
   type Task,
   task,
+  type TaskHooks,
   type TaskOptions,
 } from "./Task.ts"
 
 export * as Blocking from "../core/domain/Blocking.ts"
+export type { Ended } from "../core/engine/Handler.ts"
+export type { Options as IsolatedOptions } from "../adapters/isolated/mod.ts"
 export { Refused } from "../core/domain/Refused.ts"
 export * as Retry from "../core/domain/Retry.ts"
 export type { RunId } from "../core/domain/RunId.ts"

@@ -2,6 +2,7 @@
 import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
 import { Namespace, standard } from "../core/domain/Namespace.ts"
 import { Refused } from "../core/domain/Refused.ts"
+import type { Options as IsolatedOptions } from "../adapters/isolated/mod.ts"
 import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import type { Scheduler } from "../core/engine/Scheduler.ts"
@@ -30,6 +31,8 @@ export interface CommonOptions {
   /** What this process carries out. Without any it only submits and looks on. */
   readonly handlers?: ReadonlyArray<Handler>
   readonly executor?: ExecutorOptions
+  /** Which modules to load for handlers in a thread or process of their own. */
+  readonly isolated?: IsolatedOptions
   readonly namespace?: string
 }
 
@@ -47,7 +50,11 @@ export const start = async (options: StartOptions): Promise<Belfry> => {
   const runtime = ManagedRuntime.make(
     carriedOut(
       options.handlers ?? [],
-      (handlers) => handlers.pipe(Layer.provide(Executor.layerWith(options.executor ?? {}))),
+      (handlers) =>
+        handlers.pipe(
+          Layer.provide(Executor.layerWith(options.executor ?? {})),
+          Layer.provide(isolation(options.isolated)),
+        ),
     ).pipe(
       Layer.provideMerge(engine),
       Layer.provideMerge(namespaceOf(options.namespace ?? standard)),
@@ -104,6 +111,11 @@ export const namespaceOf = (name: string): Layer.Layer<never, Refused> =>
 /** Loads a layer's module when the layer is built. */
 const loaded = <A, E, R>(load: () => Promise<Layer.Layer<A, E, R>>): Layer.Layer<A, E, R> =>
   Layer.unwrap(Effect.promise(load))
+
+const isolation = (options: IsolatedOptions | undefined): Layer.Layer<never> =>
+  options === undefined
+    ? Layer.empty
+    : loaded(async () => (await import("../adapters/isolated/mod.ts")).layer(options))
 
 const storage = (
   option: StorageOption,

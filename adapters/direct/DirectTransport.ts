@@ -19,7 +19,8 @@
  */
 import { Clock, Duration, Effect, type Latch, Layer, Random } from "effect"
 import type { Call } from "../../core/domain/Breaker.ts"
-import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
+import * as LogLine from "../../core/domain/LogLine.ts"
 import type { Heard } from "../../core/domain/Permit.ts"
 import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
@@ -27,6 +28,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
 import * as Placer from "../../core/services/Placer.ts"
 import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
+import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import {
@@ -49,7 +51,7 @@ const unknown = held([])
 
 const make = Effect.gen(function* () {
   const storage = yield* Storage
-  const { executors, permits, runs } = storage
+  const { executors, logs, permits, runs } = storage
   const placer = Placer.make(storage)
   const wakeups = yield* Wakeups
   const sessions = new Sessions(wakeups, yield* Effect.scope)
@@ -162,9 +164,13 @@ const make = Effect.gen(function* () {
     },
   )
 
-  const beat = Effect.fnUntraced(function* (incarnation: Incarnation, held: Held) {
+  const beat = Effect.fnUntraced(function* (
+    incarnation: Incarnation,
+    held: Held,
+    vitals?: Vitals,
+  ) {
     const session = yield* sessionOf(incarnation)
-    const beaten = yield* answering("beat", executors.beat(incarnation, held))
+    const beaten = yield* answering("beat", executors.beat(incarnation, held, vitals))
     if (beaten._tag === "Lost") yield* sessions.forget(incarnation)
     else if (beaten.revoked.length > 0) yield* session.revoked.open
     return beaten
@@ -208,6 +214,8 @@ const make = Effect.gen(function* () {
     round,
     settle,
     start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
+    conclude: (incarnation, conclusions) =>
+      answering("conclude", runs.conclude(incarnation, conclusions)),
     state: (namespace, task, key) => answering("state", runs.state(namespace, task, key)),
     beat,
     reconcile: (incarnation, known) =>
@@ -216,6 +224,8 @@ const make = Effect.gen(function* () {
         ({ passed }) => passed,
       ),
     revocations,
+    tell: (incarnation, told) =>
+      answering("tell", logs.append(incarnation, told.map(withCleanLines))),
     drain: (incarnation) => answering("drain", executors.drain(incarnation)),
     leave: (incarnation) =>
       Effect.andThen(
@@ -226,6 +236,12 @@ const make = Effect.gen(function* () {
 })
 
 export const layer: Layer.Layer<Transport, never, Storage | Wakeups> = Layer.effect(Transport, make)
+
+/** All transports end here, so no line gets by. */
+const withCleanLines = (told: Told): Told => ({
+  ...told,
+  lines: told.lines.map((line) => ({ ...line, text: LogLine.cleaned(line.text) })),
+})
 
 /** The calls that reports tell of, by breaker and epoch. */
 const heardOf = (reports: ReadonlyArray<Report>): ReadonlyArray<Heard> => {

@@ -1,6 +1,6 @@
 /** Executors in memory: see `ExecutorStorage` for the laws. */
 import { DateTime, Effect } from "effect"
-import type { Incarnation, Standing } from "../../core/domain/Executor.ts"
+import type { Incarnation, Standing, Vitals } from "../../core/domain/Executor.ts"
 import {
   type Beaten,
   type ExecutorStorage,
@@ -33,11 +33,12 @@ export const make = (
       if (member !== undefined && (standing === "live" || standing === "draining")) change(member)
     })
 
-  const beat = (incarnation: Incarnation, known: Held): Beaten => {
+  const beat = (incarnation: Incarnation, known: Held, vitals?: Vitals): Beaten => {
     const member = state.members.get(incarnation)
     const standing = standingOf(member, now())
     if (member === undefined || standing === "lost" || standing === "left") return { _tag: "Lost" }
     member.beatAt = now()
+    member.vitals = vitals ?? member.vitals
     const revoked = [...member.held].filter(({ state }) =>
       state._tag === "Running" && (state.isCancelling || state.isSuspending)
     )
@@ -50,6 +51,7 @@ export const make = (
           { isSuspending: true as const }),
       })),
       isAgreed: kept.count === known.count && kept.digest === known.digest,
+      ...(member.sizes !== undefined && { sizes: member.sizes }),
     }
   }
 
@@ -77,6 +79,8 @@ export const make = (
           beatAt: now(),
           standing: "live",
           tasks: [],
+          vitals: undefined,
+          sizes: undefined,
           held: new Set(),
         })
         return incarnation
@@ -88,7 +92,16 @@ export const make = (
           member.tasks = definitions.map(({ name }) => name)
         }),
       ),
-    beat: (incarnation, known) => Effect.sync(() => beat(incarnation, known)),
+    beat: (incarnation, known, vitals) => Effect.sync(() => beat(incarnation, known, vitals)),
+    resize: (namespace, incarnation, sizes) =>
+      Effect.sync(() => {
+        const member = state.members.get(incarnation)
+        const standing = standingOf(member, now())
+        const isHere = member?.joining.namespace === namespace &&
+          (standing === "live" || standing === "draining")
+        if (isHere) member.sizes = sizes
+        return isHere
+      }),
     drain: (incarnation) =>
       whileHere(incarnation, (member) => {
         member.standing = "draining"
@@ -111,6 +124,7 @@ export const make = (
             resources: member.joining.resources ?? {},
             tasks: member.tasks,
             held: member.held.size,
+            ...(member.vitals !== undefined && { vitals: member.vitals }),
             joinedAt: DateTime.makeUnsafe(member.joinedAt),
             beatAt: DateTime.makeUnsafe(member.beatAt),
           }))

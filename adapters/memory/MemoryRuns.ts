@@ -2,6 +2,7 @@
 import { DateTime, Effect, Option } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -23,6 +24,7 @@ import type {
   Admission,
   Claimed,
   ClaimRequest,
+  Concluding,
   Expiry,
   FamilySpec,
   FamilySubmitted,
@@ -222,6 +224,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         break
       case "Release":
         state.note(entry, "Released", now())
+        entry.checkpoint = report.checkpoint ?? entry.checkpoint
+        if (report.checkpoint !== undefined) state.forgetDeadline(entry)
         break
       case "Yield":
         state.note(entry, "Yielded", now())
@@ -259,6 +263,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     ...(entry.slot !== undefined && { slot: entry.slot }),
     ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
     ...(entry.shard !== undefined && { shard: entry.shard }),
+    ...(entry.conclusion !== undefined && { conclusion: conclusionOf(entry.conclusion) }),
   })
 
   const claim = (request: ClaimRequest): Claimed | "Lost" => {
@@ -316,6 +321,20 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return entry !== undefined && entry.holder?.incarnation === incarnation &&
       entry.state._tag === "Running" && !entry.state.isCancelling && !entry.state.isSuspending &&
       state.move(entry, { _tag: "Start", fence }, now())
+  }
+
+  const conclude = (
+    incarnation: Incarnation,
+    { conclusion, fence, run }: Concluding,
+  ): boolean => {
+    const entry = state.runs.get(run)
+    const isHeld = entry?.state._tag === "Running" && entry.state.fence === fence &&
+      entry.holder?.incarnation === incarnation
+    if (!isHeld) return false
+    const isLate = entry.conclusion?.fence === fence && entry.conclusion.phase === "cleaning" &&
+      conclusion.phase === "rollingBack"
+    if (!isLate) entry.conclusion = { ...conclusion, fence }
+    return true
   }
 
   const reconcile = (incarnation: Incarnation, { grants, rounds }: Known) => {
@@ -455,6 +474,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.turn = state.nextRunId(now())
     if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
+    entry.conclusion = undefined
     state.note(entry, "Revived", now(), entry.failure?.message, entry.failure)
     freePlace(entry, freed)
     return true
@@ -500,10 +520,14 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (member.standing !== "lost" && member.standing !== "left") continue
       for (const entry of [...member.held]) {
         if (runs.length === limit) break
-        const { crashesMax, isAtMostOnce } = entry.spec
+        const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
         state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
-        state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce }, now())
-        if (Run.isFinal(entry.state._tag) && entry.state._tag !== "Cancelled") {
+        const concluded = conclusion && { concluded: conclusion.state }
+        state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce, ...concluded }, now())
+        if (conclusion !== undefined && Run.isFinal(entry.state._tag)) {
+          entry.result = conclusion.result
+          entry.failure = conclusion.failure
+        } else if (Run.isFinal(entry.state._tag) && entry.state._tag !== "Cancelled") {
           entry.failure = { tag: "ExecutorLost", message: `${member.joining.name} was lost` }
         }
         freePlace(entry, freed)
@@ -543,6 +567,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
+      ...(_tag === "Running" && entry.conclusion !== undefined && {
+        phase: entry.conclusion.phase,
+      }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
       ...(entry.follows !== undefined && { after: entry.follows.run }),
       ...(entry.placed !== undefined && {
@@ -688,6 +715,8 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }),
     start: (incarnation, marks) =>
       Effect.sync(() => marks.map(({ fence, run }) => start(incarnation, run, fence))),
+    conclude: (incarnation, conclusions) =>
+      Effect.sync(() => conclusions.map((each) => conclude(incarnation, each))),
     reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
     promote: (limit) => Effect.sync(() => promote(limit)),
     cancel: (run) => Effect.sync(() => cancel(run)),
@@ -725,3 +754,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     why: (run) => Effect.sync(() => why(run)),
   }
 }
+
+export const conclusionOf = (
+  { fence: _, ...conclusion }: NonNullable<Entry["conclusion"]>,
+): Conclusion => conclusion

@@ -8,10 +8,14 @@
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Calendar } from "../../core/domain/Calendar.ts"
-import type { Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type { Conclusion } from "../../core/domain/Conclusion.ts"
+import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
+import type { Part } from "../../core/domain/LogLine.ts"
+import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
+import type { Progress } from "../../core/domain/Progress.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
@@ -64,6 +68,8 @@ export interface Entry {
   result: string | undefined
   failure: Failure | undefined
   checkpoint: string | undefined
+  /** How it will end, and the fence of whoever has concluded that. */
+  conclusion: (Conclusion & { readonly fence: Fence }) | undefined
   /** When it is too late to begin, while that matters. */
   deadlineAt: number | undefined
   /** Until when it awaits at most. */
@@ -101,7 +107,22 @@ export interface Member {
   beatAt: number
   standing: Standing
   tasks: ReadonlyArray<TaskName>
+  vitals: Vitals | undefined
+  /** Wished of its pool. */
+  sizes: PoolSizes | undefined
   readonly held: Set<Entry>
+}
+
+/** What a run has said. */
+export interface KeptTold {
+  /** Of all its lines. */
+  chars: number
+  isCut: boolean
+  progress:
+    | (Progress & { readonly fence: Fence; readonly sequence: number; readonly at: number })
+    | undefined
+  /** In the order in which they are read. */
+  readonly parts: Array<Part>
 }
 
 export interface KeptTrigger {
@@ -144,6 +165,7 @@ export class MemoryState {
   /** Those not begun, by when it is too late to. */
   readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
+  readonly told = new Map<RunId.RunId, KeptTold>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */
   readonly calendars = new Map<string, KeptCalendar>()
@@ -281,7 +303,10 @@ export class MemoryState {
       result: undefined,
       failure: fired?.failure,
       checkpoint: undefined,
-      deadlineAt: deadlineMillis === undefined ? undefined : now + deadlineMillis,
+      conclusion: undefined,
+      deadlineAt: deadlineMillis === undefined || fired?.failure !== undefined
+        ? undefined
+        : now + deadlineMillis,
       awaitsUntil: undefined,
       suspendedAt: 0,
       isNotified: false,
@@ -440,6 +465,7 @@ export class MemoryState {
     miss(this, this.outbox.forget(entry), now)
     for (const { id, spec: { idempotencyKey, namespace } } of family) {
       this.runs.delete(id)
+      this.told.delete(id)
       const key = `${namespace} ${idempotencyKey}`
       // The key may have passed on to another run.
       if (idempotencyKey !== undefined && this.idempotency.get(key) === id) {

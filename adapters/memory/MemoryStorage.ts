@@ -6,6 +6,7 @@ import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import * as MemoryOutbox from "./MemoryOutbox.ts"
+import * as MemoryLogs from "./MemoryLogs.ts"
 import * as MemoryPermits from "./MemoryPermits.ts"
 import * as MemoryPlacements from "./MemoryPlacements.ts"
 import * as MemoryRuns from "./MemoryRuns.ts"
@@ -28,6 +29,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       placements: MemoryPlacements.make(state, now),
       executors: MemoryExecutors.make(state, tasks, now),
       outbox: MemoryOutbox.make(state, now),
+      logs: MemoryLogs.make(state, now),
       history: MemoryHistory.make(state, now),
       transfer: MemoryTransfer.make(state, now),
       permits: MemoryPermits.make(state, now),

@@ -16,6 +16,7 @@ import * as Trigger from "../../core/domain/Trigger.ts"
 import { pageMax, type TransferStorage } from "../../core/services/TransferStorage.ts"
 import { attach } from "./MemoryFollowing.ts"
 import { standingOf } from "./MemoryExecutors.ts"
+import { conclusionOf } from "./MemoryRuns.ts"
 import type { Entry, KeptTrigger, Member, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TransferStorage => ({
@@ -146,6 +147,7 @@ const runOf = (state: MemoryState, entry: Entry): Of<"Run"> => {
     ...(entry.shard !== undefined && { shard: entry.shard }),
     ...(entry.deadlineAt !== undefined && { deadlineAt: entry.deadlineAt }),
     ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
+    ...(entry.conclusion !== undefined && { conclusion: conclusionOf(entry.conclusion) }),
     ...(entry.boundTo !== undefined && { boundTo: entry.boundTo }),
     ...(entry.placed !== undefined && { placed: entry.placed }),
     place: placeOf(entry),
@@ -347,6 +349,8 @@ const memberOf = (record: Of<"Executor">, now: number): Member => {
     beatAt: isHere ? now : beatAt,
     standing,
     tasks,
+    vitals: undefined,
+    sizes: undefined,
     held: new Set(),
   }
 }
@@ -391,6 +395,7 @@ const entryOf = (record: Of<"Run">): Entry => {
     result: isEnded ? place.result : undefined,
     failure: isEnded ? place.failure : fence > 0 ? lastFailure(record) : undefined,
     checkpoint: record.checkpoint,
+    conclusion: record.conclusion && { ...record.conclusion, fence },
     deadlineAt,
     awaitsUntil: place._tag === "Awaiting" ? place.awaitsUntil : undefined,
     suspendedAt: place._tag === "Suspended" ? place.since : 0,

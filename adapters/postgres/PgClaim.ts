@@ -34,6 +34,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { numbers, type Pg, type Row, texts } from "./Pg.ts"
+import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
@@ -111,7 +112,7 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
-      const hasCheckpoints = of.some(({ _tag }) => _tag === "Yield")
+      const hasCheckpoints = of.some(mayKeep)
       const hasStates = of.some((report) => keptOf(report) !== undefined)
       const rows = yield* pg.query<
         { run: number; lane: number | null; gate: GateKey | null; told: number }
@@ -187,10 +188,12 @@ export const make = (
         const row = byRun.get(grant.run)
         if (row === undefined) return [grant]
         const { checkpoint, count, is_late, nth, parent } = row
+        const conclusion = conclusionOf(row)
         return is_late ? [] : [{
           ...grant,
           ...(checkpoint !== null && { checkpoint }),
           ...(parent !== null && { shard: { parent, index: nth, count } }),
+          ...(conclusion !== undefined && { conclusion }),
         }]
       }),
       freed: more.flatMap(({ gate }) => gate === null ? [] : [gate]),
@@ -335,6 +338,9 @@ export const make = (
 
 const none = { grants: [], freed: [] }
 
+const mayKeep = (report: Report): boolean =>
+  report._tag === "Yield" || report._tag === "Release" && report.checkpoint !== undefined
+
 /** The one statement has no place for states. */
 const isPlainSuccess = (report: Report): boolean =>
   report._tag === "Succeed" && report.kept === undefined
@@ -361,7 +367,7 @@ const results = (reports: ReadonlyArray<Report>) =>
 const resultOf = (report: Report): string | undefined =>
   report._tag === "Succeed"
     ? report.result
-    : report._tag === "Yield"
+    : report._tag === "Yield" || report._tag === "Release"
     ? report.checkpoint
     : undefined
 
@@ -647,13 +653,15 @@ const settleText = (more: string): string => `
 
 const settleAny = settleText("")
 
-/** What was put down has begun, so it is never too late to go on. */
+/** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const keepCheckpoints = `
   k AS (
     INSERT INTO checkpoint (run_id, value)
-    SELECT run_id, result FROM y WHERE kind = 6 AND said = 6 AND result IS NOT NULL
+    SELECT run_id, result FROM y
+    WHERE (kind = 6 AND said = 6 OR kind IN (4, 6) AND said = 4) AND result IS NOT NULL
     ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
-  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 6))),`
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
+    WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`
 
 const settleAndKeep = settleText(keepCheckpoints)
 
@@ -670,7 +678,7 @@ const settleAndKeepAll = settleText(`${keepCheckpoints}
   g AS (
     DELETE FROM state s USING m WHERE m.value IS NULL AND s.task = m.task AND s.key = m.key),`)
 
-interface MoreRow extends Row {
+interface MoreRow extends ConclusionRow {
   readonly run: RunId
   readonly checkpoint: string | null
   readonly parent: RunId | null
@@ -695,9 +703,11 @@ const selectMore = `
       CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
   SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
     x.run_id IS NOT NULL AS is_late,
-    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate
+    CASE WHEN x.gate IS NOT NULL THEN (SELECT gate FROM run WHERE id = u.run_id) END AS gate,
+    z.state, z.phase, z.result, z.failure
   FROM unnest($1::bigint[]) AS u(run_id)
   LEFT JOIN checkpoint c ON c.run_id = u.run_id
+  LEFT JOIN conclusion z ON z.run_id = u.run_id
   LEFT JOIN child k ON k.run_id = u.run_id
   LEFT JOIN x ON x.run_id = u.run_id`
 

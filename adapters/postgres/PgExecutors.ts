@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
+import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { ExecutorStorage } from "../../core/services/ExecutorStorage.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
@@ -65,7 +66,8 @@ export const make = (
       ),
 
     // Late is lost for ever, also when no sweep has noticed: the beat itself says so.
-    beat: Effect.fnUntraced(function* (incarnation, known) {
+    beat: Effect.fnUntraced(function* (incarnation, known, vitals) {
+      const said = vitals === undefined ? null : JSON.stringify(vitals)
       const row = yield* clock.expecting((expectation) =>
         Effect.map(
           pg.query<{
@@ -74,7 +76,8 @@ export const make = (
             runs: ReadonlyArray<RunId>
             fences: ReadonlyArray<Fence>
             suspending: ReadonlyArray<boolean>
-          }>("beats", "beat", beatUnlessStepped, [incarnation, ...expectation]),
+            sizes: string | null
+          }>("beats", "beat", beatUnlessStepped, [incarnation, ...expectation, said]),
           ([row]) => row,
         )
       )
@@ -87,8 +90,21 @@ export const make = (
           ...(row.suspending[index] === true && { isSuspending: true as const }),
         })),
         isAgreed: row.count === known.count && row.digest === known.digest,
+        ...(row.sizes !== null && { sizes: JSON.parse(row.sizes) as PoolSizes }),
       }
     }),
+
+    resize: (namespace, incarnation, sizes) =>
+      Effect.map(
+        pg.query(
+          "beats",
+          "resize",
+          `UPDATE executor SET sizes = $3 WHERE incarnation = $2 AND ${isHere}
+             AND namespace = (SELECT id FROM namespace WHERE name = $1) RETURNING incarnation`,
+          [namespace, incarnation, JSON.stringify(sizes)],
+        ),
+        (rows) => rows.length === 1,
+      ),
 
     drain: (incarnation) => stand(incarnation, "drain", 1),
 
@@ -99,7 +115,7 @@ export const make = (
         pg.query<ExecutorRow>(
           "reads",
           "executors",
-          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.resources, e.tasks,
+          `SELECT e.incarnation, e.name, e.capacity, e.labels, e.resources, e.tasks, e.vitals,
              CASE WHEN ${isHere} OR standing > 1 THEN standing ELSE 3 END AS standing,
              (SELECT count(*)::int FROM lease l WHERE l.incarnation = e.incarnation) AS held,
              e.joined_at::float8 AS joined_at, e.beat_at::float8 AS beat_at
@@ -117,10 +133,11 @@ const beatUnlessStepped = `
   WITH beaten AS (
     UPDATE executor SET
       beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
-      standing = CASE WHEN ${isHere} THEN standing ELSE 3 END
+      standing = CASE WHEN ${isHere} THEN standing ELSE 3 END,
+      vitals = coalesce($4, vitals)
     WHERE incarnation = $1 AND standing < 2 AND abs(steady_clock() - $2::bigint) <= $3::bigint
-    RETURNING standing)
-  SELECT (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
+    RETURNING standing, sizes)
+  SELECT sizes, (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
     (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
       FROM lease WHERE incarnation = $1) AS digest,
     ARRAY(SELECT run_id::float8 FROM lease

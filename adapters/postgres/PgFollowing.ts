@@ -7,7 +7,7 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import type { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import type { Followed, SlotRecord, TriggerStorage } from "../../core/services/TriggerStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import { numbers, type Pg, type Row, texts } from "./Pg.ts"
+import { numbers, numbersOrNull, type Pg, type Row, texts } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, stateOf } from "./rows.ts"
@@ -60,17 +60,24 @@ export const follow = (
     if (items.length === 0) return []
     const specs = items.map(({ fire }) => typeof fire === "string" ? undefined : fire)
     const { lanes, plain, special } = yield* columns(names, specs)
-    const rows = yield* pg.query<FollowedRow>("writes", "follow", followAll, [
-      numbers(items.map(({ event }) => event)),
-      numbers(items.map(({ trigger }) => trigger)),
-      numbers(items.map(({ revision }) => revision)),
-      texts(items.map(({ fire }) => typeof fire === "string" ? fire : undefined)),
-      whilePaused,
-      tooDeep,
-      depthMax,
-      ...plain,
-      ...special,
-    ])
+    const isInTime = specs.some((spec) => spec?.deadlineMillis !== undefined)
+    const rows = yield* pg.query<FollowedRow>(
+      "writes",
+      "follow",
+      isInTime ? followAllInTime : followAll,
+      [
+        numbers(items.map(({ event }) => event)),
+        numbers(items.map(({ trigger }) => trigger)),
+        numbers(items.map(({ revision }) => revision)),
+        texts(items.map(({ fire }) => typeof fire === "string" ? fire : undefined)),
+        whilePaused,
+        tooDeep,
+        depthMax,
+        ...plain,
+        ...special,
+        ...(isInTime ? [numbersOrNull(specs.map((spec) => spec?.deadlineMillis))] : []),
+      ],
+    )
     hints.give(
       new Set(rows.flatMap(({ item, run }) =>
         run !== null && isPlain(specs[item]!) ? [`l${lanes[item]!}` as const] : []
@@ -91,10 +98,14 @@ const answer = ({ run, verdict, why }: FollowedRow): Followed =>
     ? { _tag: "Fired", run }
     : { _tag: "Skipped", reason: why! }
 
-const followAll = `
-  SELECT item, verdict, run::float8 AS run, why FROM follow($1::bigint[], $2::int[], $3::int[],
+const followText = (by: string, more: string) => `
+  SELECT item, verdict, run::float8 AS run, why FROM ${by}($1::bigint[], $2::int[], $3::int[],
     $4::text[], $5, $6, $7::int, $8::int[], $9::int[], $10::smallint[], $11::text[], $12::boolean[],
-    $13::smallint[], $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[])`
+    $13::smallint[], $14::bigint[], $15::text[], $16::int[], $17::boolean[], '${patience}'::bigint[]${more})`
+
+const followAll = followText("follow", "")
+
+const followAllInTime = followText("follow_in_time", ", $18::bigint[]")
 
 interface RecordRow extends Row {
   readonly at: number

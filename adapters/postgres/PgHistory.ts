@@ -216,7 +216,17 @@ export const retireRunsOfTask = `
   gone AS MATERIALIZED (
     SELECT run_id FROM ended_alone UNION ALL SELECT run_id FROM ended_together),
   ${
-  ["idempotency", "journal", "deadline", "checkpoint", "child", "placed"].map((table) =>
+  [
+    "idempotency",
+    "journal",
+    "deadline",
+    "checkpoint",
+    "conclusion",
+    "progress",
+    "log",
+    "child",
+    "placed",
+  ].map((table) =>
     `of_${table} AS (DELETE FROM ${table} WHERE run_id = ANY (ARRAY(SELECT run_id FROM gone))),`
   ).join("\n  ")
 }

@@ -20,6 +20,7 @@ import type {
 import { numbers, type Pg, texts } from "./Pg.ts"
 import * as PgAdmission from "./PgAdmission.ts"
 import * as PgClaim from "./PgClaim.ts"
+import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
@@ -287,6 +288,7 @@ export const make = Effect.fnUntraced(function* (
   })
 
   const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, floors, onClaimed)
+  const { conclude } = PgConclusions.make(pg)
 
   // A claim that is refused has done nothing, so it may be given again.
   const claim: RunStorage["claim"] = (request) =>
@@ -484,6 +486,7 @@ export const make = Effect.fnUntraced(function* (
     claim,
     settle,
     start,
+    conclude,
     reconcile,
     promote,
     cancel,

@@ -14,6 +14,7 @@ import type { PgHints } from "./PgHints.ts"
 import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgOutbox from "./PgOutbox.ts"
+import * as PgLogs from "./PgLogs.ts"
 import * as PgPermits from "./PgPermits.ts"
 import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
@@ -53,6 +54,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     placements: PgPlacements.make(pg, names, hints, floors),
     executors: PgExecutors.make(pg, names, tasks, clock),
     outbox: PgOutbox.make(pg, names),
+    logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
     transfer: PgTransfer.make(pg),
     permits: PgPermits.make(pg, names),

@@ -47,6 +47,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
             checkpoint: "run_id value",
+            conclusion: "run_id fence state phase result failure",
             state: "task key value",
             placed: "run_id at bound_to placement",
             touching: "gate namespace thing is_exclusive",
@@ -54,6 +55,10 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             lock: "key holder fence expires_at",
           },
           stays: {
+            "executor.vitals": "said anew with the next beat",
+            "executor.sizes": "wished of one incarnation, which starts anew",
+            progress: "what runs have said tells and decides nothing; docs/moving.md says so",
+            log: "what runs have said tells and decides nothing; docs/moving.md says so",
             audit: "the audit of slots begins where it is put",
             audit_open: "the audit of slots begins where it is put",
             audit_finding: "of the storage that was audited",

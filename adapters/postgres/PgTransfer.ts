@@ -12,6 +12,7 @@ import type { Fence, LockKey } from "../../core/domain/Lease.ts"
 import type { Level } from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
+import { finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Placed } from "../../core/domain/RunView.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
@@ -24,13 +25,13 @@ import {
 } from "../../core/domain/StateRecord.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
-import { finals } from "../../core/domain/Run.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { pageMax, type TransferStorage } from "../../core/services/TransferStorage.ts"
 import { gateOf, placesOf } from "./PgAdmission.ts"
+import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
 import {
   askedKinds,
@@ -43,6 +44,7 @@ import {
   outcomeCodeOf,
   outcomeOf,
   patience,
+  phases,
   standingCodeOf,
   standingOf,
   stateOf,
@@ -469,6 +471,7 @@ interface RunRow extends Row {
   readonly siblings: number
   readonly deadline_at: number | null
   readonly checkpoint: string | null
+  readonly conclusion: string | null
   readonly bound_to: Incarnation | null
   readonly placement: string | null
   readonly placed_at: number | null
@@ -488,6 +491,7 @@ const selectRuns = `
     r.gate_places, r.is_gate_discarding, r.idempotency_key, octet_length(i.digest) AS digest_bytes,
     g.name AS trigger, r.slot::float8 AS slot, k.parent::float8 AS parent, k.nth,
     k.count AS siblings, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
+    (SELECT row_to_json(z)::text FROM conclusion z WHERE z.run_id = r.id) AS conclusion,
     e.bound_to, e.placement, e.at::float8 AS placed_at,
     row_to_json(o)::text AS outcome, row_to_json(x)::text AS lease,
     row_to_json(s)::text AS scheduled, row_to_json(b)::text AS blocked,
@@ -559,6 +563,9 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
+  ...(row.conclusion !== null && {
+    conclusion: conclusionOf(JSON.parse(row.conclusion) as ConclusionRow)!,
+  }),
   ...(row.bound_to !== null && { boundTo: row.bound_to }),
   ...(row.placement !== null && {
     placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
@@ -1119,6 +1126,28 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
     { run_id: "bigint", value: "text" },
     all.flatMap(({ checkpoint, id }) =>
       checkpoint === undefined ? [] : [{ run_id: id, value: checkpoint }]
+    ),
+  )
+  yield* insert(
+    ask,
+    "conclusion",
+    {
+      run_id: "bigint",
+      fence: "int",
+      state: "smallint",
+      phase: "smallint",
+      result: "text",
+      failure: "text",
+    },
+    all.flatMap(({ conclusion, id, place }) =>
+      conclusion === undefined ? [] : [{
+        run_id: id,
+        fence: place.fence,
+        state: finals.indexOf(conclusion.state),
+        phase: phases.indexOf(conclusion.phase),
+        result: conclusion.result,
+        failure: conclusion.failure && encodeFailure(conclusion.failure),
+      }]
     ),
   )
   yield* insert(

@@ -34,7 +34,7 @@ import {
   used,
   type VersionRow,
 } from "./rows.ts"
-import { columns, isPlain } from "./specs.ts"
+import { columns, isReady } from "./specs.ts"
 
 interface FiredRow {
   readonly [column: string]: unknown
@@ -193,8 +193,10 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
 
   const fireOnce = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
     const specs = items.map(({ fire }) => fire?.spec)
-    const { lanes, plain, special } = yield* columns(names, specs)
-    const rows = yield* pg.query<FiredRow>("writes", "fire", fireAll, [
+    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+    const isInTime = specs.some((spec) => spec?.deadlineMillis !== undefined)
+    const fire = isInTime ? fireAllInTime : fireAll
+    const rows = yield* pg.query<FiredRow>("writes", "fire", fire, [
       numbers(items.map(({ trigger }) => trigger)),
       numbers(items.map(({ revision }) => revision)),
       numbersOrNull(items.map(({ passed }) => passed?.from)),
@@ -205,11 +207,12 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       numbers(items.map(({ fire }) => whileRunnings.indexOf(fire?.whileRunning ?? "allow"))),
       ...plain,
       ...special,
+      ...(isInTime ? [deadlines] : []),
     ])
     hints.give(
       new Set(rows.flatMap(({ item, run }) => {
         const spec = specs[item]
-        return run !== null && spec !== undefined && isPlain(spec)
+        return run !== null && spec !== undefined && isReady(spec)
           ? [`l${lanes[item]!}` as const]
           : []
       })),
@@ -275,8 +278,10 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
     }),
     ask: Effect.fnUntraced(function* (items, isDry) {
       const specs = items.map(({ spec }) => spec)
-      const { lanes, plain, special } = yield* columns(names, specs)
-      const rows = yield* pg.query<AskedRow>("writes", "ask", askAll, [
+      const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+      const isInTime = specs.some(({ deadlineMillis }) => deadlineMillis !== undefined)
+      const ask = isInTime ? askAllInTime : askAll
+      const rows = yield* pg.query<AskedRow>("writes", "ask", ask, [
         items[0]?.trigger ?? 0,
         numbers(items.map(({ revision }) => revision)),
         numbers(items.map(({ kind }) => askedKinds.indexOf(kind))),
@@ -286,11 +291,12 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         ...plain,
         ...special,
         isDry,
+        ...(isInTime ? [deadlines] : []),
       ])
       hints.give(
         new Set(
           rows.filter(({ item, run, verdict }) =>
-            verdict === 0 && run !== null && isPlain(specs[item]!)
+            verdict === 0 && run !== null && isReady(specs[item]!)
           )
             .map(({ item }) => `l${lanes[item]!}` as const),
         ),
@@ -496,14 +502,21 @@ const selectStopped = `
     lived, ended_at
   FROM now LEFT JOIN stopped ON true ORDER BY id`
 
-const askAll = `
-  SELECT item, verdict, run::float8 AS run FROM ask(
+const askText = (name: string, more = "") => `
+  SELECT item, verdict, run::float8 AS run FROM ${name}(
     $1::int, $2::int[], $3::smallint[], $4::text[], $5::text[], $6::bigint[], $7::int[], $8::int[],
     $9::smallint[], $10::text[], $11::boolean[], $12::smallint[], $13::bigint[], $14::text[],
-    $15::int[], $16::boolean[], $17::boolean, '${patience}'::bigint[])`
+    $15::int[], $16::boolean[], $17::boolean, '${patience}'::bigint[]${more})`
 
-const fireAll = `
-  SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM fire_slots(
+const askAll = askText("ask")
+const askAllInTime = askText("ask_in_time", ", $18::bigint[]")
+
+const fireText = (name: string, more = "") => `
+  SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM ${name}(
     $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
     $8::smallint[], $9::int[], $10::int[], $11::smallint[], $12::text[], $13::boolean[],
-    $14::smallint[], $15::bigint[], $16::text[], $17::int[], $18::boolean[], '${patience}'::bigint[])`
+    $14::smallint[], $15::bigint[], $16::text[], $17::int[], $18::boolean[],
+    '${patience}'::bigint[]${more})`
+
+const fireAll = fireText("fire_slots")
+const fireAllInTime = fireText("fire_in_time", ", $19::bigint[]")

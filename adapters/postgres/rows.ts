@@ -7,6 +7,7 @@ import type {
   ExecutorView,
   Incarnation,
   Standing,
+  Vitals,
 } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
@@ -72,6 +73,8 @@ export const runViews = (which: string): string => `
     o.state AS outcome, x.run_id IS NOT NULL AS is_running, s.run_id IS NOT NULL AS is_scheduled,
     b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending, o.result,
     p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
+    CASE WHEN x.run_id IS NOT NULL
+      THEN (SELECT c.phase FROM conclusion c WHERE c.run_id = r.id) END AS phase,
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
     CASE WHEN r.trigger IS NOT NULL THEN (SELECT f.after FROM followed f
       WHERE f.run_id = r.id)::float8 END AS after,
@@ -133,6 +136,8 @@ export interface RunRow {
   readonly parked: number | null
   readonly since: number | null
   readonly awaits_until: number | null
+  /** Of a running one, once its outcome is known: as the index in `phases`. */
+  readonly phase: number | null
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
@@ -146,6 +151,9 @@ export interface RunRow {
   readonly incarnation: Incarnation | null
   readonly executor: ExecutorName | null
 }
+
+/** How far a run is that has an outcome and is still held, as `conclusion` numbers it. */
+export const phases = ["rollingBack", "cleaning"] as const
 
 export const stateOfRow = (row: RunRow): StateName =>
   row.outcome !== null
@@ -186,6 +194,7 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.finished_at !== null && { finishedAt: at(row.finished_at) }),
   ...(row.is_cancelling === true && { isCancelling: true }),
   ...(row.is_suspending === true && { isSuspending: true }),
+  ...(row.phase !== null && { phase: phases[row.phase]! }),
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
@@ -260,6 +269,7 @@ export interface ExecutorRow {
   readonly resources: string
   readonly tasks: ReadonlyArray<TaskName>
   readonly held: number
+  readonly vitals: string | null
   readonly joined_at: number
   readonly beat_at: number
 }
@@ -274,6 +284,7 @@ export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorVi
   resources: JSON.parse(row.resources) as Readonly<Record<string, number>>,
   tasks: row.tasks,
   held: row.held,
+  ...(row.vitals !== null && { vitals: JSON.parse(row.vitals) as Vitals }),
   joinedAt: at(row.joined_at),
   beatAt: at(row.beat_at),
 })

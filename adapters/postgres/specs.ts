@@ -59,6 +59,9 @@ export const columns = (
 const isDiscarding = (gate: RunSpec["gate"]): string =>
   gate === undefined ? "NULL" : gate.whenFull === "discard" ? "t" : "f"
 
+/** It waits in its lane, whatever else there is of it. */
+export const isReady = (spec: RunSpec): boolean => spec.gate === undefined && spec.delayMillis === 0
+
 /** Nothing of it but a row that is ready at once. */
 export const isPlain = (spec: RunSpec): boolean =>
   spec.gate === undefined && spec.delayMillis === 0 && spec.deadlineMillis === undefined

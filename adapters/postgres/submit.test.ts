@@ -92,7 +92,9 @@ const rowsOf = (run: RunId) =>
         rows.push([table, row])
       }
     }
-    return rows
+    const deadlines = yield* sql<{ expires_at: string }>`
+      SELECT expires_at::text FROM deadline WHERE run_id = ${run}`
+    return [...rows, ...deadlines.map(({ expires_at: at }) => Number(at) - created)]
   })
 
 withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
@@ -103,6 +105,13 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
     ["one by one", { blocking: Blocking.fifo }],
     ["one or none", { blocking: Blocking.discard, level: 2 }],
     ["one for some executors", { selector: Selector.make("gpu in (a100,h100),region=eu") }],
+    ["one that is to begin in time", { deadlineMillis: 90_000 }],
+    ["one that runs in a thread of its own", { isolation: "thread" }],
+    ["one that is regulated", {
+      rateLimit: { limit: 5, perMillis: 1000 },
+      breaker: "sms",
+      backlog: { high: 1000 },
+    }],
     ["seven at a time", { blocking: Blocking.concurrent(7) }],
     ["what only its executor minds", {
       timeoutMillis: 5,

@@ -6,16 +6,19 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
-import { Incarnation, Joining } from "../../core/domain/Executor.ts"
+import { Incarnation, Joining, Vitals } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import { Regulation } from "../../core/domain/Permit.ts"
+import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
+import { Told } from "../../core/services/LogStorage.ts"
 import {
   ClaimRequest,
+  Concluding,
   Grant,
   Report,
   Settled,
@@ -99,6 +102,11 @@ export class ExecutorRpcs extends RpcGroup.make(
     success: Schema.Array(Schema.Boolean),
     error: TransportUnavailable,
   }),
+  Rpc.make("conclude", {
+    payload: { ...ofIncarnation, conclusions: atMost(Concluding, batchMax) },
+    success: Schema.Array(Schema.Boolean),
+    error: TransportUnavailable,
+  }),
   Rpc.make("state", {
     payload: {
       namespace: Namespace,
@@ -112,9 +120,14 @@ export class ExecutorRpcs extends RpcGroup.make(
     payload: {
       ...ofIncarnation,
       held: Schema.Struct({ count: Schema.Int, digest: Schema.Int }),
+      vitals: Schema.optionalKey(Vitals),
     },
     success: Schema.TaggedUnion({
-      Alive: { revoked: Schema.Array(RevokedGrant), isAgreed: Schema.Boolean },
+      Alive: {
+        revoked: Schema.Array(RevokedGrant),
+        isAgreed: Schema.Boolean,
+        sizes: Schema.optionalKey(PoolSizes),
+      },
       Lost: {},
     }),
     error: TransportUnavailable,
@@ -134,6 +147,10 @@ export class ExecutorRpcs extends RpcGroup.make(
   Rpc.make("revocations", {
     payload: { ...ofIncarnation, waitMillis },
     success: Schema.Array(RevokedGrant),
+    error: TransportUnavailable,
+  }),
+  Rpc.make("tell", {
+    payload: { ...ofIncarnation, told: atMost(Told, batchMax) },
     error: TransportUnavailable,
   }),
   Rpc.make("drain", { payload: ofIncarnation, error: TransportUnavailable }),

@@ -153,10 +153,28 @@ const make = Effect.fnUntraced(function* ({ url }: Options, door: Door.Door) {
         (accepted) => accepted.flat(),
       ),
     state: (namespace, task, key) => answer("state", () => client.state({ namespace, task, key })),
-    beat: (incarnation, held) => answer("beat", () => client.beat({ incarnation, held })),
+    conclude: (incarnation, conclusions) =>
+      Effect.map(
+        Effect.forEach(
+          Array.chunksOf(conclusions, batchMax),
+          (conclusions) => answer("conclude", () => client.conclude({ incarnation, conclusions })),
+        ),
+        (kept) => kept.flat(),
+      ),
+    beat: (incarnation, held, vitals) =>
+      answer(
+        "beat",
+        () => client.beat({ incarnation, held, ...(vitals !== undefined && { vitals }) }),
+      ),
     reconcile: (incarnation, known) =>
       answer("reconcile", () => client.reconcile({ incarnation, known })),
     revocations,
+    tell: (incarnation, told) =>
+      Effect.forEach(
+        inBatches(told),
+        (told) => answer("tell", () => client.tell({ incarnation, told })),
+        { discard: true },
+      ),
     drain: (incarnation) => answer("drain", () => client.drain({ incarnation })),
     leave: (incarnation) => answer("leave", () => client.leave({ incarnation })),
   })

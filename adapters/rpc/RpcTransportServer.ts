@@ -132,12 +132,14 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
     settle: ({ incarnation, reports }) => transport.settle(incarnation, reports),
     start: ({ incarnation, marks }) => transport.start(incarnation, marks),
     state: ({ key, namespace, task }) => transport.state(namespace, task, key),
-    beat: ({ held, incarnation }) => transport.beat(incarnation, held),
+    conclude: ({ conclusions, incarnation }) => transport.conclude(incarnation, conclusions),
+    beat: ({ held, incarnation, vitals }) => transport.beat(incarnation, held, vitals),
     reconcile: ({ incarnation, known }) => transport.reconcile(incarnation, known),
     revocations: ({ incarnation, waitMillis }) =>
       transport.revocations(incarnation).pipe(
         Effect.timeoutOrElse({ duration: waitMillis, orElse: () => Effect.succeed([]) }),
       ),
+    tell: ({ incarnation, told }) => transport.tell(incarnation, told),
     drain: ({ incarnation }) => transport.drain(incarnation),
     leave: ({ incarnation }) => transport.leave(incarnation),
   }

@@ -7,6 +7,7 @@
  */
 import { Result } from "effect"
 import type { Gate } from "../../core/domain/Blocking.ts"
+import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
@@ -59,6 +60,8 @@ export interface RunRow {
   /** Since when it is parked. */
   readonly since: number | null
   readonly awaits_until: number | null
+  /** Of a running one, once its outcome is known. */
+  readonly phase: Conclusion["phase"] | null
   readonly parent: RunId | null
   readonly nth: number | null
   readonly siblings: number | null
@@ -107,7 +110,7 @@ const selectRun = `
     coalesce(lease.incarnation, outcome.incarnation, parked.incarnation) AS incarnation,
     executor.name AS executor_name, lease.is_started, lease.is_cancelling, lease.is_suspending,
     parked.is_parent, parked.is_admitted, parked.since, parked.awaits_until,
-    child.parent, child.nth, child.count AS siblings,
+    conclusion.phase, child.parent, child.nth, child.count AS siblings,
     coalesce(lease.claimed_at, outcome.claimed_at, parked.claimed_at) AS claimed_at, outcome.finished_at,
     outcome.result,
     CASE
@@ -133,6 +136,7 @@ const selectRun = `
   LEFT JOIN scheduled ON scheduled.run = run.id
   LEFT JOIN blocked ON blocked.run = run.id
   LEFT JOIN parked ON parked.run = run.id
+  LEFT JOIN conclusion ON conclusion.run = lease.run
   LEFT JOIN child ON child.run = run.id
   LEFT JOIN executor ON executor.incarnation = coalesce(lease.incarnation, outcome.incarnation)
   LEFT JOIN trigger ON trigger.id = run.trigger

@@ -1,8 +1,15 @@
 /** Executors in SQLite: see `ExecutorStorage` for the laws. */
 import { DateTime } from "effect"
-import type { ExecutorView, Incarnation, Joining, Standing } from "../../core/domain/Executor.ts"
+import type {
+  ExecutorView,
+  Incarnation,
+  Joining,
+  Standing,
+  Vitals,
+} from "../../core/domain/Executor.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import type { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type {
@@ -51,7 +58,17 @@ export const make = (db: Database): ExecutorStorage => ({
         tx.now,
       )
     }),
-  beat: (incarnation, held) => db.write("beat", (tx) => beat(tx, incarnation, held)),
+  beat: (incarnation, held, vitals) =>
+    db.write("beat", (tx) => beat(tx, incarnation, held, vitals)),
+  resize: (namespace, incarnation, sizes) =>
+    db.write("resize", ({ db, now }) =>
+      db.run(
+        `UPDATE executor SET sizes = ? WHERE namespace = ? AND incarnation = ? AND ${isHere}`,
+        JSON.stringify(sizes),
+        namespace,
+        incarnation,
+        now,
+      ).changes === 1),
   drain: (incarnation) =>
     db.write("drain", (tx) => {
       tx.db.run(
@@ -95,14 +112,17 @@ const beat = (
   { db, now }: Transaction,
   incarnation: Incarnation,
   known: Held,
+  vitals: Vitals | undefined,
 ): Beaten => {
-  const { changes } = db.run(
-    `UPDATE executor SET beat_at = ?2, ends_at = ?2 + ttl_millis
-     WHERE incarnation = ?1 AND standing IN ('live', 'draining') AND ends_at > ?2`,
+  const beaten = db.get<{ sizes: string | null }>(
+    `UPDATE executor SET beat_at = ?2, ends_at = ?2 + ttl_millis, vitals = coalesce(?3, vitals)
+     WHERE incarnation = ?1 AND standing IN ('live', 'draining') AND ends_at > ?2
+     RETURNING sizes`,
     incarnation,
     now,
+    vitals === undefined ? null : JSON.stringify(vitals),
   )
-  if (changes === 0) return { _tag: "Lost" }
+  if (beaten === undefined) return { _tag: "Lost" }
   // As `held` of `ExecutorStorage` sums up.
   const kept = db.get<Held>(
     `SELECT count(*) AS count, coalesce(sum((run % 1000003) * (fence % 1009)), 0) AS digest
@@ -122,6 +142,7 @@ const beat = (
       ...(is_suspending === 1 && { isSuspending: true }),
     })),
     isAgreed: kept.count === known.count && kept.digest === known.digest,
+    ...(beaten.sizes !== null && { sizes: JSON.parse(beaten.sizes) as PoolSizes }),
   }
 }
 
@@ -137,13 +158,14 @@ interface ExecutorRow {
   readonly beat_at: number
   readonly ends_at: number
   readonly held: number
+  readonly vitals: string | null
 }
 
 const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> => {
   const now = db.now()
   return db.all<ExecutorRow>(
     `SELECT incarnation, name, standing, capacity, labels, resources, tasks, joined_at, beat_at,
-       ends_at,
+       ends_at, vitals,
        (SELECT count(*) FROM lease WHERE lease.incarnation = executor.incarnation) AS held
      FROM executor WHERE namespace = ?1 AND ends_at > ?2 AND (
        (standing IN ('live', 'draining') AND ends_at > ?3) OR
@@ -164,6 +186,7 @@ const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> =
     resources: JSON.parse(row.resources) as Record<string, number>,
     tasks: JSON.parse(row.tasks) as ReadonlyArray<TaskName>,
     held: row.held,
+    ...(row.vitals !== null && { vitals: JSON.parse(row.vitals) as Vitals }),
     joinedAt: DateTime.makeUnsafe(row.joined_at),
     beatAt: DateTime.makeUnsafe(row.beat_at),
   }))

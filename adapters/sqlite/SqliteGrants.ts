@@ -16,6 +16,7 @@ import type {
   Settled,
 } from "../../core/services/RunStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
+import { conclusionOf, type ConclusionRow, type KnownConclusion } from "./SqliteConclusions.ts"
 import { move, note, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
 import { tell } from "./SqliteOutbox.ts"
@@ -53,10 +54,12 @@ const mayHaveMore = ([, fence, , , , , , isCareful, , idempotencyKey]: GrantRow)
 const selectMore = `
   SELECT (SELECT at FROM deadline WHERE run = ?1) AS deadline,
     (SELECT value FROM checkpoint WHERE run = ?1) AS checkpoint,
-    child.parent, child.nth, child.count
-  FROM (SELECT 1) LEFT JOIN child ON child.run = ?1`
+    child.parent, child.nth, child.count, conclusion.state, conclusion.phase, conclusion.result,
+    conclusion.failure
+  FROM (SELECT 1) LEFT JOIN child ON child.run = ?1
+    LEFT JOIN conclusion ON conclusion.run = ?1`
 
-interface More {
+interface More extends ConclusionRow {
   readonly deadline: number | null
   readonly checkpoint: string | null
   readonly parent: RunId | null
@@ -85,6 +88,7 @@ const wholeGrant = (
     ...grantOf(row),
     ...(checkpoint !== null && { checkpoint }),
     ...(parent !== null && { shard: { parent, index: nth, count } }),
+    ...(more.state !== null && { conclusion: conclusionOf(more as KnownConclusion) }),
   }]
 }
 
@@ -397,7 +401,9 @@ const noteReport = (
     case "Retry":
       return note(tx, after, "Retried", report.failure.message, report.failure)
     case "Release":
-      return note(tx, after, "Released")
+      note(tx, after, "Released")
+      if (report.checkpoint !== undefined) putDown(tx, id, report.checkpoint)
+      return
     case "Await":
       note(tx, after, "Awaited")
       return begun(tx, id)

@@ -203,6 +203,9 @@ const retireRun = (tx: Transaction, run: RunId): boolean => {
   db.run("DELETE FROM deadline WHERE run = ?", run)
   db.run("DELETE FROM checkpoint WHERE run = ?", run)
   miss(tx, run)
+  db.run("DELETE FROM conclusion WHERE run = ?", run)
+  db.run("DELETE FROM progress WHERE run = ?", run)
+  db.run("DELETE FROM log WHERE run = ?", run)
   db.run("DELETE FROM placed WHERE run = ?", run)
   db.run("DELETE FROM run WHERE id = ?", run)
   return true

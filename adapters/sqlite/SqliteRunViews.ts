@@ -135,6 +135,7 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
   ...(row.claimed_at !== null && { claimedAt: DateTime.makeUnsafe(row.claimed_at) }),
   ...(row.finished_at !== null && { finishedAt: DateTime.makeUnsafe(row.finished_at) }),
   ...(row.is_cancelling === 1 && { isCancelling: true }),
+  ...(row.phase !== null && { phase: row.phase }),
 })
 
 const kindsOf = (at: Connection, namespace: Namespace, task?: TaskName): ReadonlyArray<number> =>

@@ -25,6 +25,7 @@ import type {
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
+import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
 import * as SqliteAdmission from "./SqliteAdmission.ts"
@@ -71,6 +72,11 @@ export const make = (db: Database): RunStorage => {
       db.write("settle", (tx) => settleAll(tx, incarnation, reports)),
     start: (incarnation, marks) =>
       db.write("start", (tx) => marks.map(({ fence, run }) => start(tx, incarnation, run, fence))),
+    conclude: (incarnation, conclusions) =>
+      db.write(
+        "conclude",
+        (tx) => conclusions.map((each) => SqliteConclusions.keep(tx, incarnation, each)),
+      ),
     reconcile: (incarnation, known) =>
       db.write("reconcile", (tx) => reconcile(tx, incarnation, known)),
     promote: (limit) =>
@@ -432,6 +438,7 @@ const reviveOne = (tx: Transaction, row: RunRow, freed: Set<GateKey>): boolean =
   const event = { _tag: "Revive", isGated: row.gate !== null } as const
   const state = move(tx, row, event, { turn: tx.nextRunId() })
   if (state === undefined) return false
+  SqliteConclusions.forget(tx, row.id)
   const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
   note(tx, row, "Revived", failure?.message, failure)
   freePlace(row, state, freed)
@@ -502,14 +509,17 @@ const recover = (tx: Transaction, limit: number): Recovered => {
 }
 
 const lose = (tx: Transaction, row: RunRow, name: string): Run.RunState => {
+  const concluded = SqliteConclusions.find(tx, row.id)
   const event = {
     _tag: "Lose",
     crashesMax: row.crashes_max,
     isAtMostOnce: row.is_at_most_once === 1,
+    ...(concluded !== undefined && { concluded: concluded.state }),
   } as const
   return move(tx, row, event, {
     ...(row.is_cancelling === 0 && {
       failure: { tag: "ExecutorLost", message: `${name} was lost` },
     }),
+    ...(concluded !== undefined && { failure: concluded.failure, result: concluded.result }),
   })!
 }

@@ -6,6 +6,7 @@ import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
 import * as SqliteHistory from "./SqliteHistory.ts"
 import * as SqliteOutbox from "./SqliteOutbox.ts"
+import * as SqliteLogs from "./SqliteLogs.ts"
 import * as SqlitePermits from "./SqlitePermits.ts"
 import * as SqlitePlacements from "./SqlitePlacements.ts"
 import * as SqliteRuns from "./SqliteRuns.ts"
@@ -27,6 +28,7 @@ export const make = (db: Database): Storage["Service"] =>
     placements: SqlitePlacements.make(db),
     executors: SqliteExecutors.make(db),
     outbox: SqliteOutbox.make(db),
+    logs: SqliteLogs.make(db),
     history: SqliteHistory.make(db),
     transfer: SqliteTransfer.make(db),
     permits: SqlitePermits.make(db),

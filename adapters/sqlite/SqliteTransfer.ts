@@ -24,6 +24,7 @@ import * as Trigger from "../../core/domain/Trigger.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { pageMax, type TransferStorage } from "../../core/services/TransferStorage.ts"
 import { Connection } from "./Connection.ts"
+import { conclusionOf, type KnownConclusion } from "./SqliteConclusions.ts"
 import type { Database } from "./Database.ts"
 import { Names } from "./Names.ts"
 import { openFile, openReader } from "./OpenFile.ts"
@@ -387,6 +388,8 @@ interface RunRow {
   readonly payload: string
   readonly deadline_at: number | null
   readonly checkpoint: string | null
+  /** As JSON, what is absent as null. */
+  readonly conclusion: string | null
   readonly bound_to: Incarnation | null
   readonly placement: string | null
   readonly placed_at: number | null
@@ -399,7 +402,9 @@ const runs = `
   SELECT run.*, kind.namespace, kind.task, lane.name AS lane_name, trigger.name AS trigger_name,
     EXISTS (SELECT 1 FROM idempotency WHERE idempotency.run = run.id) AS is_keyed,
     deadline.at AS deadline_at, checkpoint.value AS checkpoint, child.parent, child.nth,
-    child.count AS siblings, placed.bound_to, placed.placement, placed.at AS placed_at
+    child.count AS siblings, placed.bound_to, placed.placement, placed.at AS placed_at,
+    (SELECT json_object('state', state, 'phase', phase, 'result', result, 'failure', failure)
+      FROM conclusion WHERE conclusion.run = run.id) AS conclusion
   FROM (SELECT * FROM run WHERE id > ? ORDER BY id LIMIT ?) AS run
   CROSS JOIN kind ON kind.id = run.kind CROSS JOIN lane ON lane.id = run.lane
   LEFT JOIN trigger ON trigger.id = run.trigger
@@ -573,6 +578,9 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
   }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
+  ...(row.conclusion !== null && {
+    conclusion: conclusionOf(JSON.parse(row.conclusion) as KnownConclusion),
+  }),
   ...(row.bound_to !== null && { boundTo: row.bound_to }),
   ...(row.placement !== null && {
     placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
@@ -828,6 +836,15 @@ class Import {
     }
     if (deadlineAt !== undefined) this.insert("deadline", { run: id, at: deadlineAt })
     if (checkpoint !== undefined) this.insert("checkpoint", { run: id, value: checkpoint })
+    if (record.conclusion !== undefined) {
+      const { failure, ...conclusion } = record.conclusion
+      this.insert("conclusion", {
+        run: id,
+        fence: record.place.fence,
+        ...conclusion,
+        failure: failure && JSON.stringify(failure),
+      })
+    }
     const { boundTo, placed } = record
     if (boundTo !== undefined || placed !== undefined) {
       const { at, ...placement } = placed ?? {}

@@ -86,6 +86,7 @@ const shared = Layer.effectContext(Effect.gen(function* () {
       Context.get(other, Storage).executors,
     ),
     outbox: alternately(Context.get(one, Storage).outbox, Context.get(other, Storage).outbox),
+    logs: alternately(Context.get(one, Storage).logs, Context.get(other, Storage).logs),
     history: alternately(Context.get(one, Storage).history, Context.get(other, Storage).history),
     now: storage.now,
   }).pipe(

@@ -1,6 +1,7 @@
 /** `belfry executor list`: who is here to carry tasks out. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
+import type { Vitals } from "../../core/domain/Executor.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
@@ -18,12 +19,23 @@ export const executorList = Command.make("list", list, (given) =>
       if (given.jsonl) return document.items.forEach(Output.printJsonLine)
       const now = Date.now()
       Output.print(Output.table(
-        ["executor", "incarnation", "standing", "holds", "labels", "resources", "tasks", "beat"],
+        [
+          "executor",
+          "incarnation",
+          "standing",
+          "holds",
+          "pool",
+          "labels",
+          "resources",
+          "tasks",
+          "beat",
+        ],
         answer.items.map((each) => [
           each.name,
           String(each.incarnation),
           each.standing,
           `${each.held} of ${each.capacity}`,
+          each.vitals === undefined ? "" : poolOf(each.vitals),
           pairs(each.labels),
           pairs(each.resources),
           Output.plain(each.tasks.join(" "), 60),
@@ -38,3 +50,12 @@ export const executorList = Command.make("list", list, (given) =>
 
 const pairs = (of: Readonly<Record<string, string | number>>) =>
   Object.entries(of).map(([key, value]) => `${key}=${value}`).join(" ")
+
+/** How full the pool is, and what is wrong with it. */
+const poolOf = ({ queued, running, sizes, stalledMillis, stuck }: Vitals): string =>
+  [
+    `${running} of ${sizes.core}` + (sizes.maximum > sizes.core ? ` to ${sizes.maximum}` : "") +
+    ` run, ${queued} wait`,
+    ...(stuck > 0 ? [`${stuck} stuck`] : []),
+    ...(stalledMillis !== undefined ? [`stalled for ${Output.millis(stalledMillis)}`] : []),
+  ].join(", ")

@@ -1,6 +1,7 @@
 /** `belfry run show`: everything known about a run. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import * as Progress from "../../core/domain/Progress.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { client, runId, vocabulary } from "../flags.ts"
 import { lazily } from "../lazily.ts"
@@ -12,7 +13,7 @@ export const runShow = Command.make(
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
-      Effect.fnUntraced(function* ([{ inVocabulary, open }, { runJson }]) {
+      Effect.fnUntraced(function* ([{ inVocabulary, open }, { progressJson, runJson }]) {
         const { call } = yield* open(given)
         const run = yield* call((api) =>
           api.runs.get({
@@ -20,7 +21,13 @@ export const runShow = Command.make(
             query: inVocabulary(given.vocabulary),
           })
         )
-        if (given.json) return Output.printJson(runJson(run))
+        const { progress } = yield* call((api) =>
+          api.runs.progress({ params: { id: given.id as RunId } })
+        )
+        if (given.json) {
+          const said = progress === null ? {} : progressJson({ progress }) as object
+          return Output.printJson({ ...runJson(run) as object, ...said })
+        }
         const time = (at: DateTime.Utc | undefined) => at && DateTime.formatIso(at)
         Output.print(Output.facts([
           ["run", String(run.id)],
@@ -29,6 +36,11 @@ export const runShow = Command.make(
           [
             "state",
             Output.state(run.state) +
+            (run.phase === undefined
+              ? ""
+              : run.phase === "cleaning"
+              ? ", cleaning"
+              : ", rolling back") +
             (run.isCancelling
               ? ", asked to stop"
               : run.isSuspending
@@ -40,6 +52,7 @@ export const runShow = Command.make(
             run.shard && `${run.shard.index} of ${run.shard.count}, parent ${run.shard.parent}`,
           ],
           ["attempt", `${run.attempt}, fence ${run.fence}, crashes ${run.crashes}`],
+          ["progress", progress === null ? undefined : Output.plain(Progress.describe(progress))],
           ["payload", Output.plain(JSON.stringify(run.payload), 2000)],
           [
             "result",

@@ -67,7 +67,7 @@ const main = Effect.fnUntraced(function* (given: Given) {
   const stopped = Effect.suspend(() => seen.executor!.stopped)
   yield* Effect.raceFirst(work, Effect.mapError(stopped, Programs.refusalProblem)).pipe(
     Effect.provide(Layer.provide(
-      Programs.carriedOut(program, options, seen),
+      Programs.carriedOut(program, options, seen, given.files),
       remote({ ...address, urls: [connection.url, ...address.urls] }),
     )),
   )

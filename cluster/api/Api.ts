@@ -14,6 +14,7 @@ import {
   HttpApiSecurity,
   OpenApi,
 } from "effect/http-api"
+import { Incarnation } from "../../core/domain/Executor.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
@@ -114,6 +115,22 @@ export class Runs extends HttpApiGroup.make("runs").add(
   HttpApiEndpoint.get("why", "/runs/:id/why", {
     params: ofRun,
     success: Views.Why,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.get("log", "/runs/:id/log", {
+    params: ofRun,
+    query: {
+      /** As `next` of the page before: only lines after that. */
+      after: Schema.optionalKey(Schema.String.check(Schema.isPattern(/^\d{1,10}\.\d{1,10}$/))),
+      /** 200 unless named. */
+      limit,
+    },
+    success: Views.Log,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.get("progress", "/runs/:id/progress", {
+    params: ofRun,
+    success: Views.RunProgress,
     error: runErrors,
   }),
   HttpApiEndpoint.post("cancel", "/runs/:id/cancel", {
@@ -299,6 +316,17 @@ export class Executors extends HttpApiGroup.make("executors").add(
     query: inNamespace,
     success: Views.ExecutorList,
     error: Problems.StorageUnavailable,
+  }),
+  /** Takes hold with the executor's next beat, and for as long as it lives. */
+  HttpApiEndpoint.put("resize", "/executors/:incarnation/pool", {
+    params: { incarnation: Schema.FiniteFromString.pipe(Schema.decodeTo(Incarnation)) },
+    payload: Views.ResizePool,
+    success: Views.Resized,
+    error: [
+      Problems.ExecutorUnknown,
+      Problems.RequestRefused,
+      Problems.StorageUnavailable,
+    ],
   }),
 ).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
 

@@ -8,7 +8,7 @@ import type { TaskName } from "../../core/domain/Task.ts"
 import { Registry } from "../../core/services/Registry.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { Schedulers } from "../Schedulers.ts"
-import { countsOf, storageProblem, taskOf, taskUnknown } from "./answers.ts"
+import { countsOf, executorUnknown, storageProblem, taskOf, taskUnknown } from "./answers.ts"
 import { Api } from "./Api.ts"
 import type { Status } from "./Views.ts"
 
@@ -41,13 +41,22 @@ export const layerExecutors = HttpApiBuilder.group(
   "executors",
   Effect.fnUntraced(function* (handlers) {
     const { executors } = yield* Storage
-    return handlers.handle(
-      "list",
-      ({ query }) =>
+    return handlers.handleAll({
+      list: ({ query }) =>
         Effect.map(executors.list(query.namespace ?? standard), (items) => ({ items })).pipe(
           Effect.catchTag("StorageUnavailable", storageProblem),
         ),
-    )
+
+      resize: ({ params: { incarnation }, payload: { namespace = standard, sizes } }) =>
+        executors.resize(namespace, incarnation, sizes).pipe(
+          Effect.flatMap((isHere) =>
+            isHere
+              ? Effect.succeed({ incarnation, sizes })
+              : Effect.fail(executorUnknown(namespace, incarnation))
+          ),
+          Effect.catchTag("StorageUnavailable", storageProblem),
+        ),
+    })
   }),
 )
 

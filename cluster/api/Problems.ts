@@ -67,6 +67,12 @@ export class OrderRefused extends HttpApiError.Problem<OrderRefused>()(
   { ...words, code: Schema.tag("order-refused"), state: StateName },
 ) {}
 
+export class ExecutorUnknown extends HttpApiError.Problem<ExecutorUnknown>()(
+  "ExecutorUnknown",
+  about("executor-unknown", 404, "There is no such executor here"),
+  { ...words, code: Schema.tag("executor-unknown"), field: Schema.String, reason: Schema.String },
+) {}
+
 export class TaskUnknown extends HttpApiError.Problem<TaskUnknown>()(
   "TaskUnknown",
   about("task-unknown", 404, "There is no such task"),

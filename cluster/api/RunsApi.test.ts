@@ -1,6 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Effect } from "effect"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { Storage } from "../../core/services/Storage.ts"
 import {
   type Answer,
   api,
@@ -35,6 +36,56 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.deepStrictEqual(why, { _tag: "Ended", state: "Succeeded" })
       const { answer } = yield* client.runs.cancel({ params: { id: run.id } })
       assert.strictEqual(answer, "ended")
+    }))
+
+  it.effect("shows what a run says, page by page, and resizes who says it", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const { executors, logs } = yield* Storage
+      const { run } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "Ada" } },
+      })
+      const { fence } = yield* untilEnded(run)
+      const incarnation = (yield* client.executors.list({ query: {} })).items[0]!.incarnation
+      const line = { level: "Info" as const, agoMillis: 0 }
+      yield* logs.append(incarnation, [
+        { run, fence, first: 1, lines: [{ ...line, text: "a" }, { ...line, text: "<b>" }] },
+      ])
+      const params = { id: run }
+      const first = yield* client.runs.log({ params, query: { limit: 1 } })
+      assert.deepStrictEqual(first.items.map(({ text }) => text), ["a"])
+      const rest = yield* client.runs.log({ params, query: { after: first.next! } })
+      assert.deepStrictEqual(rest.items.map(({ number, text }) => [number, text]), [[2, "<b>"]])
+      const none = yield* client.runs.log({ params, query: { after: rest.next! } })
+      assert.deepEqual(none, { items: [], next: null, isCut: false })
+      assert.deepEqual(yield* client.runs.progress({ params }), { progress: null })
+      problem(
+        yield* call("GET", "/api/v1/runs/17/log", authorized),
+        "run-unknown",
+        404,
+      )
+      problem(
+        yield* call("GET", `/api/v1/runs/${run}/log?after=x`, authorized),
+        "request-unreadable",
+        400,
+      )
+      const sizes = { core: 3, maximum: 5, queueLength: 2, prefetchMillis: 50 }
+      const resized = yield* client.executors.resize({
+        params: { incarnation },
+        payload: { sizes },
+      })
+      assert.deepEqual(resized, { incarnation, sizes })
+      const { sizes: wished } = yield* Effect.map(
+        executors.beat(incarnation, { count: 0, digest: 0 }),
+        (beaten) => beaten._tag === "Alive" ? beaten : { sizes: undefined },
+      )
+      assert.deepEqual(wished, sizes)
+      const gone = yield* Effect.flip(client.executors.resize({
+        params: { incarnation: (incarnation + 999) as typeof incarnation },
+        payload: { sizes },
+      }))
+      assert.strictEqual(gone._tag, "ExecutorUnknown")
     }))
 
   it.effect("answers 201 for a new run and 200 for the one its key names, with ids as text", () =>

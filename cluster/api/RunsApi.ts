@@ -1,6 +1,8 @@
 /** Runs, over REST. */
 import { Duration, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import { Fence } from "../../core/domain/Lease.ts"
+import type { Place } from "../../core/domain/LogLine.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { type OrderRefused, type RunUnknown, Scheduler } from "../../core/engine/Scheduler.ts"
@@ -134,6 +136,25 @@ export const layer = HttpApiBuilder.group(
 
       why: ({ params }) => scheduler.why(params.id).pipe(Effect.catchTags(errors)),
 
+      log: ({ params, query: { after, limit = 200 } }) =>
+        scheduler.log({
+          run: params.id,
+          after: after === undefined ? undefined : placeOf(after),
+          limit,
+        }).pipe(
+          Effect.map(({ isCut, lines }) => {
+            const last = lines.at(-1)
+            return { items: lines, next: last ? `${last.fence}.${last.number}` : null, isCut }
+          }),
+          Effect.catchTags(errors),
+        ),
+
+      progress: ({ params }) =>
+        scheduler.progress(params.id).pipe(
+          Effect.map((progress) => ({ progress: Option.getOrNull(progress) })),
+          Effect.catchTags(errors),
+        ),
+
       cancel: ({ params }) =>
         Effect.map(scheduler.cancel(params.id), (answer) => ({ run: params.id, answer })).pipe(
           Effect.catchTags(errors),
@@ -162,3 +183,9 @@ export const layer = HttpApiBuilder.group(
 )
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
+
+/** A line, as the fence and the number that the API writes for it. */
+const placeOf = (text: string): Place => {
+  const [fence, number] = text.split(".").map(Number)
+  return { fence: Fence.make(fence!), number: number! }
+}

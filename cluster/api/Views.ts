@@ -7,12 +7,14 @@ import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
-import { ExecutorView } from "../../core/domain/Executor.ts"
+import { ExecutorView, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
 import { Level } from "../../core/domain/Lane.ts"
 import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
+import { LogLine } from "../../core/domain/LogLine.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
+import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { Final, StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
@@ -30,6 +32,7 @@ import {
   TriggerName,
   WhileRunning,
 } from "../../core/domain/Trigger.ts"
+import { KeptProgress } from "../../core/services/LogStorage.ts"
 
 /** A state in our words, or in those of the vocabulary that was asked for. */
 export const State = Schema.Union([StateName, Word])
@@ -101,6 +104,22 @@ export const RunPage = Schema.Struct({
 
 export const Events = Schema.Struct({ items: Schema.Array(RunHappening) })
 export const Why = Reason
+
+/** What a run has said, in order. */
+export const Log = Schema.Struct({
+  items: Schema.Array(LogLine),
+  /** Where further lines begin; `null` when there are none after `after` yet. */
+  next: Schema.NullOr(Schema.String),
+  /** The run has said more than is kept. */
+  isCut: Schema.Boolean,
+})
+
+/** The last word of a run's present attempt; `null` when it has said none. */
+export const RunProgress = Schema.Struct({ progress: Schema.NullOr(KeptProgress) })
+
+/** The whole of what the pool shall be. */
+export const ResizePool = Schema.Struct({ namespace: InNamespace, sizes: PoolSizes })
+export const Resized = Schema.Struct({ incarnation: Incarnation, sizes: PoolSizes })
 export const Cancelled = Schema.Struct({
   run: RunIdFromString,
   /** `requested`: its holder was asked to stop it. `ended`: it was final already. */

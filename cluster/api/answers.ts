@@ -63,6 +63,14 @@ export const runUnknown = (id: number) =>
     reason: "no run has this id",
   })
 
+export const executorUnknown = (namespace: Namespace, incarnation: number) =>
+  new Problems.ExecutorUnknown({
+    detail: `There is no executor ${incarnation} in the namespace "${namespace}", or not any more.`,
+    remedy: "Look for it in the list of executors; each start of one has a number of its own.",
+    field: "incarnation",
+    reason: "no executor that is here has this number",
+  })
+
 export const orderRefused = ({ message, run, state }: OrderRefused) =>
   new Problems.OrderRefused({
     detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),

@@ -5,7 +5,7 @@
  * The server holds the policies: a submit here counts with the policy that the task was last
  * defined with, and a task that no executor has brought yet is refused.
  */
-import { Duration, Effect, Layer } from "effect"
+import { Duration, Effect, Layer, Option } from "effect"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
@@ -142,6 +142,22 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         Effect.map(({ items }) => items),
       ),
     why: (id) => runs.why({ params: { id } }).pipe(known(id, "why")),
+    log: ({ after, limit, run: id }) =>
+      runs.log({
+        params: { id },
+        query: {
+          limit: Math.min(limit, listMax),
+          ...(after !== undefined && { after: `${after.fence}.${after.number}` }),
+        },
+      }).pipe(
+        known(id, "log"),
+        Effect.map(({ isCut, items }) => ({ lines: items, isCut })),
+      ),
+    progress: (id) =>
+      runs.progress({ params: { id } }).pipe(
+        known(id, "progress"),
+        Effect.map(({ progress }) => Option.fromNullishOr(progress)),
+      ),
     ended: Effect.fnUntraced(function* (run) {
       for (let pause = 5;; pause = Math.min(500, pause * 1.5)) {
         const view = yield* Effect.catchTag(

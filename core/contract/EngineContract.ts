@@ -15,6 +15,7 @@ import {
   Exit,
   Fiber,
   Layer,
+  Option,
   Ref,
   Schema,
   Scope,
@@ -109,6 +110,176 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         ))
         const run = yield* whoami.submit({})
         assert.deepStrictEqual(yield* whoami.result(run), [run, 1])
+      }))
+
+    test("shows what a run says while it runs, and afterwards", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const goOn = yield* Deferred.make<void>()
+        const talkative = Task.make("talkative")
+        yield* serving(talkative.toLayer(() =>
+          Effect.gen(function* () {
+            const { progress } = yield* CurrentRun
+            yield* progress({ done: 1, total: 2, text: "half" })
+            yield* Effect.annotateLogs(Effect.logInfo("hello", { n: 1 }), "who", "Ada")
+            yield* Deferred.await(goOn)
+            yield* Effect.logError("oh", Cause.fail(new Error("no")))
+            yield* progress({ percent: 100 })
+          })
+        ))
+        const run = yield* talkative.submit({})
+        const page = yield* until(
+          scheduler.log({ run, limit: 9 }),
+          ({ lines }) => lines.length > 0,
+        )
+        const said = page.lines.map(({ level, number, text }) => [number, level, text])
+        assert.deepStrictEqual(said, [[1, "Info", 'hello {"n":1} who=Ada']])
+        const half = yield* until(scheduler.progress(run), Option.isSome)
+        assert.deepInclude(Option.getOrThrow(half), {
+          percent: 50,
+          done: 1,
+          total: 2,
+          text: "half",
+        })
+        yield* Deferred.succeed(goOn, undefined)
+        yield* talkative.result(run)
+        const { lines } = yield* scheduler.log({ run, limit: 9, after: page.lines[0] })
+        assert.deepInclude(lines[0], { number: 2, level: "Error" })
+        assert.include(lines[0]!.text, "no")
+        const last = Option.getOrThrow(yield* scheduler.progress(run))
+        assert.strictEqual(last.percent, 100)
+        const unknown = yield* Effect.flip(
+          scheduler.log({ run: (run + 1_000_000) as RunId, limit: 1 }),
+        )
+        assert.strictEqual(unknown._tag, "RunUnknown")
+      }))
+
+    test("keeps what was said by an executor that is gone, and the next one begins anew", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const task = Task.make("evidence")
+        const scope = yield* Scope.make()
+        const says = (text: string) =>
+          task.toLayer(() =>
+            Effect.gen(function* () {
+              const { keep, progress } = yield* CurrentRun
+              yield* Effect.logInfo(text)
+              yield* progress({ text })
+              yield* Effect.orDie(keep(JSON.stringify(text)))
+              return yield* Effect.never
+            })
+          )
+        yield* Scope.provide(serving(says("first"), { drainTimeout: "100 millis" }), scope)
+        const run = yield* task.submit({})
+        yield* until(scheduler.progress(run), Option.isSome)
+        yield* Scope.close(scope, Exit.void)
+        const before = yield* state(run)
+        assert.deepInclude(before, { state: "Ready", attempt: 0 })
+        yield* serving(
+          task.toLayer(() =>
+            CurrentRun.use(({ checkpoint }) => Effect.logInfo(`after ${checkpoint}`))
+          ),
+        )
+        yield* task.result(run)
+        const { lines } = yield* scheduler.log({ run, limit: 9 })
+        assert.deepStrictEqual(lines.map(({ text }) => text), ["first", 'after "first"'])
+        assert.isBelow(lines[0]!.fence, lines[1]!.fence)
+        assert.isTrue(Option.isNone(yield* scheduler.progress(run)), "the second said none")
+        assert.strictEqual((yield* state(run)).attempt, 1, "a shutdown is no attempt")
+      }))
+
+    test("stores the outcome before it cleans, and cleans elsewhere when it is stopped there", () =>
+      Effect.gen(function* () {
+        const steps: Array<string> = []
+        const step = (name: string) => Effect.sync(() => void steps.push(name))
+        const task = Task.make("careful", { success: Schema.String })
+        const live = (clean: Effect.Effect<void>) =>
+          task.toLayer(() => Effect.as(step("run"), "done"), {
+            prepare: () => step("prepare"),
+            clean: (_, { state }) => Effect.andThen(step(`clean ${state}`), clean),
+            summary: () => Effect.succeed("it went well"),
+          })
+        const scope = yield* Scope.make()
+        yield* Scope.provide(
+          serving(live(Effect.never), { drainTimeout: "100 millis" }),
+          scope,
+        )
+        const run = yield* task.submit({})
+        const cleaning = yield* until(state(run), ({ phase }) => phase !== undefined)
+        assert.deepInclude(cleaning, { state: "Running", phase: "cleaning" })
+        yield* Scope.close(scope, Exit.void)
+        yield* serving(live(Effect.void))
+        assert.strictEqual(yield* task.result(run), "done")
+        assert.deepStrictEqual(steps, ["prepare", "run", "clean Succeeded", "clean Succeeded"])
+        const { lines } = yield* Scheduler.use((s) => s.log({ run, limit: 9 }))
+        assert.strictEqual(lines.at(-1)?.text, "it went well")
+      }))
+
+    test("rolls back what failed for good, and shows it doing so", () =>
+      Effect.gen(function* () {
+        const goOn = yield* Deferred.make<void>()
+        const task = Task.make("undone", { error: TooSmall })
+        yield* serving(task.toLayer(() => Effect.fail(new TooSmall({ least: 7 })), {
+          rollback: (_, { tag }) =>
+            Effect.andThen(
+              Deferred.await(goOn),
+              Effect.die(new Error(`cannot undo after ${tag}`)),
+            ),
+        }))
+        const run = yield* task.submit({})
+        yield* until(state(run), ({ phase }) => phase === "rollingBack")
+        yield* Deferred.succeed(goOn, undefined)
+        const view = yield* Scheduler.use((scheduler) => scheduler.ended(run))
+        assert.strictEqual(view.state, "Failed")
+        assert.strictEqual(view.failure?.tag, "RollbackFailed")
+        assert.include(view.failure?.message, "cannot undo after TooSmall")
+      }))
+
+    test("hands back the place of a handler that ignores its interruption: it is stuck", () =>
+      Effect.gen(function* () {
+        const release = yield* Deferred.make<void>()
+        const stuck = Task.make("stuck", { policy: { timeout: "200 millis" } })
+        const next = Task.make("next")
+        yield* serving(
+          Layer.mergeAll(
+            stuck.toLayer(() => Effect.uninterruptible(Deferred.await(release))),
+            next.toLayer(() => Effect.void),
+          ),
+          { concurrency: 1, stopTimeout: "300 millis" },
+        )
+        const run = yield* stuck.submit({})
+        yield* next.execute({})
+        const view = yield* Scheduler.use((scheduler) => scheduler.ended(run))
+        assert.strictEqual(view.state, "TimedOut")
+        assert.include(view.failure?.message, "stuck")
+        const namespace = yield* CurrentNamespace
+        const { executors } = yield* Storage
+        yield* until(executors.list(namespace), ([each]) => each?.vitals?.stuck === 1)
+        yield* Deferred.succeed(release, undefined)
+        yield* until(executors.list(namespace), ([each]) => each?.vitals?.stuck === 0)
+      }))
+
+    test("changes the pool of an executor while it runs", () =>
+      Effect.gen(function* () {
+        const namespace = yield* CurrentNamespace
+        const { executors } = yield* Storage
+        const slow = Task.make("slow")
+        yield* serving(slow.toLayer(() => Effect.never), {
+          concurrency: 1,
+          drainTimeout: "100 millis",
+        })
+        for (let n = 0; n < 4; n++) yield* slow.submit({})
+        const [first] = yield* until(
+          executors.list(namespace),
+          ([each]) => each?.vitals?.running === 1,
+        )
+        const sizes = { core: 3, maximum: 3, queueLength: 0, prefetchMillis: 0 }
+        assert.isTrue(yield* executors.resize(namespace, first!.incarnation, sizes))
+        const [after] = yield* until(
+          executors.list(namespace),
+          ([each]) => each?.vitals?.running === 3,
+        )
+        assert.deepEqual(after?.vitals?.sizes, sizes)
       }))
 
     test("has the same key, and the same id, at every attempt", () =>

@@ -11,6 +11,9 @@
  * | E4  | who left still claims; who drains is still granted |
  * | E5  | count compared, digest not                         |
  * | E6  | resources forgotten; labels of the first join kept |
+ * | E7  | not kept; a beat without any forgets them          |
+ * | E8  | not in the answer; of another namespace; of one    |
+ * |     | that left                                          |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer } from "effect"
@@ -344,6 +347,47 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.isTrue(yield* isAgreed([...rest, again!]))
       assert.isFalse(yield* isAgreed([...rest, second!]), "the fence is part of it")
       assert.strictEqual((yield* viewsOf(namespace))[0]!.held, 4)
+    }))
+
+  const sizes = { core: 2, maximum: 4, queueLength: 3, prefetchMillis: 100 }
+
+  it.effect("E7 vitals: what it said last of itself is listed", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const vitals = Effect.map(viewsOf(namespace), ([view]) => view!.vitals)
+      assert.isUndefined(yield* vitals)
+      const said = { sizes, running: 2, queued: 3, stuck: 1, stalledMillis: 5000 }
+      yield* executors.beat(hand.incarnation, nothingHeld, said)
+      assert.deepEqual(yield* vitals, said)
+      yield* executors.beat(hand.incarnation, nothingHeld)
+      assert.deepEqual(yield* vitals, said)
+      const well = { sizes: { core: 1, maximum: 1, prefetchMillis: 0 }, running: 0, queued: 0 }
+      yield* executors.beat(hand.incarnation, nothingHeld, { ...well, stuck: 0 })
+      assert.deepEqual(yield* vitals, { ...well, stuck: 0 })
+    }))
+
+  it.effect("E8 resized: what is wished of its pool is in the answer to each beat", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const [namespace, elsewhere] = [freshNamespace(), freshNamespace()]
+      const [hand, other] = [yield* joined(namespace), yield* joined(namespace)]
+      const wished = (incarnation: Incarnation) =>
+        Effect.map(
+          executors.beat(incarnation, nothingHeld),
+          (beaten) => beaten._tag === "Alive" ? beaten.sizes : "lost",
+        )
+      assert.isUndefined(yield* wished(hand.incarnation))
+      assert.isFalse(yield* executors.resize(elsewhere, hand.incarnation, sizes))
+      assert.isTrue(yield* executors.resize(namespace, hand.incarnation, sizes))
+      for (const _ of times(2)) assert.deepEqual(yield* wished(hand.incarnation), sizes)
+      assert.isUndefined(yield* wished(other.incarnation))
+      const less = { core: 1, maximum: 1, prefetchMillis: 0 }
+      assert.isTrue(yield* executors.resize(namespace, hand.incarnation, less))
+      assert.deepEqual(yield* wished(hand.incarnation), less)
+      yield* other.leave
+      assert.isFalse(yield* executors.resize(namespace, other.incarnation, sizes))
     }))
 
   it.effect("list: those gone for more than an hour are left out", () =>

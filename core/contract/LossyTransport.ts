@@ -119,10 +119,13 @@ export const make = (
         settle: (incarnation, reports) => lossy("settle", inner.settle(incarnation, reports)),
         start: (incarnation, marks) => lossy("start", inner.start(incarnation, marks)),
         state: (namespace, task, key) => lossy("state", inner.state(namespace, task, key)),
-        beat: (incarnation, held) => lossy("beat", inner.beat(incarnation, held)),
+        conclude: (incarnation, conclusions) =>
+          lossy("conclude", inner.conclude(incarnation, conclusions)),
+        beat: (incarnation, held, vitals) => lossy("beat", inner.beat(incarnation, held, vitals)),
         reconcile: (incarnation, known) => lossy("reconcile", inner.reconcile(incarnation, known)),
         // It waits for as long as it takes, so a second copy would wait for ever.
         revocations: (incarnation) => lossy("revocations", inner.revocations(incarnation), false),
+        tell: (incarnation, told) => lossy("tell", inner.tell(incarnation, told)),
         drain: (incarnation) => lossy("drain", inner.drain(incarnation)),
         leave: (incarnation) => lossy("leave", inner.leave(incarnation)),
       }),

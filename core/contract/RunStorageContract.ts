@@ -37,12 +37,15 @@
  * | R20 | the oldest kept; the holder not asked, asked twice, or at a latest gate; the new one goes  |
  * |     | before the holder has ended; the place of what is put down given back                      |
  * | R21 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
+ * | R22 | not in later grants; lost as any other; anybody concludes; an earlier word takes the      |
+ * |     | place of a later; remembered when revived                                                 |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
 import * as Agreement from "./agreement.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
+import * as Concluded from "./runs/concluded.ts"
 import * as Deadlines from "./runs/deadlines.ts"
 import * as Families from "./runs/families.ts"
 import * as Fenced from "./runs/fenced.ts"
@@ -105,6 +108,7 @@ export const laws = <R>(
   Deadlines.laws(it, elapse)
   Revived.laws(it)
   Families.laws(it, elapse)
+  Concluded.laws(it, elapse)
   Told.laws(it, elapse)
   Kept.laws(it)
   Latest.laws(it, elapse)

@@ -27,6 +27,7 @@ import * as ExecutorStorageContract from "./ExecutorStorageContract.ts"
 import * as HistoryStorageContract from "./HistoryStorageContract.ts"
 import * as FollowingContract from "./FollowingContract.ts"
 import * as OutboxStorageContract from "./OutboxStorageContract.ts"
+import * as LogStorageContract from "./LogStorageContract.ts"
 import * as PermitStorageContract from "./PermitStorageContract.ts"
 import * as PlacementStorageContract from "./PlacementStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
@@ -79,6 +80,7 @@ export const suite = <R, E>(
   OutboxStorageContract.suite(adapter, layer, elapse, capabilities)
   FollowingContract.suite(adapter, layer, elapse, capabilities)
   PlacementStorageContract.suite(adapter, layer, elapse, capabilities)
+  LogStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
   PermitStorageContract.suite(adapter, layer, elapse, capabilities)
   AuditStorageContract.suite(adapter, layer, elapse, capabilities)

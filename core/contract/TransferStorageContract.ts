@@ -235,6 +235,15 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     // At gates.
     const queue = gateOf(namespace, 1)
     const atHead = yield* grant({ gate: queue })
+    yield* runs.conclude(hand.incarnation, [{
+      run: atHead.run,
+      fence: atHead.fence,
+      conclusion: {
+        state: "Failed",
+        phase: "cleaning",
+        failure: { tag: "Boom", message: "é" },
+      },
+    }])
     const waiting = yield* submitAll(
       [1, 2, 0, 1].map((level) => specOf(namespace, { lane, gate: queue, level: level as 0 })),
     )
@@ -747,6 +756,7 @@ export const suite = <R, R2 = R>(
       Effect.gen(function* () {
         const { atHead, hand, inLane, lane, queue, waiting } = world
         const claimed: Array<RunId> = []
+        assert.strictEqual((yield* found(atHead.run)).phase, "cleaning")
         const next = yield* joined(world.namespace)
         const { grants } = yield* next.claim(10, { lanes: [lane] })
         assert.deepEqual(

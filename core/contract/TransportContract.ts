@@ -18,6 +18,7 @@
  * | X6  | who is lost gets an empty answer              |
  * | X7  | all of the limit claimed; heard when sent     |
  * | X8  | defined and not looked at                     |
+ * | X9  | not passed on; lines passed on as they came   |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -38,6 +39,7 @@ import { Storage } from "../services/Storage.ts"
 import { type Round, type SessionLost, Transport } from "../services/Transport.ts"
 import type { TransportUnavailable } from "../services/Transport.ts"
 import * as LossyTransport from "./LossyTransport.ts"
+import { tell } from "./LogStorageContract.ts"
 import {
   abort,
   assertState,
@@ -464,6 +466,72 @@ export const laws = <R>(
       yield* submitOne(specOf(namespace))
       const { grants: none, settled } = yield* round({ reports: [succeed(grants[0]!)] })
       assert.deepEqual({ none, settled }, { none: [], settled: ["applied"] })
+    }))
+
+  it.effect("X5 beats: they carry vitals there and sizes back, and conclusions are kept", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      const sizes = { core: 2, maximum: 4, queueLength: 3, prefetchMillis: 100 }
+      const vitals = { sizes, running: 1, queued: 2, stuck: 3, stalledMillis: 4 }
+      yield* executors.resize(namespace, incarnation, sizes)
+      assert.deepInclude(yield* transport.beat(incarnation, nothingHeld, vitals), { sizes })
+      assert.deepEqual((yield* executors.list(namespace))[0]!.vitals, vitals)
+      const [run] = yield* submitAll([specOf(namespace)])
+      const { grants: [grant] } = yield* round()
+      const conclusion = { state: "Failed", phase: "rollingBack", failure } as const
+      const concluding = { run: run!, fence: grant!.fence, conclusion }
+      const late = { ...concluding, fence: Fence.make(grant!.fence + 1) }
+      assert.deepEqual(yield* transport.conclude(incarnation, [late, concluding]), [false, true])
+      assert.strictEqual((yield* found(run!)).phase, "rollingBack")
+      const kept = { ...release(grant!), checkpoint: "7" }
+      assert.deepEqual(yield* transport.settle(incarnation, [kept]), ["applied"])
+      const { grants: [again] } = yield* round()
+      assert.deepInclude(again, { conclusion, checkpoint: "7" })
+    }))
+
+  it.effect("X9 told: progress and lines arrive, once, and without what a terminal obeys", () =>
+    Effect.gen(function* () {
+      const { logs } = yield* Storage
+      const transport = yield* Transport
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const { grants } = yield* round()
+      const [a, b] = grants
+      const line = { level: "Info" as const, agoMillis: 0 }
+      const told = grants.map((grant) =>
+        tell(grant, {
+          progress: { sequence: 1, percent: 50, done: 1, total: 2, text: "größe 🎩" },
+          lines: [
+            { ...line, text: "\u001b[31mred\u001b[0m \ud83d" },
+            { ...line, text: "", leftOut: 3 },
+          ],
+        })
+      )
+      for (const _ of times(2)) yield* transport.tell(incarnation, told)
+      yield* transport.tell(incarnation, [])
+      for (const { fence, run } of [a!, b!]) {
+        const { lines } = yield* logs.read({ run, limit: 9 })
+        assert.deepStrictEqual(
+          lines.map(({ fence, leftOut, number, text }) => ({ fence, leftOut, number, text })),
+          [
+            { fence, leftOut: undefined, number: 1, text: "red \ufffd" },
+            { fence, leftOut: 3, number: 2, text: "" },
+          ],
+        )
+        const progress = Option.getOrThrow(yield* logs.progress(run))
+        assert.deepInclude(progress, {
+          fence,
+          sequence: 1,
+          percent: 50,
+          done: 1,
+          total: 2,
+          text: "größe 🎩",
+        })
+      }
     }))
 
   it.effect("a world in which nothing fails: every run ends once, and is begun once", () =>

@@ -39,6 +39,7 @@ import {
 import {
   block,
   type Elapse,
+  expireAll,
   found,
   fresh,
   freshNamespace,
@@ -268,6 +269,59 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         })
         if (claimed === "Lost") return assert.fail("lost")
         assert.strictEqual(claimed.grants[0]?.slot, view.cursor)
+      }))
+
+    for (const [where, more] of [["ready", {}], ["due later", { delayMillis: 1000 }]] as const) {
+      it.effect(`T2 together: a run of a slot, ${where}, has its deadline like any other`, () =>
+        Effect.gen(function* () {
+          const namespace = freshNamespace()
+          const [view, other] = [yield* dueTrigger(namespace), yield* dueTrigger(freshNamespace())]
+          const item = firing(view)
+          const spec = specOf(namespace, { ...more, deadlineMillis: 60_000 })
+          const [fired, plain] = yield* fire(
+            { ...item, fire: { slot: item.fire!.slot, spec } },
+            firing(other),
+          )
+          if (fired?._tag !== "Fired") return yield* Effect.die("it has not fired")
+          assert.strictEqual(plain?._tag, "Fired")
+          yield* elapse(Duration.seconds(30))
+          yield* expireAll
+          assert.notStrictEqual((yield* found(fired.run)).state, "Expired")
+          yield* elapse(Duration.seconds(40))
+          yield* expireAll
+          assert.strictEqual((yield* found(fired.run)).state, "Expired")
+          if (plain?._tag === "Fired") {
+            assert.strictEqual((yield* found(plain.run)).state, "Ready")
+          }
+        }))
+    }
+
+    it.effect("T2 together: the start of a run of a slot with a deadline is marked", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const view = yield* dueTrigger(namespace)
+        const item = firing(view)
+        const spec = specOf(namespace, { deadlineMillis: 600_000 })
+        yield* fireOne({ ...item, fire: { slot: item.fire!.slot, spec } })
+        const { runs } = yield* Storage
+        const { executors } = yield* Storage
+        const incarnation = yield* executors.join({
+          namespace,
+          name: fresh("executor") as never,
+          capacity: 1,
+          labels: {},
+          ttlMillis: 600_000,
+        })
+        const claimed = yield* runs.claim({
+          incarnation,
+          loop: 0,
+          round: 1,
+          isAgain: false,
+          lanes: [spec.lane],
+          limit: 1,
+          reports: [],
+        })
+        assert.isTrue(claimed !== "Lost" && claimed.grants[0]?.isCareful)
       }))
 
     it.effect("T2 together: a gated run of a slot is blocked like any other", () =>

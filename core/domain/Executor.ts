@@ -5,6 +5,7 @@
 import { Schema } from "effect"
 import { Labels } from "./Labels.ts"
 import { Namespace } from "./Namespace.ts"
+import { PoolSizes } from "./PoolSizes.ts"
 import { Amounts } from "./Resources.ts"
 import { TaskName } from "./TaskName.ts"
 
@@ -38,6 +39,18 @@ export type Joining = typeof Joining.Type
 export const Standing = Schema.Literals(["live", "draining", "left", "lost"])
 export type Standing = typeof Standing.Type
 
+/** How it goes with an executor, as it says itself with each beat. */
+export const Vitals = Schema.Struct({
+  sizes: PoolSizes,
+  running: Schema.Int,
+  queued: Schema.Int,
+  /** Handlers that go on although they were interrupted. */
+  stuck: Schema.Int,
+  /** It beats, and has done nothing else for so long. */
+  stalledMillis: Schema.optionalKey(Schema.Int),
+})
+export type Vitals = typeof Vitals.Type
+
 /** An executor as others see it. */
 export const ExecutorView = Schema.Struct({
   incarnation: Incarnation,
@@ -50,6 +63,8 @@ export const ExecutorView = Schema.Struct({
   tasks: Schema.Array(TaskName),
   /** Runs it holds now. */
   held: Schema.Int,
+  /** As of its last beat. */
+  vitals: Schema.optionalKey(Vitals),
   joinedAt: Schema.DateTimeUtc,
   beatAt: Schema.DateTimeUtc,
 })

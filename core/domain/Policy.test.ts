@@ -86,6 +86,8 @@ describe("Policy.check", () => {
   it("leaves no field out that is neither acted on nor refused", () => {
     const actedOn = [
       "timeoutMillis",
+      "deadlineMillis",
+      "isolation",
       "blocking",
       "selector",
       "routing",

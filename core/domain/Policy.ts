@@ -81,16 +81,6 @@ const notYet: ReadonlyArray<{
     remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
   },
   {
-    field: "deadlineMillis",
-    isAsked: ({ deadlineMillis }) => deadlineMillis !== undefined,
-    remedy: "Leave it out; a submit takes a deadline of its own",
-  },
-  {
-    field: "isolation",
-    isAsked: ({ isolation }) => isolation !== undefined && isolation !== "fiber",
-    remedy: 'Use "fiber", or start an executor of its own for the task',
-  },
-  {
     field: "alerts",
     isAsked: ({ alerts }) => alerts !== undefined && alerts.length > 0,
     remedy: "Leave it out",

@@ -127,7 +127,12 @@ export const RunEvent = Schema.TaggedUnion({
   /** Its holder has handed it over, and somebody will notify of its end. */
   Await: { fence: Fence },
   /** Its holder is lost. */
-  Lose: { crashesMax: Schema.Int, isAtMostOnce: Schema.Boolean },
+  Lose: {
+    crashesMax: Schema.Int,
+    isAtMostOnce: Schema.Boolean,
+    /** How it will end, as its holder had concluded. */
+    concluded: Schema.optionalKey(Schema.Literals(["Succeeded", "Failed", "TimedOut"])),
+  },
   Cancel: {},
   Suspend: {},
   /** `places`: how many its gate has, `0` for none. */
@@ -203,6 +208,15 @@ const revive = (state: RunState, { isGated }: Of<RunEvent, "Revive">): RunState 
 })
 
 const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
+  if (event.concluded !== undefined) {
+    // Its outcome is known, and what is left of it is no attempt.
+    const crashes = state.crashes + 1
+    const isOver = state.isCancelling || crashes > event.crashesMax
+    const left = { ...numbers(state), crashes, isCareful: true }
+    return isOver
+      ? { _tag: event.concluded, ...left }
+      : { _tag: "Ready", ...left, attempt: state.attempt - 1 }
+  }
   // Nobody knows whether user code had started, so the attempt is neither counted nor a crash;
   // from now on the start is marked, and the next loss is told apart.
   if (!state.isStartMarked) {
@@ -284,7 +298,9 @@ const transitions: {
     Notify: (state, { isSuccess }) =>
       isSuccess ? ended(state, true) : unlessCancelling(state, () => ended(state, false)),
     Lose: (state, event) =>
-      unlessCancelling(state, () => unlessSuspending(state, lose(state, event))),
+      event.concluded !== undefined
+        ? unlessSuspending(state, lose(state, event))
+        : unlessCancelling(state, () => unlessSuspending(state, lose(state, event))),
     Cancel: (state) => ({ ...state, isCancelling: true, isSuspending: false }),
     Suspend: (state) => state.isCancelling ? undefined : { ...state, isSuspending: true },
     // A grant that was not begun in time; its attempt is given back.

@@ -83,6 +83,8 @@ export const RunView = Schema.Struct({
   finishedAt: Schema.optionalKey(Schema.DateTimeUtc),
   isCancelling: Schema.optionalKey(Schema.Boolean),
   isSuspending: Schema.optionalKey(Schema.Boolean),
+  /** Running, and its outcome is known: what is left of it. */
+  phase: Schema.optionalKey(Schema.Literals(["rollingBack", "cleaning"])),
   /** It is a child. */
   shard: Schema.optionalKey(Shard),
   /** The run whose end its trigger followed. */

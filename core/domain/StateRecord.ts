@@ -10,6 +10,7 @@
  * it. What can be derived from the rest (gates' holders, counts, partitions) is not told.
  */
 import { Schema } from "effect"
+import { Conclusion } from "./Conclusion.ts"
 import { Gate } from "./Blocking.ts"
 import { Calendar } from "./Calendar.ts"
 import { ExecutorName, Incarnation, Standing } from "./Executor.ts"
@@ -179,6 +180,8 @@ export const StateRecord = Schema.TaggedUnion({
     /** When it is too late to begin, while that matters. */
     deadlineAt: Schema.optionalKey(Instant),
     checkpoint: Schema.optionalKey(Schema.String),
+    /** How it will end, as its holder has concluded. */
+    conclusion: Schema.optionalKey(Conclusion),
     /** It is a part, and has but this executor. */
     boundTo: Schema.optionalKey(Incarnation),
     /** A ready run that was placed waits to be placed again. */

@@ -35,8 +35,8 @@ export const words = {
 
 /**
  * What they have a word for and we have no state: before a run is kept there is none (`Init`,
- * `None`); a run that is claimed is prepared and begun in one step (`Prepare`); and undoing is a run
- * of its own (`Rollback`).
+ * `None`); a run that is claimed is prepared and begun in one step (`Prepare`); and one that is being
+ * undone is running, in a phase of its own (`Rollback`).
  */
 export const without = {
   stages: ["Init", "None", "Prepare", "Rollback"],

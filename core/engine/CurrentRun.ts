@@ -1,8 +1,11 @@
-/** What a handler may know of the run it carries out. */
+/** What a handler may know of the run it carries out, and say of it. */
 import { Context, type Duration, type Effect } from "effect"
 import type { Shard } from "../domain/FanIn.ts"
+import type { Labels } from "../domain/Labels.ts"
 import type { Fence } from "../domain/Lease.ts"
+import type { LogLevel } from "../domain/LogLine.ts"
 import type { Namespace } from "../domain/Namespace.ts"
+import type { Said } from "../domain/Progress.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Refused } from "../domain/Refused.ts"
 import type { TaskName } from "../domain/Task.ts"
@@ -15,15 +18,25 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   readonly attempt: number
   /** Give it to whatever must not be written by two attempts at once. */
   readonly fence: Fence
+  /** As it was submitted, as JSON text. */
+  readonly payload: string
   /** The slot that fired it, in milliseconds since 1970. */
   readonly slot: number | undefined
   readonly idempotencyKey: string | undefined
   /** Which of its parent's children it is. */
   readonly shard: Shard | undefined
-  /** What `keep` was given last before the run was suspended. */
+  /** Of the executor that carries it out. */
+  readonly labels: Labels
+  /** How long an attempt may take. */
+  readonly timeoutMillis: number | undefined
+  /** When this attempt is interrupted, in milliseconds since 1970 by the clock of this process. */
+  readonly deadline: number | undefined
+  /** What `keep` was given last before the run was suspended, or given back at a shutdown. */
   readonly checkpoint: string | undefined
-  /** Should the run be suspended from now on, it is resumed with this JSON text. */
+  /** Should the run be put down from now on, it goes on with this JSON text. */
   readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
+  /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
+  readonly progress: (said: Said) => Effect.Effect<void>
   /** What the task keeps for a key, as JSON text; `remember` says how it gets there. */
   readonly recall: (key: string) => Effect.Effect<string | undefined>
   /**
@@ -36,4 +49,6 @@ export class CurrentRun extends Context.Service<CurrentRun, {
    * Past the timeout it has timed out.
    */
   readonly handOver: (timeout?: Duration.Input) => Effect.Effect<never>
+  /** A line of its log; what is logged by Effect's own functions becomes one by itself. */
+  readonly say: (level: LogLevel, text: string) => void
 }>()("belfry/core/engine/CurrentRun") {}

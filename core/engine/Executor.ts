@@ -11,6 +11,7 @@
  *   right away. The permits are had where the claim is (X7).
  * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
  * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
+ * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
  *
  * 1. User code starts only while the lease is younger than two thirds of its ttl, counted from
  *    before the beat was sent; when it may have run out all that runs is stopped.
@@ -34,23 +35,35 @@ import {
   Schema,
   type Scope,
 } from "effect"
-import { type Incarnation, Joining } from "../domain/Executor.ts"
+import type { Conclusion } from "../domain/Conclusion.ts"
+import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
+import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
 import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
+import { Beats } from "./Beats.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import type { Handler } from "./Handler.ts"
+import { Isolation } from "./Isolation.ts"
 import * as Pool from "./Pool.ts"
 
 export interface ExecutorOptions {
   readonly name?: string
-  /** So many runs are carried out at once. */
+  /** So many runs are carried out at once: `core` and `maximum` in one. */
   readonly concurrency?: number
+  /** So many runs are carried out at once while the queue has room. */
+  readonly core?: number
+  /** So many when the queue is full. */
+  readonly maximum?: number
+  /** So many runs wait in the executor; unless named as many as it will start within `prefetch`. */
+  readonly queueLength?: number
+  /** How far ahead runs are fetched, by how long they take. 100 milliseconds unless named. */
+  readonly prefetch?: Duration.Input
   /** What selectors ask for. */
   readonly labels?: Readonly<Record<string, string>>
   /** What it offers to runs, as in `{ gpu: 1 }`. */
@@ -59,6 +72,8 @@ export interface ExecutorOptions {
   readonly ttl?: Duration.Input
   /** At the end running work has this long to finish before it is interrupted and given back. */
   readonly drainTimeout?: Duration.Input
+  /** How long a handler that was interrupted may go on until it is stuck; 2 seconds unless named. */
+  readonly stopTimeout?: Duration.Input
 }
 
 /** What is going on in an executor, for those who look on. */
@@ -66,6 +81,9 @@ export interface ExecutorStatus {
   readonly incarnation: Incarnation | undefined
   readonly running: number
   readonly queued: number
+  /** Handlers that go on although they were interrupted. */
+  readonly stuck: number
+  readonly sizes: PoolSizes
 }
 
 export class Executor extends Context.Service<Executor, {
@@ -75,6 +93,8 @@ export class Executor extends Context.Service<Executor, {
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
+  /** Changes the sizes of the pool while it runs. What has no room any more goes back. */
+  readonly resize: (sizes: PoolSizes) => Effect.Effect<void, Refused>
   /** Fails when it has stopped for good: it may not join any more, or a task of it was refused. */
   readonly stopped: Effect.Effect<never, JoinRefused | Refused>
 }>()("belfry/core/engine/Executor") {
@@ -93,6 +113,8 @@ export class Executor extends Context.Service<Executor, {
 const grantsMax = 400
 const reportsMax = 1000
 const patientMillis = 20_000
+/** What a run says goes out within this time. */
+const tellMillis = 250
 const loops = [0, 1]
 
 /** One exchange of reports for grants. */
@@ -111,9 +133,13 @@ interface Trip {
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const transport = yield* Transport
+  const beats = Option.getOrUndefined(yield* Effect.serviceOption(Beats))
+  const isolation = Option.getOrUndefined(yield* Effect.serviceOption(Isolation))
   const clock = yield* Clock.Clock
   const joining = yield* joiningOf(options)
-  const { capacity, labels, namespace, ttlMillis } = joining
+  const { labels, namespace, ttlMillis } = joining
+  const sizes = yield* sizesOf(options)
+  const stopMillis = Duration.toMillis(Duration.fromInputUnsafe(options.stopTimeout ?? "2 seconds"))
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
   const changed = loops.map(() => Latch.makeUnsafe())
@@ -147,7 +173,29 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const recall = ({ namespace, task }: Grant, key: string) =>
     Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
 
-  const pool = yield* Pool.make({ capacity, mark, recall, onChange: wake })
+  const conclude = ({ fence, run }: Grant, conclusion: Conclusion) =>
+    untilAnswered(
+      Effect.suspend(() => transport.conclude(incarnation!, [{ run, fence, conclusion }])),
+    ).pipe(Effect.map(([isOurs]) => isOurs === true))
+
+  const news = Latch.makeUnsafe()
+  const urgent = Latch.makeUnsafe()
+
+  const pool = yield* Pool.make({
+    sizes,
+    labels,
+    stopMillis,
+    mark,
+    conclude,
+    recall,
+    onChange: wake,
+    onNews: (isUrgent) => {
+      news.openUnsafe()
+      if (isUrgent) urgent.openUnsafe()
+    },
+  })
+  /** The sizes that were last wished by others, as text. */
+  let wished: string | undefined
 
   /** Repeats a call while no answer comes. */
   const untilAnswered = <A, E extends { readonly _tag: string }>(
@@ -249,7 +297,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** While many are under way, fetching a few more costs as much as fetching many. */
   const isWorthATrip = (limit: number) =>
     limit > 0 &&
-    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, capacity))
+    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, pool.sizes().core))
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
@@ -291,11 +339,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     let confirmedAt = joinedAt
+    beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals() })
     pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
     for (;;) {
       yield* Effect.sleep(ttlMillis / 4)
       const sentAt = monotonic()
-      const answer = yield* transport.beat(self, held(known())).pipe(
+      const now = { held: held(known()), vitals: vitals() }
+      beats?.heard({ incarnation: self, ttlMillis, ...now })
+      const answer = yield* transport.beat(self, now.held, now.vitals).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
@@ -306,9 +357,24 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       confirmedAt = sentAt
       pool.keepFresh(sentAt + ttlMillis * 2 / 3)
       answer.value.revoked.forEach(pool.revoke)
+      if (answer.value.sizes !== undefined) asWished(answer.value.sizes)
       if (!answer.value.isAgreed) yield* reconcile(self)
     }
   })
+
+  const vitals = (): Vitals => ({
+    sizes: pool.sizes(),
+    running: pool.running(),
+    queued: pool.queued(),
+    stuck: pool.stuck(),
+  })
+
+  /** Each wish counts once, so that what the program itself changes later stays. */
+  const asWished = (sizes: PoolSizes) => {
+    const text = JSON.stringify(sizes)
+    if (text !== wished) pool.resize(sizes)
+    wished = text
+  }
 
   const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
     const mine = known()
@@ -330,6 +396,25 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       yield* Effect.sleep(50)
     }).pipe(Effect.catchTag("TransportUnavailable", () => pause), Effect.forever)
 
+  const tellLoop = Effect.gen(function* () {
+    for (;;) {
+      yield* news.await
+      yield* Effect.raceFirst(Effect.sleep(tellMillis), urgent.await)
+      news.closeUnsafe()
+      urgent.closeUnsafe()
+      while (pool.hasNews()) {
+        const told = pool.takeNews()
+        // No report waits for ever for what its run said: that is then left out.
+        if (told.length > 0) {
+          yield* untilAnswered(Effect.suspend(() => transport.tell(incarnation!, told))).pipe(
+            Effect.timeoutOption(ttlMillis),
+          )
+        }
+        pool.told()
+      }
+    }
+  })
+
   const serveLoop = Effect.fnUntraced(function* (self: Incarnation) {
     for (;;) {
       yield* served.close
@@ -349,6 +434,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         ...(purpose !== undefined && { purpose }),
       })
     )
+
+  yield* Effect.forkScoped(tellLoop)
 
   /** Joins, and lives as that incarnation until it is lost. */
   const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
@@ -374,6 +461,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         pool.abandonAll()
       })),
     )
+    beats?.heard(undefined)
   })
 
   const join = Effect.suspend(() => {
@@ -419,20 +507,37 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       for (const task of [...pool.handlers.keys()]) pool.forsake(task)
       yield* Effect.ignore(Effect.timeout(transport.drain(self), "1 second"))
       yield* finish(
-        () => pool.known().length === 0 && sending.values().every(({ length }) => length === 0),
+        () =>
+          pool.known().length === 0 && !pool.hasNews() &&
+          sending.values().every(({ length }) => length === 0),
         () => pool.giveBack(),
       )
       yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
+      beats?.heard(undefined)
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
     })
   )
+
+  /** The handler where its policy says that it runs. */
+  const placed = (handler: Handler): Handler => {
+    const { isolation: kind = "fiber" } = handler.policy
+    if (kind === "fiber") return handler
+    if (isolation !== undefined) return isolation.isolated(handler, kind)
+    throw new Refused({
+      field: "policy.isolation",
+      reason:
+        `"${handler.task}" asks for a ${kind} of its own, and which module to load there is ` +
+        "not known",
+      remedy: "Provide the executor with Isolated.layer({ entry }) of belfry/isolated",
+    })
+  }
 
   return Executor.of({
     stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          pool.serve(handler)
+          pool.serve(placed(handler))
           served.openUnsafe()
           registered.openUnsafe()
           // Claims need not wait until everybody can see who serves the task.
@@ -451,7 +556,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       incarnation,
       running: pool.running(),
       queued: pool.queued(),
+      stuck: pool.stuck(),
+      sizes: pool.sizes(),
     })),
+    resize: (sizes) => Effect.map(checkedSizes(sizes), pool.resize),
   })
 })
 
@@ -461,7 +569,7 @@ const joiningOf = (options: ExecutorOptions) =>
       Schema.decodeUnknownEffect(Schema.toType(Joining))({
         namespace,
         name: options.name ?? "executor",
-        capacity: options.concurrency ?? 10,
+        capacity: options.maximum ?? options.concurrency ?? Math.max(10, options.core ?? 0),
         labels: options.labels ?? {},
         resources: options.resources ?? {},
         ttlMillis: Duration.toMillis(Duration.fromInputUnsafe(options.ttl ?? "10 seconds")),
@@ -469,9 +577,26 @@ const joiningOf = (options: ExecutorOptions) =>
       (error) => asOption(refusalOf(error, "executor")),
     ))
 
+const sizesOf = ({ concurrency, core, maximum, prefetch, queueLength }: ExecutorOptions) => {
+  const most = maximum ?? concurrency ?? Math.max(10, core ?? 0)
+  return checkedSizes({
+    core: core ?? concurrency ?? most,
+    maximum: most,
+    ...(queueLength !== undefined && { queueLength }),
+    prefetchMillis: Math.round(Duration.toMillis(Duration.fromInputUnsafe(prefetch ?? 100))),
+  })
+}
+
+const checkedSizes = (sizes: unknown) =>
+  Effect.mapError(
+    Schema.decodeUnknownEffect(Schema.toType(PoolSizes))(sizes, { reportInput: true }),
+    (error) => asOption(refusalOf(error, "executor")),
+  )
+
 /** Named as the option that was given. */
 const asOption = ({ field, ...rest }: Refused): Refused =>
   new Refused({
     ...rest,
-    field: field.replace(".capacity", ".concurrency").replace(".ttlMillis", ".ttl"),
+    field: field.replace(".capacity", ".concurrency").replace(".ttlMillis", ".ttl")
+      .replace(".prefetchMillis", ".prefetch"),
   })

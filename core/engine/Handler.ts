@@ -27,4 +27,38 @@ export interface Handler {
     payload: string,
     run: CurrentRun["Service"],
   ) => Effect.Effect<string | undefined, Unsuccessful>
+  readonly hooks?: Hooks | undefined
+  /** An attempt with what it waits for before it begins, and its time with it. */
+  readonly opening?: <A>(
+    run: CurrentRun["Service"],
+    attempt: Effect.Effect<A, Unsuccessful>,
+  ) => Effect.Effect<A, Unsuccessful>
+}
+
+/** How an attempt ended, for the hooks that come after it. */
+export interface Ended {
+  /** `Retried`: another attempt will follow. */
+  readonly state: "Succeeded" | "Failed" | "TimedOut" | "Retried" | "Stopped"
+  readonly failure?: Failure
+  /** How long each step took, of those that this executor carried out. */
+  readonly tookMillis: {
+    readonly prepare?: number
+    readonly run?: number
+    readonly rollback?: number
+    readonly clean?: number
+  }
+}
+
+type Hook<A extends ReadonlyArray<unknown>, B = void> = (
+  payload: string,
+  run: CurrentRun["Service"],
+  ...more: A
+) => Effect.Effect<B, Unsuccessful>
+
+/** What is done around `carryOut`; `Attempt.ts` says when. */
+export interface Hooks {
+  readonly prepare?: Hook<[]>
+  readonly rollback?: Hook<[failure: Failure]>
+  readonly clean?: Hook<[ended: Ended]>
+  readonly summary?: Hook<[ended: Ended], string | undefined>
 }

@@ -1,73 +1,500 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Context, Effect } from "effect"
+import { Clock, Context, Deferred, Effect } from "effect"
 import { TestClock } from "effect/testing"
+import type { Conclusion } from "../domain/Conclusion.ts"
 import { Fence } from "../domain/Lease.ts"
+import * as PoolSizes from "../domain/PoolSizes.ts"
 import { standard } from "../domain/Namespace.ts"
+import * as Retry from "../domain/Retry.ts"
 import { RunId } from "../domain/RunId.ts"
-import { TaskName, usualPolicy } from "../domain/Task.ts"
+import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import type { Grant } from "../services/RunStorage.ts"
+import type { Handler, Hooks, Unsuccessful } from "./Handler.ts"
 import * as Pool from "./Pool.ts"
 
 const task = TaskName.make("test/careful")
 
-const grant: Grant = {
-  run: RunId.make(1),
+const grantOf = (run: number, differently: Partial<Grant> = {}): Grant => ({
+  run: RunId.make(run),
   fence: Fence.make(2),
   namespace: standard,
   task,
   attempt: 1,
   crashes: 0,
-  isCareful: true,
+  isCareful: false,
   payload: "{}",
+  ...differently,
+})
+
+const quiet: Pool.Options = {
+  sizes: PoolSizes.of(1),
+  labels: {},
+  stopMillis: 1000,
+  mark: () => Effect.succeed(true),
+  conclude: () => Effect.succeed(true),
+  recall: () => Effect.succeed(undefined),
+  onChange: () => {},
+  onNews: () => {},
 }
+
+/** A pool that serves one task. */
+const serving = Effect.fnUntraced(function* (
+  carryOut: Handler["carryOut"],
+  options: Partial<Pool.Options> & { readonly policy?: Policy; readonly hooks?: Hooks } = {},
+) {
+  const { hooks, policy = usualPolicy, ...more } = options
+  const pool = yield* Pool.make({ ...quiet, ...more })
+  pool.serve({
+    context: Context.pick(Clock.Clock)(yield* Effect.context<never>()),
+    task,
+    policy,
+    owner: undefined,
+    purpose: undefined,
+    carryOut,
+    hooks,
+  })
+  pool.keepFresh(Infinity)
+  return pool
+})
+
+const failed = (tag: string): Unsuccessful => ({ failure: { tag, message: tag }, isAnswer: false })
 
 describe("a run whose start is marked", () => {
   /** A pool of one place with the grant in it; the marked start is answered a second later. */
-  const carried = (mayStart: boolean, freshMillis: number) =>
-    Effect.gen(function* () {
-      let starts = 0
-      const pool = yield* Pool.make({
-        capacity: 1,
-        recall: () => Effect.succeed(undefined),
-        mark: () => Effect.as(Effect.sleep("1 second"), mayStart),
-        onChange: () => {},
-      })
-      pool.serve({
-        context: Context.pick(Clock.Clock)(yield* Effect.context<never>()),
-        task,
-        policy: usualPolicy,
-        owner: undefined,
-        purpose: undefined,
-        carryOut: () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
-      })
-      const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
-      pool.keepFresh(now + freshMillis)
-      pool.take([grant])
-      yield* TestClock.adjust("1 second")
-      const reports = pool.takeReports(9).map(({ _tag }) => _tag)
-      return { starts, reports, known: pool.known().length }
-    })
+  const carried = Effect.fnUntraced(function* (mayStart: boolean, freshMillis: number) {
+    let starts = 0
+    const pool = yield* serving(
+      () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
+      { mark: () => Effect.as(Effect.sleep("1 second"), mayStart) },
+    )
+    const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+    pool.keepFresh(now + freshMillis)
+    pool.take([grantOf(1, { isCareful: true })])
+    yield* TestClock.adjust("1 second")
+    const reports = pool.takeReports(9).map(({ _tag }) => _tag)
+    return { starts, reports, known: pool.known().length }
+  })
 
   it.effect("starts while the lease is fresh", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* carried(true, 2000), {
-        starts: 1,
-        reports: ["Succeed"],
-        known: 0,
-      })
+      assert.deepEqual(yield* carried(true, 2000), { starts: 1, reports: ["Succeed"], known: 0 })
     }))
 
   it.effect("is given back when the answer came after the lease may have run out", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* carried(true, 500), {
-        starts: 0,
-        reports: ["Release"],
-        known: 0,
-      })
+      assert.deepEqual(yield* carried(true, 500), { starts: 0, reports: ["Release"], known: 0 })
     }))
 
   it.effect("does nothing when somebody else holds it by now", () =>
     Effect.gen(function* () {
-      assert.deepStrictEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })
+      assert.deepEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })
+    }))
+})
+
+describe("a pool of core 2, maximum 4 and a queue of 3", () => {
+  const sizes = { core: 2, maximum: 4, queueLength: 3, prefetchMillis: 100 }
+  const grants = Array.from({ length: 8 }, (_, at) => grantOf(at + 1))
+
+  it.effect("gives the eighth run back", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving(() => Effect.never, { sizes })
+      assert.strictEqual(pool.wanted(), 7)
+      pool.take(grants)
+      assert.deepStrictEqual(
+        { running: pool.running(), queued: pool.queued(), wanted: pool.wanted() },
+        { running: 4, queued: 3, wanted: 0 },
+      )
+      assert.deepStrictEqual(
+        pool.takeReports(9).map(({ _tag, run }) => [_tag, run as number]),
+        [["Release", 8]],
+      )
+    }))
+
+  it.effect("runs two until the queue is full, and no more when it is empty again", () =>
+    Effect.gen(function* () {
+      const ends = new Map<number, Deferred.Deferred<undefined>>()
+      const pool = yield* serving((_, { id }) =>
+        Effect.gen(function* () {
+          const end = yield* Deferred.make<undefined>()
+          ends.set(id, end)
+          return yield* Deferred.await(end)
+        }), { sizes })
+      pool.take(grants.slice(0, 4))
+      assert.strictEqual(pool.running(), 2)
+      pool.take(grants.slice(4, 6))
+      assert.deepStrictEqual([pool.running(), pool.queued()], [4, 2])
+      for (const run of [1, 2]) yield* Deferred.succeed(ends.get(run)!, undefined)
+      yield* TestClock.adjust("1 milli")
+      assert.deepStrictEqual([pool.running(), pool.queued()], [2, 2])
+    }))
+
+  it.effect("changes its sizes while it runs", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving(() => Effect.never, { sizes })
+      pool.take(grants.slice(0, 7))
+      pool.resize({ core: 6, maximum: 6, queueLength: 0, prefetchMillis: 100 })
+      assert.deepStrictEqual([pool.running(), pool.queued()], [6, 0])
+      assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Release"])
+      pool.resize({ core: 1, maximum: 1, queueLength: 0, prefetchMillis: 100 })
+      assert.isAtMost(pool.wanted(), 0)
+    }))
+})
+
+describe("what a run says", () => {
+  it.effect("is told before its report", () =>
+    Effect.gen(function* () {
+      const urgent: Array<boolean> = []
+      const pool = yield* serving((_, run) =>
+        Effect.sync(() => {
+          run.say("Info", "hello")
+          return "1"
+        }), { onNews: (isUrgent) => urgent.push(isUrgent) })
+      pool.take([grantOf(1), grantOf(2)])
+      yield* TestClock.adjust("1 milli")
+      assert.deepStrictEqual(pool.takeReports(9), [])
+      assert.include(urgent, true)
+      assert.strictEqual(pool.known().length, 2, "they are held until they are reported")
+      const told = pool.takeNews()
+      assert.deepStrictEqual(told.map(({ lines }) => lines.map(({ text }) => text)), [
+        ["hello"],
+        ["hello"],
+      ])
+      assert.deepStrictEqual(pool.takeReports(9), [])
+      pool.told()
+      assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Succeed", "Succeed"])
+      assert.isFalse(pool.hasNews())
+    }))
+
+  it.effect("is told of a run that was abandoned too, as evidence", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving((_, run) =>
+        Effect.andThen(Effect.sync(() => run.say("Info", "hello")), Effect.never)
+      )
+      pool.take([grantOf(1)])
+      pool.abandonAll()
+      yield* TestClock.adjust("1 milli")
+      assert.strictEqual(pool.takeNews().length, 1)
+      pool.told()
+      assert.deepStrictEqual(pool.takeReports(9), [])
+    }))
+})
+
+describe("a handler that goes on although it was interrupted", () => {
+  const ignores = Effect.as(Effect.uninterruptible(Effect.sleep("1 minute")), undefined)
+
+  for (
+    const [why, act, report] of [
+      ["cancelled", "revoke", "Abort"],
+      ["put down", "suspend", "Yield"],
+      ["given back", "giveBack", "Release"],
+    ] as const
+  ) {
+    it.effect(`is stuck when it was ${why}: it is reported, and its place is free`, () =>
+      Effect.gen(function* () {
+        const pool = yield* serving((_, { keep }) =>
+          Effect.andThen(Effect.orDie(keep("7")), ignores)
+        )
+        const held = { run: RunId.make(1), fence: Fence.make(2) }
+        pool.take([grantOf(1)])
+        if (act === "giveBack") pool.giveBack()
+        else pool.revoke({ ...held, ...(act === "suspend" && { isSuspending: true }) })
+        yield* TestClock.adjust("900 millis")
+        assert.deepStrictEqual([pool.running(), pool.stuck()], [1, 0])
+        yield* TestClock.adjust("200 millis")
+        assert.deepStrictEqual([pool.running(), pool.stuck(), pool.wanted()], [0, 1, 1])
+        const [made, ...others] = pool.takeReports(9)
+        assert.deepStrictEqual(others, [])
+        assert.deepInclude(made, { ...held, _tag: report })
+        if (act !== "revoke") assert.deepInclude(made, { checkpoint: "7" })
+        yield* TestClock.adjust("1 minute")
+        assert.deepStrictEqual([pool.running(), pool.stuck()], [0, 0])
+        assert.deepStrictEqual(pool.takeReports(9), [], "it was reported before")
+      }))
+  }
+
+  it.effect("is stuck past its timeout, and what it is tried again for says so", () =>
+    Effect.gen(function* () {
+      const policy = {
+        ...usualPolicy,
+        timeoutMillis: 5000,
+        retry: Retry.exponential({ attempts: 2 }),
+      }
+      const pool = yield* serving(() => ignores, { policy })
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("5900 millis")
+      assert.deepStrictEqual(pool.takeReports(9), [])
+      yield* TestClock.adjust("200 millis")
+      const [report] = pool.takeReports(9)
+      assert.strictEqual(report?._tag, "Retry")
+      assert.include("failure" in report! ? report.failure.message : "", "stuck")
+    }))
+
+  it.effect("takes a place for good once there are as many as places", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving(() => ignores)
+      for (const run of [1, 2]) {
+        pool.take([grantOf(run)])
+        assert.strictEqual(pool.running(), 1)
+        pool.abandonAll()
+        yield* TestClock.adjust("1100 millis")
+      }
+      assert.deepStrictEqual([pool.stuck(), pool.wanted()], [2, 0])
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([pool.stuck(), pool.wanted()], [0, 1])
+    }))
+
+  it.effect("is none that ends within its time, finalizers and all", () =>
+    Effect.gen(function* () {
+      let hasEnded = false
+      const pool = yield* serving(() =>
+        Effect.onInterrupt(
+          Effect.never,
+          () => Effect.as(Effect.sleep("500 millis"), void (hasEnded = true)),
+        )
+      )
+      pool.take([grantOf(1)])
+      pool.revoke({ run: RunId.make(1), fence: Fence.make(2) })
+      yield* TestClock.adjust("2 seconds")
+      assert.isTrue(hasEnded)
+      assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Abort"])
+      assert.strictEqual(pool.stuck(), 0)
+    }))
+})
+
+describe("the hooks of an attempt", () => {
+  /** What happened, in order, and what was reported at the end. */
+  const carriedOut = Effect.fnUntraced(function* (
+    given: {
+      readonly run?: Effect.Effect<string | undefined, Unsuccessful>
+      readonly wrong?: keyof Hooks
+      readonly slow?: keyof Hooks
+      readonly grant?: Partial<Grant>
+      readonly policy?: Partial<Policy>
+      readonly conclude?: (conclusion: Conclusion) => boolean
+      readonly meanwhile?: (pool: Pool.Pool, step: string) => void
+      readonly remembering?: boolean
+    } = {},
+  ) {
+    const steps: Array<string> = []
+    const step = (name: keyof Hooks) =>
+      Effect.suspend(() => {
+        steps.push(name)
+        given.meanwhile?.(pool, name)
+        if (given.wrong === name) return Effect.fail(failed(`${name} is wrong`))
+        return given.slow === name ? Effect.never : Effect.void
+      })
+    const pool: Pool.Pool = yield* serving(
+      (_payload, { remember }) =>
+        Effect.suspend(() => {
+          steps.push("run")
+          if (given.remembering) Effect.runSync(Effect.orDie(remember("a", "1")))
+          return given.run ?? Effect.succeed('"done"')
+        }),
+      {
+        policy: { ...usualPolicy, ...given.policy },
+        conclude: (_, { phase, state }) =>
+          Effect.sync(() => {
+            const isOurs = given.conclude?.({ phase, state }) ?? true
+            steps.push(`${state}, ${phase}${isOurs ? "" : ", refused"}`)
+            return isOurs
+          }),
+        hooks: {
+          prepare: () => step("prepare"),
+          rollback: () => step("rollback"),
+          clean: (_payload, _run, { state }) =>
+            Effect.andThen(Effect.sync(() => steps.push(state)), step("clean")),
+          summary: () => Effect.as(step("summary"), "all is well"),
+        },
+      },
+    )
+    pool.take([grantOf(1, given.grant)])
+    for (let seconds = 0; seconds < 130; seconds++) yield* TestClock.adjust("1 second")
+    const lines = pool.takeNews().flatMap(({ lines }) => lines.map(({ text }) => text))
+    pool.told()
+    const reports = pool.takeReports(9)
+    for (const report of reports) steps.push(report._tag)
+    assert.strictEqual(pool.running(), 0)
+    const [report] = reports
+    return {
+      steps,
+      lines,
+      failure: report && "failure" in report ? report.failure : undefined,
+      kept: report?._tag === "Succeed" ? report.kept : undefined,
+    }
+  })
+
+  const boom = Effect.fail(failed("Boom"))
+
+  it.effect("come in order, the outcome stored before the clean", () =>
+    Effect.gen(function* () {
+      const { lines, steps } = yield* carriedOut()
+      assert.deepStrictEqual(steps, [
+        "prepare",
+        "run",
+        "Succeeded, cleaning",
+        "Succeeded",
+        "clean",
+        "summary",
+        "Succeed",
+      ])
+      assert.deepStrictEqual(lines, ["all is well"])
+    }))
+
+  it.effect("roll back what failed for good", () =>
+    Effect.gen(function* () {
+      const { failure, steps } = yield* carriedOut({ run: boom })
+      assert.deepStrictEqual(steps, [
+        "prepare",
+        "run",
+        "Failed, rollingBack",
+        "rollback",
+        "Failed, cleaning",
+        "Failed",
+        "clean",
+        "summary",
+        "GiveUp",
+      ])
+      assert.strictEqual(failure?.tag, "Boom")
+    }))
+
+  it.effect("clean, and do not roll back, what will be tried again", () =>
+    Effect.gen(function* () {
+      const policy = { retry: Retry.exponential({ attempts: 2 }) }
+      const { steps } = yield* carriedOut({ run: boom, policy })
+      assert.deepStrictEqual(steps, ["prepare", "run", "Retried", "clean", "Retry"])
+    }))
+
+  it.effect("fail the attempt when it cannot be prepared", () =>
+    Effect.gen(function* () {
+      const { failure, steps } = yield* carriedOut({ wrong: "prepare" })
+      assert.deepStrictEqual(steps.slice(0, 3), ["prepare", "Failed, rollingBack", "rollback"])
+      assert.notInclude(steps, "run")
+      assert.strictEqual(failure?.tag, "prepare is wrong")
+    }))
+
+  it.effect("say so when the rollback fails: the run is RollbackFailed", () =>
+    Effect.gen(function* () {
+      const { failure, steps } = yield* carriedOut({ run: boom, wrong: "rollback" })
+      assert.strictEqual(failure?.tag, "RollbackFailed")
+      assert.include(failure?.message, "rollback is wrong")
+      assert.include(failure?.message, "Boom")
+      assert.deepStrictEqual(steps.slice(-4), ["Failed", "clean", "summary", "GiveUp"])
+    }))
+
+  for (const wrong of ["clean", "summary"] as const) {
+    it.effect(`do not change what the run did when ${wrong} fails: the log says it`, () =>
+      Effect.gen(function* () {
+        const { lines, steps } = yield* carriedOut({ wrong })
+        assert.strictEqual(steps.at(-1), "Succeed")
+        assert.isTrue(lines.some((line) => line.includes(`${wrong} failed: ${wrong} is wrong`)))
+      }))
+  }
+
+  it.effect("time out as the run does", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({ run: Effect.never, policy: { timeoutMillis: 1000 } })
+      assert.deepStrictEqual(steps.slice(2, 4), ["TimedOut, rollingBack", "rollback"])
+      assert.strictEqual(steps.at(-1), "TimeOut")
+    }))
+
+  it.effect("have a time of their own to end in", () =>
+    Effect.gen(function* () {
+      const { failure, steps } = yield* carriedOut({ run: boom, slow: "rollback" })
+      assert.strictEqual(failure?.tag, "RollbackFailed")
+      assert.strictEqual(steps.at(-1), "GiveUp")
+    }))
+
+  it.effect("clean what was cancelled", () =>
+    Effect.gen(function* () {
+      const run = Effect.suspend(() => Effect.never)
+      const revoked = { run: RunId.make(1), fence: Fence.make(2) }
+      const { steps } = yield* carriedOut({
+        run: Effect.flatMap(Effect.yieldNow, () => run),
+        meanwhile: (pool, step) => step === "prepare" && pool.revoke(revoked),
+      })
+      assert.deepStrictEqual(steps, ["prepare", "run", "Stopped", "clean", "Abort"])
+    }))
+
+  it.effect("go on when a cancel comes too late", () =>
+    Effect.gen(function* () {
+      const revoked = { run: RunId.make(1), fence: Fence.make(2) }
+      const { steps } = yield* carriedOut({
+        meanwhile: (pool, step) => step === "clean" && pool.revoke(revoked),
+      })
+      assert.deepStrictEqual(steps.slice(-3), ["clean", "summary", "Succeed"])
+    }))
+
+  it.effect("do not conclude what has something to remember before it is reported", () =>
+    Effect.gen(function* () {
+      const { kept, steps } = yield* carriedOut({ remembering: true })
+      assert.deepStrictEqual(
+        steps,
+        ["prepare", "run", "Succeeded", "clean", "summary", "Succeed"],
+      )
+      assert.deepStrictEqual(kept, { key: "a", state: "1" })
+    }))
+
+  it.effect("stop when somebody else has the run", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({ conclude: () => false })
+      assert.deepStrictEqual(steps, ["prepare", "run", "Succeeded, cleaning, refused"])
+    }))
+
+  it.effect("are given back at a shutdown, and go on elsewhere", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({
+        slow: "clean",
+        meanwhile: (pool, step) => step === "clean" && pool.giveBack(),
+      })
+      assert.deepStrictEqual(steps.slice(-2), ["clean", "Release"])
+    }))
+
+  for (
+    const [after, conclusion, rest] of [
+      [
+        "the outcome of a success",
+        { state: "Succeeded", phase: "cleaning", result: "1" },
+        ["Succeeded, cleaning", "Succeeded", "clean", "summary", "Succeed"],
+      ],
+      [
+        "the outcome of a failure",
+        { state: "Failed", phase: "rollingBack", failure: { tag: "Boom", message: "" } },
+        [
+          "Failed, rollingBack",
+          "rollback",
+          "Failed, cleaning",
+          "Failed",
+          "clean",
+          "summary",
+          "GiveUp",
+        ],
+      ],
+      [
+        "the rollback",
+        { state: "TimedOut", phase: "cleaning", failure: { tag: "TimedOut", message: "" } },
+        ["TimedOut, cleaning", "TimedOut", "clean", "summary", "TimeOut"],
+      ],
+    ] as const
+  ) {
+    it.effect(`after a crash that came after ${after}: only what is left is done`, () =>
+      Effect.gen(function* () {
+        const { steps } = yield* carriedOut({
+          grant: { conclusion, attempt: 1 },
+          policy: { retry: Retry.exponential({ attempts: 5 }) },
+        })
+        assert.deepStrictEqual(steps, [...rest])
+      }))
+  }
+
+  it.effect("are not asked of a run that was concluded when there are none any more", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const pool = yield* serving(() => Effect.sync(() => `${++runs}`))
+      pool.take([
+        grantOf(1, { conclusion: { state: "Succeeded", phase: "cleaning", result: "7" } }),
+      ])
+      yield* TestClock.adjust("1 second")
+      assert.deepInclude(pool.takeReports(9)[0], { _tag: "Succeed", result: "7" })
+      assert.strictEqual(runs, 0)
     }))
 })

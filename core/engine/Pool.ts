@@ -7,27 +7,36 @@
  *
  * 1. Every grant taken in ends in exactly one report, unless it was abandoned.
  * 2. User code starts only before `freshUntil`.
- * 3. Queued grants are few: what the pool will start within `prefetchMillis`.
+ * 3. Queued grants are few: what the pool will start within `prefetchMillis`, or as many as its
+ *    queue was given room for. What does not fit is given back at once.
+ * 4. What a run said is told before its report.
+ * 5. A handler that was interrupted and goes on has `stopMillis` to end. Then it is *stuck*: its run
+ *    is reported as if it had ended, and its place is free. So many places as there are may be taken
+ *    by the stuck besides, no more.
  */
-import { Clock, Duration, Effect, Exit, Fiber, Option, Random, Result } from "effect"
+import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
+import type { Conclusion } from "../domain/Conclusion.ts"
+import type { Labels } from "../domain/Labels.ts"
 import { isRegulated } from "../domain/Permit.ts"
+import type { PoolSizes } from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
-import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
-import * as Text from "../domain/Text.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
+import type { Told } from "../services/LogStorage.ts"
+import type { Grant, Report } from "../services/RunStorage.ts"
 import {
-  checkpointMax,
-  type Grant,
-  type Kept,
-  type Report,
-  stateKeyMax,
-  stateMax,
-} from "../services/RunStorage.ts"
-import { failureOfCause } from "./failures.ts"
+  type Attempt,
+  carryOut,
+  leave,
+  type Stop,
+  type Surroundings,
+  tookTooLong,
+  unsuccessfulOf,
+} from "./Attempt.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
+import { Telling } from "./Telling.ts"
 
 export interface Pool {
   readonly handlers: ReadonlyMap<TaskName, Handler>
@@ -41,8 +50,15 @@ export interface Pool {
   readonly wanted: () => number
   /** How many more could start right now, if what has ended took its place until its report is out. */
   readonly free: () => number
+  readonly sizes: () => PoolSizes
+  readonly resize: (sizes: PoolSizes) => void
   readonly hasReports: () => boolean
   readonly takeReports: (max: number) => ReadonlyArray<Report>
+  /** Whether some run has said what was not told yet. */
+  readonly hasNews: () => boolean
+  /** What to tell next; then `told`, when it was. */
+  readonly takeNews: () => ReadonlyArray<Told>
+  readonly told: () => void
   /** Stops a run that was asked to stop, or puts it down. */
   readonly revoke: (revocation: Revocation) => void
   /** Stops a run that somebody else holds by now, without a report. */
@@ -54,315 +70,414 @@ export interface Pool {
   readonly known: () => ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>
   readonly running: (task?: TaskName) => number
   readonly queued: () => number
+  /** Handlers that go on although they were interrupted. */
+  readonly stuck: () => number
 }
 
-/** Why a run is being interrupted. */
-type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "abandon"
+/** So much is told in one trip. */
+const newsMax = 200
 
-interface Carried {
-  readonly grant: Grant
-  readonly handler: Handler
-  readonly startedAt: number
-  fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
-  stop: Stop | undefined
-  checkpoint: string | undefined
-  kept: Kept | undefined
-  /** How long it is handed over for at most. */
-  awaitsMillis: number | undefined
-}
-
-const prefetchMillis = 100
-const queueMax = 1000
-
-export const make = Effect.fnUntraced(function* (options: {
-  readonly capacity: number
+export interface Options {
+  readonly sizes: PoolSizes
+  readonly labels: Labels
+  /** How long an interrupted handler may go on. */
+  readonly stopMillis: number
   /** Whether user code may start. */
   readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
   /** What the grant's task keeps for a key. */
   readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   readonly onChange: () => void
-}) {
-  const { capacity, mark, onChange, recall } = options
-  const clock = yield* Clock.Clock
-  const random = yield* Random.Random
+  /** Some run has something to say; urgently if its report waits for that. */
+  readonly onNews: (isUrgent: boolean) => void
+}
 
-  const handlers = new Map<TaskName, Handler>()
-  const carried = new Map<RunId, Carried>()
-  let queue: Array<Grant> = []
-  let reports: Array<Report> = []
-  let freshUntil = 0
-  /** How long a run takes on average. As long as that is not known, nothing is prefetched. */
-  let averageMillis = prefetchMillis
+export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope> = Effect
+  .fnUntraced(function* (
+    { conclude, labels, mark, onChange, onNews, recall, stopMillis, ...options },
+  ) {
+    const clock = yield* Clock.Clock
+    const random = yield* Random.Random
 
-  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+    const handlers = new Map<TaskName, Handler>()
+    const carried = new Map<RunId, Attempt>()
+    const stuck = new Set<Attempt>()
+    let sizes = options.sizes
+    let queue: Array<Grant> = []
+    let reports: Array<Report> = []
+    /** Reports that wait until what their run said was told. */
+    const held = new Map<Telling, Report>()
+    const news = new Set<Telling>()
+    let underWay: Array<Telling> = []
+    let freshUntil = 0
+    /** How long a run takes on average. As long as that is not known, nothing is prefetched. */
+    let averageMillis = 100
 
-  const report = (made: Report) => {
-    reports.push(made)
-    onChange()
-  }
+    const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
-  let isPumping = false
-  const pump = () => {
-    if (isPumping) return
-    // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
-    isPumping = true
-    while (queue.length > 0 && carried.size < capacity) {
-      const now = monotonic()
-      if (now >= freshUntil) break
-      // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
-      begin(queue.shift()!, now)
+    const report = (made: Report) => {
+      reports.push(made)
+      onChange()
     }
-    isPumping = false
-  }
 
-  const begin = (grant: Grant, now: number) => {
-    const handler = handlers.get(grant.task)
-    if (handler === undefined) return release(grant)
-    const entry: Carried = {
-      grant,
-      handler,
-      startedAt: now,
-      fiber: undefined,
-      stop: undefined,
-      checkpoint: undefined,
-      kept: undefined,
-      awaitsMillis: undefined,
+    /** As `report`, after what the run has said. */
+    const reportOn = ({ telling }: Attempt, made: Report) => {
+      if (telling === undefined) return report(made)
+      telling.finish()
+      if (telling.isOver) return report(made)
+      held.set(telling, made)
+      news.add(telling)
+      onNews(true)
     }
-    carried.set(grant.run, entry)
-    entry.fiber = Effect.runForkWith(handler.context)(carryOut(entry))
-    entry.fiber.addObserver((exit) => end(entry, exit))
-  }
 
-  const carryOut = (entry: Carried): Effect.Effect<string | undefined, Unsuccessful> => {
-    const { grant, handler } = entry
-    const { timeoutMillis } = handler.policy
-    const work = handler.carryOut(grant.payload, {
-      id: grant.run,
-      namespace: grant.namespace,
-      task: grant.task,
-      attempt: grant.attempt,
-      fence: grant.fence,
-      slot: grant.slot,
-      idempotencyKey: grant.idempotencyKey,
-      shard: grant.shard,
-      checkpoint: grant.checkpoint,
-      keep: (checkpoint) =>
-        checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
-          entry.checkpoint = checkpoint
-        }),
-      recall: (key) => recall(grant, key),
-      remember: (key, state) =>
-        Effect.flatMap(Effect.fromResult(keptOf(key, state)), (kept) =>
-          Effect.sync(() => {
-            entry.kept = kept
-          })),
-      handOver: (timeout) =>
-        Effect.suspend(() => {
-          entry.awaitsMillis = timeout === undefined
-            ? undefined
-            : Duration.toMillis(Duration.fromInputUnsafe(timeout))
-          entry.stop ??= "handOver"
-          return Effect.interrupt
-        }),
-    })
-    const timed = timeoutMillis === undefined ? work : Effect.timeoutOrElse(work, {
-      duration: timeoutMillis,
-      orElse: () => Effect.fail(tookTooLong(timeoutMillis)),
-    })
-    if (!grant.isCareful && !isRegulated(handler.policy)) return timed
-    return Effect.flatMap(mark(grant), (mayStart) => {
-      // A start that was not accepted is not ours to report on.
-      if (!mayStart) return leave(entry, "abandon")
-      // The answer may have come while this process stood still, and the lease ran out meanwhile.
-      return monotonic() < freshUntil ? timed : leave(entry, "giveBack")
-    })
-  }
+    /** How many runs may be carried out at once, as full as the queue is. */
+    const places = () => {
+      if (sizes.core === sizes.maximum && stuck.size === 0) return sizes.core
+      const wished = queue.length >= queueRoom() ? sizes.maximum : sizes.core
+      return wished - Math.max(0, stuck.size - sizes.maximum)
+    }
 
-  const leave = (entry: Carried, why: Stop) =>
-    Effect.suspend(() => {
-      entry.stop ??= why
-      return Effect.interrupt
-    })
+    const queueRoom = () => {
+      if (sizes.queueLength !== undefined) return sizes.queueLength
+      const startable = Math.floor(
+        sizes.core * sizes.prefetchMillis / Math.max(averageMillis, 0.01),
+      )
+      return Math.min(queueMax, Math.max(0, startable - sizes.core))
+    }
 
-  const end = (entry: Carried, exit: Exit.Exit<string | undefined, Unsuccessful>) => {
-    const { grant, startedAt, stop } = entry
-    const { fence, run } = grant
-    carried.delete(run)
-    averageMillis += (monotonic() - startedAt - averageMillis) * 0.1
-    if (stop === "abandon") onChange()
-    else if (Exit.isSuccess(exit)) {
-      const result = exit.value
-      report({
-        _tag: "Succeed",
-        run,
-        fence,
-        ...(result !== undefined && { result }),
-        ...(entry.kept !== undefined && { kept: entry.kept }),
-        ...calledIn(entry, false),
+    let isPumping = false
+    const pump = () => {
+      if (isPumping) return
+      // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
+      isPumping = true
+      while (queue.length > 0 && carried.size < places()) {
+        const now = monotonic()
+        if (now >= freshUntil) break
+        // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
+        begin(queue.shift()!, now)
+      }
+      isPumping = false
+    }
+
+    const begin = (grant: Grant, now: number) => {
+      const handler = handlers.get(grant.task)
+      if (handler === undefined) return release(grant)
+      const attempt: Attempt = {
+        grant,
+        handler,
+        startedAt: now,
+        fiber: undefined,
+        stop: undefined,
+        stopBy: Infinity,
+        isStuck: false,
+        checkpoint: undefined,
+        kept: undefined,
+        awaitsMillis: undefined,
+        telling: undefined,
+        outcome: undefined,
+        hook: undefined,
+        isLeft: false,
+      }
+      carried.set(grant.run, attempt)
+      attempt.fiber = Effect.runForkWith(handler.context)(begun(attempt))
+      attempt.fiber.addObserver((exit) => end(attempt, exit))
+    }
+
+    const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
+      const work = carryOut(attempt, around)
+      if (!attempt.grant.isCareful && !isRegulated(attempt.handler.policy)) return work
+      return Effect.flatMap(mark(attempt.grant), (mayStart) => {
+        // A start that was not accepted is not ours to report on.
+        if (!mayStart) return leave(attempt, "abandon")
+        // The answer may have come while this process stood still, and the lease ran out meanwhile.
+        return monotonic() < freshUntil ? work : leave(attempt, "giveBack")
       })
-    } else if (stop === "cancel") report({ _tag: "Abort", run, fence })
-    else if (stop === "suspend") putDown(grant, entry.checkpoint)
-    else if (stop === "handOver") handOver(entry)
-    else if (stop === "giveBack") release(grant)
-    else reportUnsuccessful(entry, exit)
-    pump()
-  }
+    }
 
-  const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
+    const end = (attempt: Attempt, exit: Exit.Exit<string | undefined, Unsuccessful>) => {
+      if (attempt.isStuck) {
+        stuck.delete(attempt)
+        return onChange()
+      }
+      carried.delete(attempt.grant.run)
+      averageMillis += (monotonic() - attempt.startedAt - averageMillis) * 0.1
+      conclusive(attempt, exit)
+      pump()
+    }
 
-  const putDown = ({ fence, run }: Grant, checkpoint?: string) =>
-    report({ _tag: "Yield", run, fence, ...(checkpoint !== undefined && { checkpoint }) })
+    const conclusive = (
+      attempt: Attempt,
+      exit: Exit.Exit<string | undefined, Unsuccessful>,
+    ) => {
+      const { grant: { fence, run }, stop } = attempt
+      if (stop === "abandon") {
+        const { telling } = attempt
+        telling?.finish()
+        // It is evidence now.
+        if (telling?.isOver === false) {
+          news.add(telling)
+          onNews(true)
+        }
+        onChange()
+      } else if (Exit.isSuccess(exit)) {
+        const result = exit.value
+        reportOn(attempt, {
+          _tag: "Succeed",
+          run,
+          fence,
+          ...(result !== undefined && { result }),
+          ...(attempt.kept !== undefined && { kept: attempt.kept }),
+          ...calledIn(attempt, false),
+        })
+      } else if (stop === "cancel") reportOn(attempt, { _tag: "Abort", run, fence })
+      else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
+      else if (stop === "handOver") reportOn(attempt, handOver(attempt))
+      else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
+      else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
+    }
 
-  const handOver = ({ awaitsMillis, grant: { fence, run } }: Carried) =>
-    report({
+    const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
+
+    const putDown = (
+      { checkpoint, grant: { fence, run } }: Attempt,
+      _tag: "Yield" | "Release",
+    ): Report => ({ _tag, run, fence, ...(checkpoint !== undefined && { checkpoint }) })
+
+    const handOver = ({ awaitsMillis, grant: { fence, run } }: Attempt): Report => ({
       _tag: "Await",
       run,
       fence,
       ...(awaitsMillis !== undefined && { timeoutMillis: Math.ceil(awaitsMillis) }),
     })
 
-  /** What the breaker of its task is told; a declared error is an answer like any other. */
-  const calledIn = ({ grant, handler, startedAt }: Carried, isBad: boolean) => {
-    const { breaker } = handler.policy
-    const { epoch, namespace } = grant
-    if (breaker === undefined || epoch === undefined) return {}
-    return {
-      call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+    /** What the breaker of its task is told; a declared error is an answer like any other. */
+    const calledIn = ({ grant, handler, startedAt }: Attempt, isBad: boolean) => {
+      const { breaker } = handler.policy
+      const { epoch, namespace } = grant
+      if (breaker === undefined || epoch === undefined) return {}
+      return {
+        call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+      }
     }
-  }
 
-  const reportUnsuccessful = (entry: Carried, exit: Exit.Failure<unknown, Unsuccessful>) => {
-    const { grant: { attempt, crashes, fence, run }, handler } = entry
-    const { failure, isAnswer, isTimeOut } = unsuccessfulOf(exit)
-    const called = calledIn(entry, !isAnswer)
-    const delayMillis = isAnswer || !Retry.covers(handler.policy.retry, failure.tag)
-      ? undefined
-      : Retry.delayAfter(handler.policy.retry, attempt - crashes, random.nextDoubleUnsafe())
-    report(
-      delayMillis === undefined
+    const unsuccess = (attempt: Attempt, unsuccessful: Unsuccessful): Report => {
+      const { fence, run } = attempt.grant
+      const { failure, isAnswer, isTimeOut } = unsuccessful
+      const delayMillis = delayOf(attempt, unsuccessful)
+      const called = calledIn(attempt, !isAnswer)
+      return delayMillis === undefined
         ? { _tag: isTimeOut ? "TimeOut" : "GiveUp", run, fence, failure, ...called }
-        : { _tag: "Retry", run, fence, delayMillis, failure, ...called },
-    )
-  }
+        : { _tag: "Retry", run, fence, delayMillis, failure, ...called }
+    }
 
-  const stop = (entry: Carried, why: Stop) => {
-    // What is being put down may still be stopped; to give it back would lose its checkpoint.
-    const isOutdone = entry.stop === "suspend" && why !== "giveBack"
-    if (entry.stop === undefined || isOutdone) entry.stop = why
-    entry.fiber?.interruptUnsafe()
-  }
+    /** Until it is tried again, if it is. */
+    const delayOf = ({ grant, handler }: Attempt, { failure, isAnswer }: Unsuccessful) => {
+      const { policy: { retry } } = handler
+      return isAnswer || !Retry.covers(retry, failure.tag)
+        ? undefined
+        : Retry.delayAfter(retry, grant.attempt - grant.crashes, random.nextDoubleUnsafe())
+    }
 
-  /** Whether the grant was waiting in the queue. */
-  const unqueue = (run: RunId, fence: Fence): boolean => {
-    const at = queue.findIndex((grant) => grant.run === run && grant.fence === fence)
-    if (at >= 0) queue = queue.toSpliced(at, 1)
-    return at >= 0
-  }
-
-  const current = (run: RunId, fence: Fence): Carried | undefined => {
-    const entry = carried.get(run)
-    return entry?.grant.fence === fence ? entry : undefined
-  }
-
-  const pool: Pool = {
-    handlers,
-    serve: (handler) => {
-      handlers.set(handler.task, handler)
-    },
-    forsake: (task) => {
-      handlers.delete(task)
-      const left = queue.filter((grant) => grant.task === task)
-      queue = queue.filter((grant) => grant.task !== task)
-      left.forEach(release)
-    },
-    keepFresh: (until) => {
-      freshUntil = until
-      pump()
-    },
-    take: (grants) => {
-      queue.push(...grants)
-      pump()
-    },
-    wanted: () => {
-      const startable = Math.floor(capacity * prefetchMillis / Math.max(averageMillis, 0.01))
-      const prefetch = Math.min(queueMax, Math.max(0, startable - capacity))
-      return capacity + prefetch - carried.size - queue.length
-    },
-    free: () => Math.max(0, capacity - carried.size - queue.length - reports.length),
-    hasReports: () => reports.length > 0,
-    takeReports: (max) => {
-      const taken = reports.slice(0, max)
-      reports = reports.length > max ? reports.slice(max) : []
-      return taken
-    },
-    revoke: ({ fence, isSuspending, run }) => {
-      const entry = current(run, fence)
-      if (entry !== undefined) stop(entry, isSuspending === true ? "suspend" : "cancel")
-      if (unqueue(run, fence)) {
-        report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
+    const stop = (attempt: Attempt, why: Stop) => {
+      if (attempt.outcome !== undefined) {
+        if (why !== "abandon" && why !== "giveBack") return
+        attempt.stop = why
+        attempt.isLeft = true
+        attempt.hook?.interruptUnsafe()
+        return limit(attempt, 0)
       }
-    },
-    abandon: (run, fence) => {
-      const entry = current(run, fence)
-      if (entry !== undefined) stop(entry, "abandon")
-      unqueue(run, fence)
-    },
-    abandonAll: () => {
-      queue = []
-      for (const entry of carried.values()) stop(entry, "abandon")
-    },
-    giveBack: (task) => {
-      for (const entry of carried.values()) {
-        if (task === undefined || entry.grant.task === task) stop(entry, "giveBack")
+      // What is being put down may still be stopped; to give it back would forget that it was asked.
+      const isOutdone = attempt.stop === "suspend" && why !== "giveBack"
+      if (attempt.stop === undefined || isOutdone) attempt.stop = why
+      limit(attempt, 0)
+      attempt.fiber?.interruptUnsafe()
+    }
+
+    /** When somebody looks next for handlers that go on. */
+    let looksAt = Infinity
+    const isLimited = Latch.makeUnsafe()
+
+    const limit = (attempt: Attempt, millis: number | undefined) => {
+      attempt.stopBy = millis === undefined ? Infinity : monotonic() + millis + stopMillis
+      if (attempt.stopBy < looksAt) isLimited.openUnsafe()
+    }
+
+    const lookOut = Effect.gen(function* () {
+      isLimited.closeUnsafe()
+      const now = monotonic()
+      looksAt = Infinity
+      for (const attempt of [...carried.values()]) {
+        if (attempt.stopBy <= now) yield* giveUpOn(attempt)
+        else looksAt = Math.min(looksAt, attempt.stopBy)
       }
-    },
-    known: () => [...carried.values().map(({ grant }) => grant), ...queue, ...reports],
-    running: (task) =>
-      task === undefined
-        ? carried.size
-        : carried.values().filter(({ grant }) => grant.task === task).toArray().length,
-    queued: () => queue.length,
-  }
-  return pool
-})
+      yield* looksAt === Infinity
+        ? isLimited.await
+        : Effect.raceFirst(Effect.sleep(Math.max(1, looksAt - now)), isLimited.await)
+    })
 
-const keptOf = (key: string, state: string | undefined): Result.Result<Kept, Refused> => {
-  const refused = (field: string, reason: string, remedy: string) =>
-    Result.fail(new Refused({ field, reason, remedy }))
-  const flaw = Text.flaw(key)
-  if (flaw !== undefined) return refused("key", flaw, Text.remedy)
-  if (key.length > stateKeyMax) {
-    return refused("key", `it has ${key.length} characters`, `Use at most ${stateKeyMax}`)
-  }
-  if (state !== undefined && state.length > stateMax) {
-    return refused(
-      "state",
-      `it has ${state.length} characters, more than ${stateMax}`,
-      "Keep the data elsewhere, and here where it is",
-    )
-  }
-  return Result.succeed({ key, ...(state !== undefined && { state }) })
-}
+    const giveUpOn = (attempt: Attempt) => {
+      const { grant: { run, task }, handler: { policy }, outcome } = attempt
+      attempt.isStuck = true
+      carried.delete(run)
+      stuck.add(attempt)
+      attempt.fiber?.interruptUnsafe()
+      if (attempt.stop === "abandon") onChange()
+      else if (outcome !== undefined) conclusive(attempt, outcome)
+      else if (attempt.stop === undefined) {
+        reportOn(attempt, unsuccess(attempt, tookTooLong(policy.timeoutMillis ?? 0, true)))
+      } else conclusive(attempt, Exit.interrupt())
+      pump()
+      return Effect.logWarning("a handler goes on although it was interrupted: it is stuck", {
+        task,
+        run,
+      })
+    }
 
-const tooLong = (checkpoint: string) =>
-  new Refused({
-    field: "checkpoint",
-    reason: `it has ${checkpoint.length} characters, more than ${checkpointMax}`,
-    remedy: "Keep the data elsewhere, and here where it is",
+    const around: Surroundings = {
+      labels,
+      now: monotonic,
+      wallClock: () => clock.currentTimeMillisUnsafe(),
+      limit,
+      telling: (attempt) => attempt.telling ??= new Telling(attempt.grant.run, attempt.grant.fence),
+      said: ({ isStuck, telling }) => {
+        // Whoever is stuck has had its last word.
+        if (isStuck || telling === undefined || telling.isOver) return
+        news.add(telling)
+        onNews(false)
+      },
+      conclude,
+      recall,
+      isRetried: (attempt, unsuccessful) => delayOf(attempt, unsuccessful) !== undefined,
+    }
+
+    /** Whether the grant was waiting in the queue. */
+    const unqueue = (run: RunId, fence: Fence): boolean => {
+      const at = queue.findIndex((grant) => grant.run === run && grant.fence === fence)
+      if (at >= 0) queue = queue.toSpliced(at, 1)
+      return at >= 0
+    }
+
+    const current = (run: RunId, fence: Fence): Attempt | undefined => {
+      const attempt = carried.get(run)
+      return attempt?.grant.fence === fence ? attempt : undefined
+    }
+
+    /** Gives back what there is no room for. */
+    const trim = () => {
+      const room = Math.max(queueRoom(), sizes.maximum - carried.size)
+      // While the lease is not fresh, and when runs were quicker before, a few wait longer.
+      const surplus = queue.splice(sizes.queueLength === undefined ? queueMax * 2 : room)
+      surplus.forEach(release)
+    }
+
+    yield* Effect.forkScoped(Effect.forever(lookOut))
+
+    const pool: Pool = {
+      handlers,
+      serve: (handler) => {
+        handlers.set(handler.task, handler)
+      },
+      forsake: (task) => {
+        handlers.delete(task)
+        const left = queue.filter((grant) => grant.task === task)
+        queue = queue.filter((grant) => grant.task !== task)
+        left.forEach(release)
+      },
+      keepFresh: (until) => {
+        freshUntil = until
+        pump()
+      },
+      take: (grants) => {
+        queue.push(...grants)
+        pump()
+        if (queue.length > 0) trim()
+      },
+      wanted: () => {
+        const free = (sizes.queueLength === undefined ? sizes.core : sizes.maximum) -
+          Math.max(0, stuck.size - sizes.maximum)
+        return free + queueRoom() - carried.size - queue.length
+      },
+      free: () =>
+        Math.max(
+          0,
+          sizes.core - Math.max(0, stuck.size - sizes.maximum) - carried.size - queue.length -
+            held.size - reports.length,
+        ),
+      sizes: () => sizes,
+      resize: (wanted) => {
+        sizes = wanted
+        pump()
+        trim()
+        onChange()
+      },
+      hasReports: () => reports.length > 0,
+      takeReports: (max) => {
+        const taken = reports.slice(0, max)
+        reports = reports.length > max ? reports.slice(max) : []
+        return taken
+      },
+      hasNews: () => news.size > 0 || underWay.length > 0,
+      takeNews: () => {
+        const now = monotonic()
+        const taken: Array<Told> = []
+        for (const telling of news) {
+          if (taken.length === newsMax) break
+          const told = telling.take(now)
+          news.delete(telling)
+          if (told === undefined) continue
+          taken.push(told)
+          underWay.push(telling)
+        }
+        return taken
+      },
+      told: () => {
+        const tellings = underWay
+        underWay = []
+        for (const telling of tellings) {
+          telling.told()
+          if (!telling.isOver) news.add(telling)
+          else {
+            const waiting = held.get(telling)
+            held.delete(telling)
+            if (waiting !== undefined) report(waiting)
+          }
+        }
+      },
+      revoke: ({ fence, isSuspending, run }) => {
+        const attempt = current(run, fence)
+        if (attempt !== undefined) stop(attempt, isSuspending === true ? "suspend" : "cancel")
+        if (unqueue(run, fence)) {
+          report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
+        }
+      },
+      abandon: (run, fence) => {
+        const attempt = current(run, fence)
+        if (attempt !== undefined) stop(attempt, "abandon")
+        unqueue(run, fence)
+      },
+      abandonAll: () => {
+        queue = []
+        for (const attempt of carried.values()) stop(attempt, "abandon")
+      },
+      giveBack: (task) => {
+        for (const attempt of carried.values()) {
+          if (task === undefined || attempt.grant.task === task) stop(attempt, "giveBack")
+        }
+      },
+      known: () => [
+        ...carried.values().map(({ grant }) => grant),
+        ...queue,
+        ...held.values(),
+        ...reports,
+      ],
+      running: (task) =>
+        task === undefined
+          ? carried.size
+          : carried.values().filter(({ grant }) => grant.task === task).toArray().length,
+      queued: () => queue.length,
+      stuck: () => stuck.size,
+    }
+    return pool
   })
 
-const tookTooLong = (timeoutMillis: number): Unsuccessful => ({
-  failure: {
-    tag: "TimedOut",
-    message: `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
-  },
-  isAnswer: false,
-  isTimeOut: true,
-})
-
-const unsuccessfulOf = (exit: Exit.Failure<unknown, Unsuccessful>): Unsuccessful => {
-  const declared = Exit.findErrorOption(exit)
-  return Option.isSome(declared)
-    ? declared.value
-    : { failure: failureOfCause(exit.cause), isAnswer: false }
-}
+const queueMax = 1000

@@ -9,6 +9,7 @@
  */
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import type { GateKey } from "../domain/Blocking.ts"
+import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
 import { regulationOf } from "../domain/Permit.ts"
@@ -23,6 +24,7 @@ import * as Placing from "../domain/Placing.ts"
 import * as Text from "../domain/Text.ts"
 import * as Waiting from "../domain/Waiting.ts"
 import { Ownership } from "../services/Ownership.ts"
+import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
 import * as Placer from "../services/Placer.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
@@ -183,6 +185,13 @@ export class Scheduler extends Context.Service<Scheduler, {
   ) => Effect.Effect<ReadonlyArray<RunHappening>, RunUnknown | StorageUnavailable>
   readonly why: (run: RunId) => Effect.Effect<Reason, RunUnknown | StorageUnavailable>
 
+  /** What the run has said, in order; also while it runs, and when its executor is gone. */
+  readonly log: (query: LogQuery) => Effect.Effect<LogPage, RunUnknown | StorageUnavailable>
+  /** The last word of its present attempt about how far it has come. */
+  readonly progress: (
+    run: RunId,
+  ) => Effect.Effect<Option.Option<KeptProgress>, RunUnknown | StorageUnavailable>
+
   /** The run, as soon as it has ended. */
   readonly ended: (run: RunId) => Effect.Effect<RunView, RunFailed | StorageUnavailable>
 }>()("belfry/core/engine/Scheduler") {
@@ -207,7 +216,7 @@ export class Scheduler extends Context.Service<Scheduler, {
 
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
-  const { runs } = storage
+  const { logs, runs } = storage
   const placer = Placer.make(storage)
   const whenRoom = yield* Backlogs.make
 
@@ -239,7 +248,8 @@ const makeClient = Effect.gen(function* () {
       idempotencyKey: options.idempotencyKey,
       isAtMostOnce: policy.delivery === "at-most-once",
       crashesMax: policy.crashesMax,
-      deadlineMillis: millis(options.deadline),
+      deadlineMillis: millis(options.deadline) ??
+        Deadline.after(policy, millis(options.delay) ?? 0),
     }
   }
 
@@ -365,6 +375,16 @@ const makeClient = Effect.gen(function* () {
       const reason = yield* known(run, yield* runs.why(run))
       if (reason._tag === "Unplaced") return yield* explained(run, reason)
       return reason._tag === "Waiting" ? (yield* closed(run)) ?? reason : reason
+    }),
+    log: Effect.fnUntraced(function* (query) {
+      const page = yield* logs.read(query)
+      // Most of those that are asked for have said something, and need not be looked for.
+      if (page.lines.length === 0) yield* find(query.run)
+      return page
+    }),
+    progress: Effect.fnUntraced(function* (run) {
+      const { fence } = yield* find(run)
+      return Option.filter(yield* logs.progress(run), (said) => said.fence === fence)
     }),
     ended: Effect.fnUntraced(function* (run) {
       // Looks often at first, for the short runs that people wait for, and ever more rarely.

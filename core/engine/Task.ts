@@ -23,6 +23,7 @@ import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
+import type { Failure } from "../domain/RunView.ts"
 import * as Selector from "../domain/Selector.ts"
 import { TaskName } from "../domain/TaskName.ts"
 import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
@@ -31,7 +32,8 @@ import { CurrentNamespace } from "./CurrentNamespace.ts"
 import { CurrentRun } from "./CurrentRun.ts"
 import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
-import type { Unsuccessful } from "./Handler.ts"
+import type { Ended, Hooks, Unsuccessful } from "./Handler.ts"
+import { withRunLogger } from "./runLogger.ts"
 import {
   RunFailed,
   Scheduler,
@@ -87,9 +89,10 @@ export interface Task<
   readonly policy: Policy
 
   /** Carries runs of this task out, in the executor of the program. */
-  readonly toLayer: <R = never>(
+  readonly toLayer: <R = never, H = never>(
     handler: (payload: P["Type"]) => Effect.Effect<S["Type"], E["Type"], R>,
-  ) => Layer.Layer<never, never, Executor | Exclude<R, CurrentRun>>
+    hooks?: TaskHooks<P["Type"], E["Type"], H>,
+  ) => Layer.Layer<never, never, Executor | Exclude<R | H, CurrentRun>>
 
   /** What is submitted, encoded: for a submit in a transaction of your own. */
   readonly submission: (payload: P["Type"]) => Effect.Effect<Submission, Refused>
@@ -133,6 +136,21 @@ export type PassingOn = Extract<Schedule, { readonly _tag: "After" }> & {
   readonly passing: Passing
 }
 
+/**
+ * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good;
+ * `clean` after each attempt that was prepared, with the outcome stored before; `summary` at the end
+ * of the run, whose text becomes the last line of its log.
+ */
+export interface TaskHooks<P, E = never, R = never> {
+  /** When it fails the attempt has failed. */
+  readonly prepare?: (payload: P) => Effect.Effect<unknown, E, R>
+  /** When it fails the run has failed as `RollbackFailed`. */
+  readonly rollback?: (payload: P, failure: Failure) => Effect.Effect<unknown, unknown, R>
+  /** When it fails, the run ends as it would have; the log says why. */
+  readonly clean?: (payload: P, ended: Ended) => Effect.Effect<unknown, unknown, R>
+  readonly summary?: (payload: P, ended: Ended) => Effect.Effect<string | void, unknown, R>
+}
+
 export interface ScheduleOptions {
   /** What becomes of slots that nobody fired in time; `Trigger.once` unless named. */
   readonly misfire?: Misfire
@@ -170,12 +188,12 @@ export const make = <
         remedy: "Submit what the task's payload schema describes",
       })))
 
-  const toLayer: Task<PayloadSchema<P>, S, E>["toLayer"] = (handler) =>
+  const toLayer: Task<PayloadSchema<P>, S, E>["toLayer"] = (handler, hooks) =>
     Layer.effectDiscard(Effect.gen(function* () {
       const executor = yield* Executor
       const context = yield* Effect.context<never>()
       yield* executor.register({
-        context,
+        context: withRunLogger(context),
         task: TaskName.make(name),
         policy,
         owner: options.owner,
@@ -189,8 +207,37 @@ export const make = <
             { onFailure: unsuccessful, onSuccess: isVoid ? noAnswer : answer },
           )
         },
+        hooks: hooks && hooksOf(hooks as AnyHooks),
       })
     })) as never
+
+  type AnyHooks = TaskHooks<PayloadOf<P>, E["Type"], CurrentRun>
+
+  const hooksOf = ({ clean, prepare, rollback, summary }: AnyHooks): Hooks => {
+    const over = <A extends ReadonlyArray<unknown>, B>(
+      hook: (payload: PayloadOf<P>, ...more: A) => Effect.Effect<B, unknown, CurrentRun>,
+    ) =>
+    (text: string, run: CurrentRun["Service"], ...more: A): Effect.Effect<B, Unsuccessful> => {
+      const decoded = json.payload.decode(text)
+      if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
+      return Effect.catchCause(
+        Effect.provideService(hook(decoded.success, ...more), CurrentRun, run),
+        unsuccessful,
+      )
+    }
+    return {
+      ...(prepare !== undefined && { prepare: over((it) => Effect.asVoid(prepare(it))) }),
+      ...(rollback !== undefined && {
+        rollback: over((it, failure) => Effect.asVoid(rollback(it, failure))),
+      }),
+      ...(clean !== undefined && { clean: over((it, ended) => Effect.asVoid(clean(it, ended))) }),
+      ...(summary !== undefined && {
+        summary: over((it, ended) =>
+          Effect.map(summary(it, ended), (text) => typeof text === "string" ? text : undefined)
+        ),
+      }),
+    }
+  }
 
   const answer = (value: S["Type"]) =>
     Effect.fromResult(Result.mapError(
@@ -207,12 +254,12 @@ export const make = <
       }),
     ))
 
-  const unsuccessful = (cause: Cause.Cause<E["Type"]>): Effect.Effect<never, Unsuccessful> => {
+  const unsuccessful = (cause: Cause.Cause<unknown>): Effect.Effect<never, Unsuccessful> => {
     // An interruption from outside has its own report, which the executor makes.
     if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
     const declared = Cause.findErrorOption(cause)
     if (Option.isSome(declared)) {
-      const encoded = Result.flatMap(json.error.encode(declared.value), bounded)
+      const encoded = Result.flatMap(json.error.encode(declared.value as E["Type"]), bounded)
       if (Result.isSuccess(encoded)) {
         return Effect.fail({
           failure: { ...failureOf(declared.value), error: encoded.success },

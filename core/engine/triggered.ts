@@ -1,5 +1,6 @@
 /** What a run is to be that a trigger makes: its definition and the policy of its task say. */
 import { Effect, Option } from "effect"
+import * as Deadline from "../domain/Deadline.ts"
 import { type Policy, usualPolicy } from "../domain/Task.ts"
 import type { TriggerDefinition } from "../domain/Trigger.ts"
 import * as Waiting from "../domain/Waiting.ts"
@@ -35,4 +36,5 @@ export const specOf = (
   idempotencyKey: undefined,
   isAtMostOnce: policy.delivery === "at-most-once",
   crashesMax: policy.crashesMax,
+  deadlineMillis: Deadline.after(policy, delayMillis),
 })

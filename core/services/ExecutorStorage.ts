@@ -12,11 +12,16 @@
  *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
  * - **E6 told.** What an incarnation said of itself when it joined is listed, whole: name, capacity,
  *   labels, resources.
+ * - **E7 vitals.** What it said of itself with its last beat is listed; a beat that says nothing leaves
+ *   that as it is.
+ * - **E8 resized.** The sizes that were last wished of an incarnation are in the answer to each of its
+ *   beats. Of one that is not here nothing is wished.
  */
 import type { Effect } from "effect"
-import type { ExecutorView, Incarnation, Joining } from "../domain/Executor.ts"
+import type { ExecutorView, Incarnation, Joining, Vitals } from "../domain/Executor.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Namespace } from "../domain/Namespace.ts"
+import type { PoolSizes } from "../domain/PoolSizes.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
@@ -52,6 +57,8 @@ export type Beaten =
     readonly _tag: "Alive"
     readonly revoked: ReadonlyArray<Revocation>
     readonly isAgreed: boolean
+    /** What somebody wishes its pool to be. */
+    readonly sizes?: PoolSizes
   }
   | { readonly _tag: "Lost" }
 
@@ -67,7 +74,15 @@ export interface ExecutorStorage {
   readonly beat: (
     incarnation: Incarnation,
     held: Held,
+    vitals?: Vitals,
   ) => Effect.Effect<Beaten, StorageUnavailable>
+
+  /** Wishes sizes for the pool of an executor that is here; `false` if it is not. */
+  readonly resize: (
+    namespace: Namespace,
+    incarnation: Incarnation,
+    sizes: PoolSizes,
+  ) => Effect.Effect<boolean, StorageUnavailable>
 
   /** No more grants; what it holds it still may settle. */
   readonly drain: (incarnation: Incarnation) => Effect.Effect<void, StorageUnavailable>

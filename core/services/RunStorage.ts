@@ -29,7 +29,7 @@
  *   call comes late or twice. It answers which of the named grants are no longer current.
  * - **R14 suspended.** Once suspend has answered `confirmed` the run is not granted until it is
  *   resumed; after `requested` its present grant is the last before that. What its holder put down
- *   with it is in every grant after. It keeps the only place of a gate, and no other.
+ *   with it, or gave back with it, is in every grant after. It keeps the only place of a gate, and no other.
  * - **R15 awaiting.** A run that was handed over is held by nobody and keeps its place. The first
  *   notify ends it, however many come at once, and also when it comes before the holder's report;
  *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out.
@@ -49,12 +49,16 @@
  *   its gate. A run takes all that it touches in one step, or nothing. What is to be had goes to those
  *   who wait in the order in which they came, whatever their level, and one that waits keeps those who
  *   came later from what it waits for. Others are not held up.
+ * - **R22 concluded.** What its holder has concluded of a run is in every grant after, until it is
+ *   revived. The loss of the holder is then no failure of the run: past the crashes that it survives,
+ *   or when it was asked to stop, it ends as concluded.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
 import { type Effect, type Option, Schema } from "effect"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { BreakerName } from "../domain/Breaker.ts"
+import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
 import { Shard, type Verdict } from "../domain/FanIn.ts"
@@ -139,6 +143,8 @@ export const Grant = Schema.Struct({
   /** What was put down with it, as JSON text. */
   checkpoint: Schema.optionalKey(Schema.String),
   shard: Schema.optionalKey(Shard),
+  /** How it will end: only what comes after that is left to do. */
+  conclusion: Schema.optionalKey(Conclusion),
   /** Of the breaker that let it through; set by who asked for the permit. */
   epoch: Schema.optionalKey(Schema.Int),
 })
@@ -147,6 +153,7 @@ export type Grant = typeof Grant.Type
 /** A checkpoint is at most so many characters. */
 export const checkpointMax = 65_536
 
+const checkpoint = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(checkpointMax)))
 /** How the call went that a run makes behind a breaker. */
 export const BreakerCall = Schema.Struct({
   namespace: Namespace,
@@ -178,13 +185,11 @@ export const Report = Schema.TaggedUnion({
   Retry: { ...Held, delayMillis: Schema.Int, failure: Failure },
   GiveUp: { ...Held, failure: Failure },
   TimeOut: { ...Held, failure: Failure },
-  Release: Held,
+  /** Given back: what was kept goes with it. */
+  Release: { ...Held, checkpoint },
   Abort: Held,
   /** Put down, to be resumed; without a checkpoint the one before it stays. */
-  Yield: {
-    ...Held,
-    checkpoint: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(checkpointMax))),
-  },
+  Yield: { ...Held, checkpoint },
   /** Handed over, for at most so long. */
   Await: { ...Held, timeoutMillis: Schema.optionalKey(Schema.Int) },
 })
@@ -206,6 +211,9 @@ export const ClaimRequest = Schema.Struct({
   reports: Schema.Array(Report),
 })
 export type ClaimRequest = typeof ClaimRequest.Type
+
+export const Concluding = Schema.Struct({ run: RunId, fence: Fence, conclusion: Conclusion })
+export type Concluding = typeof Concluding.Type
 
 export interface Claimed {
   /** One per report, in order. */
@@ -296,6 +304,12 @@ export interface RunStorage {
   readonly start: (
     incarnation: Incarnation,
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+  ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
+
+  /** Keeps how runs will end; one answer per run: whether it is still held. The last one counts. */
+  readonly conclude: (
+    incarnation: Incarnation,
+    conclusions: ReadonlyArray<Concluding>,
   ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
 
   readonly reconcile: (

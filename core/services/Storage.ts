@@ -1,6 +1,6 @@
 /**
- * Keeps everything: tasks, calendars, triggers and slots, runs, executors, the outbox, permits, the
- * journal; for as long as it should; and moves all of it elsewhere.
+ * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, the
+ * outbox, permits, the journal; for as long as it should; and moves it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Placing.decide`, `Trigger.step`)
@@ -22,6 +22,7 @@ import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
 import type { HistoryStorage } from "./HistoryStorage.ts"
 import type { OutboxStorage } from "./OutboxStorage.ts"
+import type { LogStorage } from "./LogStorage.ts"
 import type { PermitStorage } from "./PermitStorage.ts"
 import type { PlacementStorage } from "./PlacementStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
@@ -40,6 +41,8 @@ export class Storage extends Context.Service<Storage, {
   readonly placements: PlacementStorage
   readonly executors: ExecutorStorage
   readonly outbox: OutboxStorage
+  /** What runs say of themselves. */
+  readonly logs: LogStorage
   readonly history: HistoryStorage
   readonly transfer: TransferStorage
   readonly permits: PermitStorage

@@ -10,15 +10,16 @@
  * - **X3 reports.** As R5: they count once, and only with the current fence.
  * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
  *   ready meanwhile is granted soon.
- * - **X5 beats.** As E2, E3 and E5; `reconcile` as R13.
+ * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R22.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
  *   tells of a call is heard by its breaker when it is applied.
  * - **X8 checked.** `serve` refuses a definition whose policy `Policy.check` refuses, by its field, as
  *   where the task was made; then none of them is defined.
+ * - **X9 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
  */
 import { Context, type Effect, type Option, Schema } from "effect"
-import { Incarnation, type Joining } from "../domain/Executor.ts"
+import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Regulation } from "../domain/Permit.ts"
 import type { Refused } from "../domain/Refused.ts"
@@ -26,7 +27,8 @@ import type { TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { ClaimRequest, Grant, Known, Report, Settled } from "./RunStorage.ts"
+import type { Told } from "./LogStorage.ts"
+import type { ClaimRequest, Concluding, Grant, Known, Report, Settled } from "./RunStorage.ts"
 
 /** No answer came. The call may or may not have been carried out, and may be repeated. */
 export class TransportUnavailable
@@ -89,6 +91,11 @@ export class Transport extends Context.Service<Transport, {
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
 
+  readonly conclude: (
+    incarnation: Incarnation,
+    conclusions: ReadonlyArray<Concluding>,
+  ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
   /** As R19: what a task keeps for a key. */
   readonly state: (
     namespace: Namespace,
@@ -99,6 +106,7 @@ export class Transport extends Context.Service<Transport, {
   readonly beat: (
     incarnation: Incarnation,
     held: Held,
+    vitals?: Vitals,
   ) => Effect.Effect<Beaten, TransportUnavailable>
 
   /** As R13: which of the known grants have passed on. */
@@ -111,6 +119,12 @@ export class Transport extends Context.Service<Transport, {
   readonly revocations: (
     incarnation: Incarnation,
   ) => Effect.Effect<ReadonlyArray<Revocation>, TransportUnavailable>
+
+  /** What runs said, one call after the other; of use also to an incarnation that was lost. */
+  readonly tell: (
+    incarnation: Incarnation,
+    told: ReadonlyArray<Told>,
+  ) => Effect.Effect<void, TransportUnavailable>
 
   readonly drain: (incarnation: Incarnation) => Effect.Effect<void, TransportUnavailable>
 

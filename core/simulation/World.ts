@@ -276,6 +276,7 @@ const schedulerProgram = (shared: Context.Context<Storage | Wakeups>, way: Netwo
     placements: far(storage.placements),
     executors: far(storage.executors),
     outbox: far(storage.outbox),
+    logs: far(storage.logs),
     history: far(storage.history),
     transfer: storage.transfer,
     permits: far(storage.permits),

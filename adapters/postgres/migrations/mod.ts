@@ -16,6 +16,10 @@ import statesOfTasks from "./statesOfTasks.ts"
 import triggers from "./triggers.ts"
 import placements from "./placements.ts"
 import outbox from "./outbox.ts"
+import logs from "./logs.ts"
+import conclusions from "./conclusions.ts"
+import vitals from "./vitals.ts"
+import deadlines from "./deadlines.ts"
 
 export interface Migration {
   readonly name: string
@@ -36,6 +40,10 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "triggers", statements: triggers },
   { name: "placements", statements: placements },
   { name: "outbox", statements: outbox },
+  { name: "logs", statements: logs },
+  { name: "conclusions", statements: conclusions },
+  { name: "vitals", statements: vitals },
+  { name: "deadlines", statements: deadlines },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

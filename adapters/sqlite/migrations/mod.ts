@@ -9,6 +9,7 @@ import { statesOfTasks } from "./0007_states_of_tasks.ts"
 import { triggers } from "./0008_triggers.ts"
 import { placements } from "./0009_placements.ts"
 import { outbox } from "./0010_outbox.ts"
+import { logs } from "./0011_logs.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -22,4 +23,5 @@ export const steps: ReadonlyArray<string> = [
   triggers,
   placements,
   outbox,
+  logs,
 ]

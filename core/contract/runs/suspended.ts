@@ -8,6 +8,7 @@ import {
   assertState,
   cancelled,
   type Elapse,
+  expireAll,
   found,
   freshNamespace,
   gateOf,
@@ -252,5 +253,24 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       for (const run of made) {
         assert.include(["Ready", "Running", "Suspended"], (yield* found(run)).state)
       }
+    }))
+
+  it.effect("R14 suspended: what its holder gave back goes on from the checkpoint, unexpired", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { deadlineMillis: 60_000 }))
+      const grant = yield* hand.one
+      yield* hand.start(grant)
+      const back = { ...release(grant), checkpoint: '{"page":1e400}' }
+      assert.deepEqual((yield* hand.settle(back)).settled, ["applied"])
+      assert.deepEqual((yield* hand.settle(back)).settled, ["duplicate"])
+      assert.deepInclude(yield* found(run), { state: "Ready", attempt: 0 })
+      yield* elapse(Duration.minutes(2))
+      yield* expireAll
+      const again = yield* hand.one
+      assert.deepInclude(again, { run, attempt: 1, checkpoint: '{"page":1e400}' })
+      yield* hand.settle(release(again))
+      assert.strictEqual((yield* hand.one).checkpoint, '{"page":1e400}')
     }))
 }

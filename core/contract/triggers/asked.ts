@@ -26,6 +26,7 @@ import {
 } from "./triggers.ts"
 import {
   type Elapse,
+  expireAll,
   found,
   fresh,
   freshNamespace,
@@ -69,6 +70,18 @@ export const asked = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* elapse(Duration.millis(slots * apart + 2 * second))
       return yield* viewOf(view)
     })
+
+  it.effect("T13 asked once: its run has a deadline like any other", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const view = yield* put(definitionOf(namespace))
+      const spec = specOf(namespace, { deadlineMillis: 60_000 })
+      const [late, plain] = yield* ask(manual(view, { spec }), manual(view))
+      yield* elapse(Duration.seconds(70))
+      yield* expireAll
+      assert.strictEqual((yield* found(runOf(late))).state, "Expired")
+      assert.strictEqual((yield* found(runOf(plain))).state, "Ready")
+    }))
 
   it.effect("T13 asked once: a request makes a run at once, which says who asked", () =>
     Effect.gen(function* () {

@@ -1,0 +1,68 @@
+/** B6: a handler that blocks its thread for longer than the lease loses nothing by it. */
+import { assert, it } from "@effect/vitest"
+import { Effect, Layer, Option } from "effect"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { DatabaseSync } from "node:sqlite"
+import { join } from "node:path"
+import { standard } from "../../core/domain/Namespace.ts"
+import { Executor } from "../../core/engine/Executor.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import * as Direct from "../direct/mod.ts"
+import * as Sqlite from "../sqlite/mod.ts"
+import * as Isolated from "./mod.ts"
+
+const transport = new URL("./sqliteTransport.fixture.ts", import.meta.url)
+const spinMillis = 9000
+
+it.live(
+  "B6: a handler that spins for longer than the lease keeps it, and is seen to stall",
+  () =>
+    Effect.gen(function* () {
+      const folder = yield* Effect.acquireRelease(
+        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-beats-"))),
+        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
+      )
+      const file = join(folder, "belfry.db")
+      process.env["BELFRY_TEST_FILE"] = file
+      const spins = Task.make("spins")
+      let seen = ""
+      const live = spins.toLayer(() =>
+        Effect.sync(() => {
+          const until = performance.now() + spinMillis
+          while (performance.now() < until);
+          // Seen from within, since nobody else in this thread could look.
+          const db = new DatabaseSync(file, { readOnly: true })
+          seen = `${db.prepare("SELECT vitals FROM executor").get()?.["vitals"]}`
+          db.close()
+        })
+      ).pipe(
+        Layer.provide(Executor.layerWith({ ttl: "4 seconds" })),
+        Layer.provide(Isolated.layerBeats({ transport })),
+        Layer.provideMerge(
+          Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
+            Layer.provide(LocalOwnership.layer),
+          ),
+        ),
+        Layer.provideMerge(Sqlite.layer({ file })),
+      )
+      yield* Effect.gen(function* () {
+        const { executors, runs } = yield* Storage
+        const run = yield* spins.submit({})
+        yield* spins.result(run)
+        const [executor, ...others] = yield* executors.list(standard)
+        assert.deepStrictEqual(others, [], "it did not join anew")
+        assert.strictEqual(executor?.standing, "live")
+        const view = Option.getOrThrow(yield* runs.find(run))
+        assert.deepInclude(view, { state: "Succeeded", attempt: 1, crashes: 0 })
+        assert.strictEqual<number>(view.fence, 1)
+        const events = yield* runs.events(run)
+        assert.isAbove(JSON.parse(seen).stalledMillis, 1000)
+        assert.notInclude(events.map(({ kind }) => kind), "Lost")
+      }).pipe(Effect.provide(live))
+    }).pipe(Effect.scoped),
+  60_000,
+)

@@ -1,0 +1,201 @@
+/** Handlers in threads and processes of their own, which are real ones here. */
+import { assert, describe, it } from "@effect/vitest"
+import { Cause, Duration, Effect, Exit, Layer, Option, Scope } from "effect"
+import { Refused } from "../../core/domain/Refused.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
+import { Triggers } from "../../core/engine/Triggers.ts"
+import * as Direct from "../direct/mod.ts"
+import * as Memory from "../memory/mod.ts"
+import * as Isolated from "./mod.ts"
+import program, { type Kind, tasksOf } from "./tasks.fixture.ts"
+
+const entry = new URL("./tasks.fixture.ts", import.meta.url)
+
+const engine = Layer.mergeAll(
+  Scheduler.layerWith({ sweepInterval: "300 millis" }),
+  Triggers.layer,
+  Direct.layer,
+).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(Layer.fresh(Memory.layer)))
+
+const serving = (
+  options: ExecutorOptions = {},
+  isolation: Partial<Isolated.Options> = {},
+  more: Layer.Layer<never, never, Executor> = Layer.empty,
+) =>
+  Layer.build(
+    Layer.merge(program, more).pipe(
+      Layer.provide(Executor.layerWith({ labels: { zone: "eu" }, concurrency: 4, ...options })),
+      Layer.provide(Isolated.layer({ entry, ...isolation })),
+    ),
+  )
+
+const linesOf = (run: RunId) =>
+  Effect.map(
+    Scheduler.use((scheduler) => scheduler.log({ run, limit: 99 })),
+    ({ lines }) => lines.map(({ text }) => text),
+  )
+
+const ended = (run: RunId) => Scheduler.use((scheduler) => scheduler.ended(run))
+
+const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) => boolean) =>
+  Effect.gen(function* () {
+    for (;;) {
+      const value = yield* look
+      if (isIt(value)) return value
+      yield* Effect.sleep("20 millis")
+    }
+  })
+
+for (const kind of ["thread", "process"] as const satisfies ReadonlyArray<Kind>) {
+  const tasks = tasksOf(kind)
+  const test = (
+    name: string,
+    body: () => Effect.Effect<unknown, unknown, Layer.Success<typeof engine> | Scope.Scope>,
+  ) => it.live(name, () => Effect.scoped(body()).pipe(Effect.provide(engine)), 60_000)
+
+  describe(`a ${kind} of its own`, () => {
+    test("carries a run out elsewhere, which says and answers as here; and is used again", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const run = yield* tasks.whoami.submit({ name: "größe" })
+        const first = yield* tasks.whoami.result(run)
+        assert.strictEqual(first.said, "1 eu 20000 ")
+        assert.strictEqual(first.pid === process.pid, kind === "thread")
+        assert.deepStrictEqual(yield* linesOf(run), [
+          `hello größe {"main":${kind === "process"}}`,
+        ])
+        const progress = yield* Scheduler.use((scheduler) => scheduler.progress(run))
+        assert.deepInclude(Option.getOrThrow(progress), { percent: 25, text: "größe" })
+        const second = yield* tasks.whoami.execute({ name: "x" })
+        assert.deepStrictEqual([second.pid, second.thread], [first.pid, first.thread])
+      }))
+
+    test("remembers from one run to the next, and refuses what cannot be kept, as here", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        assert.strictEqual(yield* tasks.remembers.execute({}), "nothing key")
+        assert.strictEqual(yield* tasks.remembers.execute({}), "one key")
+      }))
+
+    test("passes declared errors on, with their type", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const error = yield* Effect.flip(tasks.strict.execute({}))
+        assert.deepInclude(error, { _tag: "TooSmall", least: 7 })
+      }))
+
+    test("is ended when its handler blocks past its timeout; others go on meanwhile (N14)", () =>
+      Effect.gen(function* () {
+        const quick = Task.make("quick")
+        yield* serving(
+          { ttl: "2 seconds" },
+          { grace: "300 millis" },
+          quick.toLayer(() => Effect.void),
+        )
+        const runs = [yield* tasks.spins.submit({}), yield* tasks.spins.submit({})]
+        for (let n = 0; n < 10; n++) {
+          const [took] = yield* Effect.timed(quick.execute({}))
+          assert.isBelow(Duration.toMillis(took), 1000)
+          yield* Effect.sleep("50 millis")
+        }
+        for (const run of runs) {
+          const view = yield* ended(run)
+          assert.deepInclude(view, { state: "TimedOut", attempt: 1, crashes: 0 })
+        }
+      }))
+
+    test("fails the attempt alone when it crashes", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const run = yield* tasks.crashes.submit({})
+        const view = yield* ended(run)
+        assert.deepInclude(view, { state: "Failed", crashes: 0 })
+        assert.strictEqual(view.failure?.tag, "HandlerCrashed")
+        assert.include(view.failure?.message, "code 3")
+        yield* tasks.whoami.execute({ name: "still here" })
+      }))
+
+    test("goes on elsewhere from what it kept when the executor stops", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        yield* Scope.provide(serving({ drainTimeout: "100 millis" }), scope)
+        const run = yield* tasks.waits.submit({})
+        yield* until(linesOf(run), (lines) => lines.includes("waiting"))
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(yield* linesOf(run), ["waiting", "stopped"])
+        yield* serving()
+        assert.strictEqual(yield* tasks.waits.result(run), "half")
+      }))
+
+    test("ends a run that is cancelled, finalizers and all", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const run = yield* tasks.waits.submit({})
+        yield* until(linesOf(run), (lines) => lines.includes("waiting"))
+        yield* Scheduler.use((scheduler) => scheduler.cancel(run))
+        assert.strictEqual((yield* ended(run)).state, "Cancelled")
+        assert.deepStrictEqual(yield* linesOf(run), ["waiting", "stopped"])
+      }))
+
+    test("has the hooks of its task", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const run = yield* tasks.hooked.submit({})
+        yield* ended(run)
+        assert.deepStrictEqual(yield* linesOf(run), [
+          "prepare",
+          "run",
+          "clean Succeeded",
+          "summary Succeeded",
+        ])
+      }))
+
+    test("submits and asks through the program, and may hand over", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        const run = yield* tasks.submits.submit({})
+        const made = (yield* tasks.submits.result(run)) as RunId
+        const view = yield* Scheduler.use((scheduler) => scheduler.find(made))
+        assert.deepInclude(view, { state: "Scheduled", task: tasks.waits.name })
+        assert.deepStrictEqual(yield* linesOf(run), ["resumed", "Scheduled"])
+        const handed = yield* tasks.handsOver.submit({})
+        yield* until(
+          Scheduler.use((scheduler) => scheduler.find(handed)),
+          ({ state }) => state === "Awaiting",
+        )
+      }))
+  })
+}
+
+describe("a place", () => {
+  it.live("is ended when it takes more memory than it may", () =>
+    Effect.gen(function* () {
+      yield* serving({}, { memoryMegabytes: 48 })
+      const { hungry } = tasksOf("process")
+      const view = yield* ended(yield* hungry.submit({}))
+      assert.strictEqual(view.failure?.tag, "HandlerCrashed")
+    }).pipe(Effect.scoped, Effect.provide(engine)), 120_000)
+
+  it.live("is refused where nobody says which module to load there", () =>
+    Effect.gen(function* () {
+      const exit = yield* Effect.exit(
+        Layer.build(Layer.provide(program, Executor.layer)),
+      )
+      const [reason] = Exit.isFailure(exit) ? exit.cause.reasons : []
+      const defect = reason !== undefined && Cause.isDieReason(reason) ? reason.defect : undefined
+      assert.instanceOf(defect, Refused)
+      assert.strictEqual((defect as Refused).field, "policy.isolation")
+    }).pipe(Effect.scoped, Effect.provide(engine)))
+
+  it.live("says so when the module has no such handler", () =>
+    Effect.gen(function* () {
+      const other = Task.make("other", { policy: { isolation: "thread" } })
+      yield* serving({}, {}, other.toLayer(() => Effect.void))
+      const view = yield* ended(yield* other.submit({}))
+      assert.include(view.failure?.message, 'no handler of the task "other"')
+    }).pipe(Effect.scoped, Effect.provide(engine)), 30_000)
+})

@@ -1,0 +1,98 @@
+/** Handlers that behave badly, each in its own way, for the tests of isolation. */
+import { Effect, Layer, Schema } from "effect"
+import { isMainThread, threadId } from "node:worker_threads"
+import { CurrentRun } from "../../core/engine/CurrentRun.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
+
+export type Kind = "thread" | "process"
+
+class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
+
+export const tasksOf = (isolation: Kind) => ({
+  whoami: Task.make(`${isolation}/whoami`, {
+    payload: { name: Schema.String },
+    success: Schema.Struct({ pid: Schema.Int, thread: Schema.Int, said: Schema.String }),
+    policy: { isolation, timeout: "20 seconds" },
+  }),
+  strict: Task.make(`${isolation}/strict`, { error: TooSmall, policy: { isolation } }),
+  spins: Task.make(`${isolation}/spins`, { policy: { isolation, timeout: "500 millis" } }),
+  crashes: Task.make(`${isolation}/crashes`, { policy: { isolation } }),
+  hungry: Task.make(`${isolation}/hungry`, { policy: { isolation } }),
+  waits: Task.make(`${isolation}/waits`, { success: Schema.String, policy: { isolation } }),
+  hooked: Task.make(`${isolation}/hooked`, { policy: { isolation } }),
+  submits: Task.make(`${isolation}/submits`, { success: Schema.Int, policy: { isolation } }),
+  remembers: Task.make(`${isolation}/remembers`, {
+    success: Schema.String,
+    policy: { isolation },
+  }),
+  handsOver: Task.make(`${isolation}/hands-over`, { policy: { isolation } }),
+})
+
+const spin = () => {
+  for (;;);
+}
+
+const layerOf = (isolation: Kind) => {
+  const tasks = tasksOf(isolation)
+  return Layer.mergeAll(
+    tasks.whoami.toLayer(({ name }) =>
+      Effect.gen(function* () {
+        const run = yield* CurrentRun
+        yield* run.progress({ done: 1, total: 4, text: name })
+        yield* Effect.logInfo(`hello ${name}`, { main: isMainThread })
+        const said = [run.attempt, run.labels["zone"], run.timeoutMillis, run.shard].join(" ")
+        return { pid: process.pid, thread: threadId, said }
+      })
+    ),
+    tasks.strict.toLayer(() => Effect.fail(new TooSmall({ least: 7 }))),
+    tasks.spins.toLayer(() => Effect.sync(spin)),
+    tasks.crashes.toLayer(() => Effect.sync(() => process.exit(3))),
+    tasks.hungry.toLayer(() =>
+      Effect.sync(() => {
+        const all: Array<unknown> = []
+        for (;;) all.push(new Array(10_000).fill({ n: all.length }).map((each) => ({ ...each })))
+      })
+    ),
+    tasks.remembers.toLayer(() =>
+      Effect.gen(function* () {
+        const { recall, remember } = yield* CurrentRun
+        const before = (yield* recall("a")) ?? "nothing"
+        const { field } = yield* Effect.orDie(Effect.flip(remember("\u0000", "x")))
+        yield* Effect.orDie(remember("a", "one"))
+        return `${before} ${field}`
+      })
+    ),
+    tasks.waits.toLayer(() =>
+      Effect.gen(function* () {
+        const { checkpoint, keep } = yield* CurrentRun
+        if (checkpoint !== undefined) return checkpoint
+        yield* Effect.orDie(keep("half"))
+        yield* Effect.logInfo("waiting")
+        return yield* Effect.onInterrupt(Effect.never, () => Effect.logInfo("stopped"))
+      })
+    ),
+    tasks.hooked.toLayer(() => Effect.logInfo("run"), {
+      prepare: () => Effect.logInfo("prepare"),
+      clean: (_, { state }) => Effect.logInfo(`clean ${state}`),
+      summary: (_, { state }) => Effect.succeed(`summary ${state}`),
+    }),
+    tasks.submits.toLayer(() =>
+      Effect.gen(function* () {
+        const run = yield* Effect.orDie(tasks.waits.submit({}, { delay: "1 hour" }))
+        const refused = yield* Effect.flip(
+          Effect.orDie(Scheduler.use((scheduler) => scheduler.resume(run))).pipe(
+            Effect.andThen(Effect.fail("resumed")),
+          ),
+        )
+        yield* Effect.logInfo(refused)
+        const { state } = yield* Effect.orDie(Scheduler.use((scheduler) => scheduler.find(run)))
+        yield* Effect.logInfo(state)
+        return run
+      })
+    ),
+    tasks.handsOver.toLayer(() => CurrentRun.use(({ handOver }) => handOver("1 minute"))),
+  )
+}
+
+export default Layer.mergeAll(layerOf("thread"), layerOf("process"))

@@ -1,0 +1,65 @@
+/** How runs will end, in SQLite: R22 of `RunStorage`. */
+import type { Conclusion } from "../../core/domain/Conclusion.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { RunId } from "../../core/domain/RunId.ts"
+import type { Failure } from "../../core/domain/RunView.ts"
+import type { Concluding } from "../../core/services/RunStorage.ts"
+import type { Transaction } from "./Database.ts"
+
+/** All of it is absent when nothing was concluded. */
+export interface ConclusionRow {
+  readonly state: Conclusion["state"] | null
+  readonly phase: Conclusion["phase"] | null
+  readonly result: string | null
+  readonly failure: string | null
+}
+
+export type KnownConclusion = ConclusionRow & Pick<Conclusion, "state" | "phase">
+
+export const conclusionOf = (
+  { failure, phase, result, state }: KnownConclusion,
+): Conclusion => ({
+  state,
+  phase,
+  ...(result !== null && { result }),
+  ...(failure !== null && { failure: JSON.parse(failure) as Failure }),
+})
+
+export const find = ({ db }: Transaction, run: RunId): Conclusion | undefined => {
+  const row = db.get<KnownConclusion>(
+    "SELECT state, phase, result, failure FROM conclusion WHERE run = ?",
+    run,
+  )
+  return row && conclusionOf(row)
+}
+
+export const forget = ({ db }: Transaction, run: RunId): void =>
+  void db.run("DELETE FROM conclusion WHERE run = ?", run)
+
+/** Whether its holder still has it. A copy of an earlier word, that comes late, changes nothing. */
+export const keep = (
+  { db }: Transaction,
+  incarnation: Incarnation,
+  { conclusion: { failure, phase, result, state }, fence, run }: Concluding,
+): boolean => {
+  const held = db.get(
+    "SELECT 1 FROM lease WHERE run = ? AND incarnation = ? AND fence = ?",
+    run,
+    incarnation,
+    fence,
+  )
+  if (held === undefined) return false
+  db.run(
+    `INSERT INTO conclusion VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run)
+     DO UPDATE SET fence = excluded.fence, state = excluded.state, phase = excluded.phase,
+       result = excluded.result, failure = excluded.failure
+     WHERE excluded.fence > fence OR phase = 'rollingBack' OR excluded.phase = 'cleaning'`,
+    run,
+    fence,
+    state,
+    phase,
+    result ?? null,
+    failure === undefined ? null : JSON.stringify(failure),
+  )
+  return true
+}

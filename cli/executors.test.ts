@@ -1,0 +1,68 @@
+/** What an executor's runs say, and how its pool changes: real processes, by the command line. */
+import { afterAll, assert, beforeAll, describe, it } from "vitest"
+import { fileURLToPath } from "node:url"
+import { Place, type Running, until } from "./fixture.ts"
+
+const tasks = fileURLToPath(new URL("./talkative.fixture.ts", import.meta.url))
+const token = "a-token-of-some-length"
+
+describe("an executor", () => {
+  const place = new Place()
+  let executor: Running
+  let env: Record<string, string>
+  const belfry = async (...words: ReadonlyArray<string>) => {
+    const { code, err, out } = await place.run(words, env)
+    assert.strictEqual(code, 0, `${words.join(" ")}: ${err}`)
+    return out
+  }
+
+  beforeAll(async () => {
+    const server = place.start(["server", "--sqlite", "x.db", "--port", "0", "--token", token])
+    const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+    env = { BELFRY_URL: url, BELFRY_TOKEN: token }
+    executor = place.start(["executor", tasks, "--name", "ada"], env)
+    await executor.says(/belfry executor ada/)
+  }, 120_000)
+
+  afterAll(() => place.end(), 60_000)
+
+  it("carries a task out in a thread of its own, as its file says", async () => {
+    const out = await belfry("run", "submit", "elsewhere", "--wait", "--json")
+    const lines = await belfry("run", "logs", JSON.parse(out).id, "--jsonl")
+    assert.deepInclude(JSON.parse(lines), { number: 1, level: "Info", text: "in thread true" })
+  }, 120_000)
+
+  it("changes its pool with its next beat", async () => {
+    const list = async () => JSON.parse(await belfry("executor", "list", "--json")).items
+    const [{ incarnation }] = await list()
+    const said = await belfry("executor", "resize", `${incarnation}`, "--core", "2", "--queue", "3")
+    assert.include(said, "2 to 10 at once")
+    await until(async () => (await list())[0].vitals?.sizes?.core === 2)
+    assert.deepInclude((await list())[0].vitals.sizes, { core: 2, maximum: 10, queueLength: 3 })
+    const wrong = await place.run(
+      ["executor", "resize", `${incarnation}`, "--core", "20", "--maximum", "3"],
+      env,
+    )
+    assert.notStrictEqual(wrong.code, 0)
+    assert.strictEqual((await place.run(["executor", "resize", "99"], env)).code, 2)
+  }, 120_000)
+
+  it("shows lines within two seconds, and they stay when it is killed (A38)", async () => {
+    const run = (await belfry("run", "submit", "talkative")).trim()
+    const following = place.start(["run", "logs", run, "--follow"], env)
+    await following.says(/INFO +word 3\n/, 30_000)
+    const shown = await belfry("run", "show", run)
+    assert.match(shown, /progress +\d+ %, \d+ of 1000: talking/)
+    process.kill(executor.pid, "SIGKILL")
+    await executor.done
+    const kept = JSON.parse(await belfry("run", "logs", run, "--json"))
+    assert.isAtLeast(kept.items.length, 3)
+    assert.deepStrictEqual(
+      kept.items.map(({ number }: { number: number }) => number),
+      kept.items.map((_: unknown, at: number) => at + 1),
+    )
+    assert.isFalse(kept.isCut)
+    following.kill("SIGINT")
+    assert.strictEqual((await place.run(["run", "logs", "123"], env)).code, 3)
+  }, 120_000)
+})

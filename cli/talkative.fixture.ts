@@ -1,0 +1,21 @@
+/** Tasks that say something, for tests of the command line. */
+import { Effect, Layer } from "effect"
+import { threadId } from "node:worker_threads"
+import { CurrentRun, Task } from "../core/mod.ts"
+
+const Talkative = Task.make("talkative")
+const Elsewhere = Task.make("elsewhere", { policy: { isolation: "thread" } })
+
+export default Layer.mergeAll(
+  Talkative.toLayer(() =>
+    Effect.gen(function* () {
+      const { progress } = yield* CurrentRun
+      for (let said = 1;; said++) {
+        yield* Effect.logInfo(`word ${said}`)
+        yield* progress({ done: said, total: 1000, text: "talking" })
+        yield* Effect.sleep("100 millis")
+      }
+    })
+  ),
+  Elsewhere.toLayer(() => Effect.logInfo(`in thread ${threadId > 0}`)),
+)

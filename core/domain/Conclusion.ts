@@ -1,0 +1,17 @@
+/**
+ * How a run will end, kept before the last of its work is done: what its handler took is given back,
+ * and before that, where it failed, what it did is undone. Should its holder be lost meanwhile, the
+ * next one does only that.
+ */
+import { Schema } from "effect"
+import { Failure } from "./RunView.ts"
+
+export const Conclusion = Schema.Struct({
+  state: Schema.Literals(["Succeeded", "Failed", "TimedOut"]),
+  /** What is left to do: to undo first, or only to give back. */
+  phase: Schema.Literals(["rollingBack", "cleaning"]),
+  /** JSON text. */
+  result: Schema.optionalKey(Schema.String),
+  failure: Schema.optionalKey(Failure),
+})
+export type Conclusion = typeof Conclusion.Type

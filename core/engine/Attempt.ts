@@ -1,0 +1,326 @@
+/**
+ * One attempt at a run, from its grant to its end: what its handler may know, what stops it, and the
+ * order of its hooks.
+ *
+ * A handler without hooks is just run. With hooks the order is
+ *
+ * ```text
+ * prepare ─▶ run ─▶ its outcome is known ─▶ rollback ─▶ clean ─▶ summary ─▶ it is reported
+ * ```
+ *
+ * 1. `clean` comes whenever `prepare` had begun, however the attempt ended: what the one took, the
+ *    other gives back.
+ * 2. `rollback` comes when the run has failed for good, not between attempts.
+ * 3. The outcome is stored before `rollback`, and again before `clean`, as a `Conclusion`. Whoever
+ *    gets the run after the loss of its holder does only what is left; so a step may come twice, and
+ *    `run` never comes after it. Only a success that has something to remember is not concluded: its
+ *    state and its end are one step, so after a loss it is all done again.
+ * 4. A rollback that fails makes the failure of the run `RollbackFailed`. A clean or summary that
+ *    fails is a line of the log: what the run did is done.
+ */
+import { Duration, Effect, Exit, Fiber, Option } from "effect"
+import type { Conclusion } from "../domain/Conclusion.ts"
+import type { Labels } from "../domain/Labels.ts"
+import * as Progress from "../domain/Progress.ts"
+import { Refused } from "../domain/Refused.ts"
+import type { Failure } from "../domain/RunView.ts"
+import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
+import type { CurrentRun } from "./CurrentRun.ts"
+import { failureOfCause } from "./failures.ts"
+import type { Ended, Handler, Unsuccessful } from "./Handler.ts"
+import { keptOf } from "./remembering.ts"
+import type { Telling } from "./Telling.ts"
+
+/** Why an attempt is being interrupted. */
+export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "abandon"
+
+export interface Attempt {
+  readonly grant: Grant
+  readonly handler: Handler
+  readonly startedAt: number
+  fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
+  stop: Stop | undefined
+  /** When it must have ended, by the monotonic clock, or it is stuck. */
+  stopBy: number
+  isStuck: boolean
+  checkpoint: string | undefined
+  kept: Kept | undefined
+  /** How long it is handed over for at most. */
+  awaitsMillis: number | undefined
+  telling: Telling | undefined
+  /** How it ended, while its hooks go on. Only a loss, or a shutdown, stops them. */
+  outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
+  /** The hook that goes on. */
+  hook: Fiber.Fiber<unknown, unknown> | undefined
+  /** It was stopped after its outcome was known: the rest is for somebody else. */
+  isLeft: boolean
+}
+
+/** What an attempt needs of the pool that it is in. */
+export interface Surroundings {
+  readonly labels: Labels
+  readonly now: () => number
+  /** Milliseconds since 1970. */
+  readonly wallClock: () => number
+  /** From now on it has so long, and some time to stop in. */
+  readonly limit: (attempt: Attempt, millis: number | undefined) => void
+  /** What it says. */
+  readonly telling: (attempt: Attempt) => Telling
+  readonly said: (attempt: Attempt) => void
+  /** Keeps how the run will end. `false`: it is somebody else's by now. */
+  readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
+  /** What the grant's task keeps for a key. */
+  readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
+  /** Whether it will be tried again after this. */
+  readonly isRetried: (attempt: Attempt, unsuccessful: Unsuccessful) => boolean
+}
+
+/** A rollback, a clean or a summary may take so long, or as long as an attempt if that is longer. */
+const hookMillisMin = 60_000
+
+export const carryOut = (
+  attempt: Attempt,
+  around: Surroundings,
+): Effect.Effect<string | undefined, Unsuccessful> => {
+  const { grant, handler } = attempt
+  const run = contextOf(attempt, around)
+  const { timeoutMillis } = handler.policy
+  if (handler.hooks !== undefined || grant.conclusion !== undefined) {
+    return withHooks(attempt, around, run)
+  }
+  const work = handler.carryOut(grant.payload, run)
+  const timed = timeoutMillis === undefined ? work : inTime(attempt, around, work, timeoutMillis)
+  return handler.opening === undefined ? timed : handler.opening(run, timed)
+}
+
+/** Ends an attempt from within it. */
+export const leave = (attempt: Attempt, why: Stop): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    attempt.stop ??= why
+    return Effect.interrupt
+  })
+
+const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"] => {
+  const { grant, handler } = attempt
+  const { timeoutMillis } = handler.policy
+  return {
+    id: grant.run,
+    namespace: grant.namespace,
+    task: grant.task,
+    attempt: grant.attempt,
+    fence: grant.fence,
+    payload: grant.payload,
+    slot: grant.slot,
+    idempotencyKey: grant.idempotencyKey,
+    shard: grant.shard,
+    labels: around.labels,
+    timeoutMillis,
+    deadline: timeoutMillis === undefined ? undefined : around.wallClock() + timeoutMillis,
+    checkpoint: grant.checkpoint,
+    keep: (checkpoint) =>
+      checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
+        attempt.checkpoint = checkpoint
+      }),
+    recall: (key) => around.recall(grant, key),
+    remember: (key, state) =>
+      Effect.flatMap(Effect.fromResult(keptOf(key, state)), (kept) =>
+        Effect.sync(() => {
+          attempt.kept = kept
+        })),
+    progress: (said) =>
+      Effect.sync(() => {
+        around.telling(attempt).reached(Progress.of(said))
+        around.said(attempt)
+      }),
+    say: (level, text) => {
+      around.telling(attempt).say(level, text, around.now())
+      around.said(attempt)
+    },
+    handOver: (timeout) =>
+      Effect.suspend(() => {
+        attempt.awaitsMillis = timeout === undefined
+          ? undefined
+          : Duration.toMillis(Duration.fromInputUnsafe(timeout))
+        return leave(attempt, "handOver")
+      }),
+  }
+}
+
+const inTime = <A>(
+  attempt: Attempt,
+  around: Surroundings,
+  work: Effect.Effect<A, Unsuccessful>,
+  millis: number,
+): Effect.Effect<A, Unsuccessful> =>
+  Effect.suspend(() => {
+    around.limit(attempt, millis)
+    return Effect.timeoutOrElse(work, {
+      duration: millis,
+      orElse: () => Effect.fail(tookTooLong(millis)),
+    })
+  })
+
+const withHooks = (
+  attempt: Attempt,
+  around: Surroundings,
+  run: CurrentRun["Service"],
+): Effect.Effect<string | undefined, Unsuccessful> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function* () {
+      const { grant, handler } = attempt
+      const { hooks = {}, policy: { timeoutMillis } } = handler
+      const tookMillis: { -readonly [step in keyof Ended["tookMillis"]]: number } = {}
+      const hookMillis = Math.max(hookMillisMin, timeoutMillis ?? 0)
+
+      const timed = <A>(step: keyof typeof tookMillis, work: Effect.Effect<A, Unsuccessful>) =>
+        Effect.suspend(() => {
+          const startedAt = around.now()
+          return Effect.ensuring(
+            work,
+            Effect.sync(() => {
+              tookMillis[step] = Math.round(around.now() - startedAt)
+            }),
+          )
+        })
+
+      /** In a fiber of its own, as this one may be interrupted already. */
+      const after = Effect.fnUntraced(function* <A>(work: Effect.Effect<A, Unsuccessful>) {
+        const timed = Effect.interruptible(inTime(attempt, around, work, hookMillis))
+        const hook = yield* Effect.forkDetach(timed)
+        attempt.hook = hook
+        const exit = yield* Fiber.await(hook)
+        attempt.hook = undefined
+        around.limit(attempt, undefined)
+        if (attempt.isLeft) return yield* Effect.interrupt
+        return exit
+      })
+
+      const complain = (what: string, exit: Exit.Exit<unknown, Unsuccessful>) => {
+        if (Exit.isFailure(exit)) {
+          run.say("Warn", `${what}: ${unsuccessfulOf(exit).failure.message}`)
+        }
+      }
+
+      /** Those that only say how a run has ended, once that is known. */
+      const conclude = (conclusion: Conclusion) =>
+        Effect.flatMap(
+          around.conclude(grant, conclusion),
+          (isOurs) => isOurs ? Effect.void : leave(attempt, "abandon"),
+        )
+
+      const first = timed("prepare", hooks.prepare?.(grant.payload, run) ?? Effect.void).pipe(
+        Effect.andThen(timed("run", handler.carryOut(grant.payload, run))),
+      )
+      const tried = timeoutMillis === undefined
+        ? first
+        : inTime(attempt, around, first, timeoutMillis)
+      const exit = grant.conclusion === undefined
+        ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
+        : exitOf(grant.conclusion)
+      // What became of it is known from here on; an order to stop comes too late, a loss does not.
+      around.limit(attempt, undefined)
+      let outcome = exit
+      let ended: Ended = { ...endedOf(attempt, around, exit), tookMillis }
+      const isFinal = ended.state !== "Retried" && ended.state !== "Stopped"
+      attempt.outcome = exit
+
+      const isUndone = grant.conclusion?.phase === "cleaning"
+      if (Exit.isFailure(exit) && isFinal && hooks.rollback !== undefined && !isUndone) {
+        const { failure } = unsuccessfulOf(exit)
+        yield* conclude({ state: stateOf(ended), phase: "rollingBack", failure })
+        const undone = yield* after(timed("rollback", hooks.rollback(grant.payload, run, failure)))
+        if (Exit.isFailure(undone)) {
+          const wrong = rollbackFailed(failure, unsuccessfulOf(undone).failure)
+          outcome = Exit.fail({ ...unsuccessfulOf(exit), isAnswer: true, failure: wrong })
+          ended = { ...ended, failure: wrong }
+        }
+      }
+      if (hooks.clean !== undefined) {
+        // What is remembered is kept with the end of the run, so it has not ended well before that.
+        const isRemembering = Exit.isSuccess(outcome) && attempt.kept !== undefined
+        if (isFinal && !isRemembering) yield* conclude(conclusionOf(ended, outcome))
+        complain(
+          "clean failed",
+          yield* after(timed("clean", hooks.clean(grant.payload, run, ended))),
+        )
+      }
+      if (hooks.summary !== undefined && isFinal) {
+        const summary = yield* after(hooks.summary(grant.payload, run, ended))
+        complain("summary failed", summary)
+        if (Exit.isSuccess(summary) && summary.value !== undefined) {
+          run.say("Info", summary.value)
+        }
+      }
+      // An order to stop that came too late.
+      if (isFinal) attempt.stop = undefined
+      return yield* outcome
+    })
+  )
+
+const endedOf = (
+  attempt: Attempt,
+  around: Surroundings,
+  exit: Exit.Exit<unknown, Unsuccessful>,
+): Omit<Ended, "tookMillis"> => {
+  if (Exit.isSuccess(exit) && attempt.stop !== "abandon") return { state: "Succeeded" }
+  if (Exit.isSuccess(exit) || attempt.stop !== undefined) return { state: "Stopped" }
+  const unsuccessful = unsuccessfulOf(exit)
+  const { failure, isTimeOut } = unsuccessful
+  const isOver = attempt.grant.conclusion !== undefined ||
+    !around.isRetried(attempt, unsuccessful)
+  return { state: !isOver ? "Retried" : isTimeOut === true ? "TimedOut" : "Failed", failure }
+}
+
+const stateOf = ({ state }: Ended): Conclusion["state"] => state as Conclusion["state"]
+
+const conclusionOf = (
+  ended: Ended,
+  outcome: Exit.Exit<string | undefined, Unsuccessful>,
+): Conclusion => ({
+  state: stateOf(ended),
+  phase: "cleaning",
+  ...(Exit.isSuccess(outcome)
+    ? outcome.value !== undefined && { result: outcome.value }
+    : { failure: unsuccessfulOf(outcome).failure }),
+})
+
+/** As the one before has concluded. It is final, so it counts as an answer. */
+const exitOf = (
+  { failure, result, state }: Conclusion,
+): Exit.Exit<string | undefined, Unsuccessful> =>
+  state === "Succeeded" || failure === undefined
+    ? Exit.succeed(result)
+    : Exit.fail({ failure, isAnswer: true, isTimeOut: state === "TimedOut" })
+
+const rollbackFailed = (failure: Failure, why: Failure): Failure => ({
+  ...why,
+  tag: "RollbackFailed",
+  message: `${why.message}; it was to be rolled back after ${failure.tag}: ${failure.message}`
+    .slice(0, 4096),
+})
+
+export const tookTooLong = (timeoutMillis: number, isStuck = false): Unsuccessful => ({
+  failure: {
+    tag: "TimedOut",
+    message: isStuck
+      ? `the attempt took longer than its ${timeoutMillis} ms, and its handler goes on although it ` +
+        "was interrupted: it is stuck"
+      : `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
+  },
+  isAnswer: false,
+  isTimeOut: true,
+})
+
+export const unsuccessfulOf = (exit: Exit.Failure<unknown, Unsuccessful>): Unsuccessful => {
+  const declared = Exit.findErrorOption(exit)
+  return Option.isSome(declared)
+    ? declared.value
+    : { failure: failureOfCause(exit.cause), isAnswer: false }
+}
+
+const tooLong = (checkpoint: string) =>
+  new Refused({
+    field: "checkpoint",
+    reason: `it has ${checkpoint.length} characters, more than ${checkpointMax}`,
+    remedy: "Keep the data elsewhere, and here where it is",
+  })

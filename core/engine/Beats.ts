@@ -1,0 +1,23 @@
+/**
+ * Beats for an executor while its own thread is held up, by a handler that keeps the processor.
+ *
+ * It is told of each beat that the executor makes itself. When none has come for longer than it should,
+ * it beats in its stead, and says for how long nothing else was heard: who beats and does nothing is
+ * alive and stuck, which is not the same as dead. It lives in the process of its executor and ends with
+ * it.
+ */
+import { Context } from "effect"
+import type { Incarnation, Vitals } from "../domain/Executor.ts"
+import type { Held } from "../services/ExecutorStorage.ts"
+
+export interface Beat {
+  readonly incarnation: Incarnation
+  readonly ttlMillis: number
+  readonly held: Held
+  readonly vitals: Vitals
+}
+
+export class Beats extends Context.Service<Beats, {
+  /** The executor beats, and will again; or, without a beat, has gone. */
+  readonly heard: (beat: Beat | undefined) => void
+}>()("belfry/core/engine/Beats") {}
