@@ -238,9 +238,13 @@ describe("a program of promises", () => {
     await belfry.resume("hourly")
     const [trigger] = await belfry.triggers()
     assert.deepStrictEqual(trigger?.nextAt, new Date("2030-01-01T05:00:00Z"))
-    assert.deepStrictEqual((await belfry.slots("hourly", 1)).map(({ at }) => at), [
-      new Date("2030-01-01T02:00:00Z"),
-    ])
+    assert.deepStrictEqual(
+      (await belfry.slots("hourly", 2)).map(({ at, outcome }) => [at, outcome]),
+      [
+        [new Date("2030-01-01T03:00:00Z"), "skipped"],
+        [new Date("2030-01-01T02:00:00Z"), "fired"],
+      ],
+    )
     await belfry.unschedule("hourly")
     assert.deepStrictEqual(await belfry.triggers(), [])
     assert.include(await belfry.report(), "task report: 2 Succeeded")
