@@ -223,9 +223,12 @@ export class PgHints {
     return Effect.suspend(() => {
       if (!payload.startsWith(gatePrefix)) {
         const topic = payload as Topic
-        this.onSubmit()
+        const isOfOutbox = topic === "o"
+        if (!isOfOutbox) this.onSubmit()
         this.wake(topic)
-        return this.carry === undefined ? Effect.void : Effect.ignore(this.carry([topic], true))
+        if (this.carry === undefined) return Effect.void
+        // Events that the database writes are few, and who waits for them need not be connected to it.
+        return Effect.ignore(this.carry([topic], !isOfOutbox))
       }
       if (this.gates.size >= gatesMax) this.gates.clear()
       this.gates.add(payload.slice(gatePrefix.length) as GateKey)

@@ -3,7 +3,14 @@ import { Effect, Latch, Option } from "effect"
 import { createHash } from "node:crypto"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { HintCarrier } from "../../core/services/HintCarrier.ts"
-import { ofExecutor, ofLane, ofTriggers, type Topic, Wakeups } from "../../core/services/Wakeups.ts"
+import {
+  ofExecutor,
+  ofLane,
+  ofOutbox,
+  ofTriggers,
+  type Topic,
+  Wakeups,
+} from "../../core/services/Wakeups.ts"
 import type { Lane } from "../../core/domain/Lane.ts"
 import type { LockKey } from "../../core/domain/Lease.ts"
 import type { Carry, PgHints, Topic as Hint } from "./PgHints.ts"
@@ -51,6 +58,8 @@ export const carrying = (carrier: HintCarrier, names: PgNames): Carry => (hints,
         ...hints.flatMap((hint): Array<Topic> =>
           hint === "t"
             ? [ofTriggers]
+            : hint === "o"
+            ? [ofOutbox]
             : hint.startsWith("e")
             ? [ofExecutor(Number(hint.slice(1)) as Incarnation)]
             : []
