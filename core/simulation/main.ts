@@ -2,15 +2,20 @@
  * `npm run simulate -- --seeds 2000 [--from 0] [--mistake NAME] [--workers 2] [--json]`
  *
  * Runs that many seeds, and exits with 1 when an invariant was violated. Every seed that failed
- * prints the line that runs it again. With `--mistake` a planted mistake is looked for instead, and
+ * prints the line that runs it again. It says how often each invariant was put to the test, and one
+ * that never was is a failure too. With `--mistake` a planted mistake is looked for instead, and
  * it is a failure not to find it.
  */
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { Effect } from "effect"
+import { names } from "./invariants/mod.ts"
 import { mistakes } from "./mistakes/mod.ts"
 import { type MistakeName, simulate, type Verdict } from "./Simulation.ts"
+
+/** In so many seeds every invariant is put to the test. */
+const seedsMany = 50
 
 interface Task {
   readonly from: number
@@ -100,15 +105,24 @@ const main = async () => {
     failedSeeds: failed.map(({ seed }) => seed),
     runs: sum(({ runs }) => runs),
     faults: sum(({ faults }) => faults),
+    /** How often each invariant was put to the test. */
+    checked: Object.fromEntries(
+      names.map((name) => [name, sum(({ counts }) => counts[name])]),
+    ),
     seconds: Math.round((performance.now() - startedAt) / 100) / 10,
   }
-  const isGood = mistake === undefined ? failed.length === 0 : failed.length > 0
+  const isBlind = mistake === undefined && seeds >= seedsMany &&
+    Object.values(summary.checked).includes(0)
+  const isGood = !isBlind && (mistake === undefined ? failed.length === 0 : failed.length > 0)
   if (isJson) console.log(JSON.stringify({ ...summary, verdicts }))
   else {
     console.log(
       `${summary.seeds} seeds, ${summary.runs} runs, ${summary.faults} faults: ` +
         `${summary.violations} violations in ${failed.length} seeds (${summary.seconds} s)`,
     )
+    const counts = Object.entries(summary.checked).map(([name, count]) => `${name} ${count}`)
+    if (mistake === undefined) console.log(`checked: ${counts.join(", ")}`)
+    if (isBlind) console.log("an invariant that nothing puts to the test proves nothing")
     if (mistake !== undefined && !isGood) {
       console.log(`the planted mistake ${mistake} was not found`)
     }
