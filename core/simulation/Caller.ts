@@ -44,7 +44,7 @@ export class Caller {
   }
 
   /** One call, given up as one gives a dead server up. */
-  private call<A, E>(
+  call<A, E>(
     by: number,
     command: (scheduler: Scheduler["Service"]) => Effect.Effect<A, E>,
   ) {
@@ -122,18 +122,19 @@ export class Caller {
       if (order === undefined) return
       yield* after(3000)
       if (order === "cancel") {
-        return yield* this.order("cancel", run, by, (scheduler) => scheduler.cancel(run))
-      }
-      if (order === "suspend") {
+        yield* this.order("cancel", run, by, (scheduler) => scheduler.cancel(run))
+      } else if (order === "suspend") {
         yield* this.order("suspend", run, by, (scheduler) => scheduler.suspend(run))
         yield* after(4000)
-        return yield* this.order("resume", run, by, (scheduler) => scheduler.resume(run))
+        yield* this.order("resume", run, by, (scheduler) => scheduler.resume(run))
+      } else {
+        yield* after(6000)
+        yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
       }
-      yield* after(6000)
-      yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
     })
   }
 
+  /** None: there was no answer, or it was refused. */
   order<E>(
     order: Order,
     run: RunId,
@@ -144,8 +145,10 @@ export class Caller {
       const sentAt = yield* Clock.currentTimeMillis
       this.ledger.write({ kind: "ordered", order, run, answer: "sent", sentAt })
       const answer = yield* Effect.option(this.call(by, command))
-      if (Option.isNone(answer)) return
-      this.ledger.write({ kind: "ordered", order, run, answer: answer.value, sentAt })
+      if (Option.isSome(answer)) {
+        this.ledger.write({ kind: "ordered", order, run, answer: answer.value, sentAt })
+      }
+      return answer
     })
   }
 }

@@ -235,7 +235,7 @@ export const run = Effect.fnUntraced(function* (
 const share = Effect.map(Random.next, (chance) => chance * 0.5)
 
 /** What has not ended yet, or was not followed as it shall be. */
-const openOf = Effect.fnUntraced(function* (storage: Storage["Service"]) {
+export const openOf = Effect.fnUntraced(function* (storage: Storage["Service"]) {
   const runs = yield* Kept.runsOf(storage)
   const followed = new Set(runs.values().map(({ after }) => after))
   return [...runs.values()].filter(({ id, shard, state, task }) =>
@@ -254,7 +254,7 @@ const triggerOf = (name: string, schedule: Plan["triggers"][number]["schedule"])
     misfire: { _tag: "All", max: 1000 },
   })
 
-const follower = new TriggerDefinition({
+export const follower = new TriggerDefinition({
   namespace: standard,
   name: TriggerName.make("follower"),
   task: tasks.echo.name,

@@ -69,6 +69,11 @@ const main = async () => {
   const crew: Array<Worker> = []
   const stop = () => crew.forEach((worker) => void worker.terminate())
 
+  /** By the invariant that must find it. */
+  const isFound = ({ violations }: Verdict) =>
+    mistake !== undefined &&
+    violations.some(({ invariant }) => invariant === mistakes[mistake][1])
+
   const hear = (verdict: Verdict) => {
     verdicts.push(verdict)
     if (verdict.violations.length > 0 && !isJson) {
@@ -78,7 +83,7 @@ const main = async () => {
         `${invariant}: ${what}\n  again: npm run simulate -- --seeds 1 --from ${verdict.seed}${planted}`,
       )
     }
-    if (mistake !== undefined && verdict.violations.length > 0) stop()
+    if (isFound(verdict)) stop()
     if (process.stderr.isTTY) process.stderr.write(`\r${verdicts.length} of ${seeds} seeds`)
   }
 
@@ -113,7 +118,7 @@ const main = async () => {
   }
   const isBlind = mistake === undefined && seeds >= seedsMany &&
     Object.values(summary.checked).includes(0)
-  const isGood = !isBlind && (mistake === undefined ? failed.length === 0 : failed.length > 0)
+  const isGood = !isBlind && (mistake === undefined ? failed.length === 0 : verdicts.some(isFound))
   if (isJson) console.log(JSON.stringify({ ...summary, verdicts }))
   else {
     console.log(
