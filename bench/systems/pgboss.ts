@@ -101,8 +101,9 @@ const ring = Effect.fnUntraced(
       boss.work(
         "bells",
         { batchSize: 1_000, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 },
-        async (jobs: ReadonlyArray<{ readonly data: { readonly n: number } }>) => {
+        (jobs: ReadonlyArray<{ readonly data: { readonly n: number } }>) => {
           for (const { data } of jobs) rung(data.n)
+          return Promise.resolve()
         },
       )
     )
