@@ -378,6 +378,9 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert(failed._tag === "RunFailed")
         assert.strictEqual(failed.state, "TimedOut")
         yield* Deferred.await(cleaned)
+        const { claimedAt, finishedAt } = yield* state(failed.run)
+        const took = DateTime.toEpochMillis(finishedAt!) - DateTime.toEpochMillis(claimedAt!)
+        assert.isBelow(took, 100 + 1000, "within a second")
       }))
 
     test("cancels a waiting run at once, and a running one through its holder", () =>
