@@ -184,7 +184,7 @@ const found = (zone: string, { expression, gap, overlap }: Sample, start: number
 const zones = Intl.supportedValuesOf("timeZone")
 
 describe("cron beside a walk through the minutes", () => {
-  it("B31: agrees around every change of the clocks from 2020 to 2035", { timeout: 3_600_000 }, () => {
+  it("B31: agrees around every change of clocks from 2020 to 2035", { timeout: 3_600_000 }, () => {
     const seen = new Set<string>()
     let sets = 0
     let compared = 0
