@@ -21,6 +21,7 @@ const enumerate = async (path: Path, mistake: Mistake | undefined, most: number)
   for (const [point, operation] of operations.entries()) {
     for (const fault of faults) {
       const walked = await Effect.runPromise(walk(path, { point, fault }, mistake))
+      assert.strictEqual(walked.hit, operation)
       const name = `${path.name}, point ${point}, ${operation} ${fault}`
       wrong.push(...wrongOf(path, walked).map((what) => `${name}: ${what}`))
       if (wrong.length >= most) return { operations, wrong }

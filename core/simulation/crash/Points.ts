@@ -36,6 +36,8 @@ const lateMillis = 1500
 export class Points {
   /** The calls by their names, from when it was opened. */
   readonly operations: Array<string> = []
+  /** The call that was hit. */
+  hit: string | undefined
   private isOpen = false
   private readonly world: Clock.Clock
   private readonly aim: Aim | undefined
@@ -53,7 +55,9 @@ export class Points {
   private faultOf(operation: string): Fault | undefined {
     if (!this.isOpen || isElsewhere(operation)) return undefined
     this.operations.push(operation)
-    return this.operations.length - 1 === this.aim?.point ? this.aim.fault : undefined
+    if (this.operations.length - 1 !== this.aim?.point) return undefined
+    this.hit = operation
+    return this.aim.fault
   }
 
   /** The calls of `process`. */

@@ -58,6 +58,8 @@ export interface Walked {
   readonly outcome: Outcome
   /** The calls of the path, by their names. */
   readonly operations: ReadonlyArray<string>
+  /** The one that was hit. */
+  readonly hit: string | undefined
 }
 
 export const walk = (path: Path, aim?: Aim, mistake: Mistake = (storage) => storage) =>
@@ -193,5 +195,9 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     calmFrom: Infinity,
     endedAt: now(),
   }
-  return { outcome, operations: points.operations.slice(0, count) } satisfies Walked
+  return {
+    outcome,
+    operations: points.operations.slice(0, count),
+    hit: points.hit,
+  } satisfies Walked
 })

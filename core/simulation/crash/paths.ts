@@ -91,7 +91,7 @@ const submitPath: Path = {
   }),
   ends: { keyed: ["Succeeded"], unkeyed: ["Succeeded", undefined], delayed: ["Succeeded"] },
   calls: ["runs.submit", "runs.promote"],
-  points: 0,
+  points: 30,
 }
 
 const admitPath: Path = {
@@ -114,7 +114,7 @@ const admitPath: Path = {
     placed: ["Succeeded"],
   },
   calls: ["runs.submit", "runs.admit", "placements.waiting", "placements.place", "executors.list"],
-  points: 0,
+  points: 75,
 }
 
 const claimPath: Path = {
@@ -140,7 +140,7 @@ const claimPath: Path = {
     "runs.depth",
     "permits.take",
   ],
-  points: 0,
+  points: 40,
 }
 
 const settlePath: Path = {
@@ -155,7 +155,7 @@ const settlePath: Path = {
   }),
   ends: { plain: ["Succeeded"], hooks: ["Succeeded"], "told of": ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "transport.conclude", "runs.conclude", "permits.hear"],
-  points: 0,
+  points: 35,
 }
 
 const lastMillis = 2500
@@ -189,7 +189,7 @@ const firePath: Path = {
     "triggers.find",
     "triggers.follow",
   ],
-  points: 0,
+  points: 85,
 }
 
 const retryPath: Path = {
@@ -208,7 +208,7 @@ const retryPath: Path = {
   }),
   ends: { flaky: ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "runs.promote"],
-  points: 0,
+  points: 40,
 }
 
 /** The children of one that is cut by hand. */
@@ -251,7 +251,7 @@ const fanInPath: Path = {
     everywhere: ["Succeeded", "Failed"],
   },
   calls: ["runs.submitFamily", "runs.admit", "placements.place", "runs.claim"],
-  points: 0,
+  points: 65,
 }
 
 const resumePath: Path = {
@@ -299,7 +299,7 @@ const resumePath: Path = {
     "runs.notify",
     "transport.round",
   ],
-  points: 0,
+  points: 30,
 }
 
 export const paths: ReadonlyArray<Path> = [
