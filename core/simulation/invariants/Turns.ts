@@ -30,8 +30,9 @@ export const I26: Checker = ({ kept: { runs }, ledger }, that) => {
     }))
   for (const [nth, first] of waits.entries()) {
     const order = Lane.order(first.to)
+    // Instants are told in whole milliseconds, and what came within the same one may have come after.
     for (const [other, second] of waits.entries()) {
-      if (other === nth || second.from >= first.to || second.to <= first.to) continue
+      if (other === nth || second.from >= first.to - 1 || second.to <= first.to) continue
       that(
         order(first, second) < 0,
         () => `run ${first.run} was granted before run ${second.run}, whose turn it was`,
