@@ -5,7 +5,6 @@
 import type { Name } from "../invariants/mod.ts"
 import type { Mistake } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
-import { backlogUncounted } from "./backlogUncounted.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
 import { cancelForgotten } from "./cancelForgotten.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
@@ -37,7 +36,6 @@ export const mistakes = planted({
   pausedLate: [pausedLate, "I16"],
   cancelForgotten: [cancelForgotten, "I16"],
   followedTwice: [followedTwice, "I19"],
-  backlogUncounted: [backlogUncounted, "I23"],
   breakerIgnored: [breakerIgnored, "I24"],
   placedForAll: [placedForAll, "I25"],
   selectorIgnored: [selectorIgnored, "I25"],
