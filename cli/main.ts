@@ -22,6 +22,7 @@ import { executorResize } from "./commands/executorResize.ts"
 import { executorList } from "./commands/executorList.ts"
 import { lockList } from "./commands/lockList.ts"
 import { lockRelease } from "./commands/lockRelease.ts"
+import { runAgain } from "./commands/runAgain.ts"
 import { runCancel } from "./commands/runCancel.ts"
 import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
@@ -67,6 +68,7 @@ const run = Command.make("run").pipe(
     runEvents,
     runLogs,
     runWhy,
+    runAgain,
     runCancel,
     runSuspend,
     runResume,

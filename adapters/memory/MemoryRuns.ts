@@ -1,5 +1,6 @@
 /** Runs in memory: the shortest code that keeps the laws of `RunStorage`, and their reference. */
 import { DateTime, Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
@@ -42,6 +43,11 @@ import type {
 import { standingOf } from "./MemoryExecutors.ts"
 import type { Entry, Happened, MemoryState } from "./MemoryState.ts"
 
+const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
+  first?.kind === Asked.kind && first.detail !== undefined
+    ? { asked: Asked.ofText(first.detail) }
+    : {}
+
 /** Where a run waits for a grant, and its last one is over. */
 const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
@@ -60,6 +66,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const add = (spec: RunSpec, kin?: { readonly isParent: boolean }): Entry => {
     const entry = state.add(spec, now(), undefined, kin)
+    if (spec.asked !== undefined) state.note(entry, Asked.kind, now(), Asked.textOf(spec.asked))
     if (spec.idempotencyKey !== undefined) state.idempotency.set(nameOf(spec), entry.id)
     return entry
   }
@@ -572,6 +579,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
       ...(entry.follows !== undefined && { after: entry.follows.run }),
+      ...askedOf(entry),
       ...(entry.placed !== undefined && {
         placed: { ...entry.placed, at: DateTime.makeUnsafe(entry.placed.at) },
       }),

@@ -1,5 +1,6 @@
 /** Runs as others see them: the questions of `RunStorage`, each answered from one snapshot. */
 import { DateTime, Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -96,6 +97,15 @@ const afterOf = (at: Connection, run: RunId): Pick<RunView, "after"> => {
   return after === undefined ? {} : { after }
 }
 
+/** It is the first thing that happens to a run, if it does. */
+const askedOf = (at: Connection, run: RunId): Pick<RunView, "asked"> => {
+  const first = at.get<{ kind: string; detail: string | null }>(
+    "SELECT kind, detail FROM journal WHERE run = ? ORDER BY id LIMIT 1",
+    run,
+  )
+  return first?.kind === Asked.kind ? { asked: Asked.ofText(first.detail ?? "") } : {}
+}
+
 const viewOf = (at: Connection, row: RunRow): RunView => ({
   id: row.id,
   namespace: row.namespace as Namespace,
@@ -120,6 +130,7 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
   ...(row.trigger_name !== null && afterOf(at, row.id)),
+  ...askedOf(at, row.id),
   ...(row.incarnation !== null && row.executor_name !== null && {
     executor: {
       incarnation: row.incarnation as Incarnation,

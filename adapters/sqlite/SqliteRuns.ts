@@ -1,11 +1,12 @@
 /** Runs in SQLite: see `RunStorage` for the laws, and `Database` for what makes a step atomic. */
 import { Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { type Failure, tooLate, unnotified } from "../../core/domain/RunView.ts"
@@ -181,11 +182,17 @@ const keepKey = (tx: Transaction, { idempotencyKey, namespace }: RunSpec, run: R
   )
 }
 
+const noteAsked = (tx: Transaction, { asked }: RunSpec, id: RunId): void => {
+  if (asked === undefined) return
+  note(tx, { id, attempt: 0, fence: never }, Asked.kind, Asked.textOf(asked))
+}
+
 const submit = (tx: Transaction, spec: RunSpec): Submitted => {
   const known = knownBy(tx, spec)
   if (known !== undefined) return known
   const { run, state } = add(tx, spec)
   keepKey(tx, spec, run)
+  noteAsked(tx, spec, run)
   return { _tag: "Submitted", run, state, isNew: true }
 }
 
@@ -198,6 +205,7 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   }
   const { run: parent, state } = add(tx, spec, undefined, { isParent: true })
   keepKey(tx, spec, parent)
+  noteAsked(tx, spec, parent)
   const gate = FanIn.gate(parent, places)
   const count = specs.length
   const children = specs.map((child, index) => {

@@ -83,6 +83,22 @@ export class Runs extends HttpApiGroup.make("runs").add(
       Problems.StorageUnavailable,
     ],
   }),
+  /** A new run of the same task, which says whose run it does again. */
+  HttpApiEndpoint.post("again", "/runs/:id/again", {
+    params: ofRun,
+    headers: { "idempotency-key": Schema.optionalKey(Schema.String) },
+    payload: Views.RunAgain,
+    success: [
+      Views.SubmittedNew.pipe(HttpApiSchema.status(201)),
+      Views.SubmittedBefore.pipe(HttpApiSchema.status(200)),
+    ],
+    error: [
+      ...runErrors,
+      Problems.KeyConflict,
+      Problems.BacklogFull,
+      Problems.RequestRefused,
+    ],
+  }),
   HttpApiEndpoint.get("list", "/runs", {
     query: {
       ...inNamespace,

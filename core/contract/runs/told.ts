@@ -1,6 +1,7 @@
 /** What is told of a run: its events, and why it is where it is. */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, Option } from "effect"
+import * as Asked from "../../domain/Asked.ts"
 import { ExecutorName } from "../../domain/Executor.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
@@ -16,6 +17,7 @@ import {
   definitionOf,
   type Elapse,
   failure,
+  found,
   fresh,
   freshNamespace,
   gateOf,
@@ -75,6 +77,36 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         attempt: 2,
         fence: Fence.make(3),
       })
+    }))
+
+  it.effect("events: tell who asked for a run, and which it does again", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const again = yield* submitOne(specOf(namespace))
+      assert.isUndefined((yield* found(again)).asked)
+      const ways = [
+        { asked: { by: "Ada" } },
+        { asked: { by: "Ada", again }, idempotencyKey: fresh("key") },
+        { asked: { again }, delayMillis: 60_000 },
+        { asked: { by: "Ada" }, gate: gateOf(namespace, 1) },
+        { asked: { by: "Ada" }, deadlineMillis: 60_000 },
+      ]
+      for (const { asked, ...way } of ways) {
+        const run = yield* submitOne(specOf(namespace, { ...way, asked }))
+        assert.deepStrictEqual((yield* found(run)).asked, asked)
+        const events = yield* runs.events(run)
+        assert.deepStrictEqual(
+          events.map(({ detail, kind }) => [kind, detail]),
+          [["Submitted", undefined], ["Asked", Asked.textOf(asked)]],
+        )
+      }
+      const spec = { ...specOf(namespace), asked: { by: "Ada" } }
+      const child = specOf(namespace)
+      const family = yield* runs.submitFamily({ parent: spec, children: [child], places: 1 })
+      assert.deepStrictEqual((yield* found(family.run)).asked, { by: "Ada" })
+      const listed = yield* runs.list({ namespace, limit: 99 })
+      assert.strictEqual(listed.filter(({ asked }) => asked !== undefined).length, 6)
     }))
 
   it.effect("events: tell of a lost executor", () =>
