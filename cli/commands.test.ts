@@ -58,7 +58,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(none.err, /calendar/)
   })
 
-  it("refuses what is no schedule with 2", async () => {
+  it("B34: refuses what is no schedule with 2", async () => {
     const refused = await place.run(["trigger", "preview", "61 * * * *"])
     assert.strictEqual(refused.code, 2)
     assert.match(refused.err, /not a cron expression/)

@@ -299,7 +299,18 @@ const makeClient = Effect.gen(function* () {
     // The run is stored already. If the gate cannot be asked now, the sweep will, so this must not
     // look like a submit that failed.
     const admissions = yield* Effect.orElseSucceed(placer.admit(gates), () => [])
-    const states = new Map(admissions.map(({ run, state }) => [run, state]))
+    const states = new Map<RunId, StateName>(admissions.map(({ run, state }) => [run, state]))
+    // Whoever submitted at once may have decided about it, and had the answer.
+    const decided = accepted.filter(({ isNew, run, state }, at) =>
+      isNew && state === "Blocked" && specs[at]!.gate!.whenFull !== "wait" && !states.has(run)
+    )
+    if (decided.length > 0) {
+      const views = yield* Effect.orElseSucceed(
+        runs.findMany(decided.map(({ run }) => run)),
+        () => [],
+      )
+      for (const { id, state } of views) states.set(id, state)
+    }
     return accepted.map((each) => ({ ...each, state: states.get(each.run) ?? each.state }))
   })
 

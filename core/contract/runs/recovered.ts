@@ -25,7 +25,7 @@ import {
 } from "../world.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  it.effect("R11 recovery: frees what a lost incarnation held, as the table says", () =>
+  it.effect("R11 recovery, B10: frees what a lost incarnation held, as the table says", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace, Duration.seconds(10))
