@@ -29,6 +29,7 @@ import { runResume } from "./commands/runResume.ts"
 import { runRevive } from "./commands/runRevive.ts"
 import { runSuspend } from "./commands/runSuspend.ts"
 import { runLogs } from "./commands/runLogs.ts"
+import { runExecutions } from "./commands/runExecutions.ts"
 import { runEvents } from "./commands/runEvents.ts"
 import { runList } from "./commands/runList.ts"
 import { runShow } from "./commands/runShow.ts"
@@ -66,6 +67,7 @@ const run = Command.make("run").pipe(
     runList,
     runShow,
     runEvents,
+    runExecutions,
     runLogs,
     runWhy,
     runAgain,

@@ -223,6 +223,10 @@ export interface JournalRow {
 const messageOf = (failure: string | null) =>
   failure === null ? undefined : decodeFailure(failure).message
 
+/** Whether it tells of the grant with this fence. */
+const isOfGrant = (wanted: number) => ({ claimed_at, fence, kind }: JournalRow): boolean =>
+  fence === wanted && (claimed_at !== null || kind === "Claimed")
+
 /** What happened to a run: its submit, its journal, its grants, its end. */
 export const happenings = (
   run: RunRow,
@@ -249,7 +253,7 @@ export const happenings = (
         each.detail ?? messageOf(each.failure),
       ),
     ]),
-    ...claimed(run.claimed_at, run.attempt, run.fence),
+    ...(journal.some(isOfGrant(run.fence)) ? [] : claimed(run.claimed_at, run.attempt, run.fence)),
     ...(run.finished_at === null ? [] : [
       happening(run.finished_at, stateOfRow(run), run.attempt, run.fence, messageOf(run.failure)),
     ]),

@@ -346,6 +346,10 @@ interface Happened {
   readonly detail?: string
 }
 
+/** Whether it tells of the grant with this fence. */
+const isOf = (wanted: number) => ({ fence, kind }: Pick<Happened, "fence" | "kind">): boolean =>
+  kind === "Claimed" && fence === wanted
+
 const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const row = rowOf(db, run)
   if (row === undefined) return []
@@ -358,7 +362,9 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null || journal.some(isOf(fence))
+      ? []
+      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,

@@ -25,7 +25,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { add, move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
@@ -302,6 +302,7 @@ const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }
     const isAnswered = round <= (answered.get(loop) ?? -1)
     if (!isAnswered || named.get(run) === fence) continue
     const row = rowOf(tx.db, run)!
+    noteGrant(tx, row)
     note(tx, row, "Released", "its holder does not know of it")
     move(tx, row, { _tag: "Release", fence })
   }
@@ -448,6 +449,7 @@ const reviveOne = (tx: Transaction, row: RunRow, freed: Set<GateKey>): boolean =
   if (state === undefined) return false
   SqliteConclusions.forget(tx, row.id)
   const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
+  noteGrant(tx, row)
   note(tx, row, "Revived", failure?.message, failure)
   freePlace(row, state, freed)
   return true
@@ -504,6 +506,7 @@ const recover = (tx: Transaction, limit: number): Recovered => {
     )
     for (const { run } of held) {
       const row = rowOf(db, run)!
+      noteGrant(tx, row)
       note(tx, row, "Lost", `${name} is ${standing}`)
       const state = lose(tx, row, name)
       freePlace(row, state, freed)

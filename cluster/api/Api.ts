@@ -128,6 +128,11 @@ export class Runs extends HttpApiGroup.make("runs").add(
     success: Views.Events,
     error: runErrors,
   }),
+  HttpApiEndpoint.get("executions", "/runs/:id/executions", {
+    params: ofRun,
+    success: Views.Executions,
+    error: runErrors,
+  }),
   HttpApiEndpoint.get("why", "/runs/:id/why", {
     params: ofRun,
     success: Views.Why,

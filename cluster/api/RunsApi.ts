@@ -1,6 +1,7 @@
 /** Runs, over REST. */
 import { Duration, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import * as Execution from "../../core/domain/Execution.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import type { Place } from "../../core/domain/LogLine.ts"
 import { standard } from "../../core/domain/Namespace.ts"
@@ -161,6 +162,12 @@ export const layer = HttpApiBuilder.group(
         Effect.map(scheduler.events(params.id), (events) => ({
           items: events.map((event) => ({ ...event, kind: said(event.kind, vocabulary) })),
         })).pipe(Effect.catchTags(errors)),
+
+      executions: Effect.fnUntraced(function* ({ params }) {
+        const events = yield* scheduler.events(params.id)
+        const executions = Execution.of(yield* scheduler.find(params.id), events)
+        return { items: executions.map((each) => ({ ...each, logAfter: `${each.fence}.0` })) }
+      }, Effect.catchTags(errors)),
 
       why: ({ params }) => scheduler.why(params.id).pipe(Effect.catchTags(errors)),
 

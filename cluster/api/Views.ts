@@ -8,6 +8,7 @@ import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
+import { Execution } from "../../core/domain/Execution.ts"
 import { ExecutorView, Health, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
@@ -123,6 +124,11 @@ export const RunPage = Schema.Struct({
 })
 
 export const Events = Schema.Struct({ items: Schema.Array(RunHappening) })
+
+/** What it has said begins after `logAfter` in the log of the run. */
+export const RunExecution = Schema.Struct({ ...Execution.fields, logAfter: Schema.String })
+  .annotate({ identifier: "Execution" })
+export const Executions = Schema.Struct({ items: Schema.Array(RunExecution) })
 export const Why = Reason
 
 /** What a run has said, in order. */

@@ -2,6 +2,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, Option } from "effect"
 import * as Asked from "../../domain/Asked.ts"
+import * as Execution from "../../domain/Execution.ts"
 import { ExecutorName } from "../../domain/Executor.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
@@ -28,6 +29,7 @@ import {
   recoverAll,
   release,
   retry,
+  revived,
   sorted,
   specOf,
   submitAll,
@@ -77,6 +79,49 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         attempt: 2,
         fence: Fence.make(3),
       })
+    }))
+
+  it.effect("events: tell of each grant, once, and when it ended", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [first, second] = [yield* joined(namespace), yield* joined(namespace)]
+      const run = yield* submitOne(specOf(namespace, { crashesMax: 1 }))
+      yield* first.settle(retry(yield* first.one))
+      yield* elapse(Duration.seconds(2))
+      yield* promoteAll
+      yield* first.settle(release(yield* first.one))
+      yield* elapse(Duration.seconds(2))
+      yield* first.start(yield* first.one)
+      yield* elapse(Duration.seconds(1))
+      yield* first.leave
+      yield* recoverAll
+      yield* second.settle(giveUp(yield* second.one))
+      yield* elapse(Duration.seconds(1))
+      yield* revived(run)
+      const last = yield* second.one
+      const running = Execution.of(yield* found(run), yield* runs.events(run))
+      assert.deepStrictEqual(running.map(({ end }) => end), [
+        "Retried",
+        "Released",
+        "Lost",
+        "Revived",
+        undefined,
+      ])
+      yield* elapse(Duration.seconds(1))
+      yield* second.settle(succeed(last))
+      const executions = Execution.of(yield* found(run), yield* runs.events(run))
+      assert.deepStrictEqual(
+        executions.map(({ attempt, fence }) => [attempt, fence as number]),
+        [[1, 1], [2, 2], [2, 3], [3, 4], [4, 5]],
+      )
+      assert.strictEqual(executions[4]!.end, "Succeeded")
+      assert.strictEqual(executions[4]!.executor?.name, second.name)
+      assert.include(executions[2]!.detail, first.name)
+      const times = executions.map(({ startedAt }) => DateTime.toEpochMillis(startedAt))
+      assert.deepEqual(times, sorted(times))
+      const events = yield* runs.events(run)
+      assert.strictEqual(events.filter(({ kind }) => kind === "Claimed").length, 5)
     }))
 
   it.effect("events: tell who asked for a run, and which it does again", () =>
