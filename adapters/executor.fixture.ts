@@ -1,14 +1,21 @@
 /**
- * An executor as a process of its own, over an SQLite file. It says what it begins and how that ended,
- * each in a line: `began RUN FENCE`. For `executors.test.ts`.
+ * An executor as a process of its own. It says what it begins and how that ended, each in a line:
+ * `began RUN FENCE`. For `executors.test.ts`.
  */
-import { Effect, Exit, Layer, Schema } from "effect"
+import { Effect, Exit, Layer, Redacted, Schema } from "effect"
 import { writeSync } from "node:fs"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
 import { Executor } from "../core/engine/Executor.ts"
 import * as Task from "../core/engine/Task.ts"
 import * as Direct from "./direct/mod.ts"
+import * as Postgres from "./postgres/mod.ts"
 import * as Sqlite from "./sqlite/mod.ts"
+
+/** All that is kept at an address: a file, or the URL of a server. */
+export const storageAt = (address: string) =>
+  address.startsWith("postgres")
+    ? Postgres.layer({ url: Redacted.make(address) })
+    : Sqlite.layer({ file: address })
 
 export const ttlMillis = 2000
 
@@ -50,9 +57,9 @@ export const executing = (
   )
 
 if (import.meta.main) {
-  const [, , file = "", name = "", how = ""] = process.argv
+  const [, , address = "", name = "", how = ""] = process.argv
   const say = (what: string) => void writeSync(1, `${what}\n`)
   await Effect.runPromise(
-    Layer.launch(executing(name, how === "hang", say).pipe(Layer.provide(Sqlite.layer({ file })))),
+    Layer.launch(executing(name, how === "hang", say).pipe(Layer.provide(storageAt(address)))),
   )
 }
