@@ -7,12 +7,15 @@ import { writeSync } from "node:fs"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
 import { Executor } from "../core/engine/Executor.ts"
 import * as Task from "../core/engine/Task.ts"
+import type { Lock } from "../core/services/Lock.ts"
+import type { Storage } from "../core/services/Storage.ts"
+import type { Wakeups } from "../core/services/Wakeups.ts"
 import * as Direct from "./direct/mod.ts"
 import * as Postgres from "./postgres/mod.ts"
 import * as Sqlite from "./sqlite/mod.ts"
 
 /** All that is kept at an address: a file, or the URL of a server. */
-export const storageAt = (address: string) =>
+export const storageAt = (address: string): Layer.Layer<Storage | Wakeups | Lock, unknown> =>
   address.startsWith("postgres")
     ? Postgres.layer({ url: Redacted.make(address) })
     : Sqlite.layer({ file: address })
