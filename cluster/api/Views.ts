@@ -542,5 +542,7 @@ export const Status = Schema.Struct({
     held: Schema.Int,
   }),
   schedulers: Schema.Array(SchedulerView),
+  /** What the server that answers should do again and again, and does not come round to. */
+  stalled: Schema.Array(Schema.String),
 })
 export type Status = typeof Status.Type

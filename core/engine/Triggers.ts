@@ -34,6 +34,7 @@ import type {
 import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
+import { watcher } from "./Loops.ts"
 import type { KeyConflict } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
 import { policyOf, specOf } from "./triggered.ts"
@@ -352,6 +353,7 @@ const plan = Effect.gen(function* () {
   const storage = yield* Storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
   const held = new Set<number>()
@@ -510,6 +512,8 @@ const plan = Effect.gen(function* () {
         if (answer._tag === "Fired" || answer._tag === "Recorded") {
           if (moved.cursor !== undefined) next.push(moved as TriggerView)
         } else if (answer._tag === "NotDue") {
+          // The clock was set back, and what was read is no longer so.
+          if (answer.remainingMillis > horizonMillis) return
           yield* Effect.sleep(Math.ceil(answer.remainingMillis))
           next.push(view)
         }
@@ -521,11 +525,14 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(Math.max(1, until - storageNow() - horizonMillis / 2)))
   })
 
-  yield* pass.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning("could not fire triggers", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  yield* watched("fire triggers", horizonMillis, (turned) =>
+    Effect.andThen(pass, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.logWarning("could not fire triggers", cause),
+          Effect.sleep("1 second"),
+        )
+      ),
+      Effect.forever,
+    )).pipe(Effect.forkScoped)
 })
