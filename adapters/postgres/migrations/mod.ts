@@ -20,6 +20,7 @@ import logs from "./logs.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
+import tails from "./tails.ts"
 
 export interface Migration {
   readonly name: string
@@ -44,6 +45,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "conclusions", statements: conclusions },
   { name: "vitals", statements: vitals },
   { name: "deadlines", statements: deadlines },
+  { name: "tails", statements: tails },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
