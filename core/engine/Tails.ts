@@ -268,6 +268,8 @@ export const make = Effect.gen(function* () {
           )
         ),
         Effect.forever,
+        // By the clock of who fires, not of whoever brings the source.
+        Effect.provideService(Clock.Clock, clock),
       )
   }
   return tail
