@@ -143,7 +143,7 @@ const ratiosOf = (
       .map((to) => ratioOf(subject, to, trials))
   })
 
-const machineOf = (facts: Facts): Report["machine"] => ({
+export const machineOf = (facts: Facts): Report["machine"] => ({
   cpu: cpus()[0]?.model.trim() ?? "unknown",
   cores: cpus().length,
   memoryGiB: round(totalmem() / 2 ** 30, 1),
@@ -179,6 +179,27 @@ export const make = (
 
 const number = (value: number): string =>
   value >= 100 ? Math.round(value).toLocaleString("en") : String(round(value, 2))
+
+export const machineLine = (machine: Report["machine"]): string =>
+  `${machine["cores"]} cores (${machine["cpu"]}), Node ${machine["node"]}, PostgreSQL ${
+    machine["postgres"]
+  }, load ${(machine["loadAverage"] as ReadonlyArray<number>).join(" ")}`
+
+/** Columns under each other, the first row above a line; numbers stand to the right. */
+export const aligned = (
+  rows: ReadonlyArray<ReadonlyArray<string>>,
+  isNumber: (column: number) => boolean,
+): ReadonlyArray<string> => {
+  const widths = rows[0]!.map((_, column) =>
+    Math.max(...rows.map((cells) => cells[column]?.length ?? 0))
+  )
+  const line = (cells: ReadonlyArray<string>) =>
+    cells.map((cell, column) =>
+      isNumber(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)
+    ).join("  ").trimEnd()
+  const [heads, ...lines] = rows.map(line)
+  return [heads!, line(widths.map((width) => "─".repeat(width))), ...lines]
+}
 
 /** The report as a person reads it. */
 export const table = (report: Report): string => {
@@ -221,25 +242,14 @@ export const table = (report: Report): string => {
     ]
   })
   const isNumber = (column: number) => column >= 3 && column <= 6
-  const widths = heads.map((head, column) =>
-    Math.max(head.length, ...lines.map((line) => line[column]?.length ?? 0))
-  )
-  const row = (cells: ReadonlyArray<string>) =>
-    cells.map((cell, column) =>
-      isNumber(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)
-    ).join("  ").trimEnd()
   const { machine, settings } = report
   return [
     `${report.question}: median of ${settings.repetitions}, ratio to ${
       peer.length > 0 ? "graphile-worker best" : "the first load"
     } in the same repetition`,
-    `${machine["cores"]} cores (${machine["cpu"]}), Node ${machine["node"]}, PostgreSQL ${
-      machine["postgres"]
-    }, load ${(machine["loadAverage"] as ReadonlyArray<number>).join(" ")}`,
+    machineLine(machine),
     "",
-    row(heads),
-    row(widths.map((width) => "─".repeat(width))),
-    ...lines.map(row),
+    ...aligned([heads, ...lines], isNumber),
     "",
     ...report.notes.map((note) => `· ${note}`),
   ].join("\n")

@@ -4,7 +4,7 @@
  */
 import { PgConnection } from "@effect/sql-pg"
 import { Config, Context, Effect, Layer, Redacted, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as LocalServer from "../adapters/postgres/LocalServer.ts"
@@ -23,6 +23,8 @@ export class Server extends Context.Service<Server, {
   readonly settle: (place: Place) => Effect.Effect<void, unknown>
   /** Bytes of write-ahead log ever written. */
   readonly walBytes: Effect.Effect<number, unknown>
+  /** Processor time of all its processes so far, where the system tells it. */
+  readonly cpuMillis: Effect.Effect<number | undefined, unknown>
 }>()("belfry/bench/Server") {}
 
 const named = [
@@ -87,8 +89,35 @@ const makeServer = Effect.fnUntraced(function* (url: string) {
       admin.query("SELECT (pg_current_wal_lsn() - '0/0')::float8 AS bytes"),
       ({ rows }) => Number(rows[0]?.["bytes"]),
     ),
+    cpuMillis: Effect.map(
+      admin.query("SELECT pg_backend_pid() AS pid"),
+      ({ rows }) => cpuMillisOf(Number(rows[0]?.["pid"])),
+    ),
   })
 })
+
+/** Of the server that this backend belongs to; Linux alone tells it, in hundredths of a second. */
+const cpuMillisOf = (backend: number): number | undefined => {
+  const stat = (pid: number | string) => {
+    try {
+      // The name of a program may hold spaces, and ends with the last bracket.
+      return readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ").map(Number)
+    } catch {
+      return undefined
+    }
+  }
+  const server = stat(backend)?.[1]
+  if (server === undefined) return undefined
+  let ticks = 0
+  for (const pid of readdirSync("/proc")) {
+    const told = /^\d+$/.test(pid) ? stat(pid) : undefined
+    if (told === undefined) continue
+    if (Number(pid) !== server && told[1] !== server) continue
+    // Its own, and for the server that of its children that have ended, too.
+    ticks += told[11]! + told[12]! + (Number(pid) === server ? told[13]! + told[14]! : 0)
+  }
+  return ticks * 10
+}
 
 /** Ours when none is named: durable, with the memory that the peers were measured with. */
 const local = Effect.map(

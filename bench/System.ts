@@ -30,6 +30,13 @@ export interface Beside {
   readonly blocked: number
 }
 
+/** Triggers that are due together, each for one job. */
+export interface Bells {
+  readonly triggers: number
+  /** At each full minute, at each full second, or months from now. */
+  readonly rule: "minute" | "second" | "asleep"
+}
+
 /** How jobs of the same key stand in each other's way. Job `n` has the key `n % keys`. */
 export type Blocking =
   | { readonly policy: "fifo"; readonly keys: number }
@@ -76,6 +83,14 @@ export interface Prepared {
   ) => Effect.Effect<void, unknown, Scope.Scope>
   /** Puts these into the store, beside which `fill` and `drain` are then asked. */
   readonly surround?: (beside: Beside) => Effect.Effect<void, unknown>
+  /**
+   * Keeps these triggers and carries out what they fire until the scope ends; `rung` is told, where
+   * a handler would start, whose job it is. Answers once all are kept.
+   */
+  readonly ring?: (
+    bells: Bells,
+    rung: (trigger: number) => void,
+  ) => Effect.Effect<void, unknown, Scope.Scope>
   /** Whether the store still holds a job of the load. Asked after the last handler. */
   readonly unfinished: Effect.Effect<boolean, unknown>
 }

@@ -5,6 +5,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Blocking from "./questions/blocking.ts"
 import * as Claims from "./questions/claims.ts"
+import * as Fire from "./questions/fire.ts"
 import * as Growth from "./questions/growth.ts"
 import * as Report from "./Report.ts"
 import * as Server from "./Server.ts"
@@ -136,9 +137,43 @@ const growth = Command.make(
   Command.withDescription("Claims in an empty store, and beside millions of other jobs"),
 )
 
+const rules = ["minute", "second", "asleep"] as const
+
+const fire = Command.make(
+  "fire",
+  {
+    json: common.json,
+    systems: common.systems,
+    repetitions: common.repetitions,
+    triggers: Flag.Int("triggers").pipe(Flag.withDefault(1_000)),
+    asleep: Flag.Int("asleep").pipe(
+      Flag.withDefault(100_000),
+      Flag.withDescription("So many triggers are kept that are not due"),
+    ),
+    rules: words("rules", rules.join(",")).pipe(
+      Flag.withDescription(`Only these of ${rules.join(", ")}`),
+      Flag.mapTryCatch(
+        (given) =>
+          given.map((word) => {
+            const rule = rules.find((rule) => rule === word)
+            if (rule === undefined) throw new Error(word)
+            return rule
+          }),
+        () => `--rules takes of ${rules.join(", ")}, separated by commas`,
+      ),
+    ),
+  },
+  Effect.fnUntraced(function* ({ json, systems, ...settings }) {
+    const report = yield* Fire.run(yield* picked(systems), settings)
+    yield* Console.log(json ? JSON.stringify(report, null, 2) : Fire.table(report))
+  }, Effect.provide(Server.layer)),
+).pipe(
+  Command.withDescription("How late triggers fire that are due together, and what idle ones cost"),
+)
+
 Command.make("bench").pipe(
   Command.withDescription("One question a command, in one run with the peers"),
-  Command.withSubcommands([claims, blocking, growth]),
+  Command.withSubcommands([claims, blocking, fire, growth]),
   Command.run({ version: "0.1.0" }),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain,

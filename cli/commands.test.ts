@@ -58,7 +58,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(none.err, /calendar/)
   })
 
-  it("refuses what is no schedule with 2", async () => {
+  it("B34: refuses what is no schedule with 2", async () => {
     const refused = await place.run(["trigger", "preview", "61 * * * *"])
     assert.strictEqual(refused.code, 2)
     assert.match(refused.err, /not a cron expression/)
@@ -335,7 +335,16 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       assert.strictEqual(refused.code, 3, `${order}: ${refused.err}`)
       assert.include(refused.err, "Succeeded")
     }
-    const later = await place.run(["run", "submit", "hello/world", "{}", "--delay", "1h"], env)
+    const later = await place.run([
+      "run",
+      "submit",
+      "hello/world",
+      "{}",
+      "--delay",
+      "1h",
+      "--level",
+      "bulk",
+    ], env)
     const suspended = await place.run(["run", "suspend", later.out.trim(), "--json"], env)
     assert.deepStrictEqual(JSON.parse(suspended.out), {
       run: later.out.trim(),
@@ -343,6 +352,8 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     })
     const why = await place.run(["run", "why", later.out.trim()], env)
     assert.include(why.out, "waits to be resumed")
+    const shown = await place.run(["run", "show", later.out.trim()], env)
+    assert.include(shown.out, "level 3 (bulk)")
     executor.kill("SIGTERM")
     assert.strictEqual((await executor.done).code, 0)
     const list = await place.run(["executor", "list", "--json"], env)

@@ -73,7 +73,15 @@ describe("belfry dev", patient, () => {
     assert.strictEqual(status.storage, "sqlite")
     assert.strictEqual(status.executors.live, 1)
     assert.strictEqual((await place.json(["executor", "list"])).items[0].name, "samples")
-    const { code, out } = await place.run(["task", "list", "--jsonl"])
+    const { code, out } = await place.run([
+      "task",
+      "list",
+      "--jsonl",
+      "--state",
+      "served",
+      "--sort",
+      "name",
+    ])
     assert.strictEqual(code, 0)
     assert.deepStrictEqual(out.trim().split("\n").map((line) => JSON.parse(line).name), [
       "demo/flaky",

@@ -6,6 +6,7 @@ import type { Triggers } from "../core/engine/Triggers.ts"
 import type { Refused } from "../core/domain/Refused.ts"
 import type { Lock } from "../core/services/Lock.ts"
 import type { Ownership } from "../core/services/Ownership.ts"
+import { type Particular, Required } from "../core/services/Required.ts"
 import { Storage } from "../core/services/Storage.ts"
 import type { Transport } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
@@ -198,10 +199,11 @@ const ownership = (backing: Backing): Layer.Layer<Ownership, Problem, Storage | 
 
 export interface Serving extends ServerOptions {
   readonly backing: Backing
+  readonly required?: ReadonlyArray<Particular>
 }
 
 /** A server over its storage, and what an executor in the same process needs. */
-export const serving = ({ backing, ...options }: Serving): Layer.Layer<
+export const serving = ({ backing, required = [], ...options }: Serving): Layer.Layer<
   Server | Scheduler | Triggers | Transport | Kept,
   Problem
 > =>
@@ -216,7 +218,9 @@ export const serving = ({ backing, ...options }: Serving): Layer.Layer<
         : new Problem({ kind: "usage", what: `${error.field}: ${error.reason}`, fix: error.remedy })
     ),
     Layer.provideMerge(
-      loaded(async () => (await import("../adapters/direct/mod.ts")).layer),
+      loaded(async () => (await import("../adapters/direct/mod.ts")).layer).pipe(
+        Layer.provide(Layer.succeed(Required, required)),
+      ),
     ),
     Layer.provide(ownership(backing)),
     Layer.provideMerge(storage(backing)),

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, DateTime, Effect, Exit, Layer, Random, Ref, Schema } from "effect"
+import { Cause, DateTime, Duration, Effect, Exit, Layer, Random, Ref, Schema } from "effect"
 import * as Blocking from "../core/domain/Blocking.ts"
 import * as Retry from "../core/domain/Retry.ts"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
+import { Scheduler } from "../core/engine/Scheduler.ts"
 import * as Task from "../core/engine/Task.ts"
 import * as Trigger from "../core/engine/Trigger.ts"
 import { Testing, type TestingOptions } from "./Testing.ts"
@@ -68,6 +69,32 @@ describe("in virtual time", () => {
       }),
       Plain.toLayer(({ n }) => Effect.succeed(n)),
     ))
+
+  it.live("N19: eight minutes of work take two in four shards", () => {
+    const Divisible = Task.make("divisible")
+    const minutes = (count: number) =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const submission = yield* Divisible.submission({})
+        const { run } = yield* scheduler.submitSharded(submission, { count })
+        yield* advance("1 hour")
+        const view = yield* scheduler.find(run)
+        assert.strictEqual(view.state, "Succeeded")
+        const { createdAt, finishedAt } = view
+        return (DateTime.toEpochMillis(finishedAt!) - DateTime.toEpochMillis(createdAt)) / 60_000
+      })
+    return inTest(
+      Effect.gen(function* () {
+        const alone = yield* minutes(1)
+        assert.isAtLeast(alone, 8)
+        assert.isAtMost((yield* minutes(4)) / alone, 0.26)
+      }),
+      Divisible.toLayer(() =>
+        CurrentRun.use(({ shard }) => Effect.sleep(Duration.minutes(8 / shard!.count)))
+      ),
+      { concurrency: 4 },
+    )
+  })
 
   it.live("a handler may wait for another run", () => {
     const Parent = Task.make("parent", { success: Schema.Int })

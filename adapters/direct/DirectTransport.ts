@@ -37,6 +37,7 @@ import {
   Transport,
   TransportUnavailable,
 } from "../../core/services/Transport.ts"
+import { refused, Required } from "../../core/services/Required.ts"
 import { ofExecutor, type Subscription, Wakeups } from "../../core/services/Wakeups.ts"
 import { type Loop, type Session, Sessions } from "./Sessions.ts"
 
@@ -53,6 +54,7 @@ const make = Effect.gen(function* () {
   const storage = yield* Storage
   const { executors, logs, permits, runs } = storage
   const placer = Placer.make(storage)
+  const required = yield* Required
   const wakeups = yield* Wakeups
   const sessions = new Sessions(wakeups, yield* Effect.scope)
 
@@ -178,6 +180,8 @@ const make = Effect.gen(function* () {
 
   const serve = Effect.fnUntraced(
     function* (incarnation: Incarnation, definitions: ReadonlyArray<TaskDefinition>) {
+      const flaw = refused(required, definitions)
+      if (flaw !== undefined) return yield* flaw
       for (const { name, policy } of definitions) {
         // What is served may come from another program, or another version of this one.
         yield* Effect.fromResult(Policy.check(policy, `${name}.policy`))

@@ -1,6 +1,7 @@
 /** Task definitions in memory: see `TaskStorage` for the laws. */
 import { Effect, Equal, Option } from "effect"
-import type { TaskStorage } from "../../core/services/TaskStorage.ts"
+import { type LastRun, saidMax, type TaskStorage } from "../../core/services/TaskStorage.ts"
+import type { Final } from "../../core/domain/Run.ts"
 import type { MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState): TaskStorage => ({
@@ -21,4 +22,27 @@ export const make = (state: MemoryState): TaskStorage => ({
         .filter(({ definition }) => definition.namespace === namespace)
         .sort((a, b) => a.definition.name < b.definition.name ? -1 : 1)
     ),
+  lasts: (namespace) =>
+    Effect.sync(() => {
+      const lasts = new Map<string, LastRun>()
+      for (
+        const { claimedAt, failure, finishedAt, id, result, spec, state: end } of state.runs
+          .values()
+      ) {
+        if (spec.namespace !== namespace || claimedAt === undefined) continue
+        if (finishedAt === undefined || !state.tasks.has(`${namespace} ${spec.task}`)) continue
+        const known = lasts.get(spec.task)
+        if (known !== undefined && known.finishedAt > finishedAt) continue
+        lasts.set(spec.task, {
+          task: spec.task,
+          run: id,
+          state: end._tag as Final,
+          attempt: end.attempt,
+          claimedAt,
+          finishedAt,
+          said: (end._tag === "Succeeded" ? result : failure?.message)?.slice(0, saidMax),
+        })
+      }
+      return [...lasts.values()]
+    }),
 })

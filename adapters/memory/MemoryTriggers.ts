@@ -168,7 +168,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (last === undefined) return { _tag: "Recorded" }
     if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
     const first = item.passed?.from ?? last
-    const isRecorded = first <= kept.through && covers(kept, first, last, state.bounds.records)
+    const isRecorded = Trigger.isBehind(kept.view, first) ||
+      (first <= kept.through && covers(kept, first, last, state.bounds.records))
     if (kept.view.cursor === undefined || kept.view.cursor <= last) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }

@@ -6,6 +6,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
+import * as Lane from "../../core/domain/Lane.ts"
 import { pinned } from "./Pg.ts"
 import { claimStatement } from "./PgClaim.ts"
 import { client, layer, TestStorage } from "./TestStorage.ts"
@@ -25,7 +26,9 @@ const nodes = (node: Node): ReadonlyArray<Node> => [node, ...(node.Plans ?? []).
 
 const tables = ["ready", "lease", "run", "outcome", "executor", "subscription", "outbox"]
 const cases = [1, 4, 16].flatMap((lanes) =>
-  [false, true].map((isWatched) => ({ isWatched, lanes }))
+  [false, true].flatMap((isWatched) =>
+    [false, true].map((isDeep) => ({ isDeep, isWatched, lanes }))
+  )
 )
 const batch = 200
 const holders = 50
@@ -37,9 +40,10 @@ const held = (from: number) =>
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   "a claim prepared on an empty queue",
   (it) => {
-    for (const { isWatched, lanes } of cases) {
+    for (const { isDeep, isWatched, lanes } of cases) {
+      const levels = isDeep ? Lane.levels.length : Lane.deepFrom
       const told = isWatched ? ", and half of what ends is told of" : ""
-      it.effect(`reads only by index when 200,000 runs wait in ${lanes} lanes${told}`, () =>
+      it.effect(`reads only by index when 200,000 runs wait in ${lanes} lanes of ${levels} levels${told}`, () =>
         Effect.gen(function* () {
           const { url } = yield* TestStorage
           const admin = yield* client
@@ -63,7 +67,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             claims.unsafe<{ "QUERY PLAN": string | Explained }>(text).unprepared
           const laneTypes = Array.from({ length: lanes }, () => "int").join(", ")
           yield* say(`PREPARE claim (int, int, int, int, bigint[], int[], text[], ${laneTypes}) AS
-            ${claimStatement(lanes, false, isWatched)}`)
+            ${claimStatement(lanes, false, isWatched, isDeep)}`)
           const claim = (settled: string) =>
             `EXECUTE claim (1, 0, 1, ${batch}, '{${settled}}', '{${settled.replace(/\d+/g, "1")}}',
               '{}', ${Array.from({ length: lanes }, (_, nth) => nth + 1).join(", ")})`
@@ -71,7 +75,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
 
           yield* run(`INSERT INTO run (id, created_at, due_at, task, lane, level, crashes_max,
               is_at_most_once, payload)
-            SELECT id, 0, 0, 1, 1 + id % ${lanes}, id % 3, 1, false, '{}'
+            SELECT id, 0, 0, 1, 1 + id % ${lanes}, id % ${levels}, 1, false, '{}'
             FROM generate_series(1, 200000) id`)
           yield* run(
             `INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful)

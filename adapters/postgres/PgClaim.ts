@@ -12,6 +12,11 @@
  * Then that many are locked there, skipping what others have locked, so claims at the same time take
  * the next ones rather than none.
  *
+ * Most runs have one of the better levels (`Lane.deepFrom`), and every level costs a branch of each
+ * lane. So there are two texts: one that knows these levels alone, and does nothing where a run of
+ * another waits; then the claim is made by the other text, which knows all, and so are those of the
+ * next second.
+ *
  * What is granted comes as rows of `run`, since of most runs these tell all: a run that is neither
  * gated nor careful and was never granted has the numbers of a first grant, and a rank that follows
  * from its due time. Of the others the header row brings the numbers, as one text.
@@ -237,6 +242,8 @@ export const make = (
 
   /** Executors in whose namespace somebody is told how runs end, as far as this process knows. */
   const watched = new Set<Incarnation>()
+  /** Until then claims are made by the text that knows all levels. */
+  let deepUntil = -Infinity
 
   const claimNext = Effect.fnUntraced(function* (
     request: ClaimRequest,
@@ -245,12 +252,13 @@ export const make = (
   ): Effect.fn.Return<Claimed | "Lost", StorageUnavailable> {
     const { incarnation, limit, loop, round } = request
     const isWatched = watched.has(incarnation)
+    const isDeep = performance.now() < deepUntil
     const sorted = reports.toSorted((a, b) => a.run - b.run)
     const from = floors.of(lanes)
     const rows = yield* pg.query<GrantRow>(
       "claims",
       "claim",
-      claimStatement(lanes.length, from !== undefined, isWatched),
+      claimStatement(lanes.length, from !== undefined, isWatched, isDeep),
       [
         incarnation,
         loop,
@@ -272,6 +280,11 @@ export const make = (
       // Nothing was done.
       if (isWatched) watched.delete(incarnation)
       else watched.add(incarnation)
+      return yield* claimNext(request, lanes, reports)
+    }
+    if (header.standing === deepText) {
+      // Nor was it here.
+      deepUntil = performance.now() + deepMillis
       return yield* claimNext(request, lanes, reports)
     }
     if (header.standing > 1) {
@@ -416,17 +429,25 @@ const roundUp = (count: number): number => {
 const statements = new Map<string, string>()
 
 /** For tests that look at its plan, or stop within it. The floors are its last parameter. */
-export const claimStatement = (lanes: number, hasFloors = false, isWatched = false): string => {
+export const claimStatement = (
+  lanes: number,
+  hasFloors = false,
+  isWatched = false,
+  isDeep = false,
+): string => {
   const size = lanes > mergedMax ? Infinity : roundUp(lanes)
-  const key = `${size} ${hasFloors} ${isWatched}`
+  const key = `${size} ${hasFloors} ${isWatched} ${isDeep}`
   const known = statements.get(key)
   if (known !== undefined) return known
+  // Where dead rows stand, a look for runs of other levels would walk over them.
+  const levels = isDeep || hasFloors ? Lane.levels : shallow
   const floors = hasFloors ? `$${size === Infinity ? 9 : 8 + size}::bigint[]` : undefined
   const made = size === Infinity
-    ? claimText("$8::int[]", sortedHeads(floors), floors, isWatched)
+    ? claimText("$8::int[]", sortedHeads(levels, floors), levels, floors, isWatched)
     : claimText(
       `ARRAY[${Array.from({ length: size }, (_, nth) => laneParam(nth)).join(", ")}]`,
-      mergedHeads(size, floors),
+      mergedHeads(size, levels, floors),
+      levels,
       floors,
       isWatched,
     )
@@ -436,6 +457,12 @@ export const claimStatement = (lanes: number, hasFloors = false, isWatched = fal
 
 /** What the guard says instead of a standing when the statement has its other text for this executor. */
 const otherText = 4
+
+/** And this, when a run of a level waits that the text does not know. */
+const deepText = 5
+/** For so long it is not asked again whether one does. */
+const deepMillis = 1000
+const shallow = Lane.levels.filter((level) => level < Lane.deepFrom)
 
 /**
  * Tells of the ends in `ended`, whose codes are `state`. A child tells nothing. Only an executor whose
@@ -463,8 +490,12 @@ const nowOfGuard = "(SELECT ms FROM guard)"
  * of the first level are overdue as soon as they are ready; should the clock have been set back, the
  * others still come in the right place, after those overdue and before those of the next level.
  */
-const mergedHeads = (lanes: number, floors: string | undefined): string => {
-  const [first, ...others] = Lane.levels
+const mergedHeads = (
+  lanes: number,
+  levels: ReadonlyArray<Lane.Level>,
+  floors: string | undefined,
+): string => {
+  const [first, ...others] = levels
   const heads = (level: Lane.Level, condition: string) =>
     Array.from(
       { length: lanes },
@@ -488,11 +519,11 @@ const mergedHeads = (lanes: number, floors: string | undefined): string => {
   ].join(" UNION ALL ")
 }
 
-const sortedHeads = (floors: string | undefined) => `
+const sortedHeads = (levels: ReadonlyArray<Lane.Level>, floors: string | undefined) => `
   SELECT pair FROM (
     SELECT (${pairOf})::int AS pair, v.level, h.rank, h.run_id
     FROM unnest($8::int[]) WITH ORDINALITY AS u(lane, nth)
-    CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
+    CROSS JOIN unnest('{${levels.join(",")}}'::smallint[]) AS v(level)
     CROSS JOIN LATERAL (SELECT rank, run_id FROM ready WHERE lane = u.lane AND level = v.level${
   fromFloor(floors, pairOf)
 }
@@ -503,12 +534,18 @@ const sortedHeads = (floors: string | undefined) => `
 const claimText = (
   laneArray: string,
   heads: string,
+  levels: ReadonlyArray<Lane.Level>,
   floors: string | undefined,
   isWatched: boolean,
 ): string => `
   WITH guard AS MATERIALIZED (
     SELECT clock() AS ms, CASE WHEN beat_at + ttl <= clock() THEN 3
-      WHEN ${isWatched ? "NOT " : ""}is_watched THEN ${otherText} ELSE standing END AS standing
+      WHEN ${isWatched ? "NOT " : ""}is_watched THEN ${otherText}${
+  levels.length === Lane.levels.length ? "" : `
+      WHEN EXISTS (SELECT FROM unnest(${laneArray}) AS u(lane) CROSS JOIN LATERAL (
+        SELECT FROM ready WHERE lane = u.lane AND level >= ${Lane.deepFrom}::smallint LIMIT 1) h)
+        THEN ${deepText}`
+} ELSE standing END AS standing
     FROM executor WHERE incarnation = $1),
   x AS (
     DELETE FROM lease
@@ -532,7 +569,7 @@ const claimText = (
     SELECT CASE WHEN count(*) = 1 THEN min(pair) END AS pair FROM (
       SELECT (${pairOf})::int AS pair
       FROM unnest(${laneArray}) WITH ORDINALITY AS u(lane, nth)
-      CROSS JOIN unnest('{${Lane.levels.join(",")}}'::smallint[]) AS v(level)
+      CROSS JOIN unnest('{${levels.join(",")}}'::smallint[]) AS v(level)
       CROSS JOIN LATERAL (
         SELECT FROM ready WHERE lane = u.lane AND level = v.level${fromFloor(floors, pairOf)}
         LIMIT 1) h) heads),

@@ -288,7 +288,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             const ids = yield* submitAll(
               Array.from(
                 { length: 25 },
-                (_, nth) => specOf(namespace, { level: Lane.levels[nth % 3]! }),
+                (_, nth) => specOf(namespace, { level: Lane.levels[nth % Lane.levels.length]! }),
               ),
             )
             submitted.push(...ids)

@@ -1,6 +1,6 @@
 /** What only this adapter can get wrong, besides what the suites test for all of them. */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer } from "effect"
+import { Context, Duration, Effect, Exit, Layer } from "effect"
 import {
   freshNamespace,
   greet,
@@ -14,7 +14,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
 import * as Postgres from "./mod.ts"
 import { patience } from "./rows.ts"
-import { client, layer, TestStorage } from "./TestStorage.ts"
+import { another, client, layer, TestStorage } from "./TestStorage.ts"
 
 withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   "runs, postgres",
@@ -64,7 +64,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           const specs = Array.from({ length: 210 }, (_, nth) =>
             specOf(namespace, {
               lane: names[nth % lanes]!,
-              level: Lane.levels[Math.floor(nth / lanes) % 3]!,
+              level: Lane.levels[Math.floor(nth / lanes) % Lane.levels.length]!,
             }))
           const ids = yield* submitAll(specs)
           const sql = yield* client
@@ -104,6 +104,27 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           assert.deepStrictEqual(claimed, wanted)
         }).pipe(Effect.scoped))
     }
+
+    it.effect("R6 order: who has seen none of the lowest levels goes by them all the same", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const { incarnation } = yield* joined(namespace)
+        const ids = yield* submitAll(
+          ([4, 3, 1] as const).map((level) => specOf(namespace, { level })),
+        )
+        const { runs } = Context.get(yield* Layer.build(another()), Storage)
+        const answer = yield* runs.claim({
+          incarnation,
+          loop: 0,
+          round: 1,
+          isAgain: false,
+          lanes: [Lane.ofTask(namespace, greet)],
+          limit: 10,
+          reports: [],
+        })
+        assert(answer !== "Lost")
+        assert.deepStrictEqual(answer.grants.map(({ run }) => run), ids.toReversed())
+      }).pipe(Effect.scoped))
 
     it.effect("keeps a payload as it was written", () =>
       Effect.gen(function* () {

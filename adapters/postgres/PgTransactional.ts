@@ -7,6 +7,7 @@
  */
 import { Effect } from "effect"
 import { SqlClient, SqlError } from "effect/sql"
+import type { Level } from "../../core/domain/Lane.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/TaskName.ts"
@@ -16,7 +17,7 @@ export interface TransactionalSubmit extends Pick<Config, "schema"> {
   readonly namespace?: string
   readonly idempotencyKey?: string
   readonly delayMillis?: number
-  readonly level?: 0 | 1 | 2
+  readonly level?: Level
 }
 
 /** What `task.submission(payload)` answers. */

@@ -92,7 +92,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.isBelow(sinceGiven, 250)
       }).pipe(Effect.scoped))
 
-    it.effect("B37: a listener that hears nothing and gets no error is replaced", () =>
+    it.effect("L4 wake-up, B37: a listener that hears nothing and gets no error is replaced", () =>
       Effect.gen(function* () {
         const { url } = yield* TestStorage
         const proxy = yield* TcpProxy.to(url)

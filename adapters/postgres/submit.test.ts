@@ -101,6 +101,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
   const policies: ReadonlyArray<readonly [string, Partial<Policy>]> = [
     ["a plain task", {}],
     ["an urgent one", { level: 0 }],
+    ["one for when nobody else waits", { level: 4 }],
     ["one that is carried out at most once", { delivery: "at-most-once", crashesMax: 0 }],
     ["one by one", { blocking: Blocking.fifo }],
     ["one or none", { blocking: Blocking.discard, level: 2 }],
@@ -291,7 +292,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
           ["delayMillis", yield* refused({ delayMillis: -1 })],
           ["delayMillis", yield* refused({ delayMillis: 0.5 })],
           ["delayMillis", yield* refused({ delayMillis: "1" })],
-          ["level", yield* refused({ level: 3 })],
+          ["level", yield* refused({ level: 5 })],
         ] as const
       ) {
         assert.deepInclude(given, { code: "22023", column })

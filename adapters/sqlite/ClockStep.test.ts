@@ -41,7 +41,7 @@ const settable = Effect.gen(function* () {
 })
 
 for (const [which, millis] of [["forward", hour], ["back", -hour]] as const) {
-  it.effect(`a clock that is set an hour ${which} ends no lease, and each in time`, () =>
+  it.effect(`I22: a clock that is set an hour ${which} ends no lease, and each in time`, () =>
     Effect.gen(function* () {
       const { executors, lock, runs, step } = yield* settable
       const dead = yield* executors.join(joining("dead"))

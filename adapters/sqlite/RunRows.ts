@@ -75,8 +75,9 @@ export interface RunRow {
 
 /** The rank of one that was ready from its submit. */
 export const rankOfRun = `run.created_at +
-  CASE run.level WHEN 0 THEN ${Lane.patienceMillis[0]} WHEN 1 THEN ${Lane.patienceMillis[1]}
-    ELSE ${Lane.patienceMillis[2]} END`
+  CASE run.level ${
+  Lane.levels.map((level) => `WHEN ${level} THEN ${Lane.patienceMillis[level]}`).join(" ")
+} END`
 
 const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`).join(" ")
 

@@ -242,7 +242,7 @@ export const make = (db: Database): TriggerStorage => {
             { length: Math.ceil(items.length / fireBatch) },
             (_, at) => items.slice(at * fireBatch, (at + 1) * fireBatch),
           ),
-          (some) => db.write("fire", (tx) => some.map((item) => fire(tx, item))),
+          (some) => db.write("fire", (tx) => some.map((item) => fire(tx, item, definitionOf))),
           { concurrency: "unbounded" },
         ),
         (answers) => answers.flat(),
@@ -370,7 +370,11 @@ const recordOf = (row: SlotRow): SlotRecord => ({
   }),
 })
 
-const fire = (tx: Transaction, item: Firing): Fired => {
+const fire = (
+  tx: Transaction,
+  item: Firing,
+  definitionOf: (text: string) => TriggerDefinition,
+): Fired => {
   const { db, now } = tx
   const row = db.get<TriggerRow>(selectById, item.trigger)
   const isCurrent = row !== undefined && row.revision === item.revision &&
@@ -379,7 +383,9 @@ const fire = (tx: Transaction, item: Firing): Fired => {
   const last = item.fire?.slot ?? item.passed?.through
   if (last === undefined) return { _tag: "Recorded" }
   if (last > now) return { _tag: "NotDue", remainingMillis: last - now }
-  const isAlready = isRecorded(db, item.trigger, item.passed?.from ?? last, last)
+  const first = item.passed?.from ?? last
+  const view = { definition: definitionOf(row.definition), cursor: row.cursor ?? undefined }
+  const isAlready = Trigger.isBehind(view, first) || isRecorded(db, item.trigger, first, last)
   if (row.cursor === null || row.cursor <= last) {
     db.run("UPDATE trigger SET cursor = ? WHERE id = ?", item.next ?? null, row.id)
   }

@@ -33,7 +33,7 @@ const submitted = Storage.use(({ runs }) =>
 )
 
 it.live(
-  "another process that shares the file is woken within 50 ms",
+  "L4 wake-up: another process that shares the file is woken within 50 ms",
   () =>
     Effect.gen(function* () {
       const folder = yield* Effect.acquireRelease(

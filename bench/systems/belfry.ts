@@ -16,11 +16,14 @@ import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import * as Task from "../../core/engine/Task.ts"
+import * as Trigger from "../../core/engine/Trigger.ts"
+import { Triggers } from "../../core/engine/Triggers.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { Wakeups } from "../../core/services/Wakeups.ts"
 import {
   batches,
+  type Bells,
   type Beside,
   keyOf,
   laneOf,
@@ -102,6 +105,30 @@ const standing = ({ blocked, future }: Beside): ReadonlyArray<RunSpec> => {
   ]
 }
 
+const bell = Task.make("bench/bell", { payload: { n: Schema.Int } })
+
+const rules: Readonly<Record<Bells["rule"], string>> = {
+  minute: "* * * * *",
+  second: "* * * * * *",
+  asleep: "0 0 29 2 *",
+}
+
+const keep = Effect.fnUntraced(function* ({ rule, triggers: count }: Bells) {
+  const triggers = yield* Triggers
+  yield* Effect.forEach(
+    Array.from({ length: count }, (_, n) => n),
+    (n) =>
+      triggers.put({
+        namespace: standard,
+        name: `bell-${n}`,
+        task: bell.name,
+        schedule: Trigger.cron(rules[rule]),
+        payload: JSON.stringify({ n }),
+      }),
+    { concurrency: 64, discard: true },
+  )
+})
+
 const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): System["prepare"] =>
   Effect.fnUntraced(function* (place) {
     const context = yield* Layer.build(storedIn(place))
@@ -131,9 +158,22 @@ const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): 
           Layer.provide(stored),
         ),
       ))
+    /** What carries runs out, and what fires them. */
+    const engine = Layer.mergeAll(
+      Triggers.layer,
+      Executor.layerWith(options).pipe(
+        Layer.provide(Direct.layer),
+        Layer.provideMerge(Scheduler.layer),
+      ),
+    ).pipe(Layer.provide(LocalOwnership.layer), Layer.provide(stored))
     return {
       fill,
       drain,
+      ring: Effect.fnUntraced(function* (bells, rung) {
+        const ringing = bell.toLayer(({ n }) => Effect.sync(() => rung(n)))
+        const built = yield* Layer.build(Layer.provideMerge(ringing, engine))
+        yield* Effect.provide(keep(bells), built)
+      }),
       surround: Effect.fnUntraced(function* (beside: Beside) {
         const finished: Load = { jobs: beside.finished, lanes: 1, levels: 1 }
         if (finished.jobs > 0) {

@@ -3,10 +3,18 @@
  * priorities, a fifo key is a named queue. It deletes finished jobs, so it keeps no history.
  */
 import { Effect } from "effect"
-import { Logger, run, runMigrations, type RunnerOptions, type TaskList } from "graphile-worker"
+import {
+  Logger,
+  parseCronItems,
+  run,
+  runMigrations,
+  type RunnerOptions,
+  type TaskList,
+} from "graphile-worker"
 import pg from "pg"
 import {
   batches,
+  type Bells,
   keyOf,
   laneOf,
   levelOf,
@@ -61,6 +69,20 @@ const handlers = (witness: Witness, load: Load): TaskList => {
   )
 }
 
+const matches: Readonly<Record<Bells["rule"], string>> = {
+  minute: "* * * * *",
+  second: "",
+  asleep: "0 0 29 2 *",
+}
+
+const cronItems = ({ rule, triggers }: Bells) =>
+  parseCronItems(Array.from({ length: triggers }, (_, n) => ({
+    task: "bell",
+    match: matches[rule],
+    identifier: `bell_${n}`,
+    payload: { n },
+  })))
+
 const prepare = (presetFor: (load: Load) => Preset): System["prepare"] =>
   Effect.fnUntraced(function* ({ databaseUrl }) {
     const pool = yield* Effect.acquireRelease(
@@ -112,6 +134,22 @@ const prepare = (presetFor: (load: Load) => Preset): System["prepare"] =>
           ),
           (runner) => Effect.promise(() => runner.stop()),
         )),
+      ring: (bells, rung) =>
+        bells.rule === "second"
+          ? Effect.fail(new Error("graphile-worker fires each minute at most"))
+          : Effect.asVoid(Effect.acquireRelease(
+            promise(() =>
+              run({
+                connectionString: databaseUrl,
+                preset: presetFor(filled),
+                taskList: { bell: (payload) => rung((payload as { readonly n: number }).n) },
+                noHandleSignals: true,
+                parsedCronItems: cronItems(bells),
+                logger: silent,
+              })
+            ),
+            (runner) => Effect.promise(() => runner.stop()),
+          )),
       unfinished: Effect.map(
         promise(() =>
           pool.query(

@@ -6,6 +6,7 @@ import { Effect } from "effect"
 import { type JobInsert, PgBoss, type WorkOptions } from "pg-boss"
 import {
   batches,
+  type Bells,
   keyOf,
   laneOf,
   levelOf,
@@ -73,6 +74,48 @@ const work = (boss: PgBoss, lane: number, load: Load, witness: Witness) => {
   )
 }
 
+/** A process of it that keeps time, as tightly as it lets itself be set. */
+const timekeeper = (databaseUrl: string) =>
+  Effect.acquireRelease(
+    promise(async () => {
+      const boss = new PgBoss({
+        connectionString: databaseUrl,
+        supervise: false,
+        cronMonitorIntervalSeconds: 1,
+        cronWorkerIntervalSeconds: 1,
+      })
+      boss.on("error", (error) => process.stderr.write(`pg-boss: ${error.message}\n`))
+      return await boss.start()
+    }),
+    (boss) => Effect.promise(() => boss.stop({ graceful: false, close: true })),
+  )
+
+const ring = Effect.fnUntraced(
+  function* (databaseUrl: string, { rule, triggers }: Bells, rung: (n: number) => void) {
+    if (rule === "second") {
+      return yield* Effect.fail(new Error("pg-boss fires each minute at most"))
+    }
+    const boss = yield* timekeeper(databaseUrl)
+    yield* promise(() => boss.createQueue("bells"))
+    yield* promise(() =>
+      boss.work(
+        "bells",
+        { batchSize: 1_000, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 },
+        (jobs: ReadonlyArray<{ readonly data: { readonly n: number } }>) => {
+          for (const { data } of jobs) rung(data.n)
+          return Promise.resolve()
+        },
+      )
+    )
+    const cron = rule === "minute" ? "* * * * *" : "0 0 29 2 *"
+    yield* Effect.forEach(
+      Array.from({ length: triggers }, (_, n) => n),
+      (n) => promise(() => boss.schedule("bells", cron, { n }, { key: `bell-${n}` })),
+      { concurrency: 8, discard: true },
+    )
+  },
+)
+
 const prepare: System["prepare"] = Effect.fnUntraced(
   function* ({ databaseUrl }) {
     const boss = yield* Effect.acquireRelease(
@@ -119,6 +162,7 @@ const prepare: System["prepare"] = Effect.fnUntraced(
             work(boss, lane, filled, witness),
             () => Effect.promise(() => boss.offWork(queueOf(lane), { wait: false })),
           ), { discard: true }),
+      ring: (bells, rung) => ring(databaseUrl, bells, rung),
       unfinished: Effect.map(
         promise(() =>
           boss.getDb().executeSql(

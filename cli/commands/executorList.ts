@@ -17,7 +17,6 @@ export const executorList = Command.make("list", list, (given) =>
       const document = executorListJson(answer) as { readonly items: ReadonlyArray<unknown> }
       if (given.json) return Output.printJson(document)
       if (given.jsonl) return document.items.forEach(Output.printJsonLine)
-      const now = Date.now()
       Output.print(Output.table(
         [
           "executor",
@@ -33,13 +32,15 @@ export const executorList = Command.make("list", list, (given) =>
         answer.items.map((each) => [
           each.name,
           String(each.incarnation),
-          each.standing,
-          `${each.held} of ${each.capacity}`,
+          each.health === "well" || each.health === "gone"
+            ? each.standing
+            : `${each.standing}, ${each.health}`,
+          `${each.held} of ${each.capacity}` + (each.waiting > 0 ? `, ${each.waiting} wait` : ""),
           each.vitals === undefined ? "" : poolOf(each.vitals),
           pairs(each.labels),
           pairs(each.resources),
           Output.plain(each.tasks.join(" "), 60),
-          Output.fromNow(each.beatAt.epochMilliseconds, now),
+          `${Output.millis(each.beatAgeMillis)} ago`,
         ]),
       ))
     }),

@@ -1,6 +1,7 @@
 /** `belfry run show`: everything known about a run. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import { wordOf } from "../../core/domain/Lane.ts"
 import * as Progress from "../../core/domain/Progress.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { client, runId, vocabulary } from "../flags.ts"
@@ -62,7 +63,7 @@ export const runShow = Command.make(
             "failure",
             run.failure && `${run.failure.tag}: ${Output.plain(run.failure.message, 2000)}`,
           ],
-          ["lane", `${run.lane}, level ${run.level}`],
+          ["lane", `${run.lane}, level ${run.level} (${wordOf[run.level]})`],
           ["gate", run.gate],
           ["key", run.idempotencyKey],
           ["trigger", run.trigger && `${run.trigger}, slot ${time(run.slot)}`],

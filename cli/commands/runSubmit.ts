@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Run } from "../../cluster/api/Views.ts"
 import { isFinal } from "../../core/domain/Run.ts"
-import type { Level } from "../../core/domain/Lane.ts"
+import { levels, wordOf } from "../../core/domain/Lane.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { Connection } from "../Connection.ts"
@@ -33,10 +33,12 @@ export const runSubmit = Command.make("submit", {
     Flag.withDescription("Cut it into so many shards, under a parent that ends when they all have"),
     Flag.optional,
   ),
-  level: Flag.Literals("level", ["0", "1", "2"]).pipe(
-    Flag.withDescription("0 is urgent, 1 is usual, 2 can wait; of the task unless named"),
-    Flag.optional,
-  ),
+  level: Flag.Literals("level", [...levels.map(String), ...levels.map((each) => wordOf[each])])
+    .pipe(
+      Flag.withDescription("0 to 4, or by its word; of the task unless named"),
+      Flag.map((said) => levels.find((each) => said === String(each) || said === wordOf[each])!),
+      Flag.optional,
+    ),
   key: Flag.String("key").pipe(
     Flag.withDescription("Idempotency key: a second submit with it answers with the first run"),
     Flag.optional,
@@ -65,7 +67,7 @@ export const runSubmit = Command.make("submit", {
             ...(Option.isSome(given.shards) && { shards: given.shards.value }),
             ...(Option.isSome(given.deadline) && { deadlineMillis: given.deadline.value }),
             ...(Option.isSome(given.delay) && { delayMillis: given.delay.value }),
-            ...(Option.isSome(given.level) && { level: Number(given.level.value) as Level }),
+            ...(Option.isSome(given.level) && { level: given.level.value }),
           },
         })
       )

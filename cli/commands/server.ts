@@ -1,5 +1,6 @@
 /** `belfry server`: schedulers, REST and RPC over a storage. */
 import { Command, Flag } from "effect/cli"
+import { particulars } from "../../core/services/Required.ts"
 import { databaseUrl } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
@@ -15,6 +16,10 @@ export const server = Command.make("server", {
       "Redis that carries hints, as in redis://host:6379, for all or no servers",
     ),
     Flag.optional,
+  ),
+  require: Flag.Literals("require", particulars).pipe(
+    Flag.withDescription("What every task must say of itself; may be given twice"),
+    Flag.atLeast(0),
   ),
   host: Flag.String("host").pipe(
     Flag.withDescription("Address to listen at"),

@@ -2,6 +2,7 @@
 import { Effect, Option, Redacted } from "effect"
 import { readFileSync } from "node:fs"
 import { Server } from "../../cluster/Server.ts"
+import type { Particular } from "../../core/services/Required.ts"
 import * as Child from "../Child.ts"
 import * as Ending from "../Ending.ts"
 import { type Backing, databaseUrl, serving, words } from "../layers.ts"
@@ -12,6 +13,7 @@ export interface Given {
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly sqlite: Option.Option<string>
   readonly wakeups: Option.Option<Redacted.Redacted<string>>
+  readonly require: ReadonlyArray<Particular>
   readonly host: string
   readonly port: number
   readonly token: Option.Option<Redacted.Redacted<string>>
@@ -22,12 +24,13 @@ export const server = Effect.fnUntraced(function* (given: Given) {
   const backing = yield* backingOf(given)
   const token = yield* tokenOf(given)
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk("draining; once more kills"))
+  const { host, port, require: required } = given
   yield* Effect.gen(function* () {
     const { rpcUrl, url } = yield* Server
     Child.tell({ _tag: "Ready", url })
     if (!Child.hasParent()) Output.talk(`belfry server  ${url}  ${rpcUrl}  ${words(backing)}`)
     yield* Effect.never
-  }).pipe(Effect.provide(serving({ backing, host: given.host, port: given.port, token })))
+  }).pipe(Effect.provide(serving({ backing, host, port, token, required })))
 })
 
 const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {

@@ -299,7 +299,13 @@ export class Breakers extends HttpApiGroup.make("breakers").add(
 
 export class Tasks extends HttpApiGroup.make("tasks").add(
   HttpApiEndpoint.get("list", "/tasks", {
-    query: inNamespace,
+    query: {
+      ...inNamespace,
+      owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256))),
+      state: Schema.optionalKey(Views.TaskState),
+      /** `name` unless given. */
+      sort: Schema.optionalKey(Views.TaskOrder),
+    },
     success: Views.TaskList,
     error: Problems.StorageUnavailable,
   }),

@@ -21,6 +21,9 @@ layer(Main, { excludeTestServices: true })("tasks, executors and the status, ove
       assert.strictEqual(task.policy.delivery, "at-least-once")
       const executors = yield* client.executors.list({ query: {} })
       assert.include(executors.items.map(({ name }) => String(name)), "in-process")
+      const [executor] = executors.items
+      assert.deepInclude(executor, { health: "well", waiting: 0 })
+      assert.isBelow(executor!.beatAgeMillis, 60_000)
       const status = yield* client.system.status({ query: {} })
       assert.strictEqual(status.storage, "memory")
       assert.isAtLeast(status.executors.live, 1)

@@ -1,51 +1,50 @@
-/** Tasks, executors and the status, over REST. */
-import { DateTime, Effect, Option } from "effect"
+/** Executors and the status, over REST. */
+import { DateTime, Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { versions } from "node:process"
-import type { ExecutorView, Standing } from "../../core/domain/Executor.ts"
+import { type ExecutorView, healthOf, type Standing } from "../../core/domain/Executor.ts"
+import * as Lane from "../../core/domain/Lane.ts"
 import { standard } from "../../core/domain/Namespace.ts"
-import type { TaskName } from "../../core/domain/Task.ts"
 import { Registry } from "../../core/services/Registry.ts"
 import { Storage } from "../../core/services/Storage.ts"
+import { Readiness } from "../Readiness.ts"
 import { Schedulers } from "../Schedulers.ts"
-import { countsOf, executorUnknown, storageProblem, taskOf, taskUnknown } from "./answers.ts"
+import { countsOf, executorUnknown, storageProblem } from "./answers.ts"
 import { Api } from "./Api.ts"
 import type { Status } from "./Views.ts"
 
-export const layerTasks = HttpApiBuilder.group(
-  Api,
-  "tasks",
-  Effect.fnUntraced(function* (handlers) {
-    const { tasks } = yield* Storage
-    return handlers.handleAll({
-      list: ({ query }) =>
-        Effect.map(
-          tasks.list(query.namespace ?? standard),
-          (items) => ({ items: items.map(taskOf) }),
-        ).pipe(Effect.catchTag("StorageUnavailable", storageProblem)),
-
-      get: ({ params: { name }, query }) => {
-        const namespace = query.namespace ?? standard
-        return Effect.gen(function* () {
-          const found = yield* tasks.find(namespace, name as TaskName)
-          if (Option.isSome(found)) return taskOf(found.value)
-          return yield* taskUnknown(namespace, name, yield* tasks.list(namespace), "name")
-        }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
-      },
-    })
-  }),
-)
+/** Past this many it does not matter how many more there are. */
+const waitingMax = 10_000
 
 export const layerExecutors = HttpApiBuilder.group(
   Api,
   "executors",
   Effect.fnUntraced(function* (handlers) {
-    const { executors } = yield* Storage
+    const { executors, now, runs } = yield* Storage
+
+    /** Those that are gone have nothing that waits for them, or will not for long. */
+    const waitingOf = ({ incarnation, namespace, standing, tasks }: ExecutorView) =>
+      standing !== "live" ? Effect.succeed(0) : runs.depth(
+        tasks.map((task) => Lane.ofExecutor(namespace, task, incarnation)),
+        waitingMax,
+      )
+
     return handlers.handleAll({
-      list: ({ query }) =>
-        Effect.map(executors.list(query.namespace ?? standard), (items) => ({ items })).pipe(
-          Effect.catchTag("StorageUnavailable", storageProblem),
-        ),
+      list: Effect.fnUntraced(function* ({ query }) {
+        const views = yield* executors.list(query.namespace ?? standard)
+        const at = yield* now
+        const items = yield* Effect.forEach(
+          views,
+          (view) =>
+            Effect.map(waitingOf(view), (waiting) => ({
+              ...view,
+              health: healthOf(view),
+              beatAgeMillis: Math.max(0, at - view.beatAt.epochMilliseconds),
+              waiting,
+            })),
+        )
+        return { items }
+      }, Effect.catchTag("StorageUnavailable", storageProblem)),
 
       resize: ({ params: { incarnation }, payload: { namespace = standard, sizes } }) =>
         executors.resize(namespace, incarnation, sizes).pipe(
@@ -66,6 +65,7 @@ export const layerSystem = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const storage = yield* Storage
     const registry = yield* Registry
+    const { stalled } = yield* Readiness
     const schedulers = (yield* Schedulers) ?? Effect.map(
       registry.schedulers,
       (members) => members.map(({ isSelf, name }) => ({ name, isSelf, isHealthy: true })),
@@ -82,6 +82,7 @@ export const layerSystem = HttpApiBuilder.group(
           runs: countsOf(counts, query.vocabulary),
           executors: summed(yield* storage.executors.list(namespace)),
           schedulers: yield* schedulers,
+          stalled: yield* stalled,
         }
       }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
     })

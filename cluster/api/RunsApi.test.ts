@@ -271,7 +271,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.strictEqual(why._tag, "DueLater")
     }))
 
-  it.effect("lists page by page, and leaves payloads and stacks out", () =>
+  it.effect("B67: lists page by page, and leaves payloads and stacks out", () =>
     Effect.gen(function* () {
       const client = yield* api
       const ids: Array<number> = []

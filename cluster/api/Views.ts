@@ -7,7 +7,7 @@ import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
-import { ExecutorView, Incarnation } from "../../core/domain/Executor.ts"
+import { ExecutorView, Health, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
 import { Level } from "../../core/domain/Lane.ts"
@@ -473,6 +473,12 @@ export const OrderBreaker = Schema.Struct({
   note: Order.fields.note,
 })
 
+/** Whether a live executor carries it out. */
+export const TaskState = Schema.Literals(["served", "unserved"])
+/** `last`: what ran latest first; `duration`: what took longest; `outcome`: what went wrong. */
+export const TaskOrder = Schema.Literals(["name", "last", "duration", "outcome"])
+export type TaskOrder = typeof TaskOrder.Type
+
 export const Task = Schema.Struct({
   namespace: Namespace,
   name: TaskName,
@@ -480,11 +486,34 @@ export const Task = Schema.Struct({
   owner: Schema.optionalKey(Schema.String),
   purpose: Schema.optionalKey(Schema.String),
   revision: Schema.Int,
+  state: TaskState,
+  /** The run of it that was carried out and ended last. */
+  last: Schema.optionalKey(Schema.Struct({
+    run: RunIdFromString,
+    /** `TimedOut` among them. */
+    state: Final,
+    attempt: Schema.Int,
+    /** Of its last attempt. */
+    startedAt: Schema.DateTimeUtcFromString,
+    finishedAt: Schema.DateTimeUtcFromString,
+    durationMillis: Schema.Int,
+    /** The beginning of its result as JSON text, or of why it failed. */
+    said: Schema.optionalKey(Schema.String),
+  })),
 }).annotate({ identifier: "Task" })
 export type Task = typeof Task.Type
-export const TaskList = Schema.Struct({ items: Schema.Array(Task) })
+export const TaskList = Schema.Struct({ items: Schema.Array(Task), total: Schema.Int })
 
-export const ExecutorList = Schema.Struct({ items: Schema.Array(ExecutorView) })
+export const Executor = Schema.Struct({
+  ...ExecutorView.fields,
+  health: Health,
+  /** Since it beat last, by the storage clock. */
+  beatAgeMillis: Schema.Int,
+  /** Runs that were placed with it and wait for its places, counted up to 10,000. */
+  waiting: Schema.Int,
+}).annotate({ identifier: "Executor" })
+export type Executor = typeof Executor.Type
+export const ExecutorList = Schema.Struct({ items: Schema.Array(Executor) })
 
 /** A lease that is live. */
 export const HeldLock = Schema.Struct({
@@ -542,5 +571,7 @@ export const Status = Schema.Struct({
     held: Schema.Int,
   }),
   schedulers: Schema.Array(SchedulerView),
+  /** What the server that answers should do again and again, and does not come round to. */
+  stalled: Schema.Array(Schema.String),
 })
 export type Status = typeof Status.Type

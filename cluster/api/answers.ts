@@ -22,7 +22,7 @@ import {
 import type { OrderRefused } from "../../core/engine/Scheduler.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import type { DefinedTask } from "../../core/services/TaskStorage.ts"
+import type { DefinedTask, LastRun } from "../../core/services/TaskStorage.ts"
 import type {
   SlotRecord,
   TailView,
@@ -245,7 +245,11 @@ export const summaryOf = (
   return { ...rest, failure: shown }
 }
 
-export const taskOf = ({ definition, revision }: DefinedTask): Views.Task => {
+export const taskOf = (
+  { definition, revision }: DefinedTask,
+  isServed: boolean,
+  last: LastRun | undefined,
+): Views.Task => {
   const { name, namespace, owner, policy, purpose } = definition
   return {
     namespace,
@@ -254,8 +258,22 @@ export const taskOf = ({ definition, revision }: DefinedTask): Views.Task => {
     ...(owner !== undefined && { owner }),
     ...(purpose !== undefined && { purpose }),
     revision,
+    state: isServed ? "served" : "unserved",
+    ...(last !== undefined && { last: lastOf(last) }),
   }
 }
+
+const lastOf = (
+  { attempt, claimedAt, finishedAt, run, said, state }: LastRun,
+): NonNullable<Views.Task["last"]> => ({
+  run,
+  state,
+  attempt,
+  startedAt: instant(claimedAt),
+  finishedAt: instant(finishedAt),
+  durationMillis: finishedAt - claimedAt,
+  ...(said !== undefined && { said }),
+})
 
 const instant = (millis: number) => DateTime.makeUnsafe(millis)
 

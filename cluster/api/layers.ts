@@ -17,6 +17,7 @@ import * as LocksApi from "./LocksApi.ts"
 import * as OthersApi from "./OthersApi.ts"
 import * as Problems from "./Problems.ts"
 import * as RunsApi from "./RunsApi.ts"
+import * as TasksApi from "./TasksApi.ts"
 import { Tokens } from "./Tokens.ts"
 import * as TriggersApi from "./TriggersApi.ts"
 
@@ -76,7 +77,7 @@ export const layer = Layer.mergeAll(
       CalendarsApi.layer,
       BreakersApi.layer.pipe(Layer.provide(Breakers.layer)),
       LocksApi.layer,
-      OthersApi.layerTasks,
+      TasksApi.layer,
       OthersApi.layerExecutors,
       OthersApi.layerSystem,
     )),

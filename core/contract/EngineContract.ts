@@ -9,6 +9,7 @@ import { assert } from "@effect/vitest"
 import {
   Cause,
   Clock,
+  Context,
   DateTime,
   Deferred,
   Effect,
@@ -47,7 +48,8 @@ import {
   state,
   until,
 } from "./program.ts"
-import { block, fresh } from "./world.ts"
+import { anotherLeader } from "./invariants/processes.ts"
+import { block, fresh, times } from "./world.ts"
 
 class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}
 
@@ -235,7 +237,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.include(view.failure?.message, "cannot undo after TooSmall")
       }))
 
-    test("hands back the place of a handler that ignores its interruption: it is stuck", () =>
+    test("I17 time-out: a handler that ignores its interruption is stuck, and gives its place back", () =>
       Effect.gen(function* () {
         const release = yield* Deferred.make<void>()
         const stuck = Task.make("stuck", { policy: { timeout: "200 millis" } })
@@ -363,7 +365,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual((yield* state(failed.run)).attempt, 3)
       }))
 
-    test("interrupts an attempt that takes too long, and its finalizers run", () =>
+    test("I17 time-out: an attempt that takes too long is interrupted, and its finalizers run", () =>
       Effect.gen(function* () {
         const cleaned = yield* Deferred.make<void>()
         const slow = Task.make("slow", { policy: { timeout: "100 millis" } })
@@ -376,6 +378,9 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert(failed._tag === "RunFailed")
         assert.strictEqual(failed.state, "TimedOut")
         yield* Deferred.await(cleaned)
+        const { claimedAt, finishedAt } = yield* state(failed.run)
+        const took = DateTime.toEpochMillis(finishedAt!) - DateTime.toEpochMillis(claimedAt!)
+        assert.isBelow(took, 100 + 1000, "within a second")
       }))
 
     test("cancels a waiting run at once, and a running one through its holder", () =>
@@ -407,22 +412,31 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.isAtLeast(waited, 400)
       }))
 
-    test("runs one at a time, in order of submit, under fifo; and others beside it", () =>
+    test("I11 FIFO per key: one at a time, in order of submit, and others beside it", () =>
       Effect.gen(function* () {
         const order: Array<string> = []
         let under = 0
         const fifo = Task.make("fifo", {
           payload: { key: Schema.String, n: Schema.Int },
-          policy: { blocking: Blocking.fifo, blockingKey: ({ key }) => key },
+          policy: {
+            blocking: Blocking.fifo,
+            blockingKey: ({ key }) => key,
+            retry: Retry.exponential({ attempts: 2, delayMillis: 20 }),
+          },
         })
-        yield* serving(fifo.toLayer(({ key, n }) =>
+        const handler = fifo.toLayer(({ key, n }) =>
           Effect.gen(function* () {
+            const { attempt } = yield* CurrentRun
             if (key === "a") assert.strictEqual(++under, 1)
             yield* Effect.sleep("10 millis")
-            order.push(`${key}${n}`)
             if (key === "a") under--
+            // Nobody passes by one that will be tried again.
+            if (n === 2 && attempt === 1) return yield* Effect.die(new Error("not yet"))
+            order.push(`${key}${n}`)
           })
-        ))
+        )
+        yield* serving(handler, { name: "a" })
+        yield* serving(handler, { name: "b" })
         const runs: Array<RunId> = []
         for (let n = 0; n < 5; n++) runs.push(yield* fifo.submit({ key: "a", n }))
         const other = yield* fifo.submit({ key: "b", n: 0 })
@@ -436,20 +450,38 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         ])
       }))
 
-    test("discards what comes while another is under way, and says so at once", () =>
+    test("I12 discard-if-busy, B58: what comes while another is under way is discarded, wherever it comes", () =>
       Effect.gen(function* () {
         const free = yield* Deferred.make<void>()
         const only = Task.make("only", { policy: { blocking: Blocking.discard } })
-        yield* serving(only.toLayer(() => Deferred.await(free)))
+        const began: Array<RunId> = []
+        const handler = only.toLayer(() =>
+          CurrentRun.use(({ id }) => {
+            began.push(id)
+            return Deferred.await(free)
+          })
+        )
+        yield* serving(handler, { name: "a" })
+        yield* serving(handler, { name: "b" })
         const scheduler = yield* Scheduler
         const submission = { task: only.name, payload: "{}", policy: only.policy }
         const first = yield* scheduler.submit(submission)
         assert.notStrictEqual(first.state, "Discarded")
-        const second = yield* scheduler.submit(submission)
-        assert.strictEqual(second.state, "Discarded")
-        assert.deepInclude(yield* scheduler.why(second.run), { _tag: "Ended", state: "Discarded" })
+        const other = Context.get(yield* anotherLeader, Scheduler)
+        yield* Effect.forEach(
+          times(20),
+          (n) =>
+            Effect.gen(function* () {
+              const { run, state } = yield* (n % 2 === 0 ? other : scheduler).submit(submission)
+              assert.strictEqual(state, "Discarded")
+              const why = yield* scheduler.why(run)
+              assert.deepInclude(why, { _tag: "Ended", state: "Discarded" })
+            }),
+          { concurrency: 5 },
+        )
         yield* Deferred.succeed(free, undefined)
         assert.strictEqual((yield* scheduler.ended(first.run)).state, "Succeeded")
+        assert.deepStrictEqual(began, [first.run])
       }))
 
     test("runs no more than n at once under concurrent(n)", () =>
@@ -516,7 +548,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(ended.state, "TimedOut")
       }))
 
-    test("ends a parent when its shards have ended, and tries a failed one again", () =>
+    test("I14 DAG, I15 sharding: a parent ends when its shards have, and a failed one is tried again", () =>
       Effect.gen(function* () {
         const isFull = yield* Ref.make(true)
         const seen: Array<number> = []
@@ -559,12 +591,19 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepInclude(refused, { _tag: "Refused", field: "deadline" })
       }))
 
-    test("fires a trigger at each of its slots, once", () =>
+    test("I9 slot accounting, I10 timeliness: a trigger fires at each of its slots, once, and not early", () =>
       Effect.gen(function* () {
         const slots: Array<number> = []
+        const { now } = yield* Storage
         const tick = Task.make("tick")
         yield* serving(
-          tick.toLayer(() => CurrentRun.use(({ slot }) => Effect.sync(() => slots.push(slot!)))),
+          tick.toLayer(() =>
+            Effect.gen(function* () {
+              const { slot } = yield* CurrentRun
+              assert.isAtLeast(yield* Effect.orDie(now), slot!)
+              slots.push(slot!)
+            })
+          ),
         )
         yield* Layer.build(tick.schedule("every-second", Trigger.cron("* * * * * *"), {}))
         yield* until(Effect.sync(() => slots.length), (count) => count >= 3)
@@ -575,6 +614,16 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* triggers.pause(namespace, "every-second")
         const records = yield* triggers.records(namespace, "every-second", 100)
         assert(records.every(({ outcome }) => outcome === "fired"))
+        for (const { latenessMillis } of records) {
+          assert.isAtLeast(latenessMillis, 0)
+          assert.isBelow(latenessMillis, 10_000)
+        }
+        const runs = yield* Scheduler.use(({ list }) => list({ namespace, limit: 100 }))
+        assert.sameMembers(records.map(({ run }) => run), runs.map(({ id }) => id))
+        assert.sameMembers(
+          records.map(({ slot }) => slot),
+          runs.map(({ slot }) => DateTime.toEpochMillis(slot!)),
+        )
       }))
 
     test("fires by a calendar, and follows it when it changes", () =>
@@ -647,7 +696,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         }
       }))
 
-    test("starts a child only after its parent succeeded, once, with the parent's id on it", () =>
+    test("I14 DAG: a child starts only after its parent succeeded, once, with the parent's id on it", () =>
       Effect.gen(function* () {
         const namespace = yield* CurrentNamespace
         const parent = Task.make("parent", { payload: { isGood: Schema.Boolean } })
@@ -769,25 +818,45 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepInclude(refused, { _tag: "Refused", field: "schedule.after" })
       }))
 
-    test("answers a repeated submit with the first run, and refuses the key to another payload", () =>
+    test("I2 idempotency: a repeated submit is answered with the first run, and another payload refused", () =>
       Effect.gen(function* () {
+        const paid: Array<number> = []
         const pay = Task.make("pay", { payload: { cents: Schema.Int } })
+        yield* serving(pay.toLayer(({ cents }) => Effect.sync(() => paid.push(cents))))
         const key = { idempotencyKey: fresh("key") }
-        const first = yield* pay.submit({ cents: 5 }, key)
+        const submits = times(20).map(() => pay.submit({ cents: 5 }, key))
+        const runs = yield* Effect.all(submits, { concurrency: 10 })
+        const [first] = runs
+        assert.deepStrictEqual(new Set(runs), new Set([first]))
+        yield* pay.result(first!)
         assert.strictEqual(yield* pay.submit({ cents: 5 }, key), first)
+        assert.deepStrictEqual(paid, [5])
         const refused = yield* Effect.flip(pay.submit({ cents: 6 }, key))
         assert.strictEqual(refused._tag, "KeyConflict")
       }))
 
-    test("says why a run waits", () =>
+    test("B65: a run waits, and says why, until somebody is there who serves its task", () =>
       Effect.gen(function* () {
-        const alone = Task.make("alone")
+        const before = Task.make("before")
+        const alone = Task.make("alone", { success: Schema.String })
+        const old = before.toLayer(() => Effect.void)
+        yield* serving(old, { name: "old" })
         const run = yield* alone.submit({})
         const why = yield* Scheduler.use((scheduler) => scheduler.why(run))
         assert.deepStrictEqual(why, { _tag: "NoExecutor", task: alone.name })
+        yield* before.execute({})
+        assert.deepInclude(yield* state(run), { state: "Ready", attempt: 0 })
+        yield* serving(Layer.merge(old, alone.toLayer(() => Effect.succeed("new"))), {
+          name: "new",
+        })
+        const runs = yield* Effect.forEach(times(20), () => alone.submit({}))
+        for (const each of [run, ...runs]) {
+          assert.strictEqual(yield* alone.result(each), "new")
+          assert.strictEqual((yield* state(each)).attempt, 1)
+        }
       }))
 
-    test("keeps a run for an executor with the labels that its task asks for", () =>
+    test("I25 placement: a run is kept for an executor with the labels that its task asks for", () =>
       Effect.gen(function* () {
         const seen: Array<string> = []
         const render = Task.make("render", {
@@ -859,7 +928,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepStrictEqual(attempts, { Flaky: 3, Broken: 1 })
       }))
 
-    test("gives running work back when it shuts down, and another executor goes on", () =>
+    test("B63: at a shutdown running work is given back, and another executor goes on", () =>
       Effect.gen(function* () {
         const started = yield* Deferred.make<void>()
         const task = Task.make("handed-over", { success: Schema.Int })
@@ -983,20 +1052,26 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepEqual(yield* log.ask("b", "read", {}), [])
       }))
 
-    test("takes no more in while a backlog is full, and does again when there is room", () =>
+    test("I23 bounded: no more is taken in while a backlog is full, and none of it is lost", () =>
       Effect.gen(function* () {
+        const began: Array<RunId> = []
         const task = Task.make(fresh("flooded"), { policy: { backlog: { high: 3, low: 1 } } })
-        yield* Effect.forEach([1, 2, 3], () => task.submit({}))
+        const accepted = yield* Effect.forEach([1, 2, 3], () => task.submit({}))
         yield* Effect.sleep("300 millis")
         const refused = yield* Effect.flip(task.submit({}))
         assert.strictEqual(refused._tag, "BacklogFull")
         const waiting = yield* Effect.forkChild(task.execute({}, { whenFull: "wait" }))
-        yield* serving(task.toLayer(() => Effect.void))
+        yield* serving(
+          task.toLayer(() => CurrentRun.use(({ id }) => Effect.sync(() => began.push(id)))),
+        )
         yield* Fiber.join(waiting)
-        yield* task.submit({})
+        const later = yield* task.submit({})
+        for (const run of [...accepted, later]) yield* task.result(run)
+        assert.includeMembers(began, [...accepted, later])
+        assert.strictEqual(began.length, 5, "what was refused did not begin")
       }))
 
-    test("keeps runs where they wait while their breaker is open, and lets them on then", () =>
+    test("I24 breaker: while it is open runs wait where they are, few probe, and then all go on", () =>
       Effect.gen(function* () {
         const scheduler = yield* Scheduler
         const breakers = yield* Breakers
@@ -1027,6 +1102,33 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           const { attempt, state } = yield* scheduler.ended(run)
           assert.deepEqual([state, attempt], ["Succeeded", 1])
         }
+        // By itself it tries with few, opens again when they fail, and closes when they go well.
+        const other = fresh("gateway")
+        yield* breakers.set(other, {
+          callsMin: 2,
+          openFor: "300 millis",
+          probes: 1,
+          probeEvery: "100 millis",
+        })
+        isDown = true
+        calls = 0
+        const probing = Task.make(fresh("probing"), { policy: { breaker: other } })
+        yield* serving(probing.toLayer(() =>
+          Effect.suspend(() => {
+            calls++
+            return isDown ? Effect.die(new Error("the gateway is down")) : Effect.void
+          })
+        ))
+        for (const _ of [1, 2]) yield* scheduler.ended(yield* probing.submit({}))
+        yield* until(breakers.find(other), ({ state }) => state === "Open")
+        const began = performance.now()
+        const runs = yield* Effect.forEach(times(12), () => probing.submit({}))
+        yield* until(Effect.sync(() => calls), (count) => count >= 4)
+        assert.isAtMost(calls - 2, 1 + (performance.now() - began) / 300)
+        isDown = false
+        const ends = yield* Effect.forEach(runs, scheduler.ended)
+        assert.strictEqual(ends.filter(({ state }) => state === "Failed").length, calls - 12)
+        assert.strictEqual((yield* breakers.find(other)).state, "Closed")
       }))
 
     test("runs work under a lock, one holder at a time", () =>

@@ -87,7 +87,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
       body: () => Effect.Effect<unknown, unknown, Program | Scope.Scope>,
     ) => it.effect(name, () => inFreshNamespace(body()))
 
-    test("round-robin goes round, through several schedulers and a restart", () =>
+    test("I25 placement: round-robin goes round, through several schedulers and a restart", () =>
       Effect.gen(function* () {
         const { as, task } = told({ routing: { _tag: "RoundRobin" } })
         yield* Effect.all([as("a"), as("b"), as("c")])
@@ -120,7 +120,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         assert.strictEqual(placed!.passedOver.length, 2)
       }))
 
-    test("random chooses each now and then", () =>
+    test("I25 placement: random chooses each now and then", () =>
       Effect.gen(function* () {
         const { as, task } = told({ routing: { _tag: "Random" } })
         yield* Effect.all([as("a"), as("b"), as("c")])
@@ -132,7 +132,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         assert.isAbove(Math.min(...counts), 30, JSON.stringify(counts))
       }))
 
-    test("fixed waits for the one it names, and says that it is away", () =>
+    test("I25 placement: fixed waits for the one it names, and says that it is away", () =>
       Effect.gen(function* () {
         const routing: Routing = { _tag: "Fixed", executor: named("b") }
         const { as, task } = told({ routing })
@@ -206,7 +206,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         assert.isAtMost(most, 2)
       }))
 
-    test("least-loaded spreads equal runs evenly", () =>
+    test("I25 placement: least-loaded spreads equal runs evenly", () =>
       Effect.gen(function* () {
         const { as, task } = told({ routing: { _tag: "LeastLoaded" } })
         yield* Effect.all(["a", "b", "c"].map((name) => as(name, { concurrency: 20 })))
@@ -332,7 +332,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         assert.strictEqual(yield* task.result(record!.run!), "b")
       }))
 
-    test("broadcast gives each executor that is there one part, and none to who comes later", () =>
+    test("I15 broadcast: each executor that is there has one part, and none who comes later", () =>
       Effect.gen(function* () {
         const seen = yield* Ref.make<ReadonlyArray<string>>([])
         const free = yield* Deferred.make<void>()

@@ -11,7 +11,7 @@
  * | R3     | granted runs stay ready                                                                |
  * | R4     | fence stays as it was                                                                  |
  * | R5     | fence unchecked; holder unchecked; no duplicates                                       |
- * | R6     | by id alone; no ageing; only the first lane with a run                                 |
+ * | R6     | by id alone; no ageing; only the first lane with a run; levels of before alone         |
  * | R7     | `isAgain` ignored; loop ignored; round ignored; later rounds too                       |
  * | R8     | one holder too many; level ignored; a retry gives its place back; freed gate not named |
  * | R9     | promoted early; retried at once                                                        |

@@ -7,17 +7,28 @@
  * | --- | --------------------------- |
  * | D1  | the first definition stays  |
  * | D2  | always raised; never raised |
+ * | D3  | the latest submitted only (behind a backlog); what was never carried out |
  */
 import { assert } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
 import { TaskDefinition, TaskName } from "../domain/Task.ts"
 import { Storage } from "../services/Storage.ts"
+import { lookedAt, saidMax } from "../services/TaskStorage.ts"
 import {
   block,
+  cancelled,
   definitionOf,
+  failure,
+  found,
   freshNamespace,
+  giveUp,
   greet,
+  joined,
   type Options,
+  specOf,
+  submitAll,
+  submitOne,
+  succeed,
   type Tests,
   times,
   together,
@@ -46,6 +57,42 @@ const rich = (namespace: ReturnType<typeof freshNamespace>): TaskDefinition =>
   })
 
 export const laws = <R>(it: Tests<Storage | R>): void => {
+  it.effect("D3 last: of each task how the last run went, whatever waits behind it", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      const other = TaskName.make("other")
+      yield* tasks.define([definitionOf(namespace), definitionOf(namespace, other)])
+      assert.deepEqual(yield* tasks.lasts(namespace), [])
+      const hand = yield* joined(namespace)
+      const first = yield* submitOne(specOf(namespace))
+      yield* hand.settle(succeed(yield* hand.one))
+      const second = yield* submitOne(specOf(namespace))
+      yield* hand.settle(giveUp(yield* hand.one))
+      assert.isAbove(second, first)
+      const [failed, ...more] = yield* tasks.lasts(namespace)
+      assert.deepEqual(more, [])
+      assert.deepInclude(failed, {
+        task: greet,
+        run: second,
+        state: "Failed",
+        attempt: 1,
+        said: failure.message,
+      })
+      assert.isAtLeast(failed!.finishedAt, failed!.claimedAt)
+      // Neither what was never carried out, nor what waits, is how it went.
+      yield* cancelled(yield* submitOne(specOf(namespace)))
+      yield* submitAll(times(2 * lookedAt).map(() => specOf(namespace)))
+      assert.deepEqual(yield* tasks.lasts(namespace), [failed!])
+      const { grants: [next, after] } = yield* hand.claim(2)
+      yield* hand.settle(succeed(next!, JSON.stringify("x".repeat(2 * saidMax))))
+      const [last] = yield* tasks.lasts(namespace)
+      assert.deepInclude(last, { run: next!.run, state: "Succeeded" })
+      assert.strictEqual(last!.said, `"${"x".repeat(saidMax - 1)}`)
+      assert.strictEqual((yield* found(after!.run)).state, "Running")
+      assert.deepEqual(yield* tasks.lasts(freshNamespace()), [])
+    }))
+
   it.effect("D1 latest: what was defined last is found and listed, whole", () =>
     Effect.gen(function* () {
       const { tasks } = yield* Storage

@@ -238,6 +238,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       specOf(namespace, { lane, idempotencyKey: "waits" }),
       specOf(namespace, { lane, level: 0 }),
       specOf(namespace, { lane, deadlineMillis: 3_600_000 }),
+      specOf(namespace, { lane, level: 4 }),
     ])
     const later = yield* submitOne(specOf(namespace, { delayMillis: 3_600_000 }))
     const promoted = yield* submitOne(
@@ -809,6 +810,7 @@ export const suite = <R, R2 = R>(
             inLane[1],
             inLane[3],
             inLane[0],
+            inLane[4],
           ],
         )
         yield* settled(hand.incarnation, succeed(atHead))

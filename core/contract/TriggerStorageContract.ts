@@ -9,7 +9,7 @@
  * | T2  | run without record; record without run; run without slot |
  * | T3  | fires whenever asked                                     |
  * | T4  | revision ignored; paused ones fire                       |
- * | T5  | cursor set by whoever comes last                         |
+ * | T5  | cursor set by whoever comes last; what lies behind fires |
  * | T6  | one refusal refuses the rest of the call                 |
  *
  * T10 to T15 are in `triggers/`, each with its table.
@@ -436,6 +436,22 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         // A second planner is a slot behind.
         assert.deepEqual(yield* fireOne(firing(view)), { _tag: "Already" })
         assert.strictEqual((yield* viewOf(view)).cursor, view.cursor! + 2 * apart)
+      }))
+
+    it.effect("T5 onward: what lies before the cursor does not fire, though nothing is recorded", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const view = yield* dueTrigger(namespace, 3)
+        const from = view.cursor!
+        assert.strictEqual((yield* fireOne(firing(view, 2)))._tag, "Fired")
+        for (const ahead of [0, 1]) {
+          assert.deepEqual(yield* fireOne(firing(view, ahead)), { _tag: "Already" })
+        }
+        const stretch = { from, through: from + apart, outcome: "skipped" as const }
+        const late: Firing = { ...firing(view, 3), passed: stretch }
+        assert.deepEqual(yield* fireOne(late), { _tag: "Already" })
+        assert.strictEqual((yield* runsOf(namespace)).length, 1)
+        assert.strictEqual((yield* recordsOf(view)).length, 1)
       }))
 
     it.effect("T5 onward: firing the last slot leaves no cursor", () =>

@@ -75,6 +75,45 @@ export const laws = <R>(it: Tests<Storage | R>, { edits = 100 }: EditOptions): v
       )
     }))
 
+  it.effect("S4 one after another: edits of what was seen lose no update", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const name = TriggerName.make("counted")
+      const saying = (payload: string) =>
+        new TriggerDefinition({
+          namespace,
+          name,
+          task: greet,
+          schedule: { _tag: "Every", millis: 3_600_000 },
+          payload,
+          misfire: { _tag: "Skip" },
+        })
+      yield* triggers.put(saying("0"))
+      const seen = Effect.map(triggers.find(namespace, name), Option.getOrThrow)
+      let done = 0
+      const racer = Effect.gen(function* () {
+        let { definition, revision } = yield* seen
+        for (const _ of times(edits / 4)) {
+          const next = saying(`${Number(definition.payload) + 1}`)
+          const answer = yield* Effect.result(triggers.put(next, revision))
+          if (answer._tag === "Success") done++
+          else {
+            assert(answer.failure._tag === "TriggerChanged")
+            assert.isAbove(answer.failure.revision, revision, "it says to what")
+          }
+          const now = answer._tag === "Success" ? answer.success : yield* seen
+          definition = now.definition
+          revision = now.revision
+        }
+      })
+      yield* together(times(4).map(() => racer))
+      const { definition, revision } = yield* seen
+      assert.strictEqual(definition.payload, `${done}`)
+      assert.strictEqual(revision, 1 + done)
+      assert.isBelow(done, edits, "some have met")
+    }))
+
   it.effect("S4 one after another: of calendars", () =>
     Effect.gen(function* () {
       const { calendars } = yield* Storage

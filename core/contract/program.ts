@@ -18,13 +18,15 @@ import { fresh } from "./world.ts"
 export type Base = Storage | Wakeups | Lock | Transport
 export type Program = Base | Scheduler | Triggers | Locks | Breakers
 
+export const engine: Layer.Layer<Exclude<Program, Base>, never, Base> = Layer.mergeAll(
+  Scheduler.layerWith({ sweepInterval: "300 millis" }),
+  Triggers.layer,
+  Locks.layer,
+  Breakers.layer,
+).pipe(Layer.provide(LocalOwnership.layer))
+
 export const programOver = <E>(base: Layer.Layer<Base, E>): Layer.Layer<Program, E> =>
-  Layer.mergeAll(
-    Scheduler.layerWith({ sweepInterval: "300 millis" }),
-    Triggers.layer,
-    Locks.layer,
-    Breakers.layer,
-  ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(base))
+  Layer.provideMerge(engine, base)
 
 /** A namespace of its own for each test, so that tests may share a database and run at once. */
 export const inFreshNamespace = <A, E, R>(test: Effect.Effect<A, E, R>) =>

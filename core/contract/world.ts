@@ -42,6 +42,8 @@ export type Elapse<R> = (duration: Duration.Duration) => Effect.Effect<unknown, 
 export interface Options {
   /** `effect`: on the test clock. `live`: for adapters that wait for real I/O. */
   readonly runner?: "effect" | "live"
+  /** The tests of a block wait beside each other. */
+  readonly isConcurrent?: boolean
 }
 
 export type Tests<R> = Vitest.MethodsNonLive<R>
@@ -56,6 +58,7 @@ export const block = <R, E>(
   void withLayer(layer, {
     excludeTestServices: options.runner === "live",
     timeout: Duration.minutes(1),
+    ...(options.isConcurrent !== undefined && { concurrent: options.isConcurrent }),
   })(title, tests)
 
 /** Lets time go by in this process, for what waits in it. */
@@ -343,19 +346,22 @@ export const withClockOff = (millis: number) => <A, E, R>(effect: Effect.Effect<
   )
 
 /**
- * A clock that runs on its own and can be put forward: for a store on the Effect clock in tests
+ * A clock that runs on its own, and can be put forward or set: for a store on the Effect clock in tests
  * that wait for real I/O. `layer` goes below the store, `elapse` to the suite.
  */
 export const movableClock = (): {
   readonly layer: Layer.Layer<never>
   readonly elapse: Elapse<never>
+  /** Sets the clock, while no time goes by: to so much more than it would say. */
+  readonly set: (byMillis: number) => Effect.Effect<void>
 } => {
   let ahead = 0
+  let off = 0
   return {
     layer: Layer.effect(
       Clock.Clock,
       Effect.map(Clock.Clock, (clock) =>
-        Object.create(offBy(clock, () => ahead), {
+        Object.create(offBy(clock, () => ahead + off), {
           // Time has gone by: a clock that was merely set would be noticed.
           monotonicTimeNanosUnsafe: {
             value: () => clock.monotonicTimeNanosUnsafe() + BigInt(Math.round(ahead)) * 1_000_000n,
@@ -365,6 +371,10 @@ export const movableClock = (): {
     elapse: (duration) =>
       Effect.sync(() => {
         ahead += Duration.toMillis(duration)
+      }),
+    set: (byMillis) =>
+      Effect.sync(() => {
+        off += byMillis
       }),
   }
 }

@@ -184,7 +184,7 @@ const found = (zone: string, { expression, gap, overlap }: Sample, start: number
 const zones = Intl.supportedValuesOf("timeZone")
 
 describe("cron beside a walk through the minutes", () => {
-  it("agrees around every change of the clocks from 2020 to 2035", { timeout: 3_600_000 }, () => {
+  it("B31: agrees around every change of clocks from 2020 to 2035", { timeout: 3_600_000 }, () => {
     const seen = new Set<string>()
     let sets = 0
     let compared = 0
@@ -232,7 +232,7 @@ const random = (seed: number) => () => {
 describe("random inputs", () => {
   const count = isLong ? 1_000_000 : 100_000
 
-  it(`${count} of them: the next slot is later, and found in time`, { timeout: 3_600_000 }, () => {
+  it(`B32: of ${count} the next slot is later, and found in time`, { timeout: 3_600_000 }, () => {
     const next = random(20_311_001)
     const pick = <A>(values: ReadonlyArray<A>): A => values[Math.floor(next() * values.length)]!
     const upTo = (most: number) => Math.floor(next() * (most + 1))

@@ -381,7 +381,7 @@ describe("the zone of the machine", () => {
     return stdout
   }
 
-  it("changes nothing", async () => {
+  it("B33: changes nothing", async () => {
     const [here, ...elsewhere] = await Promise.all(
       ["UTC", "Australia/Sydney", "America/St_Johns"].map(inZone),
     )

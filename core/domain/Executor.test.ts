@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Result, Schema } from "effect"
-import { Joining } from "./Executor.ts"
+import { DateTime, Result, Schema } from "effect"
+import { type ExecutorView, healthOf, Joining, type Vitals } from "./Executor.ts"
 import { countMax } from "./Labels.ts"
 import { refusalOf } from "./Refused.ts"
 
@@ -54,5 +54,23 @@ describe("what an executor says of itself", () => {
     if (Result.isSuccess(taken)) {
       assert.deepStrictEqual(Object.getPrototypeOf(taken.success.labels), Object.prototype)
     } else assert.strictEqual(taken.failure.field, "executor.labels.__proto__")
+  })
+})
+
+describe("how it goes with an executor", () => {
+  const view = (standing: ExecutorView["standing"], vitals?: Partial<Vitals>): ExecutorView =>
+    ({
+      standing,
+      joinedAt: DateTime.makeUnsafe(0),
+      ...(vitals !== undefined && { vitals: { stuck: 0, running: 0, queued: 0, ...vitals } }),
+    }) as ExecutorView
+
+  it("G11: one that beats and does nothing is told from one that is gone", () => {
+    assert.strictEqual(healthOf(view("live")), "well")
+    assert.strictEqual(healthOf(view("draining", { running: 3 })), "well")
+    assert.strictEqual(healthOf(view("live", { stuck: 1 })), "stuck")
+    assert.strictEqual(healthOf(view("live", { stuck: 1, stalledMillis: 5000 })), "stalled")
+    assert.strictEqual(healthOf(view("lost", { stalledMillis: 5000 })), "gone")
+    assert.strictEqual(healthOf(view("left")), "gone")
   })
 })

@@ -69,3 +69,14 @@ export const ExecutorView = Schema.Struct({
   beatAt: Schema.DateTimeUtc,
 })
 export type ExecutorView = typeof ExecutorView.Type
+
+/** What its beats say of an executor: one that beats may yet do nothing, which is not to be gone. */
+export const Health = Schema.Literals(["well", "stuck", "stalled", "gone"])
+export type Health = typeof Health.Type
+
+/** `stuck`: handlers go on that were to stop; `stalled`: nothing goes on but its beats. */
+export const healthOf = ({ standing, vitals }: ExecutorView): Health => {
+  if (standing === "left" || standing === "lost") return "gone"
+  if (vitals?.stalledMillis !== undefined) return "stalled"
+  return vitals !== undefined && vitals.stuck > 0 ? "stuck" : "well"
+}

@@ -17,7 +17,11 @@ describe("Lane.order", () => {
 
   it("puts the better level first, while nobody is overdue", () => {
     isBefore(place(0, now + 900), place(1, now + 10))
-    isBefore(place(1, now + 900), place(2, now + 10))
+    for (const [nth, level] of Lane.levels.entries()) {
+      for (const lower of Lane.levels.slice(nth + 1)) {
+        isBefore(place(level, now + 900), place(lower, now + 10))
+      }
+    }
   })
   it("puts the earlier rank first within a level, then the earlier run", () => {
     isBefore(place(1, now + 10, 2), place(1, now + 11, 1))
@@ -59,12 +63,19 @@ describe("Lane.order", () => {
     }
   })
   it("lets nobody wait for ever: a low run goes before those ready after its patience", () => {
-    const low = place(2, Lane.rank(now, 2), 1)
-    const after = now + Lane.patienceMillis[2]
-    for (const level of Lane.levels) {
-      const other = place(level, Lane.rank(after + 1, level), 2)
-      assert.isBelow(Lane.order(after + 2)(low, other), 0)
+    for (const of of Lane.levels) {
+      const low = place(of, Lane.rank(now, of), 1)
+      const after = now + Lane.patienceMillis[of]
+      for (const level of Lane.levels) {
+        const other = place(level, Lane.rank(after + 1, level), 2)
+        assert.isBelow(Lane.order(after + 2)(low, other), 0)
+      }
     }
+  })
+  it("has five levels, each with a word and a longer patience than the one before", () => {
+    assert.strictEqual(new Set(Lane.levels.map((level) => Lane.wordOf[level])).size, 5)
+    const patience = Lane.levels.map((level) => Lane.patienceMillis[level])
+    assert.deepStrictEqual(patience, [...new Set(patience)].sort((a, b) => a - b))
   })
 })
 

@@ -82,15 +82,33 @@ export const claimed = (
     : [plain, ofTask(namespace, task, selector)]
 }
 
-/** `0` is urgent, `1` is usual, `2` can wait. */
-export const Level = Schema.Literals([0, 1, 2])
+export const Level = Schema.Literals([0, 1, 2, 3, 4])
 export type Level = typeof Level.Type
 
-export const levels: ReadonlyArray<Level> = [0, 1, 2]
+/** The better first. */
+export const levels: ReadonlyArray<Level> = [0, 1, 2, 3, 4]
 export const usual: Level = 1
 
+/** From the levels that most runs have on, so that those who look for runs can look there first. */
+export const deepFrom: Level = 3
+
+/** What people call them. */
+export const wordOf: Readonly<Record<Level, string>> = {
+  0: "urgent",
+  1: "usual",
+  2: "low",
+  3: "bulk",
+  4: "idle",
+}
+
 /** How long runs of a level let better levels go first. */
-export const patienceMillis: Readonly<Record<Level, number>> = { 0: 0, 1: 60_000, 2: 600_000 }
+export const patienceMillis: Readonly<Record<Level, number>> = {
+  0: 0,
+  1: 60_000,
+  2: 600_000,
+  3: 3_600_000,
+  4: 21_600_000,
+}
 
 /** The instant from which a run that became ready at `readyAt` yields to no level. */
 export const rank = (readyAt: number, level: Level): number => readyAt + patienceMillis[level]

@@ -48,7 +48,7 @@ describe("Retry.delayAfter", () => {
     const policy = { attempts: 3, delayMillis: 0, growth: 1, capMillis: 0, jitter: 1 }
     for (const chance of chances) assert.strictEqual(Retry.delayAfter(policy, 1, chance), 0)
   })
-  it("stays a number that can be stored, at the bounds of every field", () => {
+  it("B53: stays a number that can be stored, at the bounds of every field", () => {
     const policy = {
       attempts: 1000,
       delayMillis: 86_400_000,
@@ -84,7 +84,7 @@ describe("Retry.covers", () => {
 })
 
 describe("Retry of a herd", () => {
-  it("spreads: of 10,000 that fail at once no second gets more than 3 percent", () => {
+  it("B50: of 10,000 that fail at once no second gets more than 3 percent", () => {
     const policy = Retry.exponential({
       attempts: 9,
       delayMillis: 40_000,

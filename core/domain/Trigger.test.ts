@@ -278,7 +278,7 @@ describe("Trigger.check", () => {
   for (
     const expression of ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2 *", "0 0 12 1 1 * 2020"]
   ) {
-    it(`refuses "${expression}", which never comes, fast`, () => {
+    it(`B34: refuses "${expression}", which never comes, fast`, () => {
       const began = performance.now()
       assert.deepInclude({ ...refusal(cron(expression)) }, { _tag: "Refused", field: "expression" })
       assert.isBelow(performance.now() - began, 500)

@@ -295,6 +295,15 @@ export interface Step {
   readonly next: number | undefined
 }
 
+/** Whether a trigger has gone past a slot, whatever is recorded of it. */
+export const isBehind = (
+  { cursor, definition: { schedule } }: {
+    readonly cursor?: number | undefined
+    readonly definition: Pick<TriggerDefinition, "schedule">
+  },
+  slot: number,
+): boolean => cursor === undefined ? schedule._tag !== "Permanent" : slot < cursor
+
 /**
  * The next step of a trigger whose first unrecorded slot is `cursor`, judged at `now`.
  *

@@ -35,6 +35,25 @@ describe("an executor one of whose tasks is refused", () => {
     }).pipe(Effect.scoped, Effect.provide(Layer.provide(Executor.layer, Engine))))
 })
 
+describe("an executor whose runs take long", () => {
+  it.live("begins others in its last places, however few", () =>
+    Effect.gen(function* () {
+      let running = 0
+      yield* Layer.build(
+        Slow.toLayer(() => {
+          running++
+          return Effect.never
+        }).pipe(
+          Layer.provide(Executor.layerWith({ concurrency: 10, drainTimeout: "50 millis" })),
+        ),
+      )
+      for (let nth = 1; nth <= 10; nth++) {
+        yield* Slow.submit({})
+        while (running < nth) yield* Effect.sleep("5 millis")
+      }
+    }).pipe(Effect.scoped, Effect.provide(Engine)))
+})
+
 describe("an executor whose program is interrupted", () => {
   it.live("finishes what runs, and leaves", () =>
     Effect.gen(function* () {

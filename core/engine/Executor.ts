@@ -113,6 +113,8 @@ export class Executor extends Context.Service<Executor, {
 const grantsMax = 400
 const reportsMax = 1000
 const patientMillis = 20_000
+/** A few free places wait so long for more of them. */
+const fewMillis = 100
 /** What a run says goes out within this time. */
 const tellMillis = 250
 const loops = [0, 1]
@@ -155,6 +157,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   let isDraining = false
   /** Whether the last claim found something. */
   let hasFound = false
+  /** Whether a few places that are free wait for more of them. */
+  let waiting: "not" | "waits" | "has waited" = "not"
   /** Grants asked for, and reports sent, that no answer has come to. */
   let asked = 0
   const sending = new Set<ReadonlyArray<Report>>()
@@ -223,6 +227,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         const wanted = isDraining || plain().length === 0 ? 0 : pool.wanted() - asked
         limit = isPatient || hasFound ? Math.max(0, Math.min(grantsMax, wanted)) : 0
         if (pool.hasReports() || isWorthATrip(limit)) break
+        if (limit > 0) yield* waitForMore
         yield* changed[loop]!.await
         // Let everything that ends in this turn of the event loop go out together.
         yield* Effect.yieldNow
@@ -294,10 +299,26 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const plain = () => pool.handlers.values().filter(({ policy }) => !isRegulated(policy)).toArray()
 
-  /** While many are under way, fetching a few more costs as much as fetching many. */
+  /**
+   * While many are under way, fetching a few more costs as much as fetching many. So a few are fetched
+   * when more places are not free soon: those that run may do so for hours.
+   */
   const isWorthATrip = (limit: number) =>
     limit > 0 &&
-    (pool.running() + pool.queued() === 0 || limit * 4 >= Math.min(grantsMax, pool.sizes().core))
+    (waiting === "has waited" || pool.running() + pool.queued() === 0 ||
+      limit * 4 >= Math.min(grantsMax, pool.sizes().core))
+
+  const waitForMore = Effect.suspend(() => {
+    if (waiting !== "not") return Effect.void
+    waiting = "waits"
+    return Effect.sleep(fewMillis).pipe(
+      Effect.andThen(Effect.sync(() => {
+        waiting = "has waited"
+        wake()
+      })),
+      Effect.forkChild,
+    )
+  })
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
@@ -315,6 +336,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       waitMillis,
       ...(regulation !== undefined && { regulation }),
     }
+    if (limit > 0 && waiting === "has waited") waiting = "not"
     asked += reserved
     sending.add(reports)
     const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
@@ -442,6 +464,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     incarnation = self
     answered.clear()
     hasFound = true
+    waiting = "not"
     wake()
     yield* Effect.raceAllFirst([
       serveLoop(self),

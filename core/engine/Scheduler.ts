@@ -32,6 +32,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
+import { type Watched, watcher } from "./Loops.ts"
 
 export interface SubmitOptions {
   readonly namespace?: Namespace
@@ -279,7 +280,18 @@ const makeClient = Effect.gen(function* () {
     // The run is stored already. If the gate cannot be asked now, the sweep will, so this must not
     // look like a submit that failed.
     const admissions = yield* Effect.orElseSucceed(placer.admit(gates), () => [])
-    const states = new Map(admissions.map(({ run, state }) => [run, state]))
+    const states = new Map<RunId, StateName>(admissions.map(({ run, state }) => [run, state]))
+    // Whoever submitted at once may have decided about it, and had the answer.
+    const decided = accepted.filter(({ isNew, run, state }, at) =>
+      isNew && state === "Blocked" && specs[at]!.gate!.whenFull !== "wait" && !states.has(run)
+    )
+    if (decided.length > 0) {
+      const views = yield* Effect.orElseSucceed(
+        runs.findMany(decided.map(({ run }) => run)),
+        () => [],
+      )
+      for (const { id, state } of views) states.set(id, state)
+    }
     return accepted.map((each) => ({ ...each, state: states.get(each.run) ?? each.state }))
   })
 
@@ -514,6 +526,7 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const { history, placements, runs } = storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
   const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
   const dueInterval = Duration.toMillis(
@@ -547,13 +560,21 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     yield* Effect.sleep(hasMore ? took : yield* spread(retentionInterval))
   })
 
-  yield* ownership.whileHeld("sweep", forever("promote due runs", promote)).pipe(
-    Effect.forkScoped,
-  )
-  yield* ownership.whileHeld("sweep", forever("sweep", sweep)).pipe(Effect.forkScoped)
-  yield* ownership.whileHeld("retention", forever("let go of what is old", retire)).pipe(
-    Effect.forkScoped,
-  )
+  const loops = [
+    { duty: "sweep", name: "promote due runs", step: promote, everyMillis: dueInterval },
+    { duty: "sweep", name: "sweep", step: sweep, everyMillis: Duration.toMillis(sweepInterval) },
+    {
+      duty: "retention",
+      name: "let go of what is old",
+      step: retire,
+      everyMillis: Duration.toMillis(retentionInterval),
+    },
+  ] as const
+  for (const { duty, everyMillis, name, step } of loops) {
+    yield* ownership.whileHeld(duty, forever(watched, name, everyMillis, step)).pipe(
+      Effect.forkScoped,
+    )
+  }
 })
 
 /** Sweeps of several processes do not keep in step. */
@@ -561,10 +582,16 @@ const spread = (interval: Duration.Duration) =>
   Effect.map(Random.next, (chance) => Duration.times(interval, 0.8 + 0.4 * chance))
 
 /** An outage costs a pause and a line in the log, never the loop. */
-const forever = (name: string, step: Effect.Effect<void, StorageUnavailable>) =>
-  step.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-  )
+const forever = (
+  watched: Watched,
+  name: string,
+  everyMillis: number,
+  step: Effect.Effect<void, StorageUnavailable>,
+) =>
+  watched(name, everyMillis, (turned) =>
+    Effect.andThen(step, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
+      ),
+      Effect.forever,
+    ))

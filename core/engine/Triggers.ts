@@ -47,6 +47,7 @@ import type {
 import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
+import { watcher } from "./Loops.ts"
 import type { KeyConflict } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
 import * as Tails from "./Tails.ts"
@@ -381,11 +382,23 @@ const notWhileRunning = new Refused({
 const horizonMillis = 2000
 const batch = 1000
 const calendarsMax = 1000
+/** So many are fired in one step. */
+const together = 250
+/** Later than this by so many milliseconds, what was worked out before may no longer be so. */
+const overslept = 20
+
+/** A trigger that is due, with what decides about it. */
+interface Due {
+  readonly view: TriggerView
+  readonly policy: Policy
+  readonly calendar: Calendar.Calendar | undefined
+}
 
 const plan = Effect.gen(function* () {
   const storage = yield* Storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
   const held = new Set<number>()
@@ -426,9 +439,7 @@ const plan = Effect.gen(function* () {
   })
 
   const firing = (
-    { cursor, definition, id, revision }: TriggerView,
-    policy: Policy,
-    calendar: Calendar.Calendar | undefined,
+    { calendar, policy, view: { cursor, definition, id, revision } }: Due,
     now: number,
   ): Firing => {
     const { next, passed, slot } = Trigger.step(definition, cursor!, now, calendar)
@@ -456,6 +467,34 @@ const plan = Effect.gen(function* () {
     return gates.size > 0 ? Effect.ignore(placer.admit(gates)) : Effect.void
   }
 
+  /**
+   * Many that are due together are fired in parts, so that executors carry the first ones out while
+   * the others are being fired.
+   */
+  const fire = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+    const parts: Array<ReadonlyArray<Firing>> = []
+    for (let from = 0; from < items.length; from += together) {
+      parts.push(items.slice(from, from + together))
+    }
+    const answers = yield* Effect.forEach(
+      parts,
+      (part) => Effect.tap(storage.triggers.fire(part), (fired) => admit(part, fired)),
+      { concurrency: 2 },
+    )
+    return answers.flat()
+  })
+
+  /**
+   * What the storage's clock says, told from our monotonic one, and by how much that may be early:
+   * the clock was read somewhere between the question and the answer.
+   */
+  const aim = Effect.gen(function* () {
+    const sent = monotonic()
+    const now = yield* storage.now
+    const answered = monotonic()
+    return { error: answered - sent, storageNow: () => now + (monotonic() - answered) }
+  })
+
   /** Starts the next run of each permanent trigger that has none, once it is due. */
   const restart = Effect.fnUntraced(function* (policies: Map<string, Policy>) {
     const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
@@ -481,26 +520,16 @@ const plan = Effect.gen(function* () {
     yield* changed.arm
     const policies = new Map<string, Policy>()
     yield* restart(policies)
-    const sent = monotonic()
-    const { now, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
-    const answered = monotonic()
-    // The storage read its clock somewhere in between: by at most this much a wake-up is early.
-    const error = answered - sent
-    const storageNow = () => now + (monotonic() - answered)
+    const { now: from, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
+    const until = from + horizonMillis
+    const { error, storageNow } = yield* aim
 
     const read = new Map<string, Calendar.Calendar | undefined>()
     let waiting = triggers
-    const until = now + horizonMillis
     while (waiting.length > 0) {
       const earliest = Math.min(...waiting.map(({ cursor }) => cursor!))
       if (earliest >= until) break
-      const pause = earliest + error - storageNow()
-      if (pause > 0) {
-        const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
-        if (isChanged) return
-      }
-      const due: Array<TriggerView> = []
-      const items: Array<Firing> = []
+      const due: Array<Due> = []
       for (const view of waiting) {
         if (view.cursor! > earliest) continue
         const { definition } = view
@@ -508,20 +537,30 @@ const plan = Effect.gen(function* () {
         const calendar = name && (yield* calendarOf(read, definition.namespace, name))
         // It was removed meanwhile, and then the trigger was before.
         if (name !== undefined && calendar === undefined) continue
-        const policy = yield* policyOf(storage, policies, definition)
-        due.push(view)
-        items.push(firing(view, policy, calendar, storageNow()))
+        due.push({ view, calendar, policy: yield* policyOf(storage, policies, definition) })
       }
-      const answers = yield* storage.triggers.fire(items)
-      yield* admit(items, answers)
+      // What can be worked out before the instant does not make it later.
+      let items = due.map((each) => firing(each, Math.max(earliest, storageNow())))
+      const pause = earliest + error - storageNow()
+      if (pause > 0) {
+        const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
+        if (isChanged) return
+      }
+      if (storageNow() - earliest > overslept) {
+        items = due.map((each) => firing(each, storageNow()))
+      }
+      const answers = yield* fire(items)
       const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)
       for (const [at, answer] of answers.entries()) {
-        const moved = { ...due[at]!, cursor: items[at]!.next }
+        const { view } = due[at]!
+        const moved = { ...view, cursor: items[at]!.next }
         if (answer._tag === "Fired" || answer._tag === "Recorded") {
           if (moved.cursor !== undefined) next.push(moved as TriggerView)
         } else if (answer._tag === "NotDue") {
+          // The clock was set back, and what was read is no longer so.
+          if (answer.remainingMillis > horizonMillis) return
           yield* Effect.sleep(Math.ceil(answer.remainingMillis))
-          next.push(due[at]!)
+          next.push(view)
         }
         // `Already` and `Stale`: what was read is no longer so; the next pass reads anew.
       }
@@ -531,11 +570,14 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(Math.max(1, until - storageNow() - horizonMillis / 2)))
   })
 
-  yield* pass.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning("could not fire triggers", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  yield* watched("fire triggers", horizonMillis, (turned) =>
+    Effect.andThen(pass, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.logWarning("could not fire triggers", cause),
+          Effect.sleep("1 second"),
+        )
+      ),
+      Effect.forever,
+    )).pipe(Effect.forkScoped)
 })

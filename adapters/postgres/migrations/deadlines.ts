@@ -12,7 +12,10 @@ const specs = `tasks, lanes, levels, payloads, at_most_onces, crashes_maxes, del
          discards`
 
 /** The function as it was made before, changed in the places that are named. */
-const changed = (text: string, ...changes: ReadonlyArray<readonly [from: string, to: string]>) =>
+export const changed = (
+  text: string,
+  ...changes: ReadonlyArray<readonly [from: string, to: string]>
+) =>
   changes.reduce((before, [from, to]) => {
     if (!before.includes(from)) throw new Error(`there is no ${from}`)
     return before.replace(from, () => to)

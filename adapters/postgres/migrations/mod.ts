@@ -20,6 +20,8 @@ import logs from "./logs.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
+import levels from "./levels.ts"
+import onward from "./onward.ts"
 import tails from "./tails.ts"
 
 export interface Migration {
@@ -45,6 +47,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "conclusions", statements: conclusions },
   { name: "vitals", statements: vitals },
   { name: "deadlines", statements: deadlines },
+  { name: "levels", statements: levels },
+  { name: "onward", statements: onward },
   { name: "tails", statements: tails },
 ]
 

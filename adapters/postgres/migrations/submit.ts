@@ -11,7 +11,7 @@
  */
 import * as Lane from "../../../core/domain/Lane.ts"
 
-const patience = `'{${Lane.levels.map((level) => Lane.patienceMillis[level]).join(",")}}'::bigint[]`
+const patience = "'{0,60000,600000}'::bigint[]"
 const delayMax = 10 * 365 * 86_400_000
 const payloadBytesMax = 256 * 1024
 

@@ -10,7 +10,8 @@ import { triggers } from "./0008_triggers.ts"
 import { placements } from "./0009_placements.ts"
 import { outbox } from "./0010_outbox.ts"
 import { logs } from "./0011_logs.ts"
-import { tails } from "./0012_tails.ts"
+import { levels } from "./0012_levels.ts"
+import { tails } from "./0013_tails.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -25,5 +26,6 @@ export const steps: ReadonlyArray<string> = [
   placements,
   outbox,
   logs,
+  levels,
   tails,
 ]

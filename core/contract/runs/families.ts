@@ -159,7 +159,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* admitAll(gate), [{ run: parent, state: "Succeeded" }])
     }))
 
-  it.effect("R18 family: last children that end at once leave no parent behind", () =>
+  it.effect("R18 family, B61: last children that end at once leave no parent behind", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()

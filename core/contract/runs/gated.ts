@@ -81,9 +81,9 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const gate = gateOf(namespace, 1)
-      const levels: ReadonlyArray<Lane.Level> = [1, 2, 1, 0, 2, 0]
+      const levels: ReadonlyArray<Lane.Level> = [1, 2, 4, 1, 0, 3, 2, 0, 3]
       const made = yield* submitAll(levels.map((level) => specOf(namespace, { gate, level })))
-      const wanted = [3, 5, 0, 2, 1, 4].map((at) => made[at]!)
+      const wanted = [4, 7, 0, 3, 1, 6, 5, 8, 2].map((at) => made[at]!)
       const order: Array<RunId> = []
       for (const _ of made) {
         const [admission] = yield* admitAll(gate.key)

@@ -51,7 +51,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const lanes = ["a", "b", "c"].map((name) => Lane.Lane.make(`${namespace}:${name}`))
-      const levels: ReadonlyArray<Lane.Level> = [2, 1, 0, 1, 2, 0, 0, 2, 1]
+      const levels: ReadonlyArray<Lane.Level> = [2, 1, 4, 0, 1, 3, 2, 0, 0, 2, 4, 1, 3]
       const made: Array<readonly [RunId, Lane.Level]> = []
       for (const [n, level] of levels.entries()) {
         made.push([yield* submitOne(specOf(namespace, { level, lane: lanes[n % 3]! })), level])
@@ -93,6 +93,32 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const late = yield* submitOne(specOf(namespace, { level: 0, lane: b }))
       const order = yield* drained(hand, lanes, 1)
       assert.deepStrictEqual(order, [urgent, low, usual, late])
+    }))
+
+  it.effect("R6 order: no level starves, however many better ones keep coming", () =>
+    Effect.gen(function* () {
+      for (const level of Lane.levels.slice(1)) {
+        const namespace = freshNamespace()
+        const low = yield* submitOne(specOf(namespace, { level }))
+        const urgent = () => submitAll(times(2).map(() => specOf(namespace, { level: 0 })))
+        yield* urgent()
+        // More come than are claimed, until its patience is over.
+        for (const _ of times(4)) {
+          yield* elapse(Duration.millis(Lane.patienceMillis[level] / 5))
+          yield* urgent()
+          assert.notStrictEqual((yield* (yield* joined(namespace)).one).run, low)
+        }
+        yield* elapse(Duration.millis(Lane.patienceMillis[level] / 5 + 1))
+        yield* urgent()
+        // Six that came before go first, and nobody who came after.
+        const order = yield* drained(
+          yield* joined(namespace),
+          [Lane.ofTask(namespace, greet)],
+          1,
+        )
+        assert.strictEqual(order.length, 9)
+        assert.strictEqual(order.indexOf(low), 6)
+      }
     }))
 
   it.effect("R6 order: one overdue run goes before better ones of its own lane", () =>

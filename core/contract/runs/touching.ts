@@ -1,6 +1,7 @@
 /** R21: runs that touch the same things. */
 import { assert } from "@effect/vitest"
 import { Effect } from "effect"
+import type { Level } from "../../domain/Lane.ts"
 import type { Namespace } from "../../domain/Namespace.ts"
 import type { Touches } from "../../domain/Resources.ts"
 import type { RunId } from "../../domain/RunId.ts"
@@ -30,7 +31,7 @@ const alone = (...things: ReadonlyArray<string>): Touches =>
 const beside = (...things: ReadonlyArray<string>): Touches =>
   Object.fromEntries(things.map((thing) => [thing, "shared"]))
 
-const touching = (namespace: Namespace, touches: Touches, level: 0 | 1 | 2 = 1) =>
+const touching = (namespace: Namespace, touches: Touches, level: Level = 1) =>
   specOf(namespace, { gate: gate(namespace, touches), level })
 
 /** Admits at the gates of all of these. */

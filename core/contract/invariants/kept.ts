@@ -1,0 +1,374 @@
+/** I1 to I8, L1, L2 and L5: what is kept of runs whose executors are cut off, and of all others. */
+import { assert } from "@effect/vitest"
+import { Deferred, Effect, Schema } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
+import * as Retry from "../../domain/Retry.ts"
+import * as Run from "../../domain/Run.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
+import { CurrentRun } from "../../engine/CurrentRun.ts"
+import { Locks } from "../../engine/Locks.ts"
+import { Scheduler } from "../../engine/Scheduler.ts"
+import * as Task from "../../engine/Task.ts"
+import { Storage } from "../../services/Storage.ts"
+import { serving, state, until } from "../program.ts"
+import { replay } from "../replay.ts"
+import { fresh, specOf, times, together } from "../world.ts"
+import { assertFencesRise, Ledger, mostAtOnce } from "./Ledger.ts"
+import { anotherLeader, servingCuttable } from "./processes.ts"
+import type { Test } from "./Test.ts"
+
+const ttlMillis = 2000
+/** As of the scheduler of these tests, at its longest. */
+const sweepMillis = 400
+/** What a busy machine may take on top. */
+const patienceMillis = 15_000
+
+const shortLived = { name: "a", ttl: ttlMillis }
+/** It is not to be lost, however busy the machine is. */
+const longLived = { name: "b", ttl: "20 seconds" } as const
+
+export const kept = (test: Test): void => {
+  test("I1 no loss: what was acknowledged ends, and nothing else was begun", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const task = Task.make("work", { payload: { n: Schema.Int }, success: Schema.Int })
+      const by = (name: string) =>
+        task.toLayer(({ n }) => ledger.around(name, Effect.as(Effect.sleep("5 millis"), n)))
+      const scheduler = yield* Scheduler
+      const submit = (from: number) =>
+        scheduler.submitAll(
+          times(40).map((n) => ({
+            task: task.name,
+            payload: JSON.stringify({ n: from + n }),
+            policy: task.policy,
+          })),
+        )
+      const a = yield* servingCuttable(by("a"), shortLived)
+      const first = yield* together([0, 40, 80].map(submit))
+      yield* ledger.until((entries) => entries.length > 0)
+      yield* a.cut
+      yield* serving(by("b"), longLived)
+      const later = yield* together([120, 160].map(submit))
+      const runs = [...first, ...later].flat().map(({ run }) => run)
+      for (const [n, run] of runs.entries()) {
+        assert.strictEqual(yield* task.result(run), n)
+        const { fence } = yield* state(run)
+        assert(
+          ledger.of("ended").some((each) => each.run === run && each.fence === fence),
+          `run ${run} ended in the ledger too`,
+        )
+      }
+      assert.deepStrictEqual(new Set(ledger.of("started").map(({ run }) => run)), new Set(runs))
+    }))
+
+  test("I3 single live lease, I4 fence monotone: whoever begins a run has the highest fence", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const task = Task.make("passed-on", {
+        payload: { n: Schema.Int },
+        policy: { retry: Retry.exponential({ attempts: 2, delayMillis: 20 }) },
+      })
+      const by = (name: string) =>
+        task.toLayer(({ n }) =>
+          ledger.around(
+            name,
+            Effect.gen(function* () {
+              yield* Effect.sleep("50 millis")
+              const { attempt } = yield* CurrentRun
+              if (n % 3 === 0 && attempt === 1) return yield* Effect.die(new Error("not yet"))
+            }),
+          )
+        )
+      const a = yield* servingCuttable(by("a"), { ...shortLived, concurrency: 4 })
+      const runs = yield* Effect.forEach(times(40), (n) => task.submit({ n }))
+      yield* ledger.until((entries) => entries.length > 8)
+      yield* a.cut
+      // It is given runs back to begin anew: what goes away by itself releases what it holds.
+      yield* Effect.scoped(Effect.gen(function* () {
+        yield* serving(by("c"), { name: "c", concurrency: 2, drainTimeout: "1 millis" })
+        yield* ledger.until((entries) => entries.some((each) => each.by === "c"))
+      }))
+      yield* serving(by("b"), longLived)
+      yield* ledger.until((entries) => entries.some((each) => each.by === "b"))
+      yield* Effect.sleep(ttlMillis)
+      yield* a.mend
+      for (const run of runs) yield* task.result(run)
+      assertFencesRise(ledger.of("started"))
+      assert(ledger.of("started").length > runs.length, "some were begun more than once")
+      const locks = yield* Locks
+      const key = fresh("lock")
+      const fences = yield* Effect.forEach(
+        times(3),
+        () => locks.withLock(key, ({ fence }) => Effect.succeed(fence)),
+      )
+      assert.deepStrictEqual(fences, [...new Set(fences)].toSorted((one, other) => one - other))
+    }))
+
+  test("I5 fenced effects, B1, B2, B3: what a lost executor says late changes nothing", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const scheduler = yield* Scheduler
+      const goOn = yield* Deferred.make<void>()
+      const task = Task.make("zombie", {
+        payload: { ends: Schema.Boolean },
+        success: Schema.String,
+      })
+      const a = yield* servingCuttable(
+        task.toLayer(({ ends }) =>
+          ledger.around(
+            "a",
+            Effect.gen(function* () {
+              const { progress } = yield* CurrentRun
+              yield* Deferred.await(goOn)
+              yield* progress({ percent: 1 })
+              if (!ends) yield* Effect.never
+              return "of a"
+            }),
+          )
+        ),
+        shortLived,
+      )
+      const runs = yield* Effect.forEach([true, false], (ends) => task.submit({ ends }))
+      yield* ledger.until((entries) => entries.length === 2)
+      yield* a.cut
+      yield* Deferred.succeed(goOn, undefined)
+      yield* serving(
+        task.toLayer(() =>
+          ledger.around(
+            "b",
+            Effect.gen(function* () {
+              const { progress } = yield* CurrentRun
+              yield* progress({ percent: 99 })
+              return "of b"
+            }),
+          )
+        ),
+        longLived,
+      )
+      for (const run of runs) assert.strictEqual(yield* task.result(run), "of b")
+      // Its handler is told, though nobody can tell its executor.
+      yield* ledger.until((entries) =>
+        entries.some((each) => each.kind === "stopped" && each.by === "a")
+      )
+      const before = yield* Effect.forEach(runs, (run) => scheduler.events(run))
+      yield* a.mend
+      yield* Effect.sleep("1 second")
+      for (const [nth, run] of runs.entries()) {
+        assert.strictEqual(yield* task.result(run), "of b")
+        const late = (yield* scheduler.events(run)).slice(before[nth]!.length)
+        assert(late.every(({ kind }) => kind === "LateReport"), JSON.stringify(late))
+        const said = yield* until(scheduler.progress(run), ({ _tag }) => _tag === "Some")
+        assert.deepInclude(said.valueOrUndefined, { percent: 99 })
+      }
+      assertFencesRise(ledger.of("started"))
+    }))
+
+  test("I6 state machine, B4: each change is a published one, and what has ended stays so", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const namespace = yield* CurrentNamespace
+      const task = Task.make("courses", {
+        payload: { how: Schema.String },
+        policy: {
+          timeout: "300 millis",
+          retry: Retry.exponential({ attempts: 2, delayMillis: 10 }),
+        },
+      })
+      const handler = task.toLayer(({ how }) =>
+        Effect.gen(function* () {
+          const { attempt, handOver } = yield* CurrentRun
+          if (how === "fails" || (how === "retries" && attempt === 1)) {
+            return yield* Effect.die(new Error("no"))
+          }
+          if (how === "hands over") return yield* handOver("1 hour")
+          if (how === "hangs") yield* Effect.never
+        })
+      )
+      const hows = ["succeeds", "retries", "fails", "hangs", "hands over", "waits"]
+      const runs = yield* Effect.forEach(
+        hows,
+        (how) => task.submit({ how }, how === "waits" ? { delay: "1 hour" } : {}),
+      )
+      const [, , failing, , handedOver, waiting] = runs as [
+        RunId,
+        RunId,
+        RunId,
+        RunId,
+        RunId,
+        RunId,
+      ]
+      yield* scheduler.suspend(waiting)
+      yield* scheduler.resume(waiting)
+      yield* serving(handler, longLived)
+      yield* scheduler.cancel(waiting)
+      yield* until(state(handedOver), (view) => view.state === "Awaiting")
+      yield* scheduler.notify(handedOver, { _tag: "Succeeded" })
+      yield* until(state(failing), (view) => view.state === "Failed")
+      yield* scheduler.revive(failing)
+      const ends = yield* Effect.forEach(runs, scheduler.ended)
+      assert.deepStrictEqual(
+        ends.map((view) => view.state),
+        ["Succeeded", "Succeeded", "Failed", "TimedOut", "Succeeded", "Cancelled"],
+      )
+      for (const [nth, run] of runs.entries()) {
+        const history = yield* scheduler.events(run)
+        const spec = specOf(namespace, { delayMillis: run === waiting ? 3_600_000 : 0 })
+        for (const at of times(history.length)) {
+          assert.isNotEmpty(replay(spec, history.slice(0, at + 1)), JSON.stringify(history))
+        }
+        assert.include(replay(spec, history).map(({ _tag }) => _tag), ends[nth]!.state)
+        assert.strictEqual(yield* scheduler.cancel(run), "ended")
+        yield* Effect.flip(scheduler.suspend(run))
+        yield* Effect.flip(scheduler.resume(run))
+        yield* Effect.exit(scheduler.notify(run, { _tag: "Succeeded", result: "7" }))
+        assert(Run.isFinal((yield* state(run)).state))
+        assert.deepStrictEqual(yield* state(run), ends[nth]!)
+      }
+    }))
+
+  test("I7 attempt bound, B52: neither failures nor lost executors start a run for ever", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const scheduler = yield* Scheduler
+      const retry = Retry.exponential({ attempts: 3, delayMillis: 5 })
+      const failing = Task.make("failing", {
+        payload: { how: Schema.String },
+        policy: { retry, timeout: "100 millis" },
+      })
+      const crashing = Task.make("crashing", { policy: { retry, crashesMax: 0 } })
+      yield* serving(
+        failing.toLayer(({ how }) =>
+          ledger.around(
+            "b",
+            Effect.flatMap(CurrentRun, ({ attempt }) =>
+              how === "hangs" || (how === "both" && attempt === 2)
+                ? Effect.never
+                : Effect.die(new Error("no"))),
+          )
+        ),
+        longLived,
+      )
+      const runs = yield* Effect.forEach(
+        ["throws", "hangs", "both"],
+        (how) => failing.submit({ how }),
+      )
+      const crashed = yield* crashing.submit({})
+      const began = (run: RunId) => ledger.of("started").filter((each) => each.run === run).length
+      // The first loss says nothing of the run: nobody knows whether it had begun.
+      for (const nth of times(2)) {
+        const a = yield* servingCuttable(
+          crashing.toLayer(() => ledger.around("a", Effect.never)),
+          shortLived,
+        )
+        yield* ledger.until(() => began(crashed) === nth + 1)
+        yield* a.cut
+        yield* until(state(crashed), ({ state }) => state !== "Running")
+      }
+      assert.deepInclude(yield* state(crashed), { state: "Quarantined", attempt: 1 })
+      for (const run of runs) {
+        const { attempt } = yield* scheduler.ended(run)
+        assert.deepStrictEqual([began(run), attempt], [3, 3])
+        yield* scheduler.revive(run)
+        yield* until(state(run), ({ attempt, state }) => attempt > 3 && Run.isFinal(state))
+        assert.strictEqual(began(run), 4, "one more by the order of an operator")
+      }
+    }))
+
+  test("I8 back-off: each retry comes after its delay, and not before", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const task = Task.make("backing-off", {
+        payload: { n: Schema.Int },
+        policy: {
+          retry: Retry.exponential({ attempts: 4, delayMillis: 100, growth: 2, capMillis: 300 }),
+        },
+      })
+      yield* serving(
+        task.toLayer(() => ledger.around("b", Effect.die(new Error("no")))),
+        longLived,
+      )
+      const runs = yield* Effect.forEach(times(5), (n) => task.submit({ n }))
+      for (const run of runs) yield* Effect.exit(task.result(run))
+      for (const run of runs) {
+        const own = ledger.intervals().filter((each) => each.run === run)
+        assert.strictEqual(own.length, 4)
+        for (const [nth, delay] of [100, 200, 300].entries()) {
+          // Clocks of storages count whole milliseconds.
+          assert.isAtLeast(own[nth + 1]!.at - own[nth]!.until, delay - 1)
+        }
+      }
+    }))
+
+  test("L1, L2, B7: runs of a lost executor begin again in time, and none stays with it", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const { executors, runs: kept } = yield* Storage
+      const namespace = yield* CurrentNamespace
+      const task = Task.make("orphaned")
+      const a = yield* servingCuttable(
+        task.toLayer(() => ledger.around("a", Effect.never)),
+        { ...shortLived, concurrency: 8 },
+      )
+      const runs = yield* Effect.forEach(times(12), () => task.submit({}))
+      yield* ledger.until((entries) => entries.length === 8)
+      yield* serving(
+        task.toLayer(() => ledger.around("b", Effect.void)),
+        longLived,
+      )
+      yield* a.cut
+      const lost = performance.now()
+      for (const run of runs) yield* task.result(run)
+      const again = ledger.of("started").filter(({ by }) => by === "b")
+      assert.deepStrictEqual(new Set(again.map(({ run }) => run)), new Set(runs))
+      for (const { at } of again) {
+        assert.isAtMost(at - lost, ttlMillis + sweepMillis + patienceMillis)
+      }
+      const query = { namespace, states: ["Running"], limit: 100 } as const
+      assert.deepStrictEqual(yield* kept.list(query), [])
+      const views = yield* executors.list(namespace)
+      const of = views.find(({ name }) => name === "a")
+      assert.deepInclude(of, { standing: "lost", held: 0 })
+    }))
+
+  test("L5, B56, B57, B60: a queue drains, though those who held its places are gone", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const pair = Task.make("pair", { policy: { blocking: Blocking.concurrent(2) } })
+      const only = Task.make("only", { policy: { blocking: Blocking.discard } })
+      const scheduler = yield* Scheduler
+      const sole = () => scheduler.submit({ task: only.name, payload: "{}", policy: only.policy })
+      const a = yield* servingCuttable(
+        pair.toLayer(() => ledger.around("a", Effect.never)),
+        { ...shortLived, concurrency: 4 },
+      )
+      const b = yield* servingCuttable(
+        only.toLayer(() => ledger.around("a", Effect.never)),
+        { name: "a2", ttl: ttlMillis },
+      )
+      const first = yield* Effect.forEach(times(4), () => pair.submit({}))
+      const owner = yield* sole()
+      yield* ledger.until((entries) => entries.length === 3)
+      assert.strictEqual((yield* sole()).state, "Discarded")
+      yield* a.cut
+      yield* b.cut
+      yield* anotherLeader
+      yield* serving(pair.toLayer(() => ledger.around("b", Effect.sleep("2 millis"))), longLived)
+      yield* serving(only.toLayer(() => ledger.around("b", Effect.void)), {
+        ...longLived,
+        name: "b2",
+      })
+      // What comes while others end must not be forgotten at the gate.
+      const later = yield* Effect.forEach(
+        times(60),
+        () => Effect.andThen(Effect.sleep("3 millis"), pair.submit({})),
+        { concurrency: 3 },
+      )
+      for (const run of [...first, ...later]) yield* pair.result(run)
+      const pairs = ledger.intervals().filter(({ by, run }) => by === "b" && run !== owner.run)
+      assert.isAtMost(mostAtOnce(pairs), 2)
+      assert.strictEqual((yield* scheduler.ended(owner.run)).state, "Succeeded")
+      const next = yield* until(sole(), ({ state }) => state !== "Discarded")
+      assert.strictEqual((yield* scheduler.ended(next.run)).state, "Succeeded")
+    }))
+}
