@@ -87,6 +87,8 @@ export interface Entry {
   readonly journal: Array<Happened>
 }
 
+export type Granted = Pick<Entry, "claimedAt" | "state">
+
 export interface Follows {
   readonly run: RunId.RunId
   readonly depth: number
@@ -370,6 +372,12 @@ export class MemoryState {
       ...(failure !== undefined && { failure }),
     })
     if (entry.journal.length > 1000) entry.journal.shift()
+  }
+
+  /** A grant that is over, of a run that goes on, as the run was with it. */
+  noteGrant(entry: Entry, { claimedAt, state: { attempt, fence } }: Granted): void {
+    if (claimedAt === undefined) return
+    entry.journal.push({ at: claimedAt, kind: "Claimed", attempt, fence })
   }
 
   private enter(entry: Entry, now: number, readyAt = now): void {

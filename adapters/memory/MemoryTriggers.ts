@@ -315,6 +315,22 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
         ]
           .sort((a, b) => b.slot - a.slot).slice(0, limit)
       }),
+    recordOf: (run) =>
+      Effect.sync(() => {
+        for (const kept of [...state.triggers.values(), ...state.removed.values()]) {
+          const found = [...kept.asked, ...kept.records, ...kept.followed].find((record) =>
+            record.run === run && record.outcome === "fired"
+          )
+          if (found?.after === undefined) {
+            if (found !== undefined) return Option.some(found)
+            continue
+          }
+          const recordedAt = found.slot + found.latenessMillis
+          const version = kept.versions.findLast(({ since }) => since - 1 <= recordedAt)
+          return Option.some({ ...found, ...(version && { revision: version.revision }) })
+        }
+        return Option.none()
+      }),
     ask: (items, isDry) => Effect.sync(() => items.map((item) => ask(item, isDry))),
     asked: (trigger, request, limit) =>
       Effect.sync(() =>

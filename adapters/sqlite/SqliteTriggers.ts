@@ -263,6 +263,12 @@ export const make = (db: Database): TriggerStorage => {
           ...Tailing.records(db, trigger, limit),
           ...db.all<SlotRow>(selectRecords, trigger, limit).map(recordOf),
         ].sort((a, b) => b.slot - a.slot).slice(0, limit)),
+    recordOf: (run) =>
+      db.read("records", () =>
+        Option.fromNullishOr(
+          Following.recordOf(db, run) ??
+            db.all<SlotRow>(selectRecord, run).map(recordOf)[0],
+        )),
     ask: (items, isDry) => db.write("ask", (tx) => items.map((item) => ask(tx, item, isDry))),
     asked: (trigger, request, limit) =>
       db.read("asked", () =>
@@ -337,6 +343,19 @@ const selectRecords = `
     SELECT slot, slot, 'fired', run, NULL, NULL, at - slot, revision, kind, request, asked_by
     FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ?2)
   ORDER BY slot DESC LIMIT ?2`
+
+/** What was asked for now has the instant at which its run was made. */
+const selectRecord = `
+  SELECT slot.slot, through, outcome, slot.run, reason, running, lateness_millis, revision,
+    NULL AS kind, NULL AS request, NULL AS asked_by
+  FROM run JOIN slot ON slot.trigger = run.trigger AND slot.slot = run.slot AND slot.run = run.id
+  WHERE run.id = ?1 AND outcome = 'fired'
+  UNION ALL
+  SELECT asked.slot, asked.slot, 'fired', asked.run, NULL, NULL, at - asked.slot, revision, asked.kind,
+    request, asked_by
+  FROM run JOIN asked ON asked.trigger = run.trigger
+    AND asked.slot = coalesce(run.slot, run.created_at) AND asked.run = run.id
+  WHERE run.id = ?1`
 
 interface SlotRow {
   readonly slot: number

@@ -231,7 +231,9 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const headers = { "idempotency-key": "now" }
       const fired = yield* client.triggers.fire({ params, headers, payload: { by: "Ada" } })
       assert.isTrue(fired.isNew)
-      assert.strictEqual((yield* untilEnded(fired.run)).result, "Hello, Ada!")
+      const ended = yield* untilEnded(fired.run)
+      assert.strictEqual(ended.result, "Hello, Ada!")
+      assert.deepInclude(ended.fired, { kind: "manual", by: "Ada", revision: 1 })
       const again = yield* client.triggers.fire({ params, headers, payload: {} })
       assert.deepStrictEqual(again, { run: fired.run, isNew: false })
       const conflict = yield* Effect.flip(

@@ -3,10 +3,12 @@
  * and not its text, an instant is an ISO string, and a schedule is written as people say it.
  */
 import { Schema } from "effect"
+import { By } from "../../core/domain/Asked.ts"
 import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
+import { Execution } from "../../core/domain/Execution.ts"
 import { ExecutorView, Health, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
@@ -67,6 +69,18 @@ export const SubmitRun = Schema.Struct({
   level: Schema.optionalKey(Level),
   /** Runs with different keys do not block each other. Only the task's own code could derive it. */
   blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+  /** Who asks for it by hand, as is told with the run. */
+  by: Schema.optionalKey(By),
+  /** The run that it does again. */
+  again: Schema.optionalKey(RunIdFromString),
+})
+
+export const RunAgain = Schema.Struct({
+  /** As it was unless given. */
+  payload: Schema.optionalKey(Schema.Json),
+  /** Due this long after now. */
+  delayMillis: SubmitRun.fields.delayMillis,
+  by: Schema.optionalKey(By),
 })
 
 const submitted = { run: RunIdFromString, state: StateName }
@@ -79,7 +93,7 @@ export const SubmittedBefore = Schema.Struct({ ...submitted, isNew: Schema.Liter
 const { payload: _payload, result: _result, failure: _failure, state: _state, ...others } =
   RunView.fields
 const course = { ...others, state: State }
-const { stack: _stack, ...failure } = Failure.fields
+const { causes: _causes, stack: _stack, ...failure } = Failure.fields
 
 /** A run in a list: without payload, result and stack. */
 export const RunSummary = Schema.Struct({
@@ -94,6 +108,13 @@ export const Run = Schema.Struct({
   payload: Schema.Json,
   result: Schema.optionalKey(Schema.Json),
   failure: Schema.optionalKey(Failure),
+  /** A trigger made it: by which of its revisions, and how, while the record of that is kept. */
+  fired: Schema.optionalKey(Schema.Struct({
+    kind: Schema.Literals(["rule", "event", "manual", "backfill"]),
+    revision: Schema.optionalKey(Schema.Int),
+    latenessMillis: Schema.Int,
+    by: Schema.optionalKey(Schema.String),
+  })),
 }).annotate({ identifier: "Run" })
 export type Run = typeof Run.Type
 
@@ -104,6 +125,11 @@ export const RunPage = Schema.Struct({
 })
 
 export const Events = Schema.Struct({ items: Schema.Array(RunHappening) })
+
+/** What it has said begins after `logAfter` in the log of the run. */
+export const RunExecution = Schema.Struct({ ...Execution.fields, logAfter: Schema.String })
+  .annotate({ identifier: "Execution" })
+export const Executions = Schema.Struct({ items: Schema.Array(RunExecution) })
 export const Why = Reason
 
 /** What a run has said, in order. */

@@ -241,7 +241,7 @@ export const summaryOf = (
 ): Views.RunSummary => {
   const rest = { ...others, state: said(state, vocabulary) }
   if (failure === undefined) return rest
-  const { stack: _stack, ...shown } = failure
+  const { causes: _causes, stack: _stack, ...shown } = failure
   return { ...rest, failure: shown }
 }
 
@@ -434,4 +434,13 @@ export const slotOf = ({ slot, through, ...rest }: SlotRecord) => ({
   ...rest,
   slot: instant(slot),
   through: instant(through),
+})
+
+export const firedOf = (
+  { after, asked, latenessMillis, revision }: SlotRecord,
+): NonNullable<Views.Run["fired"]> => ({
+  kind: asked?.kind ?? (after === undefined ? "rule" : "event"),
+  ...(revision !== undefined && { revision }),
+  latenessMillis,
+  ...(asked?.by !== undefined && { by: asked.by }),
 })

@@ -300,6 +300,9 @@ export interface TriggerStorage {
     limit: number,
   ) => Effect.Effect<ReadonlyArray<SlotRecord>, StorageUnavailable>
 
+  /** The record that the run is of, for as long as it is kept: T2. */
+  readonly recordOf: (run: RunId) => Effect.Effect<Option.Option<SlotRecord>, StorageUnavailable>
+
   /** One answer per item, in order. Items of one call are of one trigger. Dry, it changes nothing. */
   readonly ask: (
     items: ReadonlyArray<Asking>,
