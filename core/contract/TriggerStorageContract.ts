@@ -48,6 +48,7 @@ import {
   type Options,
   sorted,
   specOf,
+  submitOne,
   type Tests,
   times,
   together,
@@ -243,6 +244,48 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         }
         const latest = yield* recordsOf(view, 2)
         assert.deepStrictEqual(latest.map(({ slot }) => slot), [from + 6 * apart, from + 5 * apart])
+      }))
+
+    it.effect("T2 together: by a run its record is found, with the revision that it was fired by", () =>
+      Effect.gen(function* () {
+        const { runs, triggers } = yield* Storage
+        const namespace = freshNamespace()
+        const first = yield* dueTrigger(namespace, 3)
+        const recordOf = Effect.fnUntraced(function* (run: RunId) {
+          return Option.getOrThrow(yield* triggers.recordOf(run))
+        })
+        const fired = yield* fireOne(firing(first))
+        assert(fired._tag === "Fired")
+        const before = yield* recordOf(fired.run)
+        assert.deepInclude(before, { slot: first.cursor!, outcome: "fired", revision: 1 })
+        assert.deepInclude(before, { run: fired.run })
+        const view = yield* put(definitionOf(namespace, { payload: '"other"' }))
+        const next = yield* fireOne(firing(view, 0))
+        assert(next._tag === "Fired")
+        assert.strictEqual((yield* recordOf(next.run)).revision, 2)
+        const given = Option.getOrThrow(yield* runs.find(next.run))
+        assert.strictEqual(given.payload, firing(view).fire!.spec.payload)
+        const [asked] = yield* triggers.ask([{
+          trigger: view.id,
+          revision: 2,
+          kind: "manual",
+          request: "now",
+          by: "Ada",
+          slot: undefined,
+          spec: specOf(namespace),
+        }], false)
+        assert(asked?._tag === "Fired")
+        assert.deepInclude(yield* recordOf(asked.run), { outcome: "fired", revision: 2 })
+        assert.deepStrictEqual((yield* recordOf(asked.run)).asked, {
+          kind: "manual",
+          request: "now",
+          by: "Ada",
+        })
+        // Told of as it was fired, whatever has become of the trigger.
+        yield* triggers.remove(namespace, view.definition.name)
+        assert.strictEqual((yield* recordOf(fired.run)).revision, 1)
+        const other = yield* submitOne(specOf(namespace))
+        assert.isTrue(Option.isNone(yield* triggers.recordOf(other)))
       }))
 
     it.effect("T2 together: a grant names the slot", () =>

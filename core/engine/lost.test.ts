@@ -1,6 +1,6 @@
 /** Executors that come and go, a scheduler that does, and a server that is away for a while. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer, Scope } from "effect"
+import { Deferred, Duration, Effect, Exit, Layer, Scope } from "effect"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { behind } from "../contract/behind.ts"
@@ -15,6 +15,8 @@ import { Executor, type ExecutorOptions } from "./Executor.ts"
 import * as LocalOwnership from "./LocalOwnership.ts"
 import { Scheduler } from "./Scheduler.ts"
 import * as Task from "./Task.ts"
+import * as Trigger from "./Trigger.ts"
+import { Triggers } from "./Triggers.ts"
 
 const Work = Task.make("work")
 
@@ -105,6 +107,49 @@ describe("executors", () => {
 })
 
 describe("a scheduler", () => {
+  it.live("that ends finishes the events that it has in hand, which others would wait for", () =>
+    Effect.gen(function* () {
+      const planner = Layer.provide(Triggers.layer, LocalOwnership.layer)
+      const inHand = yield* Deferred.make<void>()
+      const storage = yield* Storage
+      let hasTaken = false
+      const slow = behind(storage, (name, call) => {
+        if (name === "take") {
+          return Effect.tap(call, (events) =>
+            Effect.sync(() => {
+              hasTaken ||= (events as ReadonlyArray<unknown>).length > 0
+            }))
+        }
+        if (name !== "follow" || !hasTaken) return call
+        return Deferred.succeed(inHand, undefined).pipe(
+          Effect.andThen(Effect.sleep("200 millis")),
+          Effect.andThen(call),
+        )
+      })
+      const scope = yield* Scope.make()
+      const inScope = yield* Layer.buildWithScope(Layer.fresh(planner), scope).pipe(
+        Effect.provideService(Storage, slow),
+      )
+      yield* Effect.provide(
+        Triggers.use(({ put }) =>
+          put({
+            namespace: standard,
+            name: "behind",
+            task: "next",
+            schedule: Trigger.after(Work),
+            payload: "{}",
+          })
+        ),
+        inScope,
+      )
+      yield* serving(Effect.void)
+      const run = yield* Work.submit({})
+      yield* Deferred.await(inHand)
+      yield* Scope.close(scope, Exit.void)
+      const followed = yield* storage.runs.list({ namespace: standard, limit: 9 })
+      assert.deepStrictEqual(followed.map(({ after }) => after), [run, undefined])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+
   it.live("B5: started again under 1,600 runs leaves none with an executor that is gone", () =>
     Effect.gen(function* () {
       const clock = movableClock()

@@ -22,6 +22,7 @@ import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
 import onward from "./onward.ts"
+import tails from "./tails.ts"
 import admission from "./admission.ts"
 
 export interface Migration {
@@ -49,6 +50,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "deadlines", statements: deadlines },
   { name: "levels", statements: levels },
   { name: "onward", statements: onward },
+  { name: "tails", statements: tails },
   { name: "admission", statements: admission },
 ]
 
