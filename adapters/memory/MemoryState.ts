@@ -20,6 +20,7 @@ import * as Run from "../../core/domain/Run.ts"
 import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import type { Failure, Placed } from "../../core/domain/RunView.ts"
+import type { Tail } from "../../core/domain/Tailing.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import {
   calendarOf,
@@ -133,6 +134,10 @@ export interface KeptTrigger {
   readonly records: Array<SlotRecord>
   /** The records of its events. */
   readonly followed: Array<SlotRecord>
+  /** The records of its entries. */
+  readonly tailed: Array<SlotRecord>
+  /** Of the source that it tails, or has tailed last. */
+  tail: (Tail & { readonly source: string }) | undefined
   /** Those that somebody asked for. */
   readonly asked: Array<SlotRecord & { readonly run: RunId.RunId }>
   readonly versions: Array<TriggerVersion & { readonly calendar: Calendar | undefined }>

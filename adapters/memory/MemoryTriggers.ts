@@ -22,6 +22,7 @@ import {
 } from "../../core/services/TriggerStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import { attach, detach, follow } from "./MemoryFollowing.ts"
+import * as Tailing from "./MemoryTailing.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
@@ -107,6 +108,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: before?.records ?? [],
       followed: before?.followed ?? [],
+      tailed: before?.tailed ?? [],
+      tail: Tailing.attached(before?.tail, definition.schedule),
       asked: before?.asked ?? [],
       versions: before?.versions ?? [],
       auditedUpTo: before?.auditedUpTo,
@@ -299,12 +302,15 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       })),
     fire: (items) => Effect.sync(() => items.map(fire)),
     follow: (items) => Effect.sync(() => items.map((item) => follow(state, now(), item))),
+    tail: (item) => Effect.sync(() => Tailing.tail(state, now(), item)),
+    tails: (of) => Effect.sync(() => Tailing.tails(state, of)),
     records: (trigger, limit) =>
       Effect.sync(() => {
         const kept = keptOf(trigger)
         return [
           ...kept?.records ?? [],
           ...(kept?.followed ?? []).toReversed(),
+          ...(kept?.tailed ?? []).toReversed(),
           ...kept?.asked ?? [],
         ]
           .sort((a, b) => b.slot - a.slot).slice(0, limit)

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import * as Ends from "../../core/domain/Ends.ts"
 import { depthMax, tooDeep, untaken, whilePaused } from "../../core/domain/Following.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import type { Followed, SlotRecord, TriggerStorage } from "../../core/services/TriggerStorage.ts"
@@ -13,7 +14,10 @@ import type { PgNames } from "./PgNames.ts"
 import { patience, stateOf } from "./rows.ts"
 import { columns, isReady } from "./specs.ts"
 
-/** The columns that a put returns besides, which subscribe its trigger or end that. */
+/**
+ * The columns that a put returns besides, which subscribe its trigger or end that, or let it tail a
+ * source.
+ */
 export interface Attaching {
   readonly columns: string
   readonly params: ReadonlyArray<unknown>
@@ -36,9 +40,16 @@ export const attaching = Effect.fnUntraced(function* (
       params: [task, Ends.bitsOf(schedule.on)],
     }
   }
-  return before?.schedule._tag === "After"
-    ? { columns: `, ${detaching}`, params: [] }
-    : attachingNothing
+  const isDetached = before?.schedule._tag === "After"
+  if (schedule._tag === "Tail") {
+    return {
+      columns: `, attach_tail(id, $${first}::text) AS is_attached${
+        isDetached ? `, ${detaching}` : ""
+      }`,
+      params: [Tailing.keyOf(schedule)],
+    }
+  }
+  return isDetached ? { columns: `, ${detaching}`, params: [] } : attachingNothing
 })
 
 /** As a column of a statement on `trigger`. */

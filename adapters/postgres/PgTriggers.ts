@@ -19,6 +19,7 @@ import { numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
 import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
+import * as Tailing from "./PgTailing.ts"
 import {
   askedKinds,
   decodeCalendar,
@@ -271,10 +272,14 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       return items.map((_, index) => answers.get(index)!)
     }),
     follow: Following.follow(pg, names, hints),
+    tail: Tailing.tail(pg, names, hints),
+    tails: Tailing.tails(pg),
     records: Effect.fnUntraced(function* (trigger, limit) {
       const followed = yield* Following.records(pg, trigger, limit)
       const rows = yield* pg.query<SlotRow>("reads", "records", selectRecords, [trigger, limit])
-      return [...followed, ...rows.map(slotRecord)].sort((a, b) => b.slot - a.slot).slice(0, limit)
+      const tailed = yield* Tailing.records(pg, trigger, limit)
+      return [...followed, ...tailed, ...rows.map(slotRecord)].sort((a, b) => b.slot - a.slot)
+        .slice(0, limit)
     }),
     recordOf: Effect.fnUntraced(function* (run) {
       const followed = yield* Following.recordOf(pg, run)

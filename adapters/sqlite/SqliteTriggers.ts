@@ -28,6 +28,7 @@ import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as Following from "./SqliteFollowing.ts"
 import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
+import * as Tailing from "./SqliteTailing.ts"
 import { keepVersion, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
@@ -133,6 +134,7 @@ export const make = (db: Database): TriggerStorage => {
     )!
     keepVersion(tx, stored.id, stored.revision, since, text, calendar?.text ?? null)
     attach(tx, definition)
+    Tailing.attach(tx, stored.id, definition)
     tx.hint(ofTriggers)
     return viewOf(stored)
   }
@@ -246,10 +248,19 @@ export const make = (db: Database): TriggerStorage => {
         (answers) => answers.flat(),
       ),
     follow: (items) => db.write("follow", (tx) => items.map((item) => follow(tx, item))),
+    tail: (item) => db.write("tail", (tx) => Tailing.tail(tx, item)),
+    tails: (of) =>
+      db.read("tails", () => {
+        const { params, text } = Tailing.selectTails(columns, of)
+        return db.all<TriggerRow & Tailing.TailRow>(text, ...params)
+          .map((row) => ({ view: viewOf(row), tail: Tailing.tailOf(row) }))
+          .filter(({ view }) => view.definition.schedule._tag === "Tail")
+      }),
     records: (trigger, limit) =>
       db.read("records", () =>
         [
           ...Following.records(db, trigger, limit),
+          ...Tailing.records(db, trigger, limit),
           ...db.all<SlotRow>(selectRecords, trigger, limit).map(recordOf),
         ].sort((a, b) => b.slot - a.slot).slice(0, limit)),
     recordOf: (run) =>

@@ -1,6 +1,8 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, DateTime, Effect, Layer } from "effect"
+import { Context, DateTime, Effect, Layer, Schema, Stream } from "effect"
 import { standard } from "../../core/domain/Namespace.ts"
+import * as Source from "../../core/engine/Source.ts"
+import * as Trigger from "../../core/engine/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import * as RemoteTriggers from "../remote/RemoteTriggers.ts"
 import { Server } from "../Server.ts"
@@ -104,6 +106,57 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
         assert.deepEqual(records.map(({ after }) => after?.run), [made.id, run])
         break
       }
+      yield* client.triggers.remove({ params, query: {} })
+    }).pipe(Effect.scoped))
+
+  it.effect("shows how far one has come that tails a source, and how it stands over REST", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "tailing" }
+      const names = ["Ada", "Grace"]
+      const source = Source.fromStream(
+        "guests",
+        (after) =>
+          Stream.fromIterable(
+            names.slice(Number(after)).map((name, at) => ({
+              position: `${Number(after) + at + 1}`,
+              value: name,
+            })),
+          ),
+      )
+      const tailing = Hello.schedule(
+        params.name,
+        Trigger.tail(source, { entry: Schema.String, unreadable: "stop" }),
+        (name) => name === "Grace" ? undefined : { name },
+      )
+      yield* Layer.build(tailing)
+      const shown = Effect.gen(function* () {
+        for (;;) {
+          const found = yield* client.triggers.get({ params, query: {} })
+          if (found.tail?.position === "2") return found
+          yield* Effect.sleep(50)
+        }
+      })
+      const { schedule, slots, tail } = yield* shown
+      assert.deepEqual(schedule, { tail: "guests", from: "beginning", unreadable: "stop" })
+      assert.deepInclude(tail!, { position: "2", fired: 1, passed: 1, skipped: 0 })
+      assert.deepInclude(slots[0]!, { entry: "1", outcome: "fired" })
+      const run = yield* untilEnded(slots[0]!.run!)
+      assert.strictEqual(run.result, "Hello, Ada!")
+      const { items } = yield* client.triggers.list({ query: {} })
+      assert.strictEqual(items.find(({ name }) => name === params.name as never)!.tail?.fired, 1)
+      const remote = Context.get(
+        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        Triggers,
+      )
+      const [far] = yield* remote.tails(standard)
+      assert.deepInclude(far!.tail, { position: "2", fired: 1 })
+      const refused = yield* Effect.flip(Effect.provideService(
+        Effect.scoped(Layer.build(tailing)),
+        Triggers,
+        remote,
+      ))
+      assert.match(String(refused), /this program has no storage/)
       yield* client.triggers.remove({ params, query: {} })
     }).pipe(Effect.scoped))
 

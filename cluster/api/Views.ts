@@ -21,6 +21,7 @@ import { Final, StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { FindingKind } from "../../core/domain/SlotAudit.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
 import { backfillMax } from "../../core/engine/Asking.ts"
 import { SlotRecord } from "../../core/services/TriggerStorage.ts"
@@ -183,7 +184,7 @@ const span = {
 
 const permanent = DomainSchedule.cases.Permanent.fields
 
-/** Exactly one of `cron`, `everyMillis`, `at`, `after` and `permanent`. */
+/** Exactly one of `cron`, `everyMillis`, `at`, `after`, `tail` and `permanent`. */
 export const Schedule = Schema.Union([
   Schema.Struct({
     /** Five to seven fields, `L`, `W`, `#` and nicknames. */
@@ -219,6 +220,16 @@ export const Schedule = Schema.Union([
     when: Schema.optionalKey(Condition),
     /** What its runs get as their payload, instead of the trigger's. */
     passing: Schema.optionalKey(Passing),
+  }),
+  Schema.Struct({
+    /** A table of the database of the server; or the source that a program brings by this name. */
+    tail: Tailing.fields.source,
+    /** Where it begins: at the `beginning` unless named. */
+    from: Schema.optionalKey(Tailing.fields.from),
+    /** What an entry must be: all of this. */
+    when: Schema.optionalKey(Condition),
+    /** What becomes of an entry that cannot be read: `skip` unless named. */
+    unreadable: Schema.optionalKey(Tailing.Unreadable),
   }),
   Schema.Struct({
     /** Always one run is alive. What is not named is as usual. */
@@ -262,6 +273,22 @@ const trigger = {
   isPaused: Schema.Boolean,
   /** Its first slot without a record; `null` when it has none left. */
   nextSlot: Schema.NullOr(Schema.DateTimeUtcFromString),
+  /** How far it has come in the source that it tails; where triggers are read. */
+  tail: Schema.optionalKey(Schema.Struct({
+    /** All up to here has been taken; absent before the first reading. */
+    position: Schema.optionalKey(Schema.String),
+    /** Entries that made a run, that none was wanted for, and that could not be read. */
+    fired: Schema.Int,
+    passed: Schema.Int,
+    skipped: Schema.Int,
+    /** When it last came further. */
+    movedAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    /** What was there at this instant has been taken: so far it lags behind. */
+    upTo: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    /** Why it does not come further, and since when. */
+    failure: Schema.optionalKey(Schema.String),
+    failingSince: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  })),
 }
 export const Trigger = Schema.Struct(trigger).annotate({ identifier: "Trigger" })
 export type Trigger = typeof Trigger.Type
@@ -275,6 +302,8 @@ export const Slot = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   /** The run whose end was the event, at the instant of the slot. */
   after: Schema.optionalKey(Schema.Struct({ run: RunIdFromString, state: Final })),
+  /** The position of the entry in the source that its trigger tails. */
+  entry: Schema.optionalKey(Schema.String),
   running: Schema.optionalKey(RunIdFromString),
   latenessMillis: Schema.Int,
   /** Of the trigger when it was recorded. */

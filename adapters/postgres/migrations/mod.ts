@@ -22,6 +22,8 @@ import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
 import onward from "./onward.ts"
+import tails from "./tails.ts"
+import admission from "./admission.ts"
 
 export interface Migration {
   readonly name: string
@@ -48,6 +50,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "deadlines", statements: deadlines },
   { name: "levels", statements: levels },
   { name: "onward", statements: onward },
+  { name: "tails", statements: tails },
+  { name: "admission", statements: admission },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
