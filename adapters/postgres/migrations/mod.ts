@@ -21,6 +21,9 @@ import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
+import onward from "./onward.ts"
+import tails from "./tails.ts"
+import admission from "./admission.ts"
 
 export interface Migration {
   readonly name: string
@@ -46,6 +49,9 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "vitals", statements: vitals },
   { name: "deadlines", statements: deadlines },
   { name: "levels", statements: levels },
+  { name: "onward", statements: onward },
+  { name: "tails", statements: tails },
+  { name: "admission", statements: admission },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
