@@ -5,6 +5,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure, Reason } from "../../core/domain/RunView.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
@@ -19,12 +20,38 @@ const holders = `
   UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
   LIMIT ?2`
 
-export const holdersOf = (at: Connection, gate: string, limit: number): ReadonlyArray<RunId> =>
-  at.all<{ run: RunId }>(holders, gate, limit).map(({ run }) => run)
+/** After every key that begins so. */
+const endOf = (prefix: string) => `${prefix}\u{10ffff}`
+
+const gatesHeld = ["lease", "ready", "parked", "scheduled"].map((table) =>
+  `SELECT gate, run FROM ${table} WHERE gate >= ?1 AND gate < ?2 AND gate IS NOT NULL
+   ${table === "scheduled" ? "AND fence > 0" : ""}`
+).join(" UNION ALL ")
+
+/** Those of a pool of shares hold its places together. */
+const held = (
+  gate: GateKey,
+  limit: number,
+): readonly [statement: string, ...given: Array<string | number>] => {
+  if (!Share.isGate(gate)) return [holders, gate, limit]
+  const pool = Share.poolOf(gate)
+  return [`${gatesHeld} LIMIT ?3`, pool, endOf(pool), limit]
+}
+
+export const holdersOf = (
+  at: Connection,
+  gate: GateKey,
+  limit: number,
+): ReadonlyArray<RunId> => {
+  const [statement, ...given] = held(gate, limit)
+  return at.all<{ run: RunId }>(statement, ...given).map(({ run }) => run)
+}
 
 /** How many hold a place, counted up to `atMost`. */
-export const heldAt = (at: Connection, gate: string, atMost: number): number =>
-  at.get<{ held: number }>(`SELECT count(*) AS held FROM (${holders})`, gate, atMost)!.held
+export const heldAt = (at: Connection, gate: GateKey, atMost: number): number => {
+  const [statement, ...given] = held(gate, atMost)
+  return at.get<{ held: number }>(`SELECT count(*) AS held FROM (${statement})`, ...given)!.held
+}
 
 /** `row` waits at a gate, so it has all of it. */
 export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.Gate => ({
@@ -33,7 +60,51 @@ export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.
   whenFull: gate_when_full!,
 })
 
-const firstWaiting = "SELECT run FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
+const firstWaiting = "SELECT run, turn FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
+
+export const isSharing = (at: Connection, gate: GateKey): boolean =>
+  at.get("SELECT 1 FROM share WHERE gate = ?", gate) !== undefined
+
+/** The queues of a pool, whose first runs come as rows. */
+const queuesOf = ({ db }: Transaction, pool: string): Share.Queues<RunRow> => ({
+  first: () =>
+    db.get<Share.Queue>(
+      "SELECT gate, tag, turn FROM share WHERE pool = ? ORDER BY tag, turn LIMIT 1",
+      pool,
+    ),
+  has: (gate) => isSharing(db, gate),
+  put: ({ gate, tag, turn }) => {
+    db.run(
+      "INSERT OR REPLACE INTO share (gate, pool, tag, turn) VALUES (?, ?, ?, ?)",
+      gate,
+      pool,
+      tag,
+      turn,
+    )
+  },
+  forget: (gate) => {
+    db.run("DELETE FROM share WHERE gate = ?", gate)
+  },
+  waiting: (gate) => {
+    const first = db.get<{ run: RunId; turn: number }>(firstWaiting, gate)
+    if (first === undefined) return undefined
+    const run = rowOf(db, first.run)!
+    return { run, turn: first.turn, places: run.gate_places! }
+  },
+})
+
+/** Those of one pool. */
+export const admitSharing = (
+  tx: Transaction,
+  gates: ReadonlyArray<GateKey>,
+  most: number,
+): ReadonlyArray<Admission> => {
+  const admissions: Array<Admission> = []
+  const held = heldAt(tx.db, gates[0]!, -1)
+  const queues = queuesOf(tx, Share.poolOf(gates[0]!))
+  Share.admit(queues, gates, held, most, (row) => admissions.push(admitted(tx, row)))
+  return admissions
+}
 
 const admitted = (tx: Transaction, row: RunRow): Admission => {
   move(tx, row, { _tag: "Admit" })
@@ -104,14 +175,6 @@ const admitLatest = (
   }
   return decided() === "admit" ? [...admissions, admitted(tx, latest!)] : admissions
 }
-
-/** After every key that begins so. */
-const endOf = (prefix: string) => `${prefix}\u{10ffff}`
-
-const gatesHeld = ["lease", "ready", "parked", "scheduled"].map((table) =>
-  `SELECT gate, run FROM ${table} WHERE gate >= ?1 AND gate < ?2 AND gate IS NOT NULL
-   ${table === "scheduled" ? "AND fence > 0" : ""}`
-).join(" UNION ALL ")
 
 /** So many that wait are looked at, of each gate the first of each level at least. */
 const lookedAt = 1000

@@ -21,6 +21,7 @@ import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
+import shares from "./shares.ts"
 
 export interface Migration {
   readonly name: string
@@ -46,6 +47,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "vitals", statements: vitals },
   { name: "deadlines", statements: deadlines },
   { name: "levels", statements: levels },
+  { name: "shares", statements: shares },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -11,6 +11,7 @@ import { placements } from "./0009_placements.ts"
 import { outbox } from "./0010_outbox.ts"
 import { logs } from "./0011_logs.ts"
 import { levels } from "./0012_levels.ts"
+import { shares } from "./0013_shares.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -26,4 +27,5 @@ export const steps: ReadonlyArray<string> = [
   outbox,
   logs,
   levels,
+  shares,
 ]
