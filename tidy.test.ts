@@ -40,6 +40,7 @@ const mayUse: Record<string, ReadonlyArray<string>> = {
   "core/contract": ["@effect/vitest", "vitest"],
   "core/simulation": ["node:"],
   "adapters/direct": [],
+  "adapters/file": ["node:"],
   "adapters/isolated": ["node:"],
   "adapters/memory": [],
   "adapters/postgres": ["@effect/sql-pg", "node:"],

@@ -230,6 +230,21 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     )
     assert.strictEqual(audit.code, 0, audit.err)
     assert.match(audit.out, /every slot before .* has its record/)
+    const ship = await trigger(
+      ...["set", "ship", "--after", "order", "--on", "any", "--task", "ship"],
+      ...["--when", "/total at least 100", "--passing", "result"],
+    )
+    assert.deepEqual(ship.answer.schedule, {
+      after: "order",
+      on: ["Succeeded", "Failed", "TimedOut", "Cancelled", "Discarded", "Quarantined", "Expired"],
+      when: [{ at: "/total", is: "at least", to: 100 }],
+      passing: "result",
+    })
+    const failing = await trigger("set", "ship", "--on", "failure")
+    assert.deepInclude(failing.answer.schedule, { after: "order", passing: "result" })
+    assert.strictEqual((await trigger("set", "ship", "@daily", "--after", "order")).code, 2)
+    const table = await trigger("set", "bill", "--table", "public.orders", "--task", "bill")
+    assert.match(table.err, /tails no tables of its own/)
     assert.strictEqual((await place.run(["trigger", "remove", "nightly"], env)).code, 0)
     assert.strictEqual((await trigger("show", "nightly")).code, 3)
   })

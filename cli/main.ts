@@ -22,12 +22,14 @@ import { executorResize } from "./commands/executorResize.ts"
 import { executorList } from "./commands/executorList.ts"
 import { lockList } from "./commands/lockList.ts"
 import { lockRelease } from "./commands/lockRelease.ts"
+import { runAgain } from "./commands/runAgain.ts"
 import { runCancel } from "./commands/runCancel.ts"
 import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
 import { runRevive } from "./commands/runRevive.ts"
 import { runSuspend } from "./commands/runSuspend.ts"
 import { runLogs } from "./commands/runLogs.ts"
+import { runExecutions } from "./commands/runExecutions.ts"
 import { runEvents } from "./commands/runEvents.ts"
 import { runList } from "./commands/runList.ts"
 import { runShow } from "./commands/runShow.ts"
@@ -65,8 +67,10 @@ const run = Command.make("run").pipe(
     runList,
     runShow,
     runEvents,
+    runExecutions,
     runLogs,
     runWhy,
+    runAgain,
     runCancel,
     runSuspend,
     runResume,

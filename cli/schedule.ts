@@ -117,7 +117,33 @@ export const scheduleWords = (schedule: Schedule): string => {
     const ends = typeof on === "string" ? on : on.join(", ")
     return [`after ${after}`, ends, ...when.map(clauseWords)].join("  ")
   }
+  if ("tail" in schedule) {
+    const { tail, when = [] } = schedule
+    const source = typeof tail === "string" ? `tail ${tail}` : `tail table ${tail.table}`
+    return [source, ...when.map(clauseWords)].join("  ")
+  }
   return `at ${DateTime.formatIso(schedule.at)}`
+}
+
+/** How far one has come that tails a source, line by line. */
+export const tailFacts = (
+  { tail }: Pick<Trigger, "tail">,
+  now: number,
+): ReadonlyArray<readonly [name: string, value: string | undefined]> => {
+  if (tail === undefined) return []
+  const { failingSince, failure, fired, passed, position, skipped, upTo } = tail
+  return [
+    ["position", position ?? "before the first reading"],
+    ["entries", `${fired} fired, ${passed} passed over, ${skipped} skipped`],
+    [
+      "lags",
+      upTo === undefined
+        ? "behind, and never was at the end"
+        : Output.millis(Math.max(0, now - upTo.epochMilliseconds)),
+    ],
+    ["stuck", failure],
+    ["since", failingSince && DateTime.formatIso(failingSince)],
+  ]
 }
 
 /** When it fires next. */
@@ -126,5 +152,5 @@ export const nextWords = (
 ): string => {
   if (isPaused) return "paused"
   if (nextSlot !== null) return DateTime.formatIso(nextSlot)
-  return "after" in schedule ? "by event" : "none"
+  return "after" in schedule || "tail" in schedule ? "by event" : "none"
 }

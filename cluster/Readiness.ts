@@ -1,13 +1,17 @@
 /**
- * What the probes ask. A server is ready while its storage answers and it is not about to end.
+ * What the probes ask. A server is ready while its storage answers, all that it does again and again
+ * comes round, and it is not about to end.
  *
  * Anyone may ask, so the storage is asked at most once a second, however often the probe comes.
  */
 import { Context, Effect, Latch, Layer } from "effect"
+import { Loops } from "../core/engine/Loops.ts"
 import { Storage } from "../core/services/Storage.ts"
 
 export class Readiness extends Context.Service<Readiness, {
   readonly isReady: Effect.Effect<boolean>
+  /** What this server should do again and again, and does not come round to any more. */
+  readonly stalled: Effect.Effect<ReadonlyArray<string>>
   /** From now on the server is not ready. */
   readonly drain: Effect.Effect<void>
   /** Ends what waits for something and would wait on. */
@@ -19,6 +23,8 @@ export class Readiness extends Context.Service<Readiness, {
     Readiness,
     Effect.gen(function* () {
       const { now } = yield* Storage
+      const watch = yield* Loops
+      const stalled = watch?.stalled ?? Effect.succeed([])
       let isDraining = false
       const lettingGo = Latch.makeUnsafe()
       const isStorageThere = yield* now.pipe(
@@ -28,7 +34,11 @@ export class Readiness extends Context.Service<Readiness, {
         Effect.cachedWithTTL("1 second"),
       )
       return Readiness.of({
-        isReady: Effect.suspend(() => isDraining ? Effect.succeed(false) : isStorageThere),
+        isReady: Effect.gen(function* () {
+          if (isDraining || (yield* stalled).length > 0) return false
+          return yield* isStorageThere
+        }),
+        stalled,
         drain: Effect.sync(() => {
           isDraining = true
         }),

@@ -190,6 +190,34 @@ describe("a server's life", () => {
     }))
 })
 
+describe("a server that does not come round to what it should do", () => {
+  const Stuck = Layer.effect(
+    Storage,
+    Effect.map(
+      Storage,
+      (storage) =>
+        Storage.of({ ...storage, runs: { ...storage.runs, recover: () => Effect.never } }),
+    ),
+  ).pipe(Layer.provide(Memory.layer))
+
+  const Main = Server.layer({ port: 0, token, sweepInterval: "500 millis" }).pipe(
+    Layer.provide(LocalOwnership.layer),
+    Layer.provide(Direct.layer),
+    Layer.provide(Layer.merge(Memory.layer, Stuck)),
+  )
+
+  layer(Main, { excludeTestServices: true })("for want of a sweep", (it) => {
+    it.effect("B23, B11: is not ready after a while, and says what it is that has stopped", () =>
+      Effect.gen(function* () {
+        assert.strictEqual((yield* call("GET", "/readyz")).status, 200)
+        while ((yield* call("GET", "/readyz")).status === 200) yield* Effect.sleep("100 millis")
+        const status = yield* call("GET", "/api/v1/status", authorized)
+        assert.deepInclude(JSON.parse(status.text), { stalled: ["sweep"] })
+        assert.strictEqual((yield* call("GET", "/livez")).status, 200)
+      }))
+  })
+})
+
 describe("a server in trouble", () => {
   const Broken = Layer.effect(
     Storage,

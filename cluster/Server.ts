@@ -26,6 +26,7 @@ import { HttpRouter, type HttpServerError } from "effect/http"
 import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
 import { ExecutorName } from "../core/domain/Executor.ts"
 import { Refused } from "../core/domain/Refused.ts"
+import { Loops, Watch } from "../core/engine/Loops.ts"
 import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
 import type { TriggersOptions } from "../core/engine/SlotAuditor.ts"
 import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
@@ -94,6 +95,7 @@ export class Server extends Context.Service<Server, {
         Layer.provide(
           Layer.mergeAll(Readiness.layer, Tokens.layer([options.token]), StorageRegistry.layer),
         ),
+        Layer.provide(Layer.sync(Loops, () => new Watch())),
       ),
     ))
 }

@@ -5,6 +5,7 @@
  */
 export * as Task from "./engine/Task.ts"
 export * as Trigger from "./engine/Trigger.ts"
+export * as Source from "./engine/Source.ts"
 export * as Calendar from "./engine/Calendar.ts"
 export * as Retry from "./domain/Retry.ts"
 export * as Blocking from "./domain/Blocking.ts"

@@ -1,6 +1,6 @@
 /**
  * What has gone wrong with schedules elsewhere, by its number in the project's list of such bugs.
- * B20, B25, B26 and B29 are what the simulation does with each seed; B31 to B34 are with cron.
+ * B20, B25, B26 and B29 are with the engine, where processes die; B31 to B34 are with cron.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
@@ -122,6 +122,42 @@ describe("schedules", () => {
         quick,
         Job.schedule("far", Trigger.at(new Date("2030-02-10T00:00:00Z")), { n: 1 }),
       ),
+    ))
+
+  it.live("B8: a run of ten times its executor's lease is carried out once", () =>
+    inTest(
+      Effect.gen(function* () {
+        const testing = yield* Testing
+        yield* testing.advance("13 hours")
+        const [run] = yield* testing.runs()
+        const { attempt, fence, state } = run!
+        assert.strictEqual(`${state} ${attempt} ${fence}`, "Succeeded 1 1")
+      }),
+      Layer.merge(
+        Job.toLayer(() => Effect.sleep("10 hours")),
+        Job.schedule("long", Trigger.at(new Date("2030-01-01T02:00:00Z")), { n: 1 }),
+      ),
+    ))
+
+  it.live("B13: what is delayed by twenty leases is one run, which nobody holds until then", () =>
+    inTest(
+      Effect.gen(function* () {
+        const testing = yield* Testing
+        yield* Job.submit({ n: 1 }, { delay: "20 hours" })
+        yield* testing.advance("19 hours")
+        const waiting = yield* testing.runs()
+        assert.deepStrictEqual(
+          waiting.map(({ fence, state }) => `${state} ${fence}`),
+          ["Scheduled 0"],
+        )
+        yield* testing.advance("2 hours")
+        const ended = yield* testing.runs()
+        assert.deepStrictEqual(
+          ended.map(({ fence, state }) => `${state} ${fence}`),
+          ["Succeeded 1"],
+        )
+      }),
+      quick,
     ))
 
   it.live("a month of pauses and edits leaves each slot with its record", () =>

@@ -24,6 +24,7 @@ export const methods = [
   "submit",
   "submitAll",
   "submitSharded",
+  "again",
   "cancel",
   "suspend",
   "resume",
@@ -56,7 +57,7 @@ const millis = (input: Duration.Input) =>
   Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input)))
 
 /** Durations are numbers on the way. */
-const plain = ({ deadline, delay, ...rest }: SubmitOptions = {}): SubmitOptions => ({
+const plain = <A extends SubmitOptions>({ deadline, delay, ...rest }: A = {} as A) => ({
   ...rest,
   ...(deadline !== undefined && { deadline: millis(deadline) }),
   ...(delay !== undefined && { delay: millis(delay) }),
@@ -101,6 +102,7 @@ export const make = (
     submitAll: (submissions, options) => call("submitAll", submissions, plain(options)),
     submitSharded: (submission, sharding, options) =>
       call("submitSharded", submission, sharding, plain(options)),
+    again: (run, options) => call("again", run, plain(options)),
     cancel: (run) => call("cancel", run),
     suspend: (run) => call("suspend", run),
     resume: (run) => call("resume", run),

@@ -1,5 +1,6 @@
 /** Runs in memory: the shortest code that keeps the laws of `RunStorage`, and their reference. */
 import { DateTime, Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
@@ -44,6 +45,17 @@ import { Sorted } from "./Sorted.ts"
 import { standingOf } from "./MemoryExecutors.ts"
 import { type Entry, type Happened, type MemoryState, within } from "./MemoryState.ts"
 
+const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
+  first?.kind === Asked.kind && first.detail !== undefined
+    ? { asked: Asked.ofText(first.detail) }
+    : {}
+
+/** After these reports a run goes on without the grant. */
+const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
+
+const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
+  journal.some((each) => each.kind === "Claimed" && each.fence === fence)
+
 /** Where a run waits for a grant, and its last one is over. */
 const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
@@ -62,6 +74,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const add = (spec: RunSpec, kin?: { readonly isParent: boolean }): Entry => {
     const entry = state.add(spec, now(), undefined, kin)
+    if (spec.asked !== undefined) state.note(entry, Asked.kind, now(), Asked.textOf(spec.asked))
     if (spec.idempotencyKey !== undefined) state.idempotency.set(nameOf(spec), entry.id)
     return entry
   }
@@ -233,6 +246,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   ): Settled => {
     const entry = state.runs.get(report.run)
     if (entry === undefined) return "fenced"
+    const granted = { claimedAt: entry.claimedAt, state: entry.state }
     const held = { ...entry.state, holder: entry.holder }
     const isOwn = held._tag === "Running" && held.holder?.incarnation === incarnation
     const { run: _, ...event } = report
@@ -249,7 +263,10 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     entry.settled = report.fence
     if ("failure" in report) entry.failure = report.failure
     // A run that was asked to stop is cancelled instead, whatever its holder made of it.
-    if (entry.state._tag !== "Cancelled") note(entry, report)
+    if (entry.state._tag !== "Cancelled") {
+      if (goesOn.has(report._tag)) state.noteGrant(entry, granted)
+      note(entry, report)
+    }
     if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
       reschedule(entry, report.delayMillis)
     }
@@ -395,6 +412,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       const { loop, round } = entry.holder!
       const isAnswered = round <= (answered.get(loop) ?? -1)
       if (!isAnswered || named.get(entry.id) === entry.state.fence) continue
+      state.noteGrant(entry, entry)
       state.note(entry, "Released", now(), "its holder does not know of it")
       state.move(entry, { _tag: "Release", fence: entry.state.fence }, now())
     }
@@ -518,9 +536,11 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   const reviveOne = (entry: Entry, freed: Set<GateKey>): boolean => {
     const { gate } = entry.spec
     entry.turn = state.nextRunId(now())
+    const granted = { claimedAt: entry.claimedAt, state: entry.state }
     if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
     entry.conclusion = undefined
+    if (!isGrantTold(entry)) state.noteGrant(entry, granted)
     state.note(entry, "Revived", now(), entry.failure?.message, entry.failure)
     freePlace(entry, freed)
     return true
@@ -567,6 +587,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       for (const entry of [...member.held]) {
         if (runs.length === limit) break
         const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
+        state.noteGrant(entry, entry)
         state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
         const concluded = conclusion && { concluded: conclusion.state }
         state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce, ...concluded }, now())
@@ -618,6 +639,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
       ...(entry.follows !== undefined && { after: entry.follows.run }),
+      ...askedOf(entry),
       ...(entry.placed !== undefined && {
         placed: { ...entry.placed, at: DateTime.makeUnsafe(entry.placed.at) },
       }),
@@ -634,7 +656,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const happened: ReadonlyArray<Happened> = [
       { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
       ...entry.journal,
-      ...(entry.claimedAt === undefined
+      ...(entry.claimedAt === undefined || isGrantTold(entry)
         ? []
         : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
       ...(entry.finishedAt === undefined ? [] : [{

@@ -20,6 +20,7 @@ import * as Run from "../../core/domain/Run.ts"
 import type { Remembered } from "../../core/domain/Placing.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import type { Failure, Placed } from "../../core/domain/RunView.ts"
+import type { Tail } from "../../core/domain/Tailing.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import {
   calendarOf,
@@ -87,6 +88,8 @@ export interface Entry {
   readonly journal: Array<Happened>
 }
 
+export type Granted = Pick<Entry, "claimedAt" | "state">
+
 export interface Follows {
   readonly run: RunId.RunId
   readonly depth: number
@@ -132,6 +135,10 @@ export interface KeptTrigger {
   readonly records: Array<SlotRecord>
   /** The records of its events. */
   readonly followed: Array<SlotRecord>
+  /** The records of its entries. */
+  readonly tailed: Array<SlotRecord>
+  /** Of the source that it tails, or has tailed last. */
+  tail: (Tail & { readonly source: string }) | undefined
   /** Those that somebody asked for. */
   readonly asked: Array<SlotRecord & { readonly run: RunId.RunId }>
   readonly versions: Array<TriggerVersion & { readonly calendar: Calendar | undefined }>
@@ -369,6 +376,12 @@ export class MemoryState {
       ...(failure !== undefined && { failure }),
     })
     if (entry.journal.length > 1000) entry.journal.shift()
+  }
+
+  /** A grant that is over, of a run that goes on, as the run was with it. */
+  noteGrant(entry: Entry, { claimedAt, state: { attempt, fence } }: Granted): void {
+    if (claimedAt === undefined) return
+    entry.journal.push({ at: claimedAt, kind: "Claimed", attempt, fence })
   }
 
   private enter(entry: Entry, now: number, readyAt = now): void {

@@ -81,13 +81,14 @@ const executorOf = (member: Member, now: number): Of<"Executor"> => {
 }
 
 const triggerOf = (
-  { view: { cursor, ...view } }: KeptTrigger,
+  { tail, view: { cursor, ...view } }: KeptTrigger,
   isRemoved: boolean,
 ): Of<"Trigger"> => ({
   _tag: "Trigger",
   ...view,
   isRemoved,
   ...(cursor !== undefined && !isRemoved && { cursor }),
+  ...(tail !== undefined && { tail }),
 })
 
 /** What has left, or was forgotten, is one stretch from the beginning. */
@@ -279,13 +280,15 @@ const adoptOne = (
     case "Executor":
       return void state.members.set(record.incarnation, memberOf(record, now))
     case "Trigger": {
-      const { _tag, isRemoved, ...view } = record
+      const { _tag, isRemoved, tail, ...view } = record
       const { name, namespace } = view.definition
       ;(isRemoved ? state.removed : state.triggers).set(view.id, {
         view,
         partition: Trigger.partitionOf(namespace, name),
         records: [],
         followed: [],
+        tailed: [],
+        tail,
         asked: [],
         versions: [],
         auditedUpTo: undefined,

@@ -22,6 +22,7 @@ import {
 } from "../../core/services/TriggerStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import { attach, detach, follow } from "./MemoryFollowing.ts"
+import * as Tailing from "./MemoryTailing.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
@@ -107,6 +108,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       partition: Trigger.partitionOf(definition.namespace, definition.name),
       records: before?.records ?? [],
       followed: before?.followed ?? [],
+      tailed: before?.tailed ?? [],
+      tail: Tailing.attached(before?.tail, definition.schedule),
       asked: before?.asked ?? [],
       versions: before?.versions ?? [],
       auditedUpTo: before?.auditedUpTo,
@@ -165,7 +168,8 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     if (last === undefined) return { _tag: "Recorded" }
     if (last > now()) return { _tag: "NotDue", remainingMillis: last - now() }
     const first = item.passed?.from ?? last
-    const isRecorded = first <= kept.through && covers(kept, first, last, state.bounds.records)
+    const isRecorded = Trigger.isBehind(kept.view, first) ||
+      (first <= kept.through && covers(kept, first, last, state.bounds.records))
     if (kept.view.cursor === undefined || kept.view.cursor <= last) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
@@ -298,15 +302,34 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       })),
     fire: (items) => Effect.sync(() => items.map(fire)),
     follow: (items) => Effect.sync(() => items.map((item) => follow(state, now(), item))),
+    tail: (item) => Effect.sync(() => Tailing.tail(state, now(), item)),
+    tails: (of) => Effect.sync(() => Tailing.tails(state, of)),
     records: (trigger, limit) =>
       Effect.sync(() => {
         const kept = keptOf(trigger)
         return [
           ...kept?.records ?? [],
           ...(kept?.followed ?? []).toReversed(),
+          ...(kept?.tailed ?? []).toReversed(),
           ...kept?.asked ?? [],
         ]
           .sort((a, b) => b.slot - a.slot).slice(0, limit)
+      }),
+    recordOf: (run) =>
+      Effect.sync(() => {
+        for (const kept of [...state.triggers.values(), ...state.removed.values()]) {
+          const found = [...kept.asked, ...kept.records, ...kept.followed].find((record) =>
+            record.run === run && record.outcome === "fired"
+          )
+          if (found?.after === undefined) {
+            if (found !== undefined) return Option.some(found)
+            continue
+          }
+          const recordedAt = found.slot + found.latenessMillis
+          const version = kept.versions.findLast(({ since }) => since - 1 <= recordedAt)
+          return Option.some({ ...found, ...(version && { revision: version.revision }) })
+        }
+        return Option.none()
       }),
     ask: (items, isDry) => Effect.sync(() => items.map((item) => ask(item, isDry))),
     asked: (trigger, request, limit) =>

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import * as Ends from "../../core/domain/Ends.ts"
 import { depthMax, tooDeep, untaken, whilePaused } from "../../core/domain/Following.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import type { Followed, SlotRecord, TriggerStorage } from "../../core/services/TriggerStorage.ts"
@@ -11,9 +12,12 @@ import { numbers, numbersOrNull, type Pg, type Row, texts } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, stateOf } from "./rows.ts"
-import { columns, isPlain } from "./specs.ts"
+import { columns, isReady } from "./specs.ts"
 
-/** The columns that a put returns besides, which subscribe its trigger or end that. */
+/**
+ * The columns that a put returns besides, which subscribe its trigger or end that, or let it tail a
+ * source.
+ */
 export interface Attaching {
   readonly columns: string
   readonly params: ReadonlyArray<unknown>
@@ -36,9 +40,16 @@ export const attaching = Effect.fnUntraced(function* (
       params: [task, Ends.bitsOf(schedule.on)],
     }
   }
-  return before?.schedule._tag === "After"
-    ? { columns: `, ${detaching}`, params: [] }
-    : attachingNothing
+  const isDetached = before?.schedule._tag === "After"
+  if (schedule._tag === "Tail") {
+    return {
+      columns: `, attach_tail(id, $${first}::text) AS is_attached${
+        isDetached ? `, ${detaching}` : ""
+      }`,
+      params: [Tailing.keyOf(schedule)],
+    }
+  }
+  return isDetached ? { columns: `, ${detaching}`, params: [] } : attachingNothing
 })
 
 /** As a column of a statement on `trigger`. */
@@ -80,7 +91,7 @@ export const follow = (
     )
     hints.give(
       new Set(rows.flatMap(({ item, run }) =>
-        run !== null && isPlain(specs[item]!) ? [`l${lanes[item]!}` as const] : []
+        run !== null && isReady(specs[item]!) ? [`l${lanes[item]!}` as const] : []
       )),
     )
     const byItem = new Map(rows.map((row) => [row.item, row]))
@@ -127,16 +138,34 @@ export const records = (pg: Pg, trigger: TriggerId, limit: number) =>
        FROM followed WHERE trigger = $1 ORDER BY event DESC LIMIT $2`,
       [trigger, limit],
     ),
-    (rows) =>
-      rows.map(({ after, at, reason, recorded_at, run, state }): SlotRecord => ({
-        slot: at,
-        through: at,
-        outcome: run === null ? "skipped" : "fired",
-        ...(run !== null && { run }),
-        ...(reason !== null && { reason }),
-        after: { run: after, state: stateOf(state) },
-        latenessMillis: Math.max(0, recorded_at - at),
-      })),
+    (rows) => rows.map(told),
+  )
+
+const told = ({ after, at, reason, recorded_at, run, state }: RecordRow): SlotRecord => ({
+  slot: at,
+  through: at,
+  outcome: run === null ? "skipped" : "fired",
+  ...(run !== null && { run }),
+  ...(reason !== null && { reason }),
+  after: { run: after, state: stateOf(state) },
+  latenessMillis: Math.max(0, recorded_at - at),
+})
+
+/** Of the event that the run was made for. */
+export const recordOf = (pg: Pg, run: RunId) =>
+  Effect.map(
+    pg.query<RecordRow & { readonly revision: number | null }>(
+      "reads",
+      "records",
+      `SELECT at::float8 AS at, recorded_at::float8 AS recorded_at, run_id::float8 AS run,
+         after::float8 AS after, state, reason, (
+           SELECT max(v.revision) FROM trigger_version v
+           WHERE v.trigger = f.trigger AND v.since - 1 <= f.recorded_at) AS revision
+       FROM followed f WHERE run_id = $1::bigint`,
+      [`${run}`],
+    ),
+    ([row]): SlotRecord | undefined =>
+      row && { ...told(row), ...(row.revision !== null && { revision: row.revision }) },
   )
 
 /** Of the runs of `gone`, as parts of a statement that has `now` too: what nobody has taken. */

@@ -1,5 +1,6 @@
 /** Runs in PostgreSQL: see `RunStorage` for the laws, `PgSubmit` and `PgClaim` for the hot path. */
 import { DateTime, Effect, Option, type Scope } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -86,6 +87,7 @@ export const make = Effect.fnUntraced(function* (
           ...plain,
           special[0],
           deadlines,
+          of.asked(),
         ],
         parent.idempotencyKey !== undefined,
       )
@@ -573,9 +575,14 @@ const gatesBatch = 1000
 const beforeAllGates = "00000000-0000-0000-0000-000000000000"
 
 const insertFamily = `
-  SELECT run::float8 AS run, nth, is_new FROM submit_family($1::int, $2::int, $3::smallint, $4,
+  WITH f AS MATERIALIZED (SELECT * FROM submit_family($1::int, $2::int, $3::smallint, $4,
     $5::int, $6, $7, $8, $9::int, $10::int[], $11::int[], $12::smallint[], $13::text[],
-    $14::boolean[], $15::smallint[], $16::bigint[], $17::bigint[])`
+    $14::boolean[], $15::smallint[], $16::bigint[], $17::bigint[])),
+  j AS (
+    INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
+    SELECT run, clock(), 0, 0, '${Asked.kind}', ($18::text[])[1] FROM f
+    WHERE nth = -1 AND is_new AND ($18::text[])[1] IS NOT NULL)
+  SELECT run::float8 AS run, nth, is_new FROM f`
 
 const childViews = runViews(
   "SELECT run_id AS id FROM child WHERE parent = $1::bigint AND run_id < $2::bigint",

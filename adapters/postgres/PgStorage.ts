@@ -19,6 +19,7 @@ import * as PgPermits from "./PgPermits.ts"
 import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgServer from "./PgServer.ts"
+import * as PgTable from "./PgTable.ts"
 import * as PgTasks from "./PgTasks.ts"
 import * as PgTransfer from "./PgTransfer.ts"
 import * as PgTriggers from "./PgTriggers.ts"
@@ -59,6 +60,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     transfer: PgTransfer.make(pg),
     permits: PgPermits.make(pg, names),
     audit: PgAudit.make(pg),
+    tables: PgTable.tableOver((text, params) => pg.query("reads", "read a table", text, params)),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),
       ([row]) => row!.now,

@@ -12,6 +12,7 @@
  */
 import { Cause, Deferred, Effect, type Scope } from "effect"
 import { createHash } from "node:crypto"
+import * as Asked from "../../core/domain/Asked.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { RunSpec, RunStorage, Submitted } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -19,7 +20,7 @@ import { isRefusedForGood, isUndecided, numbers, type Pg, texts, unavailable } f
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, type RunRow, runViews, stateOfRow } from "./rows.ts"
-import { columns, firstState, isPlain } from "./specs.ts"
+import { columns, firstState, isPlain, isReady } from "./specs.ts"
 
 /** The most runs of one statement. */
 const flushMax = 1000
@@ -35,16 +36,16 @@ export const make = Effect.fnUntraced(function* (
   hints: PgHints,
 ): Effect.fn.Return<RunStorage["submit"], never, Scope.Scope> {
   const insert = Effect.fnUntraced(function* (specs: ReadonlyArray<RunSpec>) {
-    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+    const { asked, deadlines, lanes, plain, special } = yield* columns(names, specs)
     const areAllPlain = specs.every(isPlain)
     const rows = yield* pg.query<{ id: number }>(
       "writes",
       "submit",
       areAllPlain ? insertPlain : insertAny,
-      areAllPlain ? [...plain, patience] : [...plain, patience, ...special, deadlines],
+      areAllPlain ? [...plain, patience] : [...plain, patience, ...special, deadlines, asked()],
       false,
     )
-    hintReady(lanes.filter((_, index) => isPlain(specs[index]!)))
+    hintReady(lanes.filter((_, index) => isReady(specs[index]!)))
     return rows.map(({ id }, index): Submitted => ({
       _tag: "Submitted",
       run: id as RunId,
@@ -59,7 +60,7 @@ export const make = Effect.fnUntraced(function* (
   const insertKeyed = Effect.fnUntraced(function* (
     specs: ReadonlyArray<RunSpec>,
   ): Effect.fn.Return<ReadonlyArray<Submitted>, StorageUnavailable> {
-    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+    const { asked, deadlines, lanes, plain, special } = yield* columns(names, specs)
     const namespaces = yield* names.namespaceNumbers(specs.map(({ namespace }) => namespace))
     const digests = specs.map(digestOf)
     const keys = specs.map(({ idempotencyKey }) => idempotencyKey!)
@@ -72,13 +73,14 @@ export const make = Effect.fnUntraced(function* (
         patience,
         ...special,
         deadlines,
+        asked(),
         numbers(namespaces),
         texts(keys),
         texts(digests),
       ],
     )
     const isKnown = (index: number) => !inserted[index]!.is_new
-    hintReady(lanes.filter((_, index) => !isKnown(index) && isPlain(specs[index]!)))
+    hintReady(lanes.filter((_, index) => !isKnown(index) && isReady(specs[index]!)))
     const known = new Map(
       specs.some((_, index) => isKnown(index))
         ? (yield* pg.query<KnownRow>(
@@ -309,9 +311,9 @@ export const digestOf = ({ payload, task }: RunSpec): string =>
 const plainColumns = "task, lane, level, payload, is_at_most_once, crashes_max"
 const plainParams =
   "$1::int[], $2::int[], $3::smallint[], $4::text[], $5::boolean[], $6::smallint[]"
-const anyColumns = `${plainColumns}, delay, gate, gate_places, is_gate_discarding, deadline`
+const anyColumns = `${plainColumns}, delay, gate, gate_places, is_gate_discarding, deadline, asked`
 const anyParams =
-  `${plainParams}, $8::bigint[], $9::text[], $10::int[], $11::boolean[], $12::bigint[]`
+  `${plainParams}, $8::bigint[], $9::text[], $10::int[], $11::boolean[], $12::bigint[], $13::text[]`
 const isCareful = "is_at_most_once OR deadline IS NOT NULL"
 
 /** Ids are drawn in the order of the specs, and `s` is read in that order. */
@@ -336,6 +338,9 @@ const places = (from: string) => `
   d AS (
     INSERT INTO deadline (run_id, expires_at)
     SELECT id, ms + deadline FROM ${from}, now WHERE deadline IS NOT NULL),
+  j AS (
+    INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
+    SELECT id, ms, 0, 0, '${Asked.kind}', asked FROM ${from}, now WHERE asked IS NOT NULL),
   c AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
     SELECT ms + delay, id, lane, 0, level, 0, 0, ${isCareful}, gate_id(gate)
@@ -365,7 +370,7 @@ const insertUnlessKnown = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   s AS MATERIALIZED (
     SELECT nextval('run_id') AS id, u.*
-    FROM unnest(${anyParams}, $13::int[], $14::text[], $15::text[])
+    FROM unnest(${anyParams}, $14::int[], $15::text[], $16::text[])
       AS u(${anyColumns}, namespace, key, digest)),
   k AS (
     INSERT INTO idempotency (namespace, key, run_id, digest)

@@ -27,6 +27,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
               is_permanent`,
             slot: "slot through run_id lateness trigger outcome reason revision running",
             trigger_version: "since trigger revision definition calendar",
+            tail:
+              "moved_at up_to failing_since fired passed skipped trigger source position failure",
             asked: "slot run_id at trigger revision kind key request asked_by",
             executor:
               `incarnation namespace beat_at joined_at ttl capacity standing name labels tasks
@@ -70,6 +72,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             share: "what keys have had: all begin alike",
             subscription: "those of triggers are made anew from their definitions",
             outbox: "not carried yet: export when the triggers that follow have caught up",
+            tailed: "what became of each entry tells and decides nothing; its position is carried",
             followed: "not carried yet: the records of events, and which run was followed",
             clock_step: "what was done about the clock of this database",
             migration: "what was done to this schema",

@@ -33,6 +33,7 @@ import { pageMax, type TransferStorage } from "../../core/services/TransferStora
 import { gateOf, placesOf } from "./PgAdmission.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
+import { columnsOf, tailColumns, tailOf, type TailRow } from "./PgTailing.ts"
 import {
   askedKinds,
   codeOf,
@@ -181,7 +182,7 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
       ),
     ),
     Stream.concat(
-      paged(selectTriggers, ["0"], ({ id }: TriggerRow) => [`${id}`], each(triggerOf)),
+      paged(selectTriggers, ["0"], ({ id }: TriggerRow & TailRow) => [`${id}`], each(triggerOf)),
     ),
     Stream.concat(
       paged(
@@ -325,17 +326,19 @@ interface TriggerRow extends Row {
   readonly is_paused: boolean
   readonly is_removed: boolean
   readonly cursor: number | null
+  readonly source: string | null
 }
 
 const selectTriggers = `
   SELECT id, definition, revision, is_paused, is_removed,
-    CASE WHEN NOT is_removed THEN cursor END::float8 AS cursor
-  FROM trigger WHERE id > $1::int ORDER BY id LIMIT $2`
+    CASE WHEN NOT is_removed THEN cursor END::float8 AS cursor, source, ${tailColumns}
+  FROM trigger LEFT JOIN tail ON tail.trigger = id WHERE id > $1::int ORDER BY id LIMIT $2`
 
-const triggerOf = (row: TriggerRow): Of<"Trigger"> => ({
+const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
   _tag: "Trigger",
   ...triggerView(row),
   isRemoved: row.is_removed,
+  ...(row.source !== null && { tail: { ...tailOf(row), source: row.source } }),
 })
 
 interface SlotRow extends Row {
@@ -990,6 +993,25 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       from: ofNamespace,
       isNumbered: true,
     },
+  )
+  yield* insert(
+    ask,
+    "tail",
+    {
+      trigger: "int",
+      source: "text",
+      position: "text",
+      fired: "bigint",
+      passed: "bigint",
+      skipped: "bigint",
+      moved_at: "bigint",
+      up_to: "bigint",
+      failure: "text",
+      failing_since: "bigint",
+    },
+    all.flatMap(({ id, tail }) =>
+      tail === undefined ? [] : [{ trigger: id, source: tail.source, ...columnsOf(tail) }]
+    ),
   )
 })
 

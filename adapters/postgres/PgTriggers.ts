@@ -19,6 +19,7 @@ import { numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
 import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
+import * as Tailing from "./PgTailing.ts"
 import {
   askedKinds,
   decodeCalendar,
@@ -271,10 +272,20 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       return items.map((_, index) => answers.get(index)!)
     }),
     follow: Following.follow(pg, names, hints),
+    tail: Tailing.tail(pg, names, hints),
+    tails: Tailing.tails(pg),
     records: Effect.fnUntraced(function* (trigger, limit) {
       const followed = yield* Following.records(pg, trigger, limit)
       const rows = yield* pg.query<SlotRow>("reads", "records", selectRecords, [trigger, limit])
-      return [...followed, ...rows.map(slotRecord)].sort((a, b) => b.slot - a.slot).slice(0, limit)
+      const tailed = yield* Tailing.records(pg, trigger, limit)
+      return [...followed, ...tailed, ...rows.map(slotRecord)].sort((a, b) => b.slot - a.slot)
+        .slice(0, limit)
+    }),
+    recordOf: Effect.fnUntraced(function* (run) {
+      const followed = yield* Following.recordOf(pg, run)
+      if (followed !== undefined) return Option.some(followed)
+      const [row] = yield* pg.query<SlotRow>("reads", "records", selectRecord, [`${run}`])
+      return Option.map(Option.fromNullishOr(row), slotRecord)
     }),
     ask: Effect.fnUntraced(function* (items, isDry) {
       const specs = items.map(({ spec }) => spec)
@@ -479,6 +490,20 @@ const selectRecords = `
       kind::int, request, asked_by
     FROM asked WHERE trigger = $1 ORDER BY asked.slot DESC LIMIT $2)) found
   ORDER BY slot DESC LIMIT $2`
+
+/** What was asked for now has the instant at which its run was made. */
+const selectRecord = `
+  SELECT s.slot::float8 AS slot, s.through::float8 AS through, s.outcome::int AS outcome,
+    s.run_id::float8 AS run, s.reason, s.running::float8 AS running, s.lateness::float8 AS lateness,
+    s.revision, NULL::int AS kind, NULL::text AS request, NULL::text AS asked_by
+  FROM run r JOIN slot s ON s.trigger = r.trigger AND s.slot = r.slot AND s.run_id = r.id
+  WHERE r.id = $1::bigint AND s.outcome = 0
+  UNION ALL
+  SELECT a.slot::float8, a.slot::float8, 0, a.run_id::float8, NULL, NULL, (a.at - a.slot)::float8,
+    a.revision, a.kind::int, a.request, a.asked_by
+  FROM run r JOIN asked a ON a.trigger = r.trigger
+    AND a.slot = coalesce(r.slot, r.created_at) AND a.run_id = r.id
+  WHERE r.id = $1::bigint`
 
 /** A row with the clock, also when none has stopped. */
 const selectStopped = `

@@ -21,6 +21,7 @@ import * as PgStorage from "./PgStorage.ts"
 import * as PgWakeups from "./PgWakeups.ts"
 
 export { type Config, DatabaseUnfit } from "./Pg.ts"
+export { table } from "./PgTable.ts"
 export { submit, type TransactionalSubmit } from "./PgTransactional.ts"
 export type { MigrationConfig } from "./PgMigrations.ts"
 

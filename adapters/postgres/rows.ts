@@ -1,5 +1,6 @@
 /** Where columns meet the fields of the domain, and nowhere else. */
 import { DateTime, Schema } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { Calendar } from "../../core/domain/Calendar.ts"
 import type {
@@ -78,6 +79,8 @@ export const runViews = (which: string): string => `
     k.parent::float8 AS parent, k.nth, k.count AS siblings,
     CASE WHEN r.trigger IS NOT NULL THEN (SELECT f.after FROM followed f
       WHERE f.run_id = r.id)::float8 END AS after,
+    (SELECT CASE j.kind WHEN '${Asked.kind}' THEN coalesce(j.detail, '') END FROM journal j
+      WHERE j.run_id = r.id ORDER BY j.id LIMIT 1) AS asked,
     d.placement, d.at::float8 AS placed_at,
     -- One that is cancelled after a failed attempt still says how that one failed.
     CASE WHEN o.state <> ${codeOf("Cancelled")} OR o.failure IS NOT NULL THEN o.failure
@@ -142,6 +145,7 @@ export interface RunRow {
   readonly nth: number | null
   readonly siblings: number | null
   readonly after: RunId | null
+  readonly asked: string | null
   readonly placement: string | null
   readonly placed_at: number | null
   readonly result: string | null
@@ -199,6 +203,7 @@ export const runView = (row: RunRow): RunView => ({
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
   ...(row.after !== null && { after: row.after }),
+  ...(row.asked !== null && { asked: Asked.ofText(row.asked) }),
   ...(row.placement !== null && {
     placed: { ...JSON.parse(row.placement) as Placed, at: at(row.placed_at!) },
   }),
@@ -217,6 +222,10 @@ export interface JournalRow {
 
 const messageOf = (failure: string | null) =>
   failure === null ? undefined : decodeFailure(failure).message
+
+/** Whether it tells of the grant with this fence. */
+const isOfGrant = (wanted: number) => ({ claimed_at, fence, kind }: JournalRow): boolean =>
+  fence === wanted && (claimed_at !== null || kind === "Claimed")
 
 /** What happened to a run: its submit, its journal, its grants, its end. */
 export const happenings = (
@@ -244,7 +253,7 @@ export const happenings = (
         each.detail ?? messageOf(each.failure),
       ),
     ]),
-    ...claimed(run.claimed_at, run.attempt, run.fence),
+    ...(journal.some(isOfGrant(run.fence)) ? [] : claimed(run.claimed_at, run.attempt, run.fence)),
     ...(run.finished_at === null ? [] : [
       happening(run.finished_at, stateOfRow(run), run.attempt, run.fence, messageOf(run.failure)),
     ]),

@@ -1,5 +1,6 @@
 /** Runs to be, as the columns of one statement: what submits and fires have in common. */
 import { Effect } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
@@ -16,6 +17,8 @@ export interface Columns {
   readonly special: ReadonlyArray<unknown>
   /** bigint[] */
   readonly deadlines: unknown
+  /** text[] */
+  readonly asked: () => unknown
 }
 
 export const columns = (
@@ -51,6 +54,7 @@ export const columns = (
           `{${specs.map(({ gate } = {} as RunSpec) => isDiscarding(gate)).join(",")}}`,
         ],
         deadlines: numbersOrNull(specs.map((spec) => spec?.deadlineMillis)),
+        asked: () => texts(specs.map((spec) => spec?.asked && Asked.textOf(spec.asked))),
       }
     },
   )
@@ -64,7 +68,8 @@ export const isReady = (spec: RunSpec): boolean => spec.gate === undefined && sp
 
 /** Nothing of it but a row that is ready at once. */
 export const isPlain = (spec: RunSpec): boolean =>
-  spec.gate === undefined && spec.delayMillis === 0 && spec.deadlineMillis === undefined
+  spec.gate === undefined && spec.delayMillis === 0 && spec.deadlineMillis === undefined &&
+  spec.asked === undefined
 
 export const firstState = (spec: RunSpec): Run.RunState["_tag"] =>
   Run.submitted({

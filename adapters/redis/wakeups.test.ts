@@ -1,6 +1,6 @@
 /** Hints through a real Redis, given by every storage, and heard in the same process or another. */
 import { assert, it } from "@effect/vitest"
-import { Context, Duration, Effect, Fiber, Layer, Redacted, type Scope } from "effect"
+import { Context, Duration, Effect, Fiber, Layer, Option, Redacted, type Scope } from "effect"
 import * as EngineContract from "../../core/contract/EngineContract.ts"
 import * as WakeupsContract from "../../core/contract/WakeupsContract.ts"
 import {
@@ -12,8 +12,14 @@ import {
   specOf,
   submitOne,
 } from "../../core/contract/world.ts"
+import { until } from "../../core/contract/program.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import type { Schedule } from "../../core/domain/Trigger.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as StandbyOwnership from "../../core/engine/StandbyOwnership.ts"
+import * as Trigger from "../../core/engine/Trigger.ts"
+import { Triggers } from "../../core/engine/Triggers.ts"
 import type { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
@@ -209,6 +215,40 @@ if (TestServer.isInstalled) {
       })
       const again = yield* Effect.forkChild(Effect.repeat(isHeard, { until: (heard) => heard }))
       assert.isTrue(yield* Fiber.join(again))
+    }))
+
+  test("B35: what is due while locks and hints go and come again fires at its time", () =>
+    Effect.gen(function* () {
+      const { config, own } = yield* Server
+      const { runs } = yield* Storage
+      yield* Layer.build(
+        Layer.merge(Triggers.layer, Scheduler.layer).pipe(
+          Layer.provide(StandbyOwnership.layer({ name: "b35", ttl: "2 seconds" })),
+          Layer.provide(Redis.layer(config)),
+        ),
+      )
+      const namespace = freshNamespace()
+      const { list, put, records } = Context.get(yield* Layer.build(Triggers.layerClient), Triggers)
+      const trigger = (name: string, schedule: Schedule) =>
+        put({ namespace, name, task: greet, schedule, payload: "{}" })
+      const first = yield* trigger("first", Trigger.every("1 second"))
+      yield* until(list(namespace), ([view]) => view!.cursor! > first.cursor!)
+      const at = new Date(Date.now() + 3000)
+      yield* trigger("due", Trigger.at(at))
+      const delayed = yield* submitOne(specOf(namespace, { delayMillis: 3000 }))
+      yield* own!.kill
+      yield* Effect.sleep("1500 millis")
+      yield* own!.start
+      const [record] = yield* until(
+        records(namespace, "due", 1),
+        ([record]) => record !== undefined,
+      )
+      assert.strictEqual(record!.outcome, "fired")
+      assert.isBelow(record!.latenessMillis, 15_000)
+      yield* until(
+        Effect.map(runs.find(delayed), Option.getOrThrow),
+        ({ state }) => state === "Ready",
+      )
     }))
 
   test("installations with other prefixes do not wake each other", () =>

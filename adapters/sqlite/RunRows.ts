@@ -461,6 +461,24 @@ export const add = (
 /** A run has at most so many journal rows; what comes after is left out. */
 const notesMax = 1000
 
+/** A grant that is over, of a run that goes on. */
+export const noteGrant = (
+  { db }: Transaction,
+  { attempt, claimed_at, fence, id }: Pick<RunRow, "attempt" | "claimed_at" | "fence" | "id">,
+): void => {
+  if (claimed_at === null) return
+  db.run(
+    `INSERT INTO journal (run, at, kind, attempt, fence)
+     SELECT ?1, ?2, 'Claimed', ?3, ?4
+     WHERE (SELECT count(*) FROM journal WHERE run = ?1) < ${notesMax}
+       AND NOT EXISTS (SELECT 1 FROM journal WHERE run = ?1 AND fence = ?4 AND kind = 'Claimed')`,
+    id,
+    claimed_at,
+    attempt,
+    fence,
+  )
+}
+
 export const note = (
   { db, now }: Transaction,
   row: { readonly id: RunId; readonly attempt: number; readonly fence: Fence },

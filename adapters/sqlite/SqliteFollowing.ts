@@ -110,6 +110,18 @@ interface RecordRow {
   readonly reason: string | null
 }
 
+/** Of the event that the run was made for. */
+export const recordOf = (at: Connection, run: RunId): SlotRecord | undefined => {
+  const row = at.get<RecordRow & { readonly revision: number | null }>(
+    `SELECT at, recorded_at, run, after, state, reason, (
+       SELECT max(version.revision) FROM trigger_version AS version
+       WHERE version.trigger = followed.trigger AND since - 1 <= recorded_at) AS revision
+     FROM followed WHERE run = ?`,
+    run,
+  )
+  return row && { ...told(row), ...(row.revision !== null && { revision: row.revision }) }
+}
+
 /** The latest first. */
 export const records = (
   at: Connection,
@@ -121,15 +133,17 @@ export const records = (
      WHERE trigger = ? ORDER BY event DESC LIMIT ?`,
     trigger,
     limit,
-  ).map((row) => ({
-    slot: row.at,
-    through: row.at,
-    outcome: row.run === null ? "skipped" : "fired",
-    ...(row.run !== null && { run: row.run }),
-    ...(row.reason !== null && { reason: row.reason }),
-    after: { run: row.after, state: finals[row.state]! },
-    latenessMillis: Math.max(0, row.recorded_at - row.at),
-  }))
+  ).map(told)
+
+const told = (row: RecordRow): SlotRecord => ({
+  slot: row.at,
+  through: row.at,
+  outcome: row.run === null ? "skipped" : "fired",
+  ...(row.run !== null && { run: row.run }),
+  ...(row.reason !== null && { reason: row.reason }),
+  after: { run: row.after, state: finals[row.state]! },
+  latenessMillis: Math.max(0, row.recorded_at - row.at),
+})
 
 /** The run leaves, and with it what nobody has taken. */
 export const miss = (tx: Transaction, run: RunId): void => {

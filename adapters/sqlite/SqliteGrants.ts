@@ -17,7 +17,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { conclusionOf, type ConclusionRow, type KnownConclusion } from "./SqliteConclusions.ts"
-import { move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
 import { tell } from "./SqliteOutbox.ts"
 
@@ -384,10 +384,16 @@ const settle = (
   })
   if (state === undefined) return unapplied(tx, report)
   // A run that was asked to stop is cancelled instead, whatever its holder made of it.
-  if (state._tag !== "Cancelled") noteReport(tx, row.id, state, report)
+  if (state._tag !== "Cancelled") {
+    if (goesOn.has(report._tag)) noteGrant(tx, row)
+    noteReport(tx, row.id, state, report)
+  }
   freePlace(row, state, freed)
   return "applied"
 }
+
+/** After these reports a run goes on without the grant. */
+const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
 
 /** What else there is to a report that was applied. */
 const noteReport = (

@@ -1,5 +1,6 @@
 /** Runs as others see them: the questions of `RunStorage`, each answered from one snapshot. */
 import { DateTime, Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -96,6 +97,15 @@ const afterOf = (at: Connection, run: RunId): Pick<RunView, "after"> => {
   return after === undefined ? {} : { after }
 }
 
+/** It is the first thing that happens to a run, if it does. */
+const askedOf = (at: Connection, run: RunId): Pick<RunView, "asked"> => {
+  const first = at.get<{ kind: string; detail: string | null }>(
+    "SELECT kind, detail FROM journal WHERE run = ? ORDER BY id LIMIT 1",
+    run,
+  )
+  return first?.kind === Asked.kind ? { asked: Asked.ofText(first.detail ?? "") } : {}
+}
+
 const viewOf = (at: Connection, row: RunRow): RunView => ({
   id: row.id,
   namespace: row.namespace as Namespace,
@@ -120,6 +130,7 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),
   ...(row.trigger_name !== null && afterOf(at, row.id)),
+  ...askedOf(at, row.id),
   ...(row.incarnation !== null && row.executor_name !== null && {
     executor: {
       incarnation: row.incarnation as Incarnation,
@@ -335,6 +346,10 @@ interface Happened {
   readonly detail?: string
 }
 
+/** Whether it tells of the grant with this fence. */
+const isOf = (wanted: number) => ({ fence, kind }: Pick<Happened, "fence" | "kind">): boolean =>
+  kind === "Claimed" && fence === wanted
+
 const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const row = rowOf(db, run)
   if (row === undefined) return []
@@ -347,7 +362,9 @@ const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const happened: Array<Happened> = [
     { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
     ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(claimed_at === null || journal.some(isOf(fence))
+      ? []
+      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
     ...(finished_at === null ? [] : [{
       at: finished_at,
       kind: state,

@@ -1,11 +1,12 @@
 /** Runs in SQLite: see `RunStorage` for the laws, and `Database` for what makes a step atomic. */
 import { Effect, Option } from "effect"
+import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
-import type { Fence } from "../../core/domain/Lease.ts"
+import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Share from "../../core/domain/Share.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -25,7 +26,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { add, move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
@@ -182,11 +183,17 @@ const keepKey = (tx: Transaction, { idempotencyKey, namespace }: RunSpec, run: R
   )
 }
 
+const noteAsked = (tx: Transaction, { asked }: RunSpec, id: RunId): void => {
+  if (asked === undefined) return
+  note(tx, { id, attempt: 0, fence: never }, Asked.kind, Asked.textOf(asked))
+}
+
 const submit = (tx: Transaction, spec: RunSpec): Submitted => {
   const known = knownBy(tx, spec)
   if (known !== undefined) return known
   const { run, state } = add(tx, spec)
   keepKey(tx, spec, run)
+  noteAsked(tx, spec, run)
   return { _tag: "Submitted", run, state, isNew: true }
 }
 
@@ -199,6 +206,7 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   }
   const { run: parent, state } = add(tx, spec, undefined, { isParent: true })
   keepKey(tx, spec, parent)
+  noteAsked(tx, spec, parent)
   const gate = FanIn.gate(parent, places)
   const count = specs.length
   const children = specs.map((child, index) => {
@@ -305,6 +313,7 @@ const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }
     const isAnswered = round <= (answered.get(loop) ?? -1)
     if (!isAnswered || named.get(run) === fence) continue
     const row = rowOf(tx.db, run)!
+    noteGrant(tx, row)
     note(tx, row, "Released", "its holder does not know of it")
     move(tx, row, { _tag: "Release", fence })
   }
@@ -451,6 +460,7 @@ const reviveOne = (tx: Transaction, row: RunRow, freed: Set<GateKey>): boolean =
   if (state === undefined) return false
   SqliteConclusions.forget(tx, row.id)
   const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
+  noteGrant(tx, row)
   note(tx, row, "Revived", failure?.message, failure)
   freePlace(row, state, freed)
   return true
@@ -507,6 +517,7 @@ const recover = (tx: Transaction, limit: number): Recovered => {
     )
     for (const { run } of held) {
       const row = rowOf(db, run)!
+      noteGrant(tx, row)
       note(tx, row, "Lost", `${name} is ${standing}`)
       const state = lose(tx, row, name)
       freePlace(row, state, freed)

@@ -27,6 +27,7 @@ describe("SqliteTransfer", () => {
           is_permanent`,
         slot: "trigger slot through outcome run reason lateness_millis revision running",
         trigger_version: "trigger revision since definition calendar",
+        tail: `trigger source position fired passed skipped moved_at up_to failure failing_since`,
         asked: "trigger kind key slot run revision at request asked_by",
         executor: `incarnation namespace name standing capacity labels resources tasks ttl_millis
           joined_at beat_at ends_at may_hold`,
@@ -68,6 +69,7 @@ describe("SqliteTransfer", () => {
         share: "what keys have had: all begin alike",
         subscription: "those of triggers are made anew from their definitions",
         outbox: "not carried yet: export when the triggers that follow have caught up",
+        tailed: "what became of each entry tells and decides nothing; its position is carried",
         followed: "not carried yet: the records of events, and which run was followed",
         sqlite_sequence: "its number is in Marks",
       },

@@ -32,6 +32,7 @@ import { patiently } from "./Patience.ts"
 import { rankOfRun } from "./RunRows.ts"
 import { failed, isConstraint, unavailable } from "./SqliteError.ts"
 import { used } from "./SqliteHistory.ts"
+import { columnsOf, tailOf, type TailRow } from "./SqliteTailing.ts"
 import { askedKinds } from "./SqliteTriggers.ts"
 
 const codecOf = <A>(schema: Schema.Codec<A, unknown>) => {
@@ -148,7 +149,7 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
   yield* paged(at, tasks, ["", ""], (row: TaskRow) => [row.namespace, row.name], taskOf)
   yield* paged(at, calendars, ["", ""], (row: TaskRow) => [row.namespace, row.name], calendarOf)
   yield* paged(at, executors, [0], (row: ExecutorRow) => [row.incarnation], executorOf(now))
-  yield* paged(at, triggers, [0], (row: TriggerRow) => [row.id], triggerOf)
+  yield* paged(at, triggers, [0], (row: TriggerRow & TailRow) => [row.id], triggerOf)
   yield* paged(
     at,
     slots,
@@ -280,11 +281,13 @@ interface TriggerRow {
   readonly is_paused: number
   readonly is_removed: number
   readonly cursor: number | null
+  readonly source: string | null
 }
 
-const triggers = "SELECT * FROM trigger WHERE id > ? ORDER BY id LIMIT ?"
+const triggers = `SELECT trigger.*, tail.* FROM trigger LEFT JOIN tail ON tail.trigger = trigger.id
+  WHERE id > ? ORDER BY id LIMIT ?`
 
-const triggerOf = (row: TriggerRow): Of<"Trigger"> => ({
+const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
   _tag: "Trigger",
   id: row.id,
   definition: trigger.decode(row.definition),
@@ -292,6 +295,7 @@ const triggerOf = (row: TriggerRow): Of<"Trigger"> => ({
   isPaused: row.is_paused === 1,
   isRemoved: row.is_removed === 1,
   ...(row.cursor !== null && row.is_removed === 0 && { cursor: row.cursor }),
+  ...(row.source !== null && { tail: { ...tailOf(row), source: row.source } }),
 })
 
 interface SlotRow {
@@ -790,6 +794,10 @@ class Import {
       calendar: Trigger.calendarOf(schedule),
       is_permanent: Number(schedule._tag === "Permanent"),
     })
+    if (record.tail !== undefined) {
+      const { source } = record.tail
+      this.insert("tail", { trigger: record.id, source, ...columnsOf(record.tail) })
+    }
     if (schedule._tag !== "After" || record.isRemoved) return
     this.insert("subscription", {
       namespace,

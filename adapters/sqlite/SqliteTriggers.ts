@@ -28,6 +28,7 @@ import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as Following from "./SqliteFollowing.ts"
 import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
+import * as Tailing from "./SqliteTailing.ts"
 import { keepVersion, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
@@ -133,6 +134,7 @@ export const make = (db: Database): TriggerStorage => {
     )!
     keepVersion(tx, stored.id, stored.revision, since, text, calendar?.text ?? null)
     attach(tx, definition)
+    Tailing.attach(tx, stored.id, definition)
     tx.hint(ofTriggers)
     return viewOf(stored)
   }
@@ -240,18 +242,33 @@ export const make = (db: Database): TriggerStorage => {
             { length: Math.ceil(items.length / fireBatch) },
             (_, at) => items.slice(at * fireBatch, (at + 1) * fireBatch),
           ),
-          (some) => db.write("fire", (tx) => some.map((item) => fire(tx, item))),
+          (some) => db.write("fire", (tx) => some.map((item) => fire(tx, item, definitionOf))),
           { concurrency: "unbounded" },
         ),
         (answers) => answers.flat(),
       ),
     follow: (items) => db.write("follow", (tx) => items.map((item) => follow(tx, item))),
+    tail: (item) => db.write("tail", (tx) => Tailing.tail(tx, item)),
+    tails: (of) =>
+      db.read("tails", () => {
+        const { params, text } = Tailing.selectTails(columns, of)
+        return db.all<TriggerRow & Tailing.TailRow>(text, ...params)
+          .map((row) => ({ view: viewOf(row), tail: Tailing.tailOf(row) }))
+          .filter(({ view }) => view.definition.schedule._tag === "Tail")
+      }),
     records: (trigger, limit) =>
       db.read("records", () =>
         [
           ...Following.records(db, trigger, limit),
+          ...Tailing.records(db, trigger, limit),
           ...db.all<SlotRow>(selectRecords, trigger, limit).map(recordOf),
         ].sort((a, b) => b.slot - a.slot).slice(0, limit)),
+    recordOf: (run) =>
+      db.read("records", () =>
+        Option.fromNullishOr(
+          Following.recordOf(db, run) ??
+            db.all<SlotRow>(selectRecord, run).map(recordOf)[0],
+        )),
     ask: (items, isDry) => db.write("ask", (tx) => items.map((item) => ask(tx, item, isDry))),
     asked: (trigger, request, limit) =>
       db.read("asked", () =>
@@ -327,6 +344,19 @@ const selectRecords = `
     FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ?2)
   ORDER BY slot DESC LIMIT ?2`
 
+/** What was asked for now has the instant at which its run was made. */
+const selectRecord = `
+  SELECT slot.slot, through, outcome, slot.run, reason, running, lateness_millis, revision,
+    NULL AS kind, NULL AS request, NULL AS asked_by
+  FROM run JOIN slot ON slot.trigger = run.trigger AND slot.slot = run.slot AND slot.run = run.id
+  WHERE run.id = ?1 AND outcome = 'fired'
+  UNION ALL
+  SELECT asked.slot, asked.slot, 'fired', asked.run, NULL, NULL, at - asked.slot, revision, asked.kind,
+    request, asked_by
+  FROM run JOIN asked ON asked.trigger = run.trigger
+    AND asked.slot = coalesce(run.slot, run.created_at) AND asked.run = run.id
+  WHERE run.id = ?1`
+
 interface SlotRow {
   readonly slot: number
   readonly through: number
@@ -359,7 +389,11 @@ const recordOf = (row: SlotRow): SlotRecord => ({
   }),
 })
 
-const fire = (tx: Transaction, item: Firing): Fired => {
+const fire = (
+  tx: Transaction,
+  item: Firing,
+  definitionOf: (text: string) => TriggerDefinition,
+): Fired => {
   const { db, now } = tx
   const row = db.get<TriggerRow>(selectById, item.trigger)
   const isCurrent = row !== undefined && row.revision === item.revision &&
@@ -368,7 +402,9 @@ const fire = (tx: Transaction, item: Firing): Fired => {
   const last = item.fire?.slot ?? item.passed?.through
   if (last === undefined) return { _tag: "Recorded" }
   if (last > now) return { _tag: "NotDue", remainingMillis: last - now }
-  const isAlready = isRecorded(db, item.trigger, item.passed?.from ?? last, last)
+  const first = item.passed?.from ?? last
+  const view = { definition: definitionOf(row.definition), cursor: row.cursor ?? undefined }
+  const isAlready = Trigger.isBehind(view, first) || isRecorded(db, item.trigger, first, last)
   if (row.cursor === null || row.cursor <= last) {
     db.run("UPDATE trigger SET cursor = ? WHERE id = ?", item.next ?? null, row.id)
   }

@@ -15,6 +15,8 @@ import * as SqliteLock from "./SqliteLock.ts"
 import * as SqliteStorage from "./SqliteStorage.ts"
 import * as SqliteWakeups from "./SqliteWakeups.ts"
 
+export { table } from "./SqliteTable.ts"
+
 export interface Options {
   /** Made if it does not exist. `:memory:` is gone when the layer's scope ends. */
   readonly file: string

@@ -1,6 +1,7 @@
 /** `belfry run show`: everything known about a run. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import * as Asked from "../../core/domain/Asked.ts"
 import { wordOf } from "../../core/domain/Lane.ts"
 import * as Progress from "../../core/domain/Progress.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -63,10 +64,20 @@ export const runShow = Command.make(
             "failure",
             run.failure && `${run.failure.tag}: ${Output.plain(run.failure.message, 2000)}`,
           ],
+          ...(run.failure?.causes ?? []).map(({ message, tag }) =>
+            ["caused by", `${tag}: ${Output.plain(message, 2000)}`] as const
+          ),
           ["lane", `${run.lane}, level ${run.level} (${wordOf[run.level]})`],
           ["gate", run.gate],
           ["key", run.idempotencyKey],
-          ["trigger", run.trigger && `${run.trigger}, slot ${time(run.slot)}`],
+          [
+            "trigger",
+            run.trigger && run.trigger +
+              (run.slot === undefined ? "" : `, slot ${time(run.slot)}`) +
+              (run.fired?.revision === undefined ? "" : `, revision ${run.fired.revision}`) +
+              (run.fired === undefined || run.fired.kind === "rule" ? "" : `, ${run.fired.kind}`),
+          ],
+          ["asked", run.asked && Output.plain(Asked.textOf(run.asked))],
           ["after", run.after && `run ${run.after}`],
           ["executor", run.executor && `${run.executor.name} (${run.executor.incarnation})`],
           [

@@ -43,6 +43,10 @@ export const runSubmit = Command.make("submit", {
     Flag.withDescription("Idempotency key: a second submit with it answers with the first run"),
     Flag.optional,
   ),
+  by: Flag.String("by").pipe(
+    Flag.withDescription("Who asks for it, as is told with the run"),
+    Flag.optional,
+  ),
   wait: Flag.Boolean("wait").pipe(
     Flag.withDescription("Wait for the end; exit code 7 unless the run succeeds"),
     Flag.withDefault(false),
@@ -64,6 +68,7 @@ export const runSubmit = Command.make("submit", {
             ...inNamespace(given.namespace),
             task: given.task as TaskName,
             payload: payload ?? {},
+            ...(Option.isSome(given.by) && { by: given.by.value }),
             ...(Option.isSome(given.shards) && { shards: given.shards.value }),
             ...(Option.isSome(given.deadline) && { deadlineMillis: given.deadline.value }),
             ...(Option.isSome(given.delay) && { delayMillis: given.delay.value }),
@@ -92,7 +97,7 @@ export const runSubmit = Command.make("submit", {
   )
 
 /** Prints the result, or fails with why there is none. */
-const untilEnded = Effect.fnUntraced(function* (
+export const untilEnded = Effect.fnUntraced(function* (
   { call }: Connection,
   id: RunId,
   json: boolean,

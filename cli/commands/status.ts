@@ -42,6 +42,12 @@ export const status = Command.make(
               (duties === undefined ? "" : `, ${duties.length} duties`),
             ] as const
           ),
+          ...answer.stalled.map((name) =>
+            [
+              "not done",
+              `${name}: this server does not come round to it, and is not ready`,
+            ] as const
+          ),
         ]))
       }),
     ),

@@ -21,12 +21,16 @@ export const triggerList = Command.make("list", list, (given) =>
       const now = Date.now()
       Output.print(Output.table(
         ["trigger", "task", "schedule", "next", ""],
-        answer.items.map(({ isPaused, name, nextSlot, schedule, task }) => [
+        answer.items.map(({ isPaused, name, nextSlot, schedule, tail, task }) => [
           name,
           task,
           scheduleWords(schedule),
           nextWords({ isPaused, nextSlot, schedule }),
-          isPaused || nextSlot === null ? "" : Output.fromNow(nextSlot.epochMilliseconds, now),
+          tail?.failure !== undefined
+            ? "stuck"
+            : isPaused || nextSlot === null
+            ? ""
+            : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
       ))
     }),

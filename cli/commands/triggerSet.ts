@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Misfire, TriggerName } from "../../core/domain/Trigger.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
+import { byEvent, byEventOf } from "../byEvent.ts"
 import { client, duration, namespace, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
@@ -18,6 +19,7 @@ export const triggerSet = Command.make("set", {
   name: triggerName,
   expression: expression.pipe(Argument.optional),
   ...schedule,
+  ...byEvent,
   calendar: Flag.String("calendar").pipe(
     Flag.withDescription("Name of a calendar that the server keeps"),
     Flag.optional,
@@ -67,7 +69,17 @@ export const triggerSet = Command.make("set", {
           Effect.map(({ items }) => items.find(({ name }) => name === given.name)),
         )
       )
-      if (known === undefined && (Option.isNone(given.expression) || Option.isNone(given.task))) {
+      const isScheduled = Option.isSome(given.expression)
+      const events = yield* byEventOf(given, isScheduled ? undefined : known?.schedule)
+      if (isScheduled && events !== undefined) {
+        return yield* new Problem({
+          kind: "usage",
+          what: "a schedule, --after and --table are of several triggers",
+          hint,
+        })
+      }
+      const isNew = known === undefined
+      if (isNew && ((!isScheduled && events === undefined) || Option.isNone(given.task))) {
         return yield* new Problem({
           kind: "usage",
           what: `there is no trigger "${given.name}", and a new one needs a schedule and a task`,
@@ -76,7 +88,7 @@ export const triggerSet = Command.make("set", {
       }
       const when = Option.isSome(given.expression)
         ? yield* scheduleOf({ ...given, expression: given.expression.value })
-        : known!.schedule
+        : events ?? known!.schedule
       const { blockingKey } = known ?? {}
       const payload = wanted ?? known?.payload
       const graceMillis = Option.getOrElse(given.grace, () => known?.graceMillis)
@@ -111,6 +123,8 @@ export const triggerSet = Command.make("set", {
       { command: hint },
       { command: "belfry trigger set nightly --while-running skip" },
       { command: "belfry trigger set poller permanent --task poll", description: "Always alive" },
+      { command: 'belfry trigger set ship --after order --when "/total at least 100" --task ship' },
+      { command: "belfry trigger set bill --table public.orders --task bill" },
     ]),
   )
 

@@ -4,7 +4,7 @@ import { Command } from "effect/cli"
 import { client, namespace, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
-import { nextWords, scheduleWords } from "../schedule.ts"
+import { nextWords, scheduleWords, tailFacts } from "../schedule.ts"
 import { slotTable } from "../slots.ts"
 
 export const triggerShow = Command.make(
@@ -32,6 +32,7 @@ export const triggerShow = Command.make(
           ["while running", found.whileRunning],
           ["revision", String(found.revision)],
           ["next", nextWords(found)],
+          ...tailFacts(found, Date.now()),
         ]))
         if (found.slots.length > 0) Output.print(`\n${slotTable(found.slots)}`)
       }),

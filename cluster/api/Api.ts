@@ -83,6 +83,22 @@ export class Runs extends HttpApiGroup.make("runs").add(
       Problems.StorageUnavailable,
     ],
   }),
+  /** A new run of the same task, which says whose run it does again. */
+  HttpApiEndpoint.post("again", "/runs/:id/again", {
+    params: ofRun,
+    headers: { "idempotency-key": Schema.optionalKey(Schema.String) },
+    payload: Views.RunAgain,
+    success: [
+      Views.SubmittedNew.pipe(HttpApiSchema.status(201)),
+      Views.SubmittedBefore.pipe(HttpApiSchema.status(200)),
+    ],
+    error: [
+      ...runErrors,
+      Problems.KeyConflict,
+      Problems.BacklogFull,
+      Problems.RequestRefused,
+    ],
+  }),
   HttpApiEndpoint.get("list", "/runs", {
     query: {
       ...inNamespace,
@@ -110,6 +126,11 @@ export class Runs extends HttpApiGroup.make("runs").add(
     params: ofRun,
     query: inVocabulary,
     success: Views.Events,
+    error: runErrors,
+  }),
+  HttpApiEndpoint.get("executions", "/runs/:id/executions", {
+    params: ofRun,
+    success: Views.Executions,
     error: runErrors,
   }),
   HttpApiEndpoint.get("why", "/runs/:id/why", {

@@ -7,6 +7,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { Registry } from "../../core/services/Registry.ts"
 import { Storage } from "../../core/services/Storage.ts"
+import { Readiness } from "../Readiness.ts"
 import { Schedulers } from "../Schedulers.ts"
 import { countsOf, executorUnknown, storageProblem } from "./answers.ts"
 import { Api } from "./Api.ts"
@@ -64,6 +65,7 @@ export const layerSystem = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const storage = yield* Storage
     const registry = yield* Registry
+    const { stalled } = yield* Readiness
     const schedulers = (yield* Schedulers) ?? Effect.map(
       registry.schedulers,
       (members) => members.map(({ isSelf, name }) => ({ name, isSelf, isHealthy: true })),
@@ -80,6 +82,7 @@ export const layerSystem = HttpApiBuilder.group(
           runs: countsOf(counts, query.vocabulary),
           executors: summed(yield* storage.executors.list(namespace)),
           schedulers: yield* schedulers,
+          stalled: yield* stalled,
         }
       }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
     })

@@ -32,6 +32,10 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.strictEqual(run.executor?.name, "in-process")
       const { items } = yield* client.runs.events({ params: { id: run.id }, query: {} })
       assert.deepStrictEqual(items.map(({ kind }) => kind), ["Submitted", "Claimed", "Succeeded"])
+      const executions = yield* client.runs.executions({ params: { id: run.id } })
+      assert.strictEqual(executions.items.length, 1)
+      assert.deepInclude(executions.items[0], { id: `${run.id}.1`, attempt: 1, logAfter: "1.0" })
+      assert.deepInclude(executions.items[0], { end: "Succeeded", executor: run.executor! })
       const why = yield* client.runs.why({ params: { id: run.id } })
       assert.deepStrictEqual(why, { _tag: "Ended", state: "Succeeded" })
       const { answer } = yield* client.runs.cancel({ params: { id: run.id } })
@@ -269,6 +273,42 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.strictEqual(later.state, "Scheduled")
       const why = yield* client.runs.why({ params: { id: later.run } })
       assert.strictEqual(why._tag, "DueLater")
+    }))
+
+  it.effect("A20: does a run again, as it was or with another payload, and says whose and by whom", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* api
+      const first = yield* runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "Ada" }, level: 0, by: "Grace" },
+      })
+      assert.deepStrictEqual((yield* untilEnded(first.run)).asked, { by: "Grace" })
+      const again = (payload: { name: string } | undefined, key?: string) =>
+        runs.again({
+          params: { id: first.run },
+          headers: key === undefined ? {} : { "idempotency-key": key },
+          payload: { by: "Ada", ...(payload && { payload }) },
+        })
+      const same = yield* untilEnded((yield* again(undefined)).run)
+      assert.deepStrictEqual(same.asked, { by: "Ada", again: first.run })
+      assert.deepInclude(same, { result: "Hello, Ada!", level: 0 })
+      const edited = yield* again({ name: "Edsger" }, "edited")
+      assert.isTrue(edited.isNew)
+      assert.strictEqual((yield* untilEnded(edited.run)).result, "Hello, Edsger!")
+      assert.deepInclude(yield* again({ name: "Edsger" }, "edited"), {
+        run: edited.run,
+        isNew: false,
+      })
+      const { items } = yield* runs.events({ params: { id: edited.run }, query: {} })
+      assert.deepInclude(items[1], {
+        kind: "Asked",
+        detail: `again, after run ${first.run}, by Ada`,
+      })
+      const conflict = yield* Effect.flip(again({ name: "Alan" }, "edited"))
+      assert.strictEqual(conflict._tag, "KeyConflict")
+      problem(yield* post("/api/v1/runs/1/again", {}), "run-unknown", 404)
+      const nobody = yield* post(`/api/v1/runs/${first.run}/again`, { by: "" })
+      assert.strictEqual(nobody.status, 400)
     }))
 
   it.effect("B67: lists page by page, and leaves payloads and stacks out", () =>

@@ -1,15 +1,25 @@
 /** Runs, over REST. */
 import { Duration, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
+import * as Execution from "../../core/domain/Execution.ts"
 import { Fence } from "../../core/domain/Lease.ts"
 import type { Place } from "../../core/domain/LogLine.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { type OrderRefused, type RunUnknown, Scheduler } from "../../core/engine/Scheduler.ts"
+import {
+  type Accepted,
+  type KeyConflict,
+  type OrderRefused,
+  type RunUnknown,
+  Scheduler,
+} from "../../core/engine/Scheduler.ts"
+import type { BacklogFull } from "../../core/engine/Backlogs.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { Api } from "./Api.ts"
 import {
+  firedOf,
   meant,
   orderRefused,
   refusal,
@@ -27,7 +37,7 @@ export const layer = HttpApiBuilder.group(
   "runs",
   Effect.fnUntraced(function* (handlers) {
     const scheduler = yield* Scheduler
-    const { tasks } = yield* Storage
+    const { tasks, triggers } = yield* Storage
 
     const errors = {
       StorageUnavailable: storageProblem,
@@ -38,6 +48,34 @@ export const layer = HttpApiBuilder.group(
       ...errors,
       OrderRefused: (refused: OrderRefused) => Effect.fail(orderRefused(refused)),
     }
+
+    const submitErrors = {
+      StorageUnavailable: (error: StorageUnavailable | Problems.StorageUnavailable) =>
+        error instanceof Problems.StorageUnavailable ? Effect.fail(error) : storageProblem(error),
+      Refused: (refused: Refused) => Effect.fail(refusal(refused)),
+      BacklogFull: ({ high, retryAfterMillis, task }: BacklogFull) =>
+        Effect.fail(
+          new Problems.BacklogFull({
+            detail: `${high} runs or more of "${task}" wait already.`,
+            remedy: "Wait as long as Retry-After says, and try again.",
+            high,
+            retryAfterMillis,
+          }),
+        ),
+      KeyConflict: (conflict: KeyConflict) =>
+        Effect.fail(
+          new Problems.KeyConflict({
+            detail: `${capital(conflict.message)}.`,
+            remedy: "Use a key of its own for each request.",
+            field: "idempotency-key",
+            reason: "it was used with another task or payload",
+            run: conflict.run,
+          }),
+        ),
+    }
+
+    const submitted = ({ isNew, run, state }: Accepted) =>
+      isNew ? { run, state, isNew: true as const } : { run, state, isNew: false as const }
 
     const answered = <A>(
       run: RunId,
@@ -67,44 +105,32 @@ export const layer = HttpApiBuilder.group(
             }),
             ...(wanted.level !== undefined && { level: wanted.level }),
             ...(idempotencyKey !== undefined && { idempotencyKey }),
+            ...(wanted.by !== undefined && { by: wanted.by }),
+            ...(wanted.again !== undefined && { again: wanted.again }),
           }
-          const { isNew, run, state } = yield* wanted.shards === undefined
+          const accepted = yield* wanted.shards === undefined
             ? scheduler.submit(submission, options)
             : scheduler.submitSharded(submission, {
               count: wanted.shards,
               ...(wanted.shardsAtOnce !== undefined && { atOnce: wanted.shardsAtOnce }),
             }, options)
-          return isNew
-            ? { run, state, isNew: true as const }
-            : { run, state, isNew: false as const }
+          return submitted(accepted)
         },
-        Effect.catchTags({
-          StorageUnavailable: (error) =>
-            error instanceof Problems.StorageUnavailable
-              ? Effect.fail(error)
-              : storageProblem(error),
-          Refused: (refused) => Effect.fail(refusal(refused)),
-          BacklogFull: ({ high, retryAfterMillis, task }) =>
-            Effect.fail(
-              new Problems.BacklogFull({
-                detail: `${high} runs or more of "${task}" wait already.`,
-                remedy: "Wait as long as Retry-After says, and try again.",
-                high,
-                retryAfterMillis,
-              }),
-            ),
-          KeyConflict: (conflict) =>
-            Effect.fail(
-              new Problems.KeyConflict({
-                detail: `${capital(conflict.message)}.`,
-                remedy: "Use a key of its own for each request.",
-                field: "idempotency-key",
-                reason: "it was used with another task or payload",
-                run: conflict.run,
-              }),
-            ),
-        }),
+        Effect.catchTags(submitErrors),
       ),
+
+      again: ({ headers, params, payload: { by, delayMillis, payload } }) => {
+        const idempotencyKey = headers["idempotency-key"]
+        return scheduler.again(params.id, {
+          ...(payload !== undefined && { payload: JSON.stringify(payload) }),
+          ...(by !== undefined && { by }),
+          ...(delayMillis !== undefined && { delay: Duration.millis(delayMillis) }),
+          ...(idempotencyKey !== undefined && { idempotencyKey }),
+        }).pipe(
+          Effect.map(submitted),
+          Effect.catchTags({ ...submitErrors, RunUnknown: errors.RunUnknown }),
+        )
+      },
 
       list: Effect.fnUntraced(function* ({ query }) {
         const limit = query.limit ?? 50
@@ -124,15 +150,24 @@ export const layer = HttpApiBuilder.group(
         return { items, next: views.length > limit && last ? String(last.id) : null }
       }, Effect.catchTag("StorageUnavailable", storageProblem)),
 
-      get: ({ params, query: { vocabulary } }) =>
-        Effect.map(scheduler.find(params.id), (view) => runOf(view, vocabulary)).pipe(
-          Effect.catchTags(errors),
-        ),
+      get: Effect.fnUntraced(function* ({ params, query: { vocabulary } }) {
+        const view = yield* scheduler.find(params.id)
+        const run = runOf(view, vocabulary)
+        if (view.trigger === undefined) return run
+        const record = yield* triggers.recordOf(view.id)
+        return Option.isNone(record) ? run : { ...run, fired: firedOf(record.value) }
+      }, Effect.catchTags(errors)),
 
       events: ({ params, query: { vocabulary } }) =>
         Effect.map(scheduler.events(params.id), (events) => ({
           items: events.map((event) => ({ ...event, kind: said(event.kind, vocabulary) })),
         })).pipe(Effect.catchTags(errors)),
+
+      executions: Effect.fnUntraced(function* ({ params }) {
+        const events = yield* scheduler.events(params.id)
+        const executions = Execution.of(yield* scheduler.find(params.id), events)
+        return { items: executions.map((each) => ({ ...each, logAfter: `${each.fence}.0` })) }
+      }, Effect.catchTags(errors)),
 
       why: ({ params }) => scheduler.why(params.id).pipe(Effect.catchTags(errors)),
 

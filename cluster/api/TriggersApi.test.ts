@@ -1,6 +1,8 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, DateTime, Effect, Layer } from "effect"
+import { Context, DateTime, Effect, Layer, Schema, Stream } from "effect"
 import { standard } from "../../core/domain/Namespace.ts"
+import * as Source from "../../core/engine/Source.ts"
+import * as Trigger from "../../core/engine/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import * as RemoteTriggers from "../remote/RemoteTriggers.ts"
 import { Server } from "../Server.ts"
@@ -107,6 +109,57 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       yield* client.triggers.remove({ params, query: {} })
     }).pipe(Effect.scoped))
 
+  it.effect("shows how far one has come that tails a source, and how it stands over REST", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "tailing" }
+      const names = ["Ada", "Grace"]
+      const source = Source.fromStream(
+        "guests",
+        (after) =>
+          Stream.fromIterable(
+            names.slice(Number(after)).map((name, at) => ({
+              position: `${Number(after) + at + 1}`,
+              value: name,
+            })),
+          ),
+      )
+      const tailing = Hello.schedule(
+        params.name,
+        Trigger.tail(source, { entry: Schema.String, unreadable: "stop" }),
+        (name) => name === "Grace" ? undefined : { name },
+      )
+      yield* Layer.build(tailing)
+      const shown = Effect.gen(function* () {
+        for (;;) {
+          const found = yield* client.triggers.get({ params, query: {} })
+          if (found.tail?.position === "2") return found
+          yield* Effect.sleep(50)
+        }
+      })
+      const { schedule, slots, tail } = yield* shown
+      assert.deepEqual(schedule, { tail: "guests", from: "beginning", unreadable: "stop" })
+      assert.deepInclude(tail!, { position: "2", fired: 1, passed: 1, skipped: 0 })
+      assert.deepInclude(slots[0]!, { entry: "1", outcome: "fired" })
+      const run = yield* untilEnded(slots[0]!.run!)
+      assert.strictEqual(run.result, "Hello, Ada!")
+      const { items } = yield* client.triggers.list({ query: {} })
+      assert.strictEqual(items.find(({ name }) => name === params.name as never)!.tail?.fired, 1)
+      const remote = Context.get(
+        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        Triggers,
+      )
+      const [far] = yield* remote.tails(standard)
+      assert.deepInclude(far!.tail, { position: "2", fired: 1 })
+      const refused = yield* Effect.flip(Effect.provideService(
+        Effect.scoped(Layer.build(tailing)),
+        Triggers,
+        remote,
+      ))
+      assert.match(String(refused), /this program has no storage/)
+      yield* client.triggers.remove({ params, query: {} })
+    }).pipe(Effect.scoped))
+
   it.effect("previews what would become of an end that a trigger follows", () =>
     Effect.gen(function* () {
       const schedule = {
@@ -178,7 +231,9 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const headers = { "idempotency-key": "now" }
       const fired = yield* client.triggers.fire({ params, headers, payload: { by: "Ada" } })
       assert.isTrue(fired.isNew)
-      assert.strictEqual((yield* untilEnded(fired.run)).result, "Hello, Ada!")
+      const ended = yield* untilEnded(fired.run)
+      assert.strictEqual(ended.result, "Hello, Ada!")
+      assert.deepInclude(ended.fired, { kind: "manual", by: "Ada", revision: 1 })
       const again = yield* client.triggers.fire({ params, headers, payload: {} })
       assert.deepStrictEqual(again, { run: fired.run, isNew: false })
       const conflict = yield* Effect.flip(

@@ -6,6 +6,7 @@ import type { Refused } from "../../core/domain/Refused.ts"
 import type { TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
+import type { TriggerView } from "../../core/services/TriggerStorage.ts"
 import {
   auditOf,
   backfilledOf,
@@ -37,17 +38,26 @@ export const layer = HttpApiBuilder.group(
 
     const setPaused = (name: string, namespace: Namespace, isPaused: boolean) =>
       (isPaused ? triggers.pause(namespace, name) : triggers.resume(namespace, name)).pipe(
-        Effect.map(triggerOf),
+        Effect.map((view) => triggerOf(view)),
         Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
         Effect.catchTag("StorageUnavailable", storageProblem),
       )
 
+    /** How far those of these have come that tail a source. */
+    const tailsOf = (namespace: Namespace, views: ReadonlyArray<TriggerView>) =>
+      views.some(({ definition }) => definition.schedule._tag === "Tail")
+        ? triggers.tails(namespace)
+        : Effect.succeed([])
+
     return handlers.handleAll({
-      list: ({ query }) =>
-        Effect.map(
-          triggers.list(query.namespace ?? standard),
-          (items) => ({ items: items.map(triggerOf) }),
-        ).pipe(Effect.catchTag("StorageUnavailable", storageProblem)),
+      list: ({ query }) => {
+        const namespace = query.namespace ?? standard
+        return Effect.gen(function* () {
+          const items = yield* triggers.list(namespace)
+          const tails = yield* tailsOf(namespace, items)
+          return { items: items.map((view) => triggerOf(view, tails)) }
+        }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
+      },
 
       preview: ({ payload }) =>
         preview(
@@ -72,7 +82,8 @@ export const layer = HttpApiBuilder.group(
             "TriggerUnknown",
             () => unknown(namespace, name),
           )
-          return { ...triggerOf(found.value), slots: records.map(slotOf) }
+          const tails = yield* tailsOf(namespace, [found.value])
+          return { ...triggerOf(found.value, tails), slots: records.map(slotOf) }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 
@@ -89,7 +100,7 @@ export const layer = HttpApiBuilder.group(
           whileRunning: wanted.whileRunning,
           revision: wanted.revision,
         }).pipe(
-          Effect.map(triggerOf),
+          Effect.map((view) => triggerOf(view)),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
             TriggerChanged: (error) => Effect.fail(triggerChanged(error)),

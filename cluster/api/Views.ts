@@ -3,10 +3,12 @@
  * and not its text, an instant is an ISO string, and a schedule is written as people say it.
  */
 import { Schema } from "effect"
+import { By } from "../../core/domain/Asked.ts"
 import { BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
+import { Execution } from "../../core/domain/Execution.ts"
 import { ExecutorView, Health, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
@@ -19,6 +21,7 @@ import { Final, StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { FindingKind } from "../../core/domain/SlotAudit.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import { Policy, TaskName } from "../../core/domain/Task.ts"
 import { backfillMax } from "../../core/engine/Asking.ts"
 import { SlotRecord } from "../../core/services/TriggerStorage.ts"
@@ -66,6 +69,18 @@ export const SubmitRun = Schema.Struct({
   level: Schema.optionalKey(Level),
   /** Runs with different keys do not block each other. Only the task's own code could derive it. */
   blockingKey: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(512))),
+  /** Who asks for it by hand, as is told with the run. */
+  by: Schema.optionalKey(By),
+  /** The run that it does again. */
+  again: Schema.optionalKey(RunIdFromString),
+})
+
+export const RunAgain = Schema.Struct({
+  /** As it was unless given. */
+  payload: Schema.optionalKey(Schema.Json),
+  /** Due this long after now. */
+  delayMillis: SubmitRun.fields.delayMillis,
+  by: Schema.optionalKey(By),
 })
 
 const submitted = { run: RunIdFromString, state: StateName }
@@ -78,7 +93,7 @@ export const SubmittedBefore = Schema.Struct({ ...submitted, isNew: Schema.Liter
 const { payload: _payload, result: _result, failure: _failure, state: _state, ...others } =
   RunView.fields
 const course = { ...others, state: State }
-const { stack: _stack, ...failure } = Failure.fields
+const { causes: _causes, stack: _stack, ...failure } = Failure.fields
 
 /** A run in a list: without payload, result and stack. */
 export const RunSummary = Schema.Struct({
@@ -93,6 +108,13 @@ export const Run = Schema.Struct({
   payload: Schema.Json,
   result: Schema.optionalKey(Schema.Json),
   failure: Schema.optionalKey(Failure),
+  /** A trigger made it: by which of its revisions, and how, while the record of that is kept. */
+  fired: Schema.optionalKey(Schema.Struct({
+    kind: Schema.Literals(["rule", "event", "manual", "backfill"]),
+    revision: Schema.optionalKey(Schema.Int),
+    latenessMillis: Schema.Int,
+    by: Schema.optionalKey(Schema.String),
+  })),
 }).annotate({ identifier: "Run" })
 export type Run = typeof Run.Type
 
@@ -103,6 +125,11 @@ export const RunPage = Schema.Struct({
 })
 
 export const Events = Schema.Struct({ items: Schema.Array(RunHappening) })
+
+/** What it has said begins after `logAfter` in the log of the run. */
+export const RunExecution = Schema.Struct({ ...Execution.fields, logAfter: Schema.String })
+  .annotate({ identifier: "Execution" })
+export const Executions = Schema.Struct({ items: Schema.Array(RunExecution) })
 export const Why = Reason
 
 /** What a run has said, in order. */
@@ -157,7 +184,7 @@ const span = {
 
 const permanent = DomainSchedule.cases.Permanent.fields
 
-/** Exactly one of `cron`, `everyMillis`, `at`, `after` and `permanent`. */
+/** Exactly one of `cron`, `everyMillis`, `at`, `after`, `tail` and `permanent`. */
 export const Schedule = Schema.Union([
   Schema.Struct({
     /** Five to seven fields, `L`, `W`, `#` and nicknames. */
@@ -193,6 +220,16 @@ export const Schedule = Schema.Union([
     when: Schema.optionalKey(Condition),
     /** What its runs get as their payload, instead of the trigger's. */
     passing: Schema.optionalKey(Passing),
+  }),
+  Schema.Struct({
+    /** A table of the database of the server; or the source that a program brings by this name. */
+    tail: Tailing.fields.source,
+    /** Where it begins: at the `beginning` unless named. */
+    from: Schema.optionalKey(Tailing.fields.from),
+    /** What an entry must be: all of this. */
+    when: Schema.optionalKey(Condition),
+    /** What becomes of an entry that cannot be read: `skip` unless named. */
+    unreadable: Schema.optionalKey(Tailing.Unreadable),
   }),
   Schema.Struct({
     /** Always one run is alive. What is not named is as usual. */
@@ -236,6 +273,22 @@ const trigger = {
   isPaused: Schema.Boolean,
   /** Its first slot without a record; `null` when it has none left. */
   nextSlot: Schema.NullOr(Schema.DateTimeUtcFromString),
+  /** How far it has come in the source that it tails; where triggers are read. */
+  tail: Schema.optionalKey(Schema.Struct({
+    /** All up to here has been taken; absent before the first reading. */
+    position: Schema.optionalKey(Schema.String),
+    /** Entries that made a run, that none was wanted for, and that could not be read. */
+    fired: Schema.Int,
+    passed: Schema.Int,
+    skipped: Schema.Int,
+    /** When it last came further. */
+    movedAt: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    /** What was there at this instant has been taken: so far it lags behind. */
+    upTo: Schema.optionalKey(Schema.DateTimeUtcFromString),
+    /** Why it does not come further, and since when. */
+    failure: Schema.optionalKey(Schema.String),
+    failingSince: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  })),
 }
 export const Trigger = Schema.Struct(trigger).annotate({ identifier: "Trigger" })
 export type Trigger = typeof Trigger.Type
@@ -249,6 +302,8 @@ export const Slot = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   /** The run whose end was the event, at the instant of the slot. */
   after: Schema.optionalKey(Schema.Struct({ run: RunIdFromString, state: Final })),
+  /** The position of the entry in the source that its trigger tails. */
+  entry: Schema.optionalKey(Schema.String),
   running: Schema.optionalKey(RunIdFromString),
   latenessMillis: Schema.Int,
   /** Of the trigger when it was recorded. */
@@ -542,5 +597,7 @@ export const Status = Schema.Struct({
     held: Schema.Int,
   }),
   schedulers: Schema.Array(SchedulerView),
+  /** What the server that answers should do again and again, and does not come round to. */
+  stalled: Schema.Array(Schema.String),
 })
 export type Status = typeof Status.Type

@@ -6,6 +6,7 @@ import * as Ends from "../../core/domain/Ends.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { StateName } from "../../core/domain/Run.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
+import type { Tail } from "../../core/domain/Tailing.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
 import { usual as usualPermanent } from "../../core/domain/Permanent.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -24,6 +25,7 @@ import type { StorageUnavailable } from "../../core/services/StorageUnavailable.
 import type { DefinedTask, LastRun } from "../../core/services/TaskStorage.ts"
 import type {
   SlotRecord,
+  TailView,
   TriggerChanged,
   TriggerVersion,
   TriggerView,
@@ -239,7 +241,7 @@ export const summaryOf = (
 ): Views.RunSummary => {
   const rest = { ...others, state: said(state, vocabulary) }
   if (failure === undefined) return rest
-  const { stack: _stack, ...shown } = failure
+  const { causes: _causes, stack: _stack, ...shown } = failure
   return { ...rest, failure: shown }
 }
 
@@ -298,6 +300,10 @@ export const scheduleOf = (schedule: Trigger.Schedule): Views.Schedule => {
       const { _tag, task, ...rules } = schedule
       return { after: task, ...rules }
     }
+    case "Tail": {
+      const { _tag, source, ...rules } = schedule
+      return { tail: source, ...rules }
+    }
     case "Permanent": {
       const { _tag, ...permanent } = schedule
       return { permanent }
@@ -324,6 +330,10 @@ export const toSchedule = (schedule: Views.Schedule): Trigger.Schedule => {
     const { after: task, on, ...rules } = schedule
     return { _tag: "After", task, on: Ends.resolve(on), ...rules }
   }
+  if ("tail" in schedule) {
+    const { from = "beginning", tail: source, unreadable = "skip", ...rules } = schedule
+    return { _tag: "Tail", source, from, unreadable, ...rules }
+  }
   if ("permanent" in schedule) return { ...usualPermanent, ...schedule.permanent }
   const { at, ...rules } = schedule
   return { _tag: "At", at: millisOf(at), ...rules }
@@ -336,9 +346,20 @@ const span = <A, B>(start: A | undefined, end: A | undefined, as: (instant: A) =
   ...(end !== undefined && { end: as(end) }),
 })
 
+const tailOf = (
+  { failingSince, movedAt, upTo, ...rest }: Tail,
+): NonNullable<Views.Trigger["tail"]> => ({
+  ...rest,
+  ...(movedAt !== undefined && { movedAt: instant(movedAt) }),
+  ...(upTo !== undefined && { upTo: instant(upTo) }),
+  ...(failingSince !== undefined && { failingSince: instant(failingSince) }),
+})
+
 export const triggerOf = (
-  { cursor, definition, isPaused, revision }: TriggerView,
+  { cursor, definition, id, isPaused, revision }: TriggerView,
+  tails: ReadonlyArray<TailView> = [],
 ): Views.Trigger => {
+  const tail = tails.find(({ view }) => view.id === id)?.tail
   const { name, namespace } = definition
   return {
     namespace,
@@ -347,6 +368,7 @@ export const triggerOf = (
     revision,
     isPaused,
     nextSlot: cursor === undefined ? null : instant(cursor),
+    ...(tail !== undefined && { tail: tailOf(tail) }),
   }
 }
 
@@ -412,4 +434,13 @@ export const slotOf = ({ slot, through, ...rest }: SlotRecord) => ({
   ...rest,
   slot: instant(slot),
   through: instant(through),
+})
+
+export const firedOf = (
+  { after, asked, latenessMillis, revision }: SlotRecord,
+): NonNullable<Views.Run["fired"]> => ({
+  kind: asked?.kind ?? (after === undefined ? "rule" : "event"),
+  ...(revision !== undefined && { revision }),
+  latenessMillis,
+  ...(asked?.by !== undefined && { by: asked.by }),
 })

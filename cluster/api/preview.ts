@@ -33,6 +33,7 @@ export const preview = <E>(
     if (wanted._tag === "After") {
       return { fires: [], isComplete: true, ...followedOf(wanted, request, from) }
     }
+    if (wanted._tag === "Tail") return { fires: [], isComplete: true }
     const name = Trigger.calendarOf(wanted)
     const calendar = request.calendar !== undefined
       ? yield* Effect.fromResult(

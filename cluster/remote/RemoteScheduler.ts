@@ -24,6 +24,7 @@ import type { Notice } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as ApiClient from "../api/ApiClient.ts"
+import * as Problems from "../api/Problems.ts"
 import type * as Views from "../api/Views.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
@@ -37,7 +38,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
 
   const submit = Effect.fnUntraced(function* (
     { blockingKey, payload, task }: Submission,
-    { deadline, delay, idempotencyKey, level, namespace }: SubmitOptions = {},
+    { again, by, deadline, delay, idempotencyKey, level, namespace }: SubmitOptions = {},
     sharding?: Sharding,
   ) {
     return yield* runs.submit({
@@ -56,6 +57,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         ...(sharding?.atOnce !== undefined && { shardsAtOnce: sharding.atOnce }),
         ...(level !== undefined && { level }),
         ...(blockingKey !== undefined && { blockingKey }),
+        ...(by !== undefined && { by }),
+        ...(again !== undefined && { again }),
       },
     }).pipe(
       Effect.mapError((error) =>
@@ -114,6 +117,36 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       runs.notify({ params: { id }, payload: noticeOf(notice) }).pipe(ordered(id, "notify")),
     submitAll: (submissions, more) =>
       Effect.forEach(submissions, (each) => submitWhenRoom(each, more), { concurrency: 8 }),
+    again: (run, { by, delay, idempotencyKey, payload } = {}) =>
+      runs.again({
+        params: { id: run },
+        headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
+        payload: {
+          ...(payload !== undefined && { payload: JSON.parse(payload) }),
+          ...(by !== undefined && { by }),
+          ...(delay !== undefined && {
+            delayMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(delay))),
+          }),
+        },
+      }).pipe(
+        Effect.mapError((error) =>
+          error._tag === "RunUnknown"
+            ? new RunUnknown({ run })
+            : error._tag === "KeyConflict"
+            ? new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: error.run })
+            : error._tag === "BacklogFull"
+            ? error
+            : refusedOr("again")(error)
+        ),
+        Effect.catchIf(
+          (error) => error instanceof Problems.BacklogFull,
+          ({ high, retryAfterMillis }) =>
+            Effect.flatMap(
+              find(run),
+              ({ task }) => Effect.fail(new BacklogFull({ task, high, retryAfterMillis })),
+            ),
+        ),
+      ),
     cancel: (id) =>
       runs.cancel({ params: { id } }).pipe(known(id, "cancel"), Effect.map(({ answer }) => answer)),
     find,

@@ -10,6 +10,8 @@ import {
   type TriggerView,
 } from "../../core/services/TriggerStorage.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import { Refused } from "../../core/domain/Refused.ts"
+import type { Tail } from "../../core/domain/Tailing.ts"
 import { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import { scheduleOf, toSchedule } from "../api/answers.ts"
 import * as ApiClient from "../api/ApiClient.ts"
@@ -93,6 +95,25 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
             : refusedOr("put a trigger")(error)
         ),
         Effect.map(viewOf),
+      ),
+    // The position moves together with the runs, which takes the storage itself.
+    tail: ({ name }) =>
+      Effect.fail(
+        new Refused({
+          field: "schedule",
+          reason: `the trigger "${name}" tails a source, and this program has no storage`,
+          remedy:
+            "Tail it in a program that is connected to the database, or a table on the server",
+        }),
+      ),
+    tails: (namespace) =>
+      triggers.list({ query: { namespace } }).pipe(
+        Effect.mapError(unanswered("list triggers")),
+        Effect.map(({ items }) =>
+          items.flatMap((shown) =>
+            shown.tail === undefined ? [] : [{ view: viewOf(shown), tail: tailOf(shown.tail) }]
+          )
+        ),
       ),
     remove: (namespace, name) => triggers.remove(at(namespace, name)).pipe(known(name, "remove")),
     pause: (namespace, name) =>
@@ -191,6 +212,15 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         })),
       ),
   })
+})
+
+const tailOf = (
+  { failingSince, movedAt, upTo, ...rest }: NonNullable<Views.Trigger["tail"]>,
+): Tail => ({
+  ...rest,
+  ...(movedAt !== undefined && { movedAt: movedAt.epochMilliseconds }),
+  ...(upTo !== undefined && { upTo: upTo.epochMilliseconds }),
+  ...(failingSince !== undefined && { failingSince: failingSince.epochMilliseconds }),
 })
 
 const keptOf = ({ revision, ...calendar }: Views.CalendarView) => ({

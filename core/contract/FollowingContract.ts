@@ -178,6 +178,10 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         latenessMillis: records[0]!.latenessMillis,
       }])
       assert.isAtLeast(records[0]!.latenessMillis, 0)
+      const record = Option.getOrThrow(
+        yield* Storage.use(({ triggers }) => triggers.recordOf(answer.run)),
+      )
+      assert.deepEqual(record, { ...records[0]!, revision: view.revision })
       assert.strictEqual(DateTime.toEpochMillis(run.slot!), event!.at)
       assert.deepEqual(yield* eventsOf(namespace), [])
       assert.deepEqual(yield* followAll(following(view, event!)), [{ _tag: "Already" }])

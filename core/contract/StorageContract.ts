@@ -31,6 +31,7 @@ import * as LogStorageContract from "./LogStorageContract.ts"
 import * as PermitStorageContract from "./PermitStorageContract.ts"
 import * as PlacementStorageContract from "./PlacementStorageContract.ts"
 import * as RunStorageContract from "./RunStorageContract.ts"
+import * as TailingContract from "./TailingContract.ts"
 import * as TaskStorageContract from "./TaskStorageContract.ts"
 import * as TriggerStorageContract from "./TriggerStorageContract.ts"
 import {
@@ -79,6 +80,7 @@ export const suite = <R, E>(
   RunStorageContract.suite(adapter, layer, elapse, capabilities)
   OutboxStorageContract.suite(adapter, layer, elapse, capabilities)
   FollowingContract.suite(adapter, layer, elapse, capabilities)
+  TailingContract.suite(adapter, layer, elapse, capabilities)
   PlacementStorageContract.suite(adapter, layer, elapse, capabilities)
   LogStorageContract.suite(adapter, layer, elapse, capabilities)
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)

@@ -136,6 +136,16 @@ const follower = (namespace: Namespace) =>
     misfire: { _tag: "Skip" },
   })
 
+const tailing = (namespace: Namespace) =>
+  new TriggerDefinition({
+    namespace,
+    name: TriggerName.make("tailing"),
+    task: greet,
+    schedule: { _tag: "Tail", source: "orders", from: "end", unreadable: "stop" },
+    payload: "null",
+    misfire: { _tag: "Skip" },
+  })
+
 const firing = ({ cursor, id, revision }: TriggerView, namespace: Namespace): Firing => ({
   trigger: id,
   revision,
@@ -172,6 +182,17 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     // It ended before the trigger that follows was put, and has to stay untold of.
     yield* cancelled(yield* submitOne(specOf(namespace, { task: followed })))
     yield* triggers.put(follower(namespace))
+    const tail = yield* triggers.put(tailing(namespace))
+    yield* triggers.tail({
+      trigger: tail.id,
+      revision: tail.revision,
+      from: undefined,
+      to: "12",
+      entries: [],
+      passed: 12,
+      endedMillisAgo: 10,
+      failure: "its disk is gone",
+    })
 
     yield* permits.order(namespace, "mail server", "open", "it is moved")
 
@@ -382,6 +403,7 @@ const told = (namespace: Namespace) =>
       ),
       triggers: kept,
       records: yield* Effect.forEach(kept, ({ id }) => triggers.records(id, 100)),
+      tails: yield* triggers.tails({ namespace }),
       executors: (yield* executors.list(namespace)).map(({ beatAt: _, ...view }) => view),
     }
   })
@@ -717,6 +739,25 @@ export const suite = <R, R2 = R>(
           ),
           [waiting, run],
         )
+      }))
+
+    after("X8 used: a trigger that tails goes on where it was", ({ namespace }) =>
+      Effect.gen(function* () {
+        const { triggers } = yield* Storage
+        const [found] = yield* triggers.tails({ namespace })
+        const { tail, view } = found!
+        assert.deepInclude(tail, { position: "12", passed: 12, failure: "its disk is gone" })
+        const item = {
+          trigger: view.id,
+          revision: view.revision,
+          entries: [{ position: "13", fire: specOf(namespace) }],
+          passed: 0,
+          endedMillisAgo: undefined,
+          failure: undefined,
+          to: "13",
+        }
+        assert.deepEqual(yield* triggers.tail({ ...item, from: "11" }), { _tag: "Behind" })
+        assert.strictEqual((yield* triggers.tail({ ...item, from: "12" }))._tag, "Taken")
       }))
 
     after("X8 used: also one of a trigger that was removed, and comes back", (world) =>

@@ -9,7 +9,7 @@
  * | T2  | run without record; record without run; run without slot |
  * | T3  | fires whenever asked                                     |
  * | T4  | revision ignored; paused ones fire                       |
- * | T5  | cursor set by whoever comes last                         |
+ * | T5  | cursor set by whoever comes last; what lies behind fires |
  * | T6  | one refusal refuses the rest of the call                 |
  *
  * T10 to T15 are in `triggers/`, each with its table.
@@ -48,6 +48,7 @@ import {
   type Options,
   sorted,
   specOf,
+  submitOne,
   type Tests,
   times,
   together,
@@ -245,6 +246,48 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.deepStrictEqual(latest.map(({ slot }) => slot), [from + 6 * apart, from + 5 * apart])
       }))
 
+    it.effect("T2 together: by a run its record is found, with the revision that it was fired by", () =>
+      Effect.gen(function* () {
+        const { runs, triggers } = yield* Storage
+        const namespace = freshNamespace()
+        const first = yield* dueTrigger(namespace, 3)
+        const recordOf = Effect.fnUntraced(function* (run: RunId) {
+          return Option.getOrThrow(yield* triggers.recordOf(run))
+        })
+        const fired = yield* fireOne(firing(first))
+        assert(fired._tag === "Fired")
+        const before = yield* recordOf(fired.run)
+        assert.deepInclude(before, { slot: first.cursor!, outcome: "fired", revision: 1 })
+        assert.deepInclude(before, { run: fired.run })
+        const view = yield* put(definitionOf(namespace, { payload: '"other"' }))
+        const next = yield* fireOne(firing(view, 0))
+        assert(next._tag === "Fired")
+        assert.strictEqual((yield* recordOf(next.run)).revision, 2)
+        const given = Option.getOrThrow(yield* runs.find(next.run))
+        assert.strictEqual(given.payload, firing(view).fire!.spec.payload)
+        const [asked] = yield* triggers.ask([{
+          trigger: view.id,
+          revision: 2,
+          kind: "manual",
+          request: "now",
+          by: "Ada",
+          slot: undefined,
+          spec: specOf(namespace),
+        }], false)
+        assert(asked?._tag === "Fired")
+        assert.deepInclude(yield* recordOf(asked.run), { outcome: "fired", revision: 2 })
+        assert.deepStrictEqual((yield* recordOf(asked.run)).asked, {
+          kind: "manual",
+          request: "now",
+          by: "Ada",
+        })
+        // Told of as it was fired, whatever has become of the trigger.
+        yield* triggers.remove(namespace, view.definition.name)
+        assert.strictEqual((yield* recordOf(fired.run)).revision, 1)
+        const other = yield* submitOne(specOf(namespace))
+        assert.isTrue(Option.isNone(yield* triggers.recordOf(other)))
+      }))
+
     it.effect("T2 together: a grant names the slot", () =>
       Effect.gen(function* () {
         const { executors, runs } = yield* Storage
@@ -436,6 +479,22 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         // A second planner is a slot behind.
         assert.deepEqual(yield* fireOne(firing(view)), { _tag: "Already" })
         assert.strictEqual((yield* viewOf(view)).cursor, view.cursor! + 2 * apart)
+      }))
+
+    it.effect("T5 onward: what lies before the cursor does not fire, though nothing is recorded", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const view = yield* dueTrigger(namespace, 3)
+        const from = view.cursor!
+        assert.strictEqual((yield* fireOne(firing(view, 2)))._tag, "Fired")
+        for (const ahead of [0, 1]) {
+          assert.deepEqual(yield* fireOne(firing(view, ahead)), { _tag: "Already" })
+        }
+        const stretch = { from, through: from + apart, outcome: "skipped" as const }
+        const late: Firing = { ...firing(view, 3), passed: stretch }
+        assert.deepEqual(yield* fireOne(late), { _tag: "Already" })
+        assert.strictEqual((yield* runsOf(namespace)).length, 1)
+        assert.strictEqual((yield* recordsOf(view)).length, 1)
       }))
 
     it.effect("T5 onward: firing the last slot leaves no cursor", () =>

@@ -1,5 +1,6 @@
 /** A run as others see it: everything known about it, in the words of the glossary. */
 import { Schema } from "effect"
+import { Asked } from "./Asked.ts"
 import { GateKey } from "./Blocking.ts"
 import { ExecutorName, Incarnation } from "./Executor.ts"
 import { Shard } from "./FanIn.ts"
@@ -23,6 +24,12 @@ export const Failure = Schema.Struct({
   stack: Schema.optionalKey(Schema.String),
   /** A declared error, encoded by the task's error schema, as JSON text. */
   error: Schema.optionalKey(Schema.String),
+  /** What it came from, the nearest first. */
+  causes: Schema.optionalKey(Schema.Array(Schema.Struct({
+    tag: Schema.String,
+    message: Schema.String,
+    stack: Schema.optionalKey(Schema.String),
+  }))),
 })
 export type Failure = typeof Failure.Type
 
@@ -89,6 +96,8 @@ export const RunView = Schema.Struct({
   shard: Schema.optionalKey(Shard),
   /** The run whose end its trigger followed. */
   after: Schema.optionalKey(RunIdFromString),
+  /** Somebody asked for it by hand, and said who, or which run it does again. */
+  asked: Schema.optionalKey(Asked),
   /** Its task is routed: how it was placed last. */
   placed: Schema.optionalKey(Schema.Struct({ ...Placed.fields, at: Schema.DateTimeUtc })),
 })

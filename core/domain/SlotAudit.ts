@@ -7,7 +7,7 @@
  */
 import { Schema } from "effect"
 import type { Calendar } from "./Calendar.ts"
-import { lastSlots, type Schedule, slotAfter } from "./Trigger.ts"
+import { isByEvent, lastSlots, type Schedule, slotAfter } from "./Trigger.ts"
 
 export const FindingKind = Schema.Literals([
   /** A slot was due and the trigger went on past it without a record. */
@@ -95,8 +95,8 @@ function* missing(
   for (const [at, { calendar, schedule, since }] of versions.entries()) {
     const last = Math.min(until, (versions[at + 1]?.since ?? Infinity) - 1)
     if (schedule === undefined || schedule._tag === "Permanent") continue
-    // What follows a task has no slots, but events, each with a record of its own kind.
-    if (schedule._tag === "After") continue
+    // It has no slots, but events or entries, each with a record of its own kind.
+    if (isByEvent(schedule)) continue
     let slot = slotAfter(schedule, Math.max(since, from) - 1, calendar)
     while (slot !== undefined && slot <= last) {
       while (next < records.length && records[next]!.through < slot) next++

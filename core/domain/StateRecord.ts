@@ -21,6 +21,7 @@ import { Namespace } from "./Namespace.ts"
 import { Final } from "./Run.ts"
 import { RunIdFromString } from "./RunId.ts"
 import { Failure, Placed } from "./RunView.ts"
+import { Tail } from "./Tailing.ts"
 import { TaskDefinition, TaskName } from "./Task.ts"
 import { TriggerDefinition, TriggerId, TriggerName } from "./Trigger.ts"
 
@@ -124,6 +125,8 @@ export const StateRecord = Schema.TaggedUnion({
     isPaused: Schema.Boolean,
     isRemoved: Schema.Boolean,
     cursor: Schema.optionalKey(Instant),
+    /** How far it has come in the source that it tails, or has tailed last, and which that is. */
+    tail: Schema.optionalKey(Schema.Struct({ ...Tail.fields, source: Schema.String })),
   },
   /** `used`: a stretch whose records have left by their age. */
   Slot: {

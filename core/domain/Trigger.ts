@@ -18,6 +18,7 @@ import * as Cron from "./Cron.ts"
 import * as Following from "./Following.ts"
 import { Namespace } from "./Namespace.ts"
 import { Refused } from "./Refused.ts"
+import * as Tailing from "./Tailing.ts"
 import { TaskName } from "./Task.ts"
 import * as Text from "./Text.ts"
 
@@ -62,6 +63,8 @@ export const Schedule = Schema.TaggedUnion({
   At: { at: Schema.Int, ...jitter },
   /** No instants: the runs of another task, as they end. */
   After: Following.fields,
+  /** No instants: the entries of a source, as they come. */
+  Tail: Tailing.fields,
   /** Always one run of it is alive: as soon as it has ended, by itself or not, there is another. */
   Permanent: {
     /** From the end of a run to the next one; after each that ended soon, `growth` times as long. */
@@ -74,6 +77,18 @@ export const Schedule = Schema.TaggedUnion({
   },
 })
 export type Schedule = typeof Schedule.Type
+
+/** It has no instants that could be told beforehand. */
+type Timeless = Extract<Schedule, { readonly _tag: "After" | "Tail" | "Permanent" }>
+
+const isTimeless = (schedule: Schedule): schedule is Timeless =>
+  schedule._tag === "After" || schedule._tag === "Tail" || schedule._tag === "Permanent"
+
+/** Its slots are named by what happens elsewhere: the ends of runs, or the entries of a source. */
+export const isByEvent = (
+  schedule: Schedule,
+): schedule is Extract<Schedule, { readonly _tag: "After" | "Tail" }> =>
+  schedule._tag === "After" || schedule._tag === "Tail"
 
 /** The calendar that a schedule names. */
 export const calendarOf = (schedule: Schedule): CalendarName | undefined =>
@@ -163,7 +178,7 @@ const dueAfter = (
   after: number,
   calendar: Calendar | undefined,
 ): { readonly slot: number } | Cron.Due | undefined => {
-  if (schedule._tag === "After" || schedule._tag === "Permanent") return undefined
+  if (isTimeless(schedule)) return undefined
   if (schedule._tag === "At") return schedule.at > after ? { slot: schedule.at } : undefined
   const { end = Infinity, start = -Infinity } = schedule
   const from = Math.max(after, start - 1)
@@ -280,6 +295,15 @@ export interface Step {
   readonly next: number | undefined
 }
 
+/** Whether a trigger has gone past a slot, whatever is recorded of it. */
+export const isBehind = (
+  { cursor, definition: { schedule } }: {
+    readonly cursor?: number | undefined
+    readonly definition: Pick<TriggerDefinition, "schedule">
+  },
+  slot: number,
+): boolean => cursor === undefined ? schedule._tag !== "Permanent" : slot < cursor
+
 /**
  * The next step of a trigger whose first unrecorded slot is `cursor`, judged at `now`.
  *
@@ -353,7 +377,7 @@ export const dueOf = (
 }
 
 const jitterOf = (schedule: Schedule): number | undefined =>
-  schedule._tag === "After" || schedule._tag === "Permanent" ? undefined : schedule.jitterMillis
+  isTimeless(schedule) ? undefined : schedule.jitterMillis
 
 /** A slot with its reasons. */
 export interface Fire {
@@ -393,7 +417,7 @@ export function* fires(
   after: number,
 ): Generator<Fire> {
   const { schedule } = definition
-  if (schedule._tag === "After") return
+  if (isByEvent(schedule)) return
   let last = after
   for (
     let due = dueAfter(schedule, after, calendar), next: typeof due;
@@ -446,9 +470,7 @@ export const check = (
 ): Result.Result<Schedule, Refused> => {
   const refuse = (field: string, reason: string, remedy: string) =>
     Result.fail(new Refused({ field, reason, remedy }))
-  if (schedule._tag === "At" || schedule._tag === "After" || schedule._tag === "Permanent") {
-    return Result.succeed(schedule)
-  }
+  if (schedule._tag === "At" || isTimeless(schedule)) return Result.succeed(schedule)
   const { end, start } = schedule
   if (end !== undefined && end <= (start ?? -Infinity)) {
     return refuse("end", "it is not after the start", "Name an end after the start")

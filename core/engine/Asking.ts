@@ -74,7 +74,7 @@ const checked = Effect.fnUntraced(function* (asking: Asking | Backfill) {
 })
 
 const isPassedOn = (schedule: Trigger.Schedule) =>
-  schedule._tag === "After" && schedule.passing !== undefined
+  schedule._tag === "Tail" || (schedule._tag === "After" && schedule.passing !== undefined)
 
 const checkedPayload = (payload: string | undefined) => {
   const bytes = payload === undefined ? 0 : new TextEncoder().encode(payload).length
@@ -163,7 +163,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
           : payload === undefined && isPassedOn(definition.schedule)
           ? refused(
             "payload",
-            "its runs get what is passed on from the run that they follow",
+            "its runs get what is passed on from the run or the entry that they are for",
             "Name the payload of this one",
           )
           : Effect.succeed([{
@@ -206,8 +206,12 @@ export const makeAsking = (storage: Storage["Service"]) => {
         if (schedule._tag === "Permanent") {
           return yield* refused("name", "it has no slots but those that fired", "Let it be")
         }
-        if (schedule._tag === "After") {
-          return yield* refused("name", "it follows a task, and has no instants", "Fire it by hand")
+        if (Trigger.isByEvent(schedule)) {
+          return yield* refused(
+            "name",
+            "it fires by events, and has no instants",
+            "Fire it by hand",
+          )
         }
         const named = Trigger.calendarOf(schedule)
         const found = named && Option.getOrUndefined(yield* calendars.find(namespace, named))

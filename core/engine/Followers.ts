@@ -8,7 +8,7 @@
  * At most `batch` events are in hand at once, and the results of at most `read` runs: that is what
  * bounds its memory, since a result may have a megabyte.
  */
-import { Clock, Duration, Effect, Option, Result } from "effect"
+import { Clock, Duration, Effect, Latch, Option, Result } from "effect"
 import { type Ended, judge, readsResult } from "../domain/Following.ts"
 import * as Outbox from "../domain/Outbox.ts"
 import type { Policy } from "../domain/Policy.ts"
@@ -19,13 +19,14 @@ import { Ownership } from "../services/Ownership.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
+import { watcher } from "./Loops.ts"
 import { payloadBytesMax } from "./Scheduler.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 const batch = 100
 const read = 8
 /** So long others leave an event alone: whoever takes longer is dead, or its work is done twice. */
-const holdMillis = 30_000
+const holdMillis = 10_000
 /** So often it looks when nobody hints. */
 const poll = Duration.seconds(1)
 /** A definition that is put anew while its events are judged is read so often. */
@@ -35,6 +36,7 @@ export const run = Effect.gen(function* () {
   const storage = yield* Storage
   const { outbox, runs, triggers } = storage
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const wakeups = yield* Wakeups
   const clock = yield* Clock.Clock
   const held = new Set<number>()
@@ -104,8 +106,8 @@ export const run = Effect.gen(function* () {
     }
   })
 
-  const pass = Effect.gen(function* () {
-    yield* told.arm
+  /** Follows what is there; how much that was. */
+  const work = Effect.gen(function* () {
     const since = clock.monotonicTimeNanosUnsafe()
     const events = held.size === 0 ? [] : yield* outbox.take({
       consumer: Outbox.triggers,
@@ -117,20 +119,43 @@ export const run = Effect.gen(function* () {
     for (const some of byTrigger.values()) {
       const taken = Number(clock.monotonicTimeNanosUnsafe() - since) / 1e6
       // Others may have the rest by now.
-      if (taken > holdMillis / 2) return
+      if (taken > holdMillis / 2) break
       yield* followAll(some)
     }
-    if (events.length === 0) yield* told.wait(poll)
+    return events.length
   })
 
-  yield* pass.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(
-        Effect.logWarning("could not fire triggers that follow a task", cause),
-        Effect.sleep("1 second"),
-      )
-    ),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  let isEnding = false
+  const atRest = Latch.makeUnsafe(true)
+  const pass = Effect.gen(function* () {
+    if (isEnding) return yield* Effect.never
+    yield* told.arm
+    const count = yield* Effect.acquireUseRelease(
+      Effect.sync(() => atRest.closeUnsafe()),
+      () => work,
+      () => Effect.sync(() => atRest.openUnsafe()),
+    )
+    if (count === 0) yield* told.wait(poll)
+  })
+
+  yield* watched(
+    "follow tasks",
+    Duration.toMillis(poll),
+    (turned) =>
+      Effect.andThen(pass, turned).pipe(
+        Effect.catchCause((cause) =>
+          Effect.andThen(
+            Effect.logWarning("could not fire triggers that follow a task", cause),
+            Effect.sleep("1 second"),
+          )
+        ),
+        Effect.forever,
+      ),
+  ).pipe(Effect.forkScoped)
+
+  // What is in hand others would have to wait for, so it is finished first.
+  yield* Effect.addFinalizer(() => {
+    isEnding = true
+    return Effect.timeoutOption(atRest.await, "2 seconds")
+  })
 })

@@ -8,6 +8,7 @@
  * and a crash loses nothing but time.
  */
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
@@ -19,7 +20,7 @@ import { StateName } from "../domain/Run.ts"
 import { RunId, RunIdFromString } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
 import type { Namespace } from "../domain/Namespace.ts"
-import type { Policy, TaskName } from "../domain/Task.ts"
+import { type Policy, type TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Placing from "../domain/Placing.ts"
 import * as Text from "../domain/Text.ts"
 import * as Waiting from "../domain/Waiting.ts"
@@ -32,6 +33,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
+import { type Watched, watcher } from "./Loops.ts"
 
 export interface SubmitOptions {
   readonly namespace?: Namespace
@@ -42,8 +44,17 @@ export interface SubmitOptions {
   readonly deadline?: Duration.Input
   /** A second submit with this key answers with the first one's run. */
   readonly idempotencyKey?: string
+  /** Who asks for it by hand, as is told with the run and its events. */
+  readonly by?: string
+  /** The run that it does again. */
+  readonly again?: RunId
   /** While the backlog of the task is full: fail with `BacklogFull`, unless named, or wait. */
   readonly whenFull?: "refuse" | "wait"
+}
+
+export interface Again extends Pick<SubmitOptions, "by" | "delay" | "idempotencyKey"> {
+  /** JSON text; as it was unless given. */
+  readonly payload?: string
 }
 
 /** What a submit needs to know of a task. */
@@ -136,6 +147,15 @@ export class Scheduler extends Context.Service<Scheduler, {
     submissions: ReadonlyArray<Submission>,
     options?: Omit<SubmitOptions, "idempotencyKey">,
   ) => Effect.Effect<ReadonlyArray<Accepted>, SubmitRefused | StorageUnavailable>
+
+  /**
+   * A new run of the same task, with the same payload or another, at the same level and of the same
+   * key, which says whose run it does again. The policy is the task's as it is now.
+   */
+  readonly again: (
+    run: RunId,
+    options?: Again,
+  ) => Effect.Effect<Accepted, RunUnknown | SubmitRefused | StorageUnavailable>
 
   /** `requested`: its holder was asked to stop it, and will. */
   readonly cancel: (
@@ -250,6 +270,7 @@ const makeClient = Effect.gen(function* () {
       crashesMax: policy.crashesMax,
       deadlineMillis: millis(options.deadline) ??
         Deadline.after(policy, millis(options.delay) ?? 0),
+      asked: askedOf(options),
     }
   }
 
@@ -303,7 +324,7 @@ const makeClient = Effect.gen(function* () {
     yield* checked(submission, options)
     yield* checkedSharding(submission, sharding)
     yield* roomFor(submission, namespace, options)
-    const { deadlineMillis, delayMillis, gate: _, idempotencyKey, ...rest } = specOf(
+    const { asked, deadlineMillis, delayMillis, gate: _, idempotencyKey, ...rest } = specOf(
       submission,
       namespace,
       options,
@@ -311,7 +332,7 @@ const makeClient = Effect.gen(function* () {
     const spec = { ...rest, gate: undefined }
     const child = { ...spec, deadlineMillis, delayMillis, idempotencyKey: undefined }
     const answer = yield* runs.submitFamily({
-      parent: { ...spec, delayMillis: 0, idempotencyKey },
+      parent: { ...spec, delayMillis: 0, idempotencyKey, asked },
       children: Array.from({ length: sharding.count }, () => child),
       places: sharding.atOnce ?? sharding.count,
     })
@@ -374,6 +395,18 @@ const makeClient = Effect.gen(function* () {
     submit: (submission, options = {}) =>
       Effect.map(submitMany([submission], options), ([accepted]) => accepted!),
     submitAll: (submissions, options = {}) => submitMany(submissions, options),
+    again: Effect.fnUntraced(function* (run, { payload, ...options } = {}) {
+      const before = yield* find(run)
+      const { level, namespace, task } = before
+      const defined = yield* storage.tasks.find(namespace, task)
+      const [accepted] = yield* submitMany([{
+        task,
+        payload: payload ?? before.payload,
+        policy: Option.isSome(defined) ? defined.value.definition.policy : usualPolicy,
+        blockingKey: before.gate && Waiting.keyOf(before.gate),
+      }], { ...options, namespace, level, again: run })
+      return accepted!
+    }),
     cancel: Effect.fnUntraced(function* (run) {
       const { answer, freed } = yield* known(run, yield* runs.cancel(run))
       if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
@@ -503,7 +536,17 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       }),
     )
   }
+  if (options.by !== undefined && (options.by === "" || options.by.length > 256)) {
+    return Effect.fail(
+      new Refused({
+        field: "by",
+        reason: `it has ${options.by.length} characters`,
+        remedy: "Use 1 to 256 characters",
+      }),
+    )
+  }
   const texts = {
+    by: options.by,
     payload: submission.payload,
     idempotencyKey: key,
     blockingKey: submission.blockingKey,
@@ -517,6 +560,12 @@ const checked = (submission: Submission, options: SubmitOptions) => {
   return Effect.void
 }
 
+const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>
+  again === undefined && by === undefined ? undefined : {
+    ...(by !== undefined && { by }),
+    ...(again !== undefined && { again }),
+  }
+
 /** So many rows at most are moved by one command. */
 const batch = 1000
 
@@ -525,6 +574,7 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const { history, placements, runs } = storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
   const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
   const dueInterval = Duration.toMillis(
@@ -558,13 +608,21 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     yield* Effect.sleep(hasMore ? took : yield* spread(retentionInterval))
   })
 
-  yield* ownership.whileHeld("sweep", forever("promote due runs", promote)).pipe(
-    Effect.forkScoped,
-  )
-  yield* ownership.whileHeld("sweep", forever("sweep", sweep)).pipe(Effect.forkScoped)
-  yield* ownership.whileHeld("retention", forever("let go of what is old", retire)).pipe(
-    Effect.forkScoped,
-  )
+  const loops = [
+    { duty: "sweep", name: "promote due runs", step: promote, everyMillis: dueInterval },
+    { duty: "sweep", name: "sweep", step: sweep, everyMillis: Duration.toMillis(sweepInterval) },
+    {
+      duty: "retention",
+      name: "let go of what is old",
+      step: retire,
+      everyMillis: Duration.toMillis(retentionInterval),
+    },
+  ] as const
+  for (const { duty, everyMillis, name, step } of loops) {
+    yield* ownership.whileHeld(duty, forever(watched, name, everyMillis, step)).pipe(
+      Effect.forkScoped,
+    )
+  }
 })
 
 /** Sweeps of several processes do not keep in step. */
@@ -572,10 +630,16 @@ const spread = (interval: Duration.Duration) =>
   Effect.map(Random.next, (chance) => Duration.times(interval, 0.8 + 0.4 * chance))
 
 /** An outage costs a pause and a line in the log, never the loop. */
-const forever = (name: string, step: Effect.Effect<void, StorageUnavailable>) =>
-  step.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-  )
+const forever = (
+  watched: Watched,
+  name: string,
+  everyMillis: number,
+  step: Effect.Effect<void, StorageUnavailable>,
+) =>
+  watched(name, everyMillis, (turned) =>
+    Effect.andThen(step, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
+      ),
+      Effect.forever,
+    ))

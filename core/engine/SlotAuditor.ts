@@ -10,6 +10,7 @@ import { Duration, Effect } from "effect"
 import * as SlotAudit from "../domain/SlotAudit.ts"
 import type { TriggerId } from "../domain/Trigger.ts"
 import type { Audited, AuditPlace, Judged, KeptFinding } from "../services/AuditStorage.ts"
+import { watcher } from "./Loops.ts"
 import { Ownership } from "../services/Ownership.ts"
 import { Storage } from "../services/Storage.ts"
 
@@ -37,6 +38,7 @@ const nothing: Judged = { findings: [], open: [], looked: [] }
 export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions) {
   const { audit } = yield* Storage
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const interval = Duration.toMillis(
     Duration.fromInputUnsafe(options.auditInterval ?? "15 minutes"),
   )
@@ -73,12 +75,13 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
     yield* Effect.sleep(took)
   })
 
-  const forever = step.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning("could not audit slots", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-  )
+  const forever = watched("audit slots", interval, (turned) =>
+    Effect.andThen(step, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(Effect.logWarning("could not audit slots", cause), Effect.sleep("1 second"))
+      ),
+      Effect.forever,
+    ))
   yield* ownership.whileHeld("audit", forever).pipe(Effect.forkScoped)
 })
 

@@ -41,6 +41,7 @@ import {
   type SubmitOptions,
   type SubmitRefused,
 } from "./Scheduler.ts"
+import type { Tailing } from "./Trigger.ts"
 import { Triggers } from "./Triggers.ts"
 
 /** A schema whose values can be kept as JSON and that needs no services to do so. */
@@ -120,8 +121,17 @@ export interface Task<
 
   /** Keeps a trigger of this name that fires the task with this payload. */
   readonly schedule: {
-    /** The payload is what the run passes on that is followed. */
-    (name: string, schedule: PassingOn): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+    /** The payload is what the run passes on that is followed, or the row of the table. */
+    (
+      name: string,
+      schedule: PassingOn | TailSchedule,
+    ): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
+    /** Each entry of the source makes a run with what is made of it, or none for `undefined`. */
+    <A>(
+      name: string,
+      tailing: Tailing<A>,
+      payloadOf: (entry: A) => P["Type"] | undefined,
+    ): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
     (
       name: string,
       schedule: Schedule,
@@ -130,6 +140,9 @@ export interface Task<
     ): Layer.Layer<never, Refused | StorageUnavailable, Triggers>
   }
 }
+
+/** Of a table, as `Trigger.tailTable` makes it. */
+export type TailSchedule = Extract<Schedule, { readonly _tag: "Tail" }>
 
 /** A schedule whose runs get their payload from the run they follow. */
 export type PassingOn = Extract<Schedule, { readonly _tag: "After" }> & {
@@ -309,15 +322,48 @@ export const make = <
     })
   })
 
+  const tail = Effect.fnUntraced(function* (
+    trigger: string,
+    { entry, schedule, source }: Tailing<unknown>,
+    payloadOf: (entry: unknown) => PayloadOf<P> | undefined,
+  ) {
+    const triggers = yield* Triggers
+    const decode = Schema.decodeUnknownExit(Schema.toCodecJson(entry))
+    yield* triggers.tail(
+      {
+        namespace: yield* CurrentNamespace,
+        name: trigger,
+        task: name,
+        schedule,
+        payload: "null",
+      },
+      source,
+      (value) =>
+        Result.flatMap(
+          toResult(decode(value)),
+          (known) =>
+            Result.flatMap(called(() => payloadOf(known)), (wanted) =>
+              wanted === undefined ? Result.succeed(undefined) : Result.map(
+                json.payload.encode(wanted),
+                (payload) => ({ payload, blockingKey: blockingKey?.(wanted) }),
+              )),
+        ),
+    ).pipe(Effect.catchTag("TriggerChanged", Effect.die))
+  })
+
   const schedule: Task<PayloadSchema<P>, S, E>["schedule"] = (
     trigger: string,
-    when: Schedule,
+    when: Schedule | Tailing<unknown>,
     value?: PayloadOf<P>,
     more: ScheduleOptions = {},
   ) =>
     Layer.effectDiscard(Effect.gen(function* () {
       const triggers = yield* Triggers
-      const isPassedOn = when._tag === "After" && when.passing !== undefined
+      if ("source" in when && "entry" in when) {
+        return yield* tail(trigger, when, value as (entry: unknown) => PayloadOf<P> | undefined)
+      }
+      const isPassedOn = when._tag === "Tail" ||
+        (when._tag === "After" && when.passing !== undefined)
       const text = isPassedOn ? "null" : yield* encode(value)
       yield* triggers.put({
         namespace: yield* CurrentNamespace,
@@ -398,6 +444,15 @@ const bounded = (text: string): Result.Result<string, string> =>
     `its JSON has ${text.length} characters, more than ${resultLengthMax}; keep it elsewhere ` +
       "and answer where it is",
   )
+
+/** What code of the user's answers, or how it failed. */
+const called = <A>(call: () => A): Result.Result<A, string> => {
+  try {
+    return Result.succeed(call())
+  } catch (cause) {
+    return Result.fail(cause instanceof Error ? cause.message : String(cause))
+  }
+}
 
 const toResult = <A>(exit: Exit.Exit<A, unknown>): Result.Result<A, string> =>
   Exit.isSuccess(exit)

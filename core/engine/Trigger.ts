@@ -10,9 +10,10 @@
  * export const once = Trigger.at(new Date("2031-01-01T00:00:00Z"))
  * export const behind = Trigger.after("books/close", { on: "success" })
  * export const always = Trigger.permanent()
+ * export const orders = Trigger.tailTable("public.orders", { from: "end" })
  * ```
  */
-import { Duration } from "effect"
+import { Duration, Schema } from "effect"
 import type { CalendarName, FreeDay } from "../domain/Calendar.ts"
 import type { Condition } from "../domain/Condition.ts"
 import type { Gap, Overlap } from "../domain/Cron.ts"
@@ -20,8 +21,10 @@ import * as Ends from "../domain/Ends.ts"
 import type { Passing } from "../domain/Following.ts"
 import { usual } from "../domain/Permanent.ts"
 import type { Final } from "../domain/Run.ts"
+import type { Unreadable } from "../domain/Tailing.ts"
 import type { TaskName } from "../domain/TaskName.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
+import type { Source } from "../services/Source.ts"
 
 interface Jitter {
   /** The run of a slot is due up to this much later, and before the next slot. */
@@ -112,6 +115,70 @@ export const after: {
     ...(when !== undefined && { when }),
     ...(passing !== undefined && { passing }),
   }) satisfies After as never
+
+export interface TailOptions {
+  /** Where it begins: at the `beginning` unless named. From then on its position counts. */
+  readonly from?: "beginning" | "end"
+  /** What an entry must be: all of this. */
+  readonly when?: Condition
+  /**
+   * What becomes of an entry that cannot be read, or whose payload the task refuses: `skip`, unless
+   * named, records it and goes on; `stop` takes nothing after it until it can be read.
+   */
+  readonly unreadable?: Unreadable
+}
+
+type TailSchedule = Extract<Schedule, { readonly _tag: "Tail" }>
+
+const tailSchedule = (
+  source: TailSchedule["source"],
+  { from = "beginning", unreadable = "skip", when }: TailOptions,
+): TailSchedule => ({
+  _tag: "Tail",
+  source,
+  from,
+  unreadable,
+  ...(when !== undefined && { when }),
+})
+
+/** What the program reads of a source, entry by entry, each of which may make a run. */
+export interface Tailing<A> {
+  readonly schedule: TailSchedule
+  readonly source: Source
+  readonly entry: Schema.Codec<A, unknown>
+}
+
+/** Each entry of a source that this program brings. Without a schema for them, whatever they are. */
+export const tail: {
+  <A>(
+    source: Source,
+    options: TailOptions & { readonly entry: Schema.Codec<A, unknown> },
+  ): Tailing<A>
+  (source: Source, options?: TailOptions): Tailing<unknown>
+} = (
+  source: Source,
+  { entry = Schema.Unknown, ...options }: TailOptions & {
+    readonly entry?: Schema.Codec<unknown, unknown>
+  } = {},
+): never => ({ schedule: tailSchedule(source.name, options), source, entry }) as never
+
+export interface TableOptions extends TailOptions {
+  /** The column that tells its rows apart: `id` unless named. */
+  readonly id?: string
+  /** The column that says which transaction wrote a row: `xid` unless named. */
+  readonly transaction?: string
+}
+
+/** Each row of a table in the database of the storage, which is the payload as it is. */
+export const tailTable = (
+  table: string,
+  { id, transaction, ...options }: TableOptions = {},
+): TailSchedule =>
+  tailSchedule({
+    table,
+    ...(id !== undefined && { id }),
+    ...(transaction !== undefined && { transaction }),
+  }, options)
 
 /** Always one run is alive, in the whole namespace: as soon as it has ended there is another. */
 export const permanent = (options: PermanentOptions = {}): Schedule => ({

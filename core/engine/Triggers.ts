@@ -9,7 +9,18 @@
  * Nothing here guards anything. Two planners of one partition, or one that slept through its
  * loss, meet at the unique slot (T1), and the slower one reads again.
  */
-import { Clock, Context, Duration, Effect, Equal, Layer, Option, Result, Schema } from "effect"
+import {
+  Clock,
+  Context,
+  Duration,
+  Effect,
+  Equal,
+  Layer,
+  Option,
+  Result,
+  Schema,
+  type Scope,
+} from "effect"
 import * as Calendar from "../domain/Calendar.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -21,12 +32,14 @@ import * as Turn from "../domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
 import * as Placer from "../services/Placer.ts"
+import type { Source } from "../services/Source.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type {
   Fired,
   Firing,
   SlotRecord,
+  TailView,
   TriggerChanged,
   TriggerVersion,
   TriggerView,
@@ -34,8 +47,10 @@ import type {
 import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
+import { watcher } from "./Loops.ts"
 import type { KeyConflict } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
+import * as Tails from "./Tails.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 export interface TriggerInput {
@@ -93,10 +108,24 @@ export class Triggers extends Context.Service<Triggers, {
   readonly put: (
     input: TriggerInput,
   ) => Effect.Effect<TriggerView, Refused | TriggerChanged | StorageUnavailable>
+  /** Keeps a trigger, and reads the source that it tails for as long as the scope lives. */
+  readonly tail: (
+    input: TriggerInput,
+    source: Source,
+    judge: Tails.Judge,
+  ) => Effect.Effect<
+    TriggerView,
+    Refused | TriggerChanged | StorageUnavailable,
+    Scope.Scope
+  >
   readonly remove: (
     namespace: Namespace,
     name: string,
   ) => Effect.Effect<void, TriggerUnknown | StorageUnavailable>
+  /** How far those have come that tail a source. */
+  readonly tails: (
+    namespace: Namespace,
+  ) => Effect.Effect<ReadonlyArray<TailView>, StorageUnavailable>
   /** From its answer on no slot fires. The run of a permanent trigger is cancelled. */
   readonly pause: (
     namespace: Namespace,
@@ -164,6 +193,7 @@ export class Triggers extends Context.Service<Triggers, {
       Triggers.layerClient,
       Layer.effectDiscard(Effect.suspend(() => plan)),
       Layer.effectDiscard(Followers.run),
+      Layer.effectDiscard(Tails.run),
       Layer.effectDiscard(auditSlots(options)),
     )
 
@@ -176,6 +206,7 @@ const makeClient = Effect.gen(function* () {
   const { audit, calendars, now, runs, triggers } = storage
   const placer = Placer.make(storage)
   const asking = makeAsking(storage)
+  const tailing = yield* Tails.make
 
   const find = Effect.fnUntraced(function* (namespace: Namespace, name: string) {
     const found = yield* calendars.find(namespace, name as Calendar.CalendarName)
@@ -228,6 +259,32 @@ const makeClient = Effect.gen(function* () {
     if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
   })
 
+  const put = Effect.fnUntraced(function* (input: TriggerInput) {
+    const definition = yield* defined(input)
+    const { schedule } = definition
+    if (Trigger.isCircle(definition)) return yield* circle
+    if (Trigger.isByEvent(schedule) && (input.whileRunning ?? "allow") !== "allow") {
+      return yield* notWhileRunning
+    }
+    const name = Trigger.calendarOf(schedule)
+    const calendar = name === undefined
+      ? undefined
+      : Option.getOrUndefined(yield* calendars.find(input.namespace, name))?.calendar
+    const at = yield* now
+    const checked = Trigger.check(schedule, at, calendar)
+    if (Result.isFailure(checked)) {
+      // One that is kept as it is may be over by now: whoever brings it again is not to blame.
+      const known = Option.getOrUndefined(yield* triggers.find(input.namespace, definition.name))
+      const isKept = known !== undefined &&
+        Equal.equals(known.definition, Trigger.anchored(definition, known.definition, at))
+      return isKept ? known : yield* checked.failure
+    }
+    if (schedule._tag === "Tail" && typeof schedule.source !== "string") {
+      yield* Tails.check(storage, schedule.source)
+    }
+    return yield* triggers.put(definition, input.revision)
+  })
+
   return Triggers.of({
     calendars: {
       put: (input) =>
@@ -239,25 +296,14 @@ const makeClient = Effect.gen(function* () {
         if (!isGone) return yield* new CalendarUnknown({ name })
       }),
     },
-    put: Effect.fnUntraced(function* (input) {
-      const definition = yield* defined(input)
-      if (Trigger.isCircle(definition)) return yield* circle
-      if (definition.schedule._tag === "After" && (input.whileRunning ?? "allow") !== "allow") {
-        return yield* notWhileRunning
-      }
-      const name = Trigger.calendarOf(definition.schedule)
-      const calendar = name === undefined
-        ? undefined
-        : Option.getOrUndefined(yield* calendars.find(input.namespace, name))?.calendar
-      const at = yield* now
-      const checked = Trigger.check(definition.schedule, at, calendar)
-      if (Result.isSuccess(checked)) return yield* triggers.put(definition, input.revision)
-      // One that is kept as it is may be over by now: whoever brings it again is not to blame.
-      const known = Option.getOrUndefined(yield* triggers.find(input.namespace, definition.name))
-      const isKept = known !== undefined &&
-        Equal.equals(known.definition, Trigger.anchored(definition, known.definition, at))
-      return isKept ? known : yield* checked.failure
+    put,
+    tail: Effect.fnUntraced(function* (input, source, judge) {
+      const view = yield* put(input)
+      const { name, namespace } = view.definition
+      yield* Effect.forkScoped(tailing(namespace, name, source, judge))
+      return view
     }),
+    tails: (namespace) => triggers.tails({ namespace }),
     remove: Effect.fnUntraced(function* (namespace, name) {
       const view = yield* findTrigger(namespace, name)
       const isGone = yield* triggers.remove(namespace, view.definition.name)
@@ -328,7 +374,7 @@ const circle = new Refused({
 
 const notWhileRunning = new Refused({
   field: "whileRunning",
-  reason: "a trigger that follows a task fires for each event",
+  reason: "a trigger that follows a task or tails a source fires for each event",
   remedy: "Let the task block, so that its runs wait for each other or are discarded",
 })
 
@@ -352,6 +398,7 @@ const plan = Effect.gen(function* () {
   const storage = yield* Storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const wakeups = yield* Wakeups.Wakeups
   const clock = yield* Clock.Clock
   const held = new Set<number>()
@@ -510,6 +557,8 @@ const plan = Effect.gen(function* () {
         if (answer._tag === "Fired" || answer._tag === "Recorded") {
           if (moved.cursor !== undefined) next.push(moved as TriggerView)
         } else if (answer._tag === "NotDue") {
+          // The clock was set back, and what was read is no longer so.
+          if (answer.remainingMillis > horizonMillis) return
           yield* Effect.sleep(Math.ceil(answer.remainingMillis))
           next.push(view)
         }
@@ -521,11 +570,14 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(Math.max(1, until - storageNow() - horizonMillis / 2)))
   })
 
-  yield* pass.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning("could not fire triggers", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  yield* watched("fire triggers", horizonMillis, (turned) =>
+    Effect.andThen(pass, turned).pipe(
+      Effect.catchCause((cause) =>
+        Effect.andThen(
+          Effect.logWarning("could not fire triggers", cause),
+          Effect.sleep("1 second"),
+        )
+      ),
+      Effect.forever,
+    )).pipe(Effect.forkScoped)
 })

@@ -8,8 +8,36 @@ const stackMax = 16_384
 const cut = (text: string, max: number): string =>
   text.length <= max ? text : `${text.slice(0, max - 1)}…`
 
-/** What is known of any thrown or failed value. */
+/** So many causes are told, and all that they say is at most so long. */
+export const causesMax = 8
+const causesLengthMax = 16_384
+
+/** What is known of any thrown or failed value, and of what it came from. */
 export const failureOf = (value: unknown): Failure => {
+  const causes = causesOf(value)
+  return { ...saidOf(value), ...(causes.length > 0 && { causes }) }
+}
+
+/** A cause that comes again would come for ever. */
+const causesOf = (value: unknown): NonNullable<Failure["causes"]> => {
+  const seen = new Set([value])
+  const causes: Array<ReturnType<typeof saidOf>> = []
+  let left = causesLengthMax
+  for (let each = causeOf(value); each !== undefined; each = causeOf(each)) {
+    if (seen.has(each) || causes.length === causesMax || left <= 0) break
+    seen.add(each)
+    const { message, stack, tag } = saidOf(each)
+    const kept = stack === undefined ? undefined : cut(stack, left)
+    left -= message.length + (kept?.length ?? 0)
+    causes.push({ tag, message, ...(kept !== undefined && { stack: kept }) })
+  }
+  return causes
+}
+
+const causeOf = (value: unknown): unknown =>
+  typeof value === "object" && value !== null ? (value as { cause?: unknown }).cause : undefined
+
+const saidOf = (value: unknown): Pick<Failure, "tag" | "message" | "stack"> => {
   if (value instanceof Error) {
     const tag = (value as { _tag?: unknown })._tag
     return {

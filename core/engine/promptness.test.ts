@@ -147,7 +147,7 @@ describe("an engine in real time", () => {
       assert.isBelow(p99(between), 100)
     }).pipe(Effect.provide(world)))
 
-  it.live("G22: who is idle asks but once a second, and a new run begins within 100 ms", () => {
+  it.live("G22, B54: who is idle asks but once a second, and a new run begins within 100 ms", () => {
     let claims = 0
     const counted = Layer.effect(
       Storage,

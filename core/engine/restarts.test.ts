@@ -1,10 +1,12 @@
 /** Schedules across restarts and outages: all that they need is in the storage. */
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer } from "effect"
+import { Context, Deferred, Duration, Effect, Layer } from "effect"
 import * as Memory from "../../adapters/memory/mod.ts"
-import { movableClock } from "../contract/world.ts"
+import { behind } from "../contract/behind.ts"
+import { movableClock, withClockOff } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
 import { Storage } from "../services/Storage.ts"
+import type { Fired } from "../services/TriggerStorage.ts"
 import * as LocalOwnership from "./LocalOwnership.ts"
 import * as Trigger from "./Trigger.ts"
 import { Triggers } from "./Triggers.ts"
@@ -39,7 +41,7 @@ const world = () => {
       yield* Effect.sleep("2 millis")
     }
   })
-  return { clock, state, process, put, records, caughtUp }
+  return { clock, state, memory, planner, process, put, records, caughtUp }
 }
 
 const day = 86_400_000
@@ -80,6 +82,99 @@ describe("restarts", () => {
       assert.isAtMost(state.runs.size, 14)
       assert.strictEqual(records().length, state.runs.size + 1)
     }))
+
+  it.live("B25: planners whose clocks are 90 seconds apart fire as those with one clock", () =>
+    Effect.gen(function* () {
+      const { memory, planner, put, records, state } = world()
+      yield* put(Trigger.cron("* * * * * *"))
+      const storage = yield* Layer.build(memory)
+      for (const off of [-90_000, 0, 90_000]) {
+        yield* Layer.build(Layer.fresh(planner)).pipe(
+          Effect.provideContext(storage),
+          withClockOff(off),
+        )
+      }
+      while (records().length < 3) yield* Effect.sleep("20 millis")
+      const slots = records().map(({ slot }) => slot)
+      assert.deepStrictEqual(slots, slots.map((_, nth) => slots[0]! + 1000 * nth))
+      for (const { latenessMillis, outcome } of records()) {
+        assert.strictEqual(outcome, "fired")
+        assert.isTrue(latenessMillis >= 0 && latenessMillis < 10_000, `${latenessMillis}`)
+      }
+      assert.strictEqual(state.runs.size, records().length)
+    }).pipe(Effect.scoped))
+
+  it.live("B29: who was held up while others fired ten minutes of slots fires none of them", () =>
+    Effect.gen(function* () {
+      const { caughtUp, clock, memory, planner, process, put, records, state } = world()
+      yield* put(Trigger.cron("* * * * *"))
+      yield* clock.elapse(Duration.seconds(61))
+      const services = yield* Layer.build(memory)
+      const held = yield* Deferred.make<void>()
+      const goOn = yield* Deferred.make<void>()
+      const answers: Array<string> = []
+      const storage = behind(
+        Context.get(services, Storage),
+        (name, call) =>
+          name !== "fire" ? call : Deferred.succeed(held, undefined).pipe(
+            Effect.andThen(Deferred.await(goOn)),
+            Effect.andThen(call),
+            Effect.tap((fired) =>
+              Effect.sync(() =>
+                answers.push(...(fired as ReadonlyArray<Fired>).map(({ _tag }) => _tag))
+              )
+            ),
+          ),
+      )
+      yield* Layer.build(Layer.fresh(planner)).pipe(
+        Effect.provideContext(Context.add(services, Storage, storage)),
+      )
+      yield* Deferred.await(held)
+      for (let minute = 0; minute < 10; minute++) {
+        yield* process(caughtUp)
+        yield* clock.elapse(Duration.minutes(1))
+      }
+      const before = records().length
+      assert.isAtLeast(before, 10)
+      yield* Deferred.succeed(goOn, undefined)
+      while (answers.length === 0) yield* Effect.sleep("2 millis")
+      assert.strictEqual(answers[0], "Already")
+      yield* caughtUp.pipe(Effect.provideContext(services))
+      const slots = records().map(({ slot }) => slot)
+      assert.strictEqual(new Set(slots).size, slots.length)
+      assert.strictEqual(state.runs.size, slots.length)
+    }).pipe(Effect.scoped))
+
+  it.live("I22: a clock that is set back as a planner fires holds up no other trigger", () =>
+    Effect.gen(function* () {
+      const { clock, memory, planner, put, state } = world()
+      yield* put(Trigger.cron("* * * * * *"))
+      const services = yield* Layer.build(memory)
+      let isSet = false
+      const storage = behind(
+        Context.get(services, Storage),
+        (name, call) =>
+          name !== "fire" || isSet ? call : Effect.suspend(() => {
+            isSet = true
+            return Effect.andThen(clock.set(-3_600_000), call)
+          }),
+      )
+      yield* Layer.build(Layer.fresh(planner)).pipe(
+        Effect.provideContext(Context.add(services, Storage, storage)),
+      )
+      while (!isSet) yield* Effect.sleep("10 millis")
+      yield* Triggers.use(({ put }) =>
+        put({
+          namespace: standard,
+          name: "other",
+          task: "job",
+          schedule: Trigger.cron("* * * * * *"),
+          payload: "{}",
+        })
+      ).pipe(Effect.provide(Layer.provide(Triggers.layerClient, Layer.succeedContext(services))))
+      const other = () => [...state.triggers.values()].at(-1)!.records
+      while (other().length < 2) yield* Effect.sleep("10 millis")
+    }).pipe(Effect.scoped))
 
   it.live("B30: the newest run is deleted, and 20 restarts later the next slot fires once", () =>
     Effect.gen(function* () {

@@ -23,7 +23,9 @@ export const policyOf = Effect.fnUntraced(function* (
 })
 
 export const specOf = (
-  { blockingKey, namespace, payload, task }: TriggerDefinition,
+  { blockingKey, namespace, payload, task }:
+    & Pick<TriggerDefinition, "namespace" | "payload" | "task">
+    & { readonly blockingKey?: string | undefined },
   policy: Policy,
   delayMillis: number,
 ): RunSpec => ({

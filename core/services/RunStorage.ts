@@ -60,6 +60,7 @@
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
 import { type Effect, type Option, Schema } from "effect"
+import type { Asked } from "../domain/Asked.ts"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { BreakerName } from "../domain/Breaker.ts"
 import { Conclusion } from "../domain/Conclusion.ts"
@@ -91,6 +92,8 @@ export interface RunSpec {
   readonly crashesMax: number
   /** If user code has not started so long after now, it does not. */
   readonly deadlineMillis?: number | undefined
+  /** Who asked for it by hand: told with its events, and with the run. */
+  readonly asked?: Asked | undefined
 }
 
 /** A parent to be, and its children. */

@@ -26,6 +26,8 @@ import type { LogStorage } from "./LogStorage.ts"
 import type { PermitStorage } from "./PermitStorage.ts"
 import type { PlacementStorage } from "./PlacementStorage.ts"
 import type { RunStorage } from "./RunStorage.ts"
+import type { Table } from "../domain/Tailing.ts"
+import type { Source } from "./Source.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 import type { TaskStorage } from "./TaskStorage.ts"
 import type { TransferStorage } from "./TransferStorage.ts"
@@ -47,6 +49,11 @@ export class Storage extends Context.Service<Storage, {
   readonly transfer: TransferStorage
   readonly permits: PermitStorage
   readonly audit: AuditStorage
+  /**
+   * A table of others in the same database, to be tailed. Absent where there are none, or where a
+   * reader could not know what is yet to be committed.
+   */
+  readonly tables?: (table: Table) => Source
   /** The storage clock, in milliseconds since 1970. */
   readonly now: Effect.Effect<number, StorageUnavailable>
 }>()("belfry/core/services/Storage") {}

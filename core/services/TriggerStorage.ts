@@ -11,7 +11,8 @@
  * - **T4 current.** An item for another revision than the kept one, or for a trigger that is paused
  *   or removed, is `Stale`. Once a pause was acknowledged no slot fires.
  * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar; then
- *   too it goes to no slot that has a record.
+ *   too it goes to no slot that has a record. What lies before it is `Already`, though its record be
+ *   gone.
  * - **T6 each for itself.** Items of one call do not affect each other.
  * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
  *   one follows its calendar from the moment it is put or resumed.
@@ -34,6 +35,11 @@
  * - **T14 while running.** Whether a run of the trigger is under way is decided with the slot, from
  *   rows: then a slot with `skip` is skipped, and one with `fail` makes a run that has failed.
  * - **T15 one alive.** A permanent trigger is told of as `stopped` when none of its runs is under way.
+ * - **T16 each entry once.** What a trigger that tails a source has taken and its position change in one
+ *   step: each entry makes its run, or is recorded with why not, exactly if the position moves past it.
+ *   Whoever read from another position than the kept one is `Behind`, and nothing is done.
+ * - **T17 position.** It outlives a pause, while which it stays, an edit, and removal; another source
+ *   begins anew. What was not taken, and why, is told with it.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { EventId } from "../domain/Following.ts"
@@ -43,6 +49,7 @@ import type { Life } from "../domain/Permanent.ts"
 import { Final } from "../domain/Run.ts"
 import { RunIdFromString } from "../domain/RunId.ts"
 import type { RunId } from "../domain/RunId.ts"
+import type { Tail } from "../domain/Tailing.ts"
 import {
   type Passed,
   TriggerDefinition,
@@ -76,6 +83,8 @@ export const SlotRecord = Schema.Struct({
   reason: Schema.optionalKey(Schema.String),
   /** The run whose end was the event, at the instant of the slot. */
   after: Schema.optionalKey(Schema.Struct({ run: RunIdFromString, state: Final })),
+  /** The position of the entry in the source that its trigger tails. */
+  entry: Schema.optionalKey(Schema.String),
   /** The run that was under way, for which it was skipped or failed. */
   running: Schema.optionalKey(RunIdFromString),
   /** From the slot to its record, by the storage clock. */
@@ -153,6 +162,39 @@ export type Followed =
   | { readonly _tag: "Skipped"; readonly reason: string }
   | { readonly _tag: "Already" }
   | { readonly _tag: "Stale" }
+
+/** So many entries are taken by one step. */
+export const tailMax = 200
+
+/** What was read of the source that a trigger tails. */
+export interface Tailing {
+  readonly trigger: TriggerId
+  readonly revision: number
+  /** The kept position, from which it was read. */
+  readonly from: string | undefined
+  /** Where the position goes; the same if it cannot go on. */
+  readonly to: string | undefined
+  /** In their order: the run to be, or why there is none. */
+  readonly entries: ReadonlyArray<{ readonly position: string; readonly fire: RunSpec | string }>
+  /** How many others were read, of which no run is wanted. */
+  readonly passed: number
+  /** So long ago all up to `to` was all that there was; absent if there was more. */
+  readonly endedMillisAgo: number | undefined
+  /** Why it cannot go on. */
+  readonly failure: string | undefined
+}
+
+export type Tailed =
+  /** The runs of those entries that make one, in their order. */
+  | { readonly _tag: "Taken"; readonly runs: ReadonlyArray<RunId> }
+  | { readonly _tag: "Behind" }
+  | { readonly _tag: "Stale" }
+
+/** A trigger that tails a source, paused or not, and how far it has come. */
+export interface TailView {
+  readonly view: TriggerView
+  readonly tail: Tail
+}
 
 /** A run that somebody asks for. */
 export interface Asking {
@@ -242,11 +284,24 @@ export interface TriggerStorage {
     items: ReadonlyArray<Follow>,
   ) => Effect.Effect<ReadonlyArray<Followed>, StorageUnavailable>
 
+  /** Takes entries and moves the position; at most `tailMax` entries. */
+  readonly tail: (item: Tailing) => Effect.Effect<Tailed, StorageUnavailable>
+
+  /** By name: of these partitions, of all namespaces; or of a namespace, all or the one that is named. */
+  readonly tails: (
+    of:
+      | { readonly partitions: ReadonlyArray<number> }
+      | { readonly namespace: Namespace; readonly name?: TriggerName },
+  ) => Effect.Effect<ReadonlyArray<TailView>, StorageUnavailable>
+
   /** The latest records first, at most `limit`; what was asked for is among them, by its slot. */
   readonly records: (
     trigger: TriggerId,
     limit: number,
   ) => Effect.Effect<ReadonlyArray<SlotRecord>, StorageUnavailable>
+
+  /** The record that the run is of, for as long as it is kept: T2. */
+  readonly recordOf: (run: RunId) => Effect.Effect<Option.Option<SlotRecord>, StorageUnavailable>
 
   /** One answer per item, in order. Items of one call are of one trigger. Dry, it changes nothing. */
   readonly ask: (

@@ -21,6 +21,8 @@ import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
+import onward from "./onward.ts"
+import tails from "./tails.ts"
 import shares from "./shares.ts"
 
 export interface Migration {
@@ -47,6 +49,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "vitals", statements: vitals },
   { name: "deadlines", statements: deadlines },
   { name: "levels", statements: levels },
+  { name: "onward", statements: onward },
+  { name: "tails", statements: tails },
   { name: "shares", statements: shares },
 ]
 

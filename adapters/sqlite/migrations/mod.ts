@@ -11,7 +11,8 @@ import { placements } from "./0009_placements.ts"
 import { outbox } from "./0010_outbox.ts"
 import { logs } from "./0011_logs.ts"
 import { levels } from "./0012_levels.ts"
-import { shares } from "./0013_shares.ts"
+import { tails } from "./0013_tails.ts"
+import { shares } from "./0014_shares.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -27,5 +28,6 @@ export const steps: ReadonlyArray<string> = [
   outbox,
   logs,
   levels,
+  tails,
   shares,
 ]

@@ -117,6 +117,35 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
+  it.effect("R11 recovery, B14: three sweeps and the last reports meet, and one of them counts", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(30).map(() => specOf(namespace)))
+      const { grants } = yield* hand.claim(30)
+      assert.strictEqual(grants.length, 30)
+      for (const grant of grants) assert.isTrue(yield* hand.start(grant))
+      yield* hand.leave
+      const settle = (from: number) =>
+        Effect.map(
+          hand.settle(...grants.slice(from, from + 15).map((grant) => succeed(grant))),
+          ({ settled }): ReadonlyArray<string> => settled,
+        )
+      const sweep = Effect.as(runs.recover(500), [])
+      const settled = (yield* together([settle(0), sweep, sweep, settle(15), sweep])).flat()
+      yield* recoverAll
+      for (const [nth, { run }] of grants.entries()) {
+        const isApplied = settled[nth] === "applied"
+        assert.isTrue(isApplied || settled[nth] === "fenced", settled[nth])
+        yield* assertState(run, isApplied ? "Succeeded" : "Ready")
+        const ends = (yield* runs.events(run)).filter(({ kind }) =>
+          kind === "Succeeded" || kind === "Lost"
+        )
+        assert.strictEqual(ends.length, 1, JSON.stringify(ends))
+      }
+    }))
+
   it.effect("R11 recovery: keeps to its limit, and gets through in the end", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage

@@ -62,7 +62,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepEqual(yield* runs.counts(namespace), { Succeeded: 2 })
     }))
 
-  it.effect("R17 revived: one in quarantine is released, and its crashes are forgotten", () =>
+  it.effect("R17 revived, B51: one in quarantine is released, and its crashes are forgotten", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const run = yield* submitOne(specOf(namespace, { crashesMax: 1 }))

@@ -1,6 +1,8 @@
 /** What is told of a run: its events, and why it is where it is. */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, Option } from "effect"
+import * as Asked from "../../domain/Asked.ts"
+import * as Execution from "../../domain/Execution.ts"
 import { ExecutorName } from "../../domain/Executor.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
@@ -16,6 +18,7 @@ import {
   definitionOf,
   type Elapse,
   failure,
+  found,
   fresh,
   freshNamespace,
   gateOf,
@@ -26,6 +29,7 @@ import {
   recoverAll,
   release,
   retry,
+  revived,
   sorted,
   specOf,
   submitAll,
@@ -75,6 +79,79 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         attempt: 2,
         fence: Fence.make(3),
       })
+    }))
+
+  it.effect("events: tell of each grant, once, and when it ended", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [first, second] = [yield* joined(namespace), yield* joined(namespace)]
+      const run = yield* submitOne(specOf(namespace, { crashesMax: 1 }))
+      yield* first.settle(retry(yield* first.one))
+      yield* elapse(Duration.seconds(2))
+      yield* promoteAll
+      yield* first.settle(release(yield* first.one))
+      yield* elapse(Duration.seconds(2))
+      yield* first.start(yield* first.one)
+      yield* elapse(Duration.seconds(1))
+      yield* first.leave
+      yield* recoverAll
+      yield* second.settle(giveUp(yield* second.one))
+      yield* elapse(Duration.seconds(1))
+      yield* revived(run)
+      const last = yield* second.one
+      const running = Execution.of(yield* found(run), yield* runs.events(run))
+      assert.deepStrictEqual(running.map(({ end }) => end), [
+        "Retried",
+        "Released",
+        "Lost",
+        "Revived",
+        undefined,
+      ])
+      yield* elapse(Duration.seconds(1))
+      yield* second.settle(succeed(last))
+      const executions = Execution.of(yield* found(run), yield* runs.events(run))
+      assert.deepStrictEqual(
+        executions.map(({ attempt, fence }) => [attempt, fence as number]),
+        [[1, 1], [2, 2], [2, 3], [3, 4], [4, 5]],
+      )
+      assert.strictEqual(executions[4]!.end, "Succeeded")
+      assert.strictEqual(executions[4]!.executor?.name, second.name)
+      assert.include(executions[2]!.detail, first.name)
+      const times = executions.map(({ startedAt }) => DateTime.toEpochMillis(startedAt))
+      assert.deepEqual(times, sorted(times))
+      const events = yield* runs.events(run)
+      assert.strictEqual(events.filter(({ kind }) => kind === "Claimed").length, 5)
+    }))
+
+  it.effect("events: tell who asked for a run, and which it does again", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const again = yield* submitOne(specOf(namespace))
+      assert.isUndefined((yield* found(again)).asked)
+      const ways = [
+        { asked: { by: "Ada" } },
+        { asked: { by: "Ada", again }, idempotencyKey: fresh("key") },
+        { asked: { again }, delayMillis: 60_000 },
+        { asked: { by: "Ada" }, gate: gateOf(namespace, 1) },
+        { asked: { by: "Ada" }, deadlineMillis: 60_000 },
+      ]
+      for (const { asked, ...way } of ways) {
+        const run = yield* submitOne(specOf(namespace, { ...way, asked }))
+        assert.deepStrictEqual((yield* found(run)).asked, asked)
+        const events = yield* runs.events(run)
+        assert.deepStrictEqual(
+          events.map(({ detail, kind }) => [kind, detail]),
+          [["Submitted", undefined], ["Asked", Asked.textOf(asked)]],
+        )
+      }
+      const spec = { ...specOf(namespace), asked: { by: "Ada" } }
+      const child = specOf(namespace)
+      const family = yield* runs.submitFamily({ parent: spec, children: [child], places: 1 })
+      assert.deepStrictEqual((yield* found(family.run)).asked, { by: "Ada" })
+      const listed = yield* runs.list({ namespace, limit: 99 })
+      assert.strictEqual(listed.filter(({ asked }) => asked !== undefined).length, 6)
     }))
 
   it.effect("events: tell of a lost executor", () =>

@@ -1,0 +1,167 @@
+/** Executors as real processes that are killed, stopped for too long, or kill themselves. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect, Layer, Redacted, type Scope } from "effect"
+import { spawn } from "node:child_process"
+import { once } from "node:events"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { until } from "../core/contract/program.ts"
+import { times } from "../core/contract/world.ts"
+import { standard } from "../core/domain/Namespace.ts"
+import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../core/engine/Scheduler.ts"
+import { Storage } from "../core/services/Storage.ts"
+import { executing, Poison, storageAt, ttlMillis, Work } from "./executor.fixture.ts"
+import * as TestPostgres from "./postgres/TestStorage.ts"
+
+const fixture = fileURLToPath(new URL("./executor.fixture.ts", import.meta.url))
+const isDeno = "Deno" in globalThis
+
+/** What a busy machine may take on top, to start a process for one. */
+const patienceMillis = 20_000
+
+const child = (address: string, name: string, how: "hang" | "work") =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const words = [...(isDeno ? ["run", "-A"] : []), fixture, address, name, how]
+      const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] })
+      const lines: Array<string> = []
+      let rest = ""
+      child.stdout.setEncoding("utf8").on("data", (some: string) => {
+        const parts = `${rest}${some}`.split("\n")
+        rest = parts.pop()!
+        lines.push(...parts)
+      })
+      const ended = once(child, "exit")
+      return {
+        lines,
+        ended: Effect.promise(() => ended),
+        // Under Deno the end of a child that `child.kill` has stopped is never told.
+        signal: (name: NodeJS.Signals) =>
+          Effect.sync(() => {
+            if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, name)
+          }),
+      }
+    }),
+    ({ ended, signal }) =>
+      signal("SIGKILL").pipe(Effect.andThen(signal("SIGCONT")), Effect.andThen(ended)),
+  )
+
+const said = (lines: ReadonlyArray<string>, word: string) =>
+  until(
+    Effect.sync(() => lines.filter((line) => line.startsWith(word))),
+    ({ length }) => length > 0,
+  )
+
+describe("an executor that is a process", { concurrent: true }, () => {
+  const test = (
+    name: string,
+    address: Effect.Effect<string, unknown, Scope.Scope>,
+    body: (address: string) => Effect.Effect<unknown, unknown, Storage | Scheduler | Scope.Scope>,
+  ) =>
+    it.live(
+      name,
+      () =>
+        Effect.flatMap(address, (address) =>
+          Effect.scoped(body(address)).pipe(
+            Effect.provide(
+              Scheduler.layerWith({ sweepInterval: "200 millis" }).pipe(
+                Layer.provide(LocalOwnership.layer),
+                Layer.provideMerge(storageAt(address)),
+              ),
+            ),
+          )).pipe(Effect.scoped),
+      60_000,
+    )
+
+  const file = Effect.map(
+    Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
+      (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
+    ),
+    (folder) => join(folder, "belfry.db"),
+  )
+  const database = Effect.map(
+    Effect.flatMap(
+      Layer.build(TestPostgres.layer),
+      (context) => Effect.provide(TestPostgres.TestStorage, context),
+    ),
+    ({ url }) => Redacted.value(url),
+  )
+
+  // A process that is stopped as it writes keeps an SQLite file to itself.
+  test(
+    "B1: stopped for three leases, it goes on, and what it says then is not taken",
+    database,
+    (at) =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const a = yield* child(at, "a", "work")
+        const run = yield* Work.submit({ how: "slow" })
+        const [began] = yield* said(a.lines, "began")
+        yield* a.signal("SIGSTOP")
+        yield* Layer.build(Layer.provide(executing("b", false), storageAt(at)))
+        assert.strictEqual(yield* Work.result(run), "b")
+        yield* Effect.sleep(2 * ttlMillis)
+        const { fence } = yield* scheduler.find(run)
+        assert.isAbove(fence, Number(began!.split(" ")[2]))
+        yield* a.signal("SIGCONT")
+        yield* until(
+          Effect.sync(() => a.lines.length),
+          (length) => length > 1,
+        )
+        yield* Effect.sleep("1 second")
+        assert.strictEqual(yield* Work.result(run), "b")
+        const events = yield* scheduler.events(run)
+        assert.strictEqual(events.filter(({ kind }) => kind === "Succeeded").length, 1)
+        assert.strictEqual((yield* scheduler.find(run)).fence, fence)
+      }),
+  )
+
+  test(
+    "B7, B9, B49: killed with twenty runs and started again by its name, all twenty end",
+    file,
+    (at) =>
+      Effect.gen(function* () {
+        const { executors } = yield* Storage
+        const first = yield* child(at, "a", "hang")
+        const runs = yield* Effect.forEach(times(20), () => Work.submit({ how: "hang" }))
+        yield* until(Effect.sync(() => first.lines.length), (length) => length === 20)
+        yield* first.signal("SIGKILL")
+        const killedAt = performance.now()
+        yield* child(at, "a", "work")
+        for (const run of runs) assert.strictEqual(yield* Work.result(run), "a")
+        assert.isAtMost(performance.now() - killedAt, ttlMillis + 200 + patienceMillis)
+        const views = yield* executors.list(standard)
+        assert.deepStrictEqual(views.map(({ name }) => `${name}`), ["a", "a"])
+        assert.deepStrictEqual(
+          views.map(({ standing }) => `${standing}`).toSorted(),
+          ["live", "lost"],
+        )
+      }),
+  )
+
+  test(
+    "B48: a run that kills whoever begins it is put away, and others go on",
+    file,
+    (at) =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const poison = yield* Poison.submit({})
+        const others = yield* Effect.forEach(times(5), () => Work.submit({ how: "slow" }))
+        let deaths = 0
+        const reviving = Effect.gen(function* () {
+          const { ended } = yield* child(at, "a", "work")
+          yield* ended
+          deaths++
+        }).pipe(Effect.scoped, Effect.forever)
+        yield* Effect.forkScoped(reviving)
+        assert.strictEqual((yield* scheduler.ended(poison)).state, "Quarantined")
+        for (const run of others) assert.strictEqual(yield* Work.result(run), "a")
+        // Of the first death nobody knew whether it had begun.
+        assert.strictEqual(deaths, 2)
+      }),
+  )
+})

@@ -1,0 +1,2 @@
+/** Files as sources that a trigger tails. */
+export { lines, type LinesOptions } from "./Lines.ts"

@@ -1,0 +1,151 @@
+/** Triggers that tail a source, in PostgreSQL: see `TriggerStorage` for the laws. */
+import { Effect } from "effect"
+import type { RunId } from "../../core/domain/RunId.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
+import type { TriggerId } from "../../core/domain/Trigger.ts"
+import type { SlotRecord, Tailed, TriggerStorage } from "../../core/services/TriggerStorage.ts"
+import { numbers, type Pg, type Row, texts } from "./Pg.ts"
+import type { PgHints } from "./PgHints.ts"
+import type { PgNames } from "./PgNames.ts"
+import { patience, triggerColumns, type TriggerRow, triggerView } from "./rows.ts"
+import { columns, isPlain } from "./specs.ts"
+
+export interface TailRow extends Row {
+  readonly position: string | null
+  readonly fired: number
+  readonly passed: number
+  readonly skipped: number
+  readonly moved_at: number | null
+  readonly up_to: number | null
+  readonly failure: string | null
+  readonly failing_since: number | null
+}
+
+/** Of a statement on `tail`. */
+export const tailColumns = `position, fired::float8 AS fired, passed::float8 AS passed,
+  skipped::float8 AS skipped, moved_at::float8 AS moved_at, up_to::float8 AS up_to, failure,
+  failing_since::float8 AS failing_since`
+
+export const tailOf = (row: TailRow): Tailing.Tail => ({
+  fired: row.fired,
+  passed: row.passed,
+  skipped: row.skipped,
+  ...(row.position !== null && { position: row.position }),
+  ...(row.moved_at !== null && { movedAt: row.moved_at }),
+  ...(row.up_to !== null && { upTo: row.up_to }),
+  ...(row.failure !== null && { failure: row.failure }),
+  ...(row.failing_since !== null && { failingSince: row.failing_since }),
+})
+
+interface TakenRow extends Row {
+  readonly verdict: 0 | 3 | 4
+  readonly item: number | null
+  readonly run: RunId | null
+}
+
+export const tail = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage["tail"] =>
+  Effect.fnUntraced(function* (item) {
+    const { endedMillisAgo, entries, failure, from, passed, revision, to, trigger } = item
+    const specs = entries.map(({ fire }) => typeof fire === "string" ? undefined : fire)
+    const { deadlines, lanes, plain, special } = yield* columns(names, specs)
+    const rows = yield* pg.query<TakenRow>("writes", "tail", takeEntries, [
+      trigger,
+      revision,
+      from ?? null,
+      to ?? null,
+      passed,
+      endedMillisAgo === undefined ? null : `${Math.ceil(endedMillisAgo)}`,
+      failure ?? null,
+      Tailing.recordsMax,
+      texts(entries.map(({ position }) => position)),
+      texts(entries.map(({ fire }) => typeof fire === "string" ? fire : undefined)),
+      ...plain,
+      ...special,
+      deadlines,
+    ])
+    hints.give(
+      new Set(
+        rows.flatMap(({ item }) =>
+          item !== null && isPlain(specs[item]!) ? [`l${lanes[item]!}` as const] : []
+        ),
+      ),
+    )
+    return answer(rows)
+  })
+
+const answer = (rows: ReadonlyArray<TakenRow>): Tailed => {
+  switch (rows[0]!.verdict) {
+    case 0:
+      return { _tag: "Taken", runs: rows.flatMap(({ run }) => run === null ? [] : [run]) }
+    case 3:
+      return { _tag: "Behind" }
+    case 4:
+      return { _tag: "Stale" }
+  }
+}
+
+const takeEntries = `
+  SELECT verdict, item, run::float8 AS run FROM take_entries($1::int, $2::int, $3::text, $4::text,
+    $5::int, $6::bigint, $7::text, $8::int, $9::text[], $10::text[], $11::int[], $12::int[],
+    $13::smallint[], $14::text[], $15::boolean[], $16::smallint[], $17::bigint[], $18::text[],
+    $19::int[], $20::boolean[], '${patience}'::bigint[], $21::bigint[])`
+
+export const tails = (pg: Pg): TriggerStorage["tails"] => (of) => {
+  const [where, params] = "partitions" in of
+    ? ["partition = ANY ($1::smallint[])", [numbers(of.partitions)]]
+    : [
+      "namespace = (SELECT id FROM namespace WHERE name = $1) AND ($2::text IS NULL OR name = $2)",
+      [of.namespace, of.name ?? null],
+    ]
+  return Effect.map(
+    pg.query<TriggerRow & TailRow>(
+      "reads",
+      "tails",
+      `SELECT ${triggerColumns}, ${tailColumns} FROM tail JOIN trigger ON id = tail.trigger
+       WHERE NOT is_removed AND ${where} ORDER BY name COLLATE "C"`,
+      params,
+    ),
+    (rows) =>
+      rows.map((row) => ({ view: triggerView(row), tail: tailOf(row) }))
+        .filter(({ view }) => view.definition.schedule._tag === "Tail"),
+  )
+}
+
+interface RecordRow extends Row {
+  readonly run: RunId | null
+  readonly at: number
+  readonly position: string
+  readonly reason: string | null
+}
+
+/** The latest first. */
+export const records = (pg: Pg, trigger: TriggerId, limit: number) =>
+  Effect.map(
+    pg.query<RecordRow>(
+      "reads",
+      "records",
+      `SELECT run_id::float8 AS run, at::float8 AS at, position, reason FROM tailed
+       WHERE trigger = $1 ORDER BY nth DESC LIMIT $2`,
+      [trigger, limit],
+    ),
+    (rows) =>
+      rows.map(({ at, position, reason, run }): SlotRecord => ({
+        slot: at,
+        through: at,
+        entry: position,
+        latenessMillis: 0,
+        ...(run === null ? { outcome: "skipped", reason: reason! } : { outcome: "fired", run }),
+      })),
+  )
+
+/** What is inserted of a trigger that came from elsewhere. */
+export const columnsOf = (tail: Tailing.Tail) => ({
+  position: tail.position,
+  fired: tail.fired,
+  passed: tail.passed,
+  skipped: tail.skipped,
+  moved_at: tail.movedAt,
+  up_to: tail.upTo,
+  failure: tail.failure,
+  failing_since: tail.failingSince,
+})

@@ -1,0 +1,152 @@
+/** Triggers that tail a source, in SQLite: see `TriggerStorage` for the laws. */
+import type { RunId } from "../../core/domain/RunId.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
+import type { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
+import type {
+  SlotRecord,
+  Tailed,
+  Tailing as Item,
+  TriggerStorage,
+} from "../../core/services/TriggerStorage.ts"
+import type { Connection } from "./Connection.ts"
+import type { Transaction } from "./Database.ts"
+import { add } from "./RunRows.ts"
+
+/** A trigger that tails a source has a row; put with another source, it begins anew. */
+export const attach = (
+  { db }: Transaction,
+  trigger: TriggerId,
+  { schedule }: TriggerDefinition,
+): void => {
+  if (schedule._tag !== "Tail") return
+  db.run(
+    `INSERT INTO tail (trigger, source) VALUES (?, ?) ON CONFLICT (trigger) DO UPDATE
+     SET source = excluded.source, position = NULL, moved_at = NULL, up_to = NULL, failure = NULL,
+       failing_since = NULL WHERE source <> excluded.source`,
+    trigger,
+    Tailing.keyOf(schedule),
+  )
+}
+
+export interface TailRow {
+  readonly position: string | null
+  readonly fired: number
+  readonly passed: number
+  readonly skipped: number
+  readonly moved_at: number | null
+  readonly up_to: number | null
+  readonly failure: string | null
+  readonly failing_since: number | null
+}
+
+export const tailOf = (row: TailRow): Tailing.Tail => ({
+  fired: row.fired,
+  passed: row.passed,
+  skipped: row.skipped,
+  ...(row.position !== null && { position: row.position }),
+  ...(row.moved_at !== null && { movedAt: row.moved_at }),
+  ...(row.up_to !== null && { upTo: row.up_to }),
+  ...(row.failure !== null && { failure: row.failure }),
+  ...(row.failing_since !== null && { failingSince: row.failing_since }),
+})
+
+/** The columns of a tail, by their names. */
+export const columnsOf = (tail: Tailing.Tail) => ({
+  position: tail.position ?? null,
+  fired: tail.fired,
+  passed: tail.passed,
+  skipped: tail.skipped,
+  moved_at: tail.movedAt ?? null,
+  up_to: tail.upTo ?? null,
+  failure: tail.failure ?? null,
+  failing_since: tail.failingSince ?? null,
+})
+
+export const tail = (tx: Transaction, item: Item): Tailed => {
+  const { db, now } = tx
+  const { entries, from, revision, trigger } = item
+  const row = db.get<TailRow>(
+    `SELECT tail.* FROM tail JOIN trigger ON trigger.id = tail.trigger
+     WHERE trigger.id = ? AND trigger.revision = ? AND is_paused = 0 AND is_removed = 0`,
+    trigger,
+    revision,
+  )
+  if (row === undefined) return { _tag: "Stale" }
+  const before = tailOf(row)
+  if (before.position !== from) return { _tag: "Behind" }
+  const runs: Array<RunId> = []
+  let nth = before.fired + before.skipped
+  for (const { fire, position } of entries) {
+    const run = typeof fire === "string" ? undefined : add(tx, fire, { trigger, slot: now }).run
+    if (run !== undefined) runs.push(run)
+    db.run(
+      "INSERT INTO tailed VALUES (?, ?, ?, ?, ?, ?)",
+      trigger,
+      ++nth,
+      run ?? null,
+      now,
+      position,
+      typeof fire === "string" ? fire : null,
+    )
+  }
+  if (entries.length > 0) {
+    db.run(
+      "DELETE FROM tailed WHERE trigger = ? AND nth <= ?",
+      trigger,
+      nth - Tailing.recordsMax,
+    )
+  }
+  const move = { ...item, fired: runs.length, skipped: entries.length - runs.length }
+  db.run(
+    `UPDATE tail SET position = ?, fired = ?, passed = ?, skipped = ?, moved_at = ?, up_to = ?,
+       failure = ?, failing_since = ? WHERE trigger = ?`,
+    ...Object.values(columnsOf(Tailing.moved(before, move, now))),
+    trigger,
+  )
+  return { _tag: "Taken", runs }
+}
+
+/** Rows of triggers with their tails. */
+export const selectTails = (
+  columns: string,
+  of: Parameters<TriggerStorage["tails"]>[0],
+): { readonly text: string; readonly params: ReadonlyArray<string> } => {
+  const text = `SELECT ${columns}, tail.* FROM tail JOIN trigger ON trigger.id = tail.trigger
+    WHERE is_removed = 0`
+  if ("partitions" in of) {
+    return {
+      text: `${text} AND partition IN (SELECT value FROM json_each(?)) ORDER BY name`,
+      params: [JSON.stringify(of.partitions)],
+    }
+  }
+  return of.name === undefined
+    ? { text: `${text} AND namespace = ? ORDER BY name`, params: [of.namespace] }
+    : { text: `${text} AND namespace = ? AND name = ?`, params: [of.namespace, of.name] }
+}
+
+interface RecordRow {
+  readonly run: RunId | null
+  readonly at: number
+  readonly position: string
+  readonly reason: string | null
+}
+
+/** The latest first. */
+export const records = (
+  at: Connection,
+  trigger: TriggerId,
+  limit: number,
+): ReadonlyArray<SlotRecord> =>
+  at.all<RecordRow>(
+    "SELECT run, at, position, reason FROM tailed WHERE trigger = ? ORDER BY nth DESC LIMIT ?",
+    trigger,
+    limit,
+  ).map((row) => ({
+    slot: row.at,
+    through: row.at,
+    entry: row.position,
+    latenessMillis: 0,
+    ...(row.run === null
+      ? { outcome: "skipped", reason: row.reason! }
+      : { outcome: "fired", run: row.run }),
+  }))

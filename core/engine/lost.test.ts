@@ -1,0 +1,189 @@
+/** Executors that come and go, a scheduler that does, and a server that is away for a while. */
+import { assert, describe, it } from "@effect/vitest"
+import { Deferred, Duration, Effect, Exit, Layer, Scope } from "effect"
+import * as Direct from "../../adapters/direct/mod.ts"
+import * as Memory from "../../adapters/memory/mod.ts"
+import { behind } from "../contract/behind.ts"
+import { until } from "../contract/program.ts"
+import { movableClock, times } from "../contract/world.ts"
+import { standard } from "../domain/Namespace.ts"
+import type { RunId } from "../domain/RunId.ts"
+import { Storage } from "../services/Storage.ts"
+import { Transport, TransportUnavailable } from "../services/Transport.ts"
+import { CurrentRun } from "./CurrentRun.ts"
+import { Executor, type ExecutorOptions } from "./Executor.ts"
+import * as LocalOwnership from "./LocalOwnership.ts"
+import { Scheduler } from "./Scheduler.ts"
+import * as Task from "./Task.ts"
+import * as Trigger from "./Trigger.ts"
+import { Triggers } from "./Triggers.ts"
+
+const Work = Task.make("work")
+
+const scheduler = Layer.provide(
+  Scheduler.layerWith({ sweepInterval: "50 millis" }),
+  LocalOwnership.layer,
+)
+const world = Layer.provideMerge(Layer.merge(scheduler, Direct.layer), Memory.layer)
+
+const serving = (work: Effect.Effect<unknown, never, CurrentRun>, options: ExecutorOptions = {}) =>
+  Layer.build(
+    Layer.provide(
+      Work.toLayer(() => Effect.asVoid(work)),
+      Layer.fresh(Executor.layerWith({ ttl: "10 seconds", ...options })),
+    ),
+  )
+
+const submitted = (count: number) =>
+  Scheduler.use((scheduler) =>
+    scheduler.submitAll(
+      times(count).map(() => ({ task: Work.name, payload: "{}", policy: Work.policy })),
+    )
+  )
+
+describe("executors", () => {
+  it.live("B12: that start and stop all the time begin each run once", () =>
+    Effect.gen(function* () {
+      const begun: Array<RunId> = []
+      const work = CurrentRun.use(({ id }) => {
+        begun.push(id)
+        return Effect.sleep("15 millis")
+      })
+      const accepted = yield* submitted(300)
+      for (const nth of times(12)) {
+        yield* Effect.scoped(Effect.andThen(
+          serving(work, { name: `nr-${nth % 3}`, concurrency: 5 }),
+          Effect.sleep("60 millis"),
+        ))
+      }
+      yield* serving(work, { concurrency: 50 })
+      for (const { run } of accepted) {
+        const ended = yield* Scheduler.use(({ ended }) => ended(run))
+        assert.deepInclude(ended, { state: "Succeeded", attempt: 1 })
+      }
+      assert.strictEqual(new Set(begun).size, accepted.length)
+      assert.strictEqual(begun.length, accepted.length)
+    }).pipe(Effect.scoped, Effect.provide(world)))
+
+  it.live("B16: whose server is away when a run ends report it when that is back, once", () =>
+    Effect.gen(function* () {
+      const transport = yield* Transport
+      let isAway = false
+      let begun = 0
+      let applied = 0
+      const flaky = behind(
+        transport,
+        (operation, call) =>
+          Effect.suspend(() =>
+            isAway
+              ? Effect.fail(
+                new TransportUnavailable({ operation, cause: new Error("it is away") }) as never,
+              )
+              : call
+          ).pipe(
+            Effect.tap((answer) =>
+              Effect.sync(() => {
+                if (operation !== "round") return
+                const { settled } = answer as { readonly settled: ReadonlyArray<string> }
+                applied += settled.filter((each) => each === "applied").length
+              })
+            ),
+          ),
+      )
+      yield* serving(Effect.suspend(() => {
+        begun++
+        isAway = true
+        return Effect.void
+      })).pipe(Effect.provideService(Transport, flaky))
+      const run = yield* Work.submit({})
+      yield* until(Effect.sync(() => begun), (count) => count === 1)
+      yield* Effect.sleep("1500 millis")
+      assert.strictEqual((yield* Scheduler.use(({ find }) => find(run))).state, "Running")
+      isAway = false
+      yield* Work.result(run)
+      yield* until(Effect.sync(() => applied), (count) => count > 0)
+      assert.deepStrictEqual([begun, applied], [1, 1])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+})
+
+describe("a scheduler", () => {
+  it.live("that ends finishes the events that it has in hand, which others would wait for", () =>
+    Effect.gen(function* () {
+      const planner = Layer.provide(Triggers.layer, LocalOwnership.layer)
+      const inHand = yield* Deferred.make<void>()
+      const storage = yield* Storage
+      let hasTaken = false
+      const slow = behind(storage, (name, call) => {
+        if (name === "take") {
+          return Effect.tap(call, (events) =>
+            Effect.sync(() => {
+              hasTaken ||= (events as ReadonlyArray<unknown>).length > 0
+            }))
+        }
+        if (name !== "follow" || !hasTaken) return call
+        return Deferred.succeed(inHand, undefined).pipe(
+          Effect.andThen(Effect.sleep("200 millis")),
+          Effect.andThen(call),
+        )
+      })
+      const scope = yield* Scope.make()
+      const inScope = yield* Layer.buildWithScope(Layer.fresh(planner), scope).pipe(
+        Effect.provideService(Storage, slow),
+      )
+      yield* Effect.provide(
+        Triggers.use(({ put }) =>
+          put({
+            namespace: standard,
+            name: "behind",
+            task: "next",
+            schedule: Trigger.after(Work),
+            payload: "{}",
+          })
+        ),
+        inScope,
+      )
+      yield* serving(Effect.void)
+      const run = yield* Work.submit({})
+      yield* Deferred.await(inHand)
+      yield* Scope.close(scope, Exit.void)
+      const followed = yield* storage.runs.list({ namespace: standard, limit: 9 })
+      assert.deepStrictEqual(followed.map(({ after }) => after), [run, undefined])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+
+  it.live("B5: started again under 1,600 runs leaves none with an executor that is gone", () =>
+    Effect.gen(function* () {
+      const clock = movableClock()
+      const memory = yield* Layer.build(
+        Layer.provide(
+          Memory.layerOver(new Memory.MemoryState({ finished: 10_000, records: 10 })),
+          clock.layer,
+        ),
+      )
+      yield* Effect.gen(function* () {
+        const { executors, runs } = yield* Storage
+        const first = yield* Scope.make()
+        const inFirst = yield* Layer.buildWithScope(Layer.fresh(scheduler), first)
+        // It is gone without a word: nothing that it says arrives any more.
+        let isGone = false
+        const transport = behind(
+          yield* Transport,
+          (_, call) => Effect.suspend(() => isGone ? Effect.never : call),
+        )
+        yield* serving(Effect.never, { ttl: "2 seconds", concurrency: 1600 }).pipe(
+          Effect.provideService(Transport, transport),
+          Scope.provide(yield* Scope.make()),
+        )
+        yield* Effect.provide(submitted(1600), inFirst)
+        const running = { namespace: standard, states: ["Running"], limit: 2000 } as const
+        yield* until(runs.list(running), ({ length }) => length === 1600)
+        isGone = true
+        yield* Scope.close(first, Exit.void)
+        yield* Layer.build(Layer.fresh(scheduler))
+        yield* clock.elapse(Duration.seconds(4))
+        yield* until(runs.list(running), ({ length }) => length === 0)
+        const [lost] = yield* executors.list(standard)
+        assert.deepInclude(lost, { standing: "lost", held: 0 })
+        assert.strictEqual((yield* runs.counts(standard)).Ready, 1600)
+      }).pipe(Effect.provide(Layer.provideMerge(Direct.layer, Layer.succeedContext(memory))))
+    }).pipe(Effect.scoped))
+})
