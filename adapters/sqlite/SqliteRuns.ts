@@ -279,7 +279,7 @@ function* openGates(
     }
     last = waiting.gate
     const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
-    const held = SqliteAdmission.heldAt(at, gate.key, gate.places)
+    const held = SqliteAdmission.heldAt(at, gate.key)
     const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
     const isNew = Share.isGate(gate.key) && !SqliteAdmission.isSharing(at, gate.key)
     if ((isNew || decision !== "wait") && !open.includes(gate.key)) open.push(gate.key)

@@ -23,6 +23,7 @@ import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
 import onward from "./onward.ts"
 import tails from "./tails.ts"
+import admission from "./admission.ts"
 import shares from "./shares.ts"
 
 export interface Migration {
@@ -51,6 +52,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "levels", statements: levels },
   { name: "onward", statements: onward },
   { name: "tails", statements: tails },
+  { name: "admission", statements: admission },
   { name: "shares", statements: shares },
 ]
 
