@@ -137,7 +137,10 @@ export const whyTouching = (
 const unplacedName = `
   (SELECT l.name FROM lane l WHERE l.id = a.lane_id AND l.executor = 0) AS unplaced`
 
-/** The second has a look at each gate that the first has locked. */
+/**
+ * The second has a look at those gates that the first has locked where the latest is kept. Whoever
+ * waits there only now has it admitted in his turn.
+ */
 const admitAny = `
   WITH g AS MATERIALIZED (
     SELECT array_agg(DISTINCT gate_id(key) ORDER BY gate_id(key)) AS ids FROM unnest($1::text[]) key)
@@ -145,7 +148,10 @@ const admitAny = `
   FROM g CROSS JOIN LATERAL admit(g.ids, $2, $3::bigint[]) a
   UNION ALL
   SELECT run::float8, lane_id, is_admitted, holders, ${unplacedName}
-  FROM g CROSS JOIN LATERAL admit_latest(g.ids, $3::bigint[]) a`
+  FROM g CROSS JOIN LATERAL admit_latest(ARRAY(
+    SELECT id FROM unnest(g.ids) id WHERE (
+      SELECT b.places FROM blocked b WHERE b.gate = id ORDER BY b.level, b.turn LIMIT 1) <= 0
+    ORDER BY id), $3::bigint[]) a`
 
 const admitTouchingOf = `
   SELECT run::float8 AS run, lane_id AS lane, true AS is_admitted, NULL::int[] AS holders,

@@ -420,7 +420,7 @@ const childrenReason = (db: Database, { id }: RunRow): Reason => {
 const blockedReason = (db: Database, row: RunRow): Reason => {
   const gate = gateOf(row)
   if (Touching.isGate(gate.key)) return touchingReason(db, row)
-  const held = heldAt(db, gate.key, gate.places)
+  const held = heldAt(db, gate.key)
   if (Blocking.decide(gate, held) === "admit") return { _tag: "GateOpen", gate: gate.key }
   const { ahead } = db.get<{ ahead: number }>(
     `SELECT count(*) AS ahead FROM (

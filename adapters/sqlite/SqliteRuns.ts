@@ -269,7 +269,7 @@ function* openGates(
     }
     last = waiting.gate
     const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
-    const held = SqliteAdmission.heldAt(at, gate.key, gate.places)
+    const held = SqliteAdmission.heldAt(at, gate.key)
     const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
     if (decision !== "wait" && !open.includes(gate.key)) open.push(gate.key)
   }

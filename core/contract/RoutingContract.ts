@@ -323,7 +323,8 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         yield* Effect.all([as("a"), as("b")])
         yield* task.execute({ n: 0 })
         const namespace = yield* CurrentNamespace
-        const soon = Trigger.at(new Date(Date.now() + 300))
+        const now = yield* Storage.use((storage) => storage.now)
+        const soon = Trigger.at(new Date(now + 300))
         yield* Layer.build(task.schedule("soon", soon, { n: 2 }))
         const [record] = yield* until(
           Triggers.use((triggers) => triggers.records(namespace, "soon", 1)),

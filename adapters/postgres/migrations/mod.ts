@@ -23,6 +23,7 @@ import deadlines from "./deadlines.ts"
 import levels from "./levels.ts"
 import onward from "./onward.ts"
 import tails from "./tails.ts"
+import admission from "./admission.ts"
 
 export interface Migration {
   readonly name: string
@@ -50,6 +51,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "levels", statements: levels },
   { name: "onward", statements: onward },
   { name: "tails", statements: tails },
+  { name: "admission", statements: admission },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
