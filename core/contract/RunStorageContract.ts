@@ -63,7 +63,7 @@ import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
 import * as Rounds from "./runs/rounds.ts"
-import * as Shared from "./runs/shared.ts"
+import * as Shares from "./runs/shares.ts"
 import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
 import * as Touching from "./runs/touching.ts"
@@ -116,5 +116,5 @@ export const laws = <R>(
   Kept.laws(it)
   Latest.laws(it, elapse)
   Touching.laws(it)
-  Shared.laws(it)
+  Shares.laws(it)
 }
