@@ -23,6 +23,7 @@ import {
 } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { dateOf } from "../domain/Calendar.ts"
+import * as Execution from "../domain/Execution.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
@@ -500,6 +501,55 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         for (const run of runs) yield* pair.result(run)
         assert.strictEqual(most, 2)
       }))
+
+    for (const [blocking, places] of [[Blocking.fifo, 1], [Blocking.concurrent(3), 3]] as const) {
+      test(`blocks per executor: ${places} at once in each of two, in order, by the ledger`, () =>
+        Effect.gen(function* () {
+          const full = yield* Deferred.make<void>()
+          let under = 0
+          const task = Task.make("perExecutor", { policy: { blocking, blockingScope: "executor" } })
+          const beside = Task.make("beside")
+          const runs = yield* Effect.forEach(Array.from({ length: 16 }), () => task.submit({}))
+          for (const name of ["one", "other"]) {
+            yield* serving(
+              Layer.mergeAll(
+                task.toLayer(() =>
+                  Effect.gen(function* () {
+                    if (++under === 2 * places) yield* Deferred.succeed(full, undefined)
+                    yield* Deferred.await(full)
+                    yield* Effect.sleep("10 millis")
+                  })
+                ),
+                beside.toLayer(() => Effect.void),
+              ),
+              { name, concurrency: 20 },
+            )
+          }
+          yield* Deferred.await(full)
+          yield* beside.execute({})
+          const ledger = yield* Effect.forEach(runs, (run) =>
+            Effect.gen(function* () {
+              yield* task.result(run)
+              const view = yield* state(run)
+              const events = yield* Scheduler.use((scheduler) => scheduler.events(run))
+              const [execution] = Execution.of(view, events)
+              return {
+                executor: view.executor?.name,
+                from: execution!.startedAt.epochMilliseconds,
+                to: execution!.endedAt!.epochMilliseconds,
+              }
+            }))
+          for (const name of ["one", "other"]) {
+            const mine = ledger.filter(({ executor }) => executor === name)
+            const most = mine.map(({ from: at }) =>
+              mine.filter(({ from, to }) => from <= at && at < to).length
+            )
+            assert.strictEqual(Math.max(...most), places, name)
+            const begun = mine.map(({ from }) => from)
+            assert.deepStrictEqual(begun, begun.toSorted((a, b) => a - b), name)
+          }
+        }))
+    }
 
     test("puts a run down when it is suspended, and resumes it from its checkpoint", () =>
       Effect.gen(function* () {

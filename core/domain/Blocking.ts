@@ -37,7 +37,10 @@ export type Fair = Extract<Blocking, { readonly _tag: "Fair" }>
 /** Each gate has places of its own. */
 export type Alone = Exclude<Blocking, Fair>
 
-/** Which runs block each other: all of the task, those of equal key, those of one executor. */
+/**
+ * Which runs block each other: all of the task, those of equal key, those of one executor. Those of
+ * an executor pass no gate: it claims no more of them than it has places for.
+ */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
 /** One at a time, in order of submit. */
@@ -64,6 +67,10 @@ export const fair = (limit: number, weights?: Readonly<Record<string, number>>):
   limit,
   ...(weights !== undefined && { weights }),
 })
+
+/** How many runs an executor carries out at once, by a policy whose scope is the executor. */
+export const placesOf = (blocking: Blocking): number | undefined =>
+  blocking._tag === "Fifo" ? 1 : blocking._tag === "Concurrent" ? blocking.limit : undefined
 
 export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024), Text.kept).pipe(
   Schema.brand("GateKey"),

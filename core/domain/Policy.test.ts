@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
+import * as Blocking from "./Blocking.ts"
 import * as Policy from "./Policy.ts"
 import * as Retry from "./Retry.ts"
 import { TaskDefinition } from "./Task.ts"
@@ -89,6 +90,7 @@ describe("Policy.check", () => {
       "deadlineMillis",
       "isolation",
       "blocking",
+      "blockingScope",
       "selector",
       "routing",
       "resources",
@@ -99,8 +101,38 @@ describe("Policy.check", () => {
       "retention",
     ]
     for (const [field, value] of Object.entries(values)) {
-      const isTaken = Result.isSuccess(Policy.check({ ...usualPolicy, [field]: value }))
+      // A scope says something of a blocking only.
+      const beside = field === "blockingScope" ? { blocking: Blocking.fifo } : {}
+      const given = { ...usualPolicy, ...beside, [field]: value }
+      const isTaken = Result.isSuccess(Policy.check(given))
       assert.strictEqual(isTaken, actedOn.includes(field), field)
+    }
+  })
+
+  it("knows how many runs an executor carries out at once", () => {
+    const places = (blocking: Blocking.Blocking, blockingScope: "executor" | "key" = "executor") =>
+      Policy.placesOfExecutor(
+        Result.getOrThrow(Policy.check({ ...usualPolicy, blocking, blockingScope })),
+      )
+    assert.strictEqual(places(Blocking.fifo), 1)
+    assert.strictEqual(places(Blocking.concurrent(7)), 7)
+    assert.strictEqual(places(Blocking.concurrent(7), "key"), undefined)
+    assert.strictEqual(Policy.placesOfExecutor(usualPolicy), undefined)
+  })
+
+  it("refuses what an executor cannot decide about the runs of its own", () => {
+    for (
+      const blocking of [
+        Blocking.discard,
+        Blocking.replace,
+        Blocking.latest,
+        Blocking.fair(2),
+      ]
+    ) {
+      const refusal = refused({ ...usualPolicy, blocking, blockingScope: "executor" })
+      assert.strictEqual(refusal.field, "policy.blockingScope")
+      assert.include(refusal.reason, "before an executor has it")
+      assert.include(refusal.remedy, "Blocking.fifo")
     }
   })
 

@@ -8,7 +8,7 @@
 import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
-import { Blocking, Scope, weightsMax } from "./Blocking.ts"
+import { Blocking, placesOf, Scope, weightsMax } from "./Blocking.ts"
 import { BreakerName } from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
@@ -64,17 +64,18 @@ export const usualPolicy: Policy = {
   level: usual,
 }
 
+/** How many runs of the task each executor carries out at once, if that is bounded. */
+export const placesOfExecutor = (
+  { blocking, blockingScope }: Pick<Policy, "blocking" | "blockingScope">,
+): number | undefined =>
+  blockingScope === "executor" && blocking !== undefined ? placesOf(blocking) : undefined
+
 /** What is not carried out yet, by field; the remedy says what to do without it. */
 const notYet: ReadonlyArray<{
   readonly field: string
   readonly isAsked: (policy: Policy) => boolean
   readonly remedy: string
 }> = [
-  {
-    field: "blockingScope",
-    isAsked: ({ blockingScope }) => blockingScope === "executor",
-    remedy: 'Use "task" or "key"; executors of one place carry out one run at a time',
-  },
   {
     field: "retry.withinMillis",
     isAsked: ({ retry }) => retry.withinMillis !== undefined,
@@ -105,6 +106,13 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ blocking, blockingScope }) => blocking?._tag === "Fair" && blockingScope === "task",
     reason: "shares are those of keys",
     remedy: 'Leave the scope out, or use "key"',
+  },
+  {
+    field: "blockingScope",
+    isSaid: ({ blocking, blockingScope }) =>
+      blockingScope === "executor" && blocking !== undefined && placesOf(blocking) === undefined,
+    reason: "what becomes of such a run is decided before an executor has it",
+    remedy: "Use Blocking.fifo or Blocking.concurrent, or another scope",
   },
   {
     field: "blocking.weights",

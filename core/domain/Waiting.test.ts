@@ -41,6 +41,13 @@ describe("Waiting.place", () => {
     assert.isUndefined(Waiting.unplacedOf(routed.gate!.key))
   })
 
+  it("is no gate when the blocking is the executor's own", () => {
+    const blocked = { blocking: Blocking.fifo, blockingScope: "executor" } as const
+    assert.deepStrictEqual(place(blocked, "k"), place({}, "k"))
+    const routing = { _tag: "First" } as const
+    assert.deepStrictEqual(place({ ...blocked, routing }, "k"), place({ routing }, "k"))
+  })
+
   it("is the gate of what it touches", () => {
     const { gate } = place({ touches: { db: "shared" } })
     assert.isTrue(Touching.isGate(gate!.key))

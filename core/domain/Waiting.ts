@@ -33,7 +33,8 @@ export const place = (
   policy: Policy,
   key: string | undefined,
 ): Place => {
-  const { blocking, blockingScope, selector, touches } = policy
+  const { blockingScope, selector, touches } = policy
+  const blocking = blockingScope === "executor" ? undefined : policy.blocking
   const lane = isRouted(policy)
     ? Lane.unplaced(namespace, task)
     : Lane.ofTask(namespace, task, selector)

@@ -7,8 +7,8 @@
  * - Two *round loops* each send the reports that are ready and claim what the pool has use for, in
  *   one trip; while one waits for its answer the other has the next batch. The first may wait long
  *   for work when there is none; the second only goes out with reports, or while there is work.
- * - Of each task whose runs need a permit to start, a *regulated loop* claims no more than can start
- *   right away. The permits are had where the claim is (X7).
+ * - Of each task whose runs need a permit to start, or that is blocked per executor, a *narrow loop*
+ *   claims no more than may start. The permits are had where the claim is (X7), the places are here.
  * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
  * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
  * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
@@ -18,6 +18,9 @@
  * 2. Reports are sent until an answer comes; sent twice they count once (R5).
  * 3. A claim is repeated under its round until an answer comes; it grants the same again (R7).
  *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
+ * 4. Of a task that is blocked per executor, this process has no more runs in hand than the policy
+ *    says: from their grant until their report was answered, across loops, registrations and
+ *    incarnations. What a late or doubled call was granted is not in hand, and starts nothing.
  */
 import {
   Cause,
@@ -39,6 +42,8 @@ import type { Conclusion } from "../domain/Conclusion.ts"
 import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
+import * as Places from "../domain/Places.ts"
+import * as Policy from "../domain/Policy.ts"
 import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
@@ -122,6 +127,10 @@ const loops = [0, 1]
 /** So long it claims nothing of a task of which it has given a run back. */
 const restMillis = 5000
 
+/** How many of its runs may start is not for the pool alone to say. */
+const isNarrow = (policy: Policy.Policy): boolean =>
+  isRegulated(policy) || Policy.placesOfExecutor(policy) !== undefined
+
 /** One exchange of reports for grants. */
 interface Trip {
   readonly loop: number
@@ -134,6 +143,8 @@ interface Trip {
   readonly reports: ReadonlyArray<Report>
   readonly waitMillis: number
   readonly regulation?: Regulation | undefined
+  /** What is granted takes places of this task, which is blocked per executor. */
+  readonly blocked?: TaskName
 }
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
@@ -164,6 +175,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   let waiting: "not" | "waits" | "has waited" = "not"
   /** Grants asked for, and reports sent, that no answer has come to. */
   let asked = 0
+  /** Of these, what a trip keeps that waits for work: perhaps none comes. */
+  let idle = 0
   const sending = new Set<ReadonlyArray<Report>>()
   /** The last round of each loop that was answered. */
   const answered = new Map<number, number>()
@@ -258,8 +271,29 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     }
   })
 
-  /** Claims the runs of one task that need a permit, until nobody serves it. */
-  const regulatedLoop = Effect.fnUntraced(
+  /** Of each task that is blocked per executor: the runs that have its places here. */
+  const inHand = new Map<TaskName, ReadonlyArray<Places.Held>>()
+
+  const placesLeft = (task: TaskName, places: number) => {
+    const taken = Places.taken(inHand.get(task) ?? [], known())
+    inHand.set(task, taken)
+    return places - taken.length
+  }
+
+  /** How many runs of the task may be claimed now. */
+  const roomFor = ({ policy, task }: Handler) => {
+    if (isDraining || resting.has(task)) return 0
+    // Calls that a breaker has not heard of yet are no more than there are places. What needs no
+    // permit may also wait in the queue, and does not stand back for work that may not come.
+    const room = isRegulated(policy)
+      ? pool.free() - unanswered() - asked
+      : pool.wanted() - asked + idle
+    const places = Policy.placesOfExecutor(policy)
+    return places === undefined || room <= 0 ? room : Math.min(room, placesLeft(task, places))
+  }
+
+  /** Claims the runs of one task that need a permit or a place, until nobody serves it. */
+  const narrowLoop = Effect.fnUntraced(
     function* (self: Incarnation, loop: number, task: TaskName) {
       const latch = changed[loop] = Latch.makeUnsafe()
       let found = false
@@ -267,8 +301,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         let free = 0
         for (;;) {
           yield* latch.close
-          // Calls that a breaker has not heard of yet are no more than there are places.
-          free = isDraining || resting.has(task) ? 0 : pool.free() - asked - unanswered()
+          const handler = pool.handlers.get(task)
+          if (handler === undefined) return
+          free = roomFor(handler)
           if (free > 0) break
           yield* latch.await
         }
@@ -287,20 +322,21 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           reports: [],
           waitMillis: found ? 0 : patientMillis,
           regulation: regulationOf(namespace, task, handler.policy),
+          ...(Policy.placesOfExecutor(handler.policy) !== undefined && { blocked: task }),
         })
       }
     },
   )
 
-  const regulatedLoops = Effect.fnUntraced(function* (self: Incarnation) {
+  const narrowLoops = Effect.fnUntraced(function* (self: Incarnation) {
     const fibers = yield* FiberMap.make<TaskName, void, SessionLost>()
     let loop = loops.length
     const keepUp = Effect.gen(function* () {
       for (;;) {
         yield* registered.close
         for (const { policy, task } of pool.handlers.values()) {
-          if (!isRegulated(policy) || FiberMap.hasUnsafe(fibers, task)) continue
-          yield* FiberMap.run(fibers, task, regulatedLoop(self, loop++, task))
+          if (!isNarrow(policy) || FiberMap.hasUnsafe(fibers, task)) continue
+          yield* FiberMap.run(fibers, task, narrowLoop(self, loop++, task))
         }
         yield* registered.await
       }
@@ -310,7 +346,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const plain = () =>
     pool.handlers.values()
-      .filter(({ policy, task }) => !isRegulated(policy) && !resting.has(task)).toArray()
+      .filter(({ policy, task }) => !isNarrow(policy) && !resting.has(task)).toArray()
 
   /**
    * While many are under way, fetching a few more costs as much as fetching many. So a few are fetched
@@ -334,7 +370,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   })
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
-    const { handlers, limit, loop, regulation, reports, reserved = limit, round, waitMillis } = trip
+    const { blocked, handlers, limit, loop, regulation, reports, reserved = limit } = trip
+    const { round, waitMillis } = trip
     const lanes = handlers.flatMap(({ policy, task }) => {
       const claimed = Lane.claimed(namespace, task, policy.selector, labels)
       return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
@@ -350,7 +387,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       ...(regulation !== undefined && { regulation }),
     }
     if (limit > 0 && waiting === "has waited") waiting = "not"
+    const isIdle = waitMillis > 0
     asked += reserved
+    if (isIdle) idle += reserved
     sending.add(reports)
     const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
       Effect.catchTag(
@@ -361,6 +400,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
       Effect.ensuring(Effect.sync(() => {
         asked -= reserved
+        if (isIdle) idle -= reserved
         sending.delete(reports)
         // What was kept for this trip others may ask for now: were they not told, and nothing came,
         // the loop that waits for work could be the one that waits here, for ever.
@@ -368,6 +408,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       })),
     )
     answered.set(loop, round)
+    if (blocked !== undefined) {
+      inHand.set(blocked, [...inHand.get(blocked) ?? [], ...answer.grants])
+    }
     pool.take(answer.grants)
     return answer.grants.length > 0
   })
@@ -490,7 +533,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       serveLoop(self),
       beatLoop(self, joinedAt),
       watchLoop(self),
-      regulatedLoops(self),
+      narrowLoops(self),
       ...loops.map((loop) => roundLoop(self, loop)),
     ]).pipe(
       Effect.catchTag(
