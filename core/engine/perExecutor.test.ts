@@ -1,4 +1,14 @@
-/** Blocking per executor, within one process, whatever happens around it. */
+/**
+ * Blocking per executor, within one process, whatever happens around it.
+ *
+ * Tried, and caught:
+ *
+ * | mistake                                        | caught by                                   |
+ * | ---------------------------------------------- | ------------------------------------------- |
+ * | as many are claimed as the pool has room for   | all of these, and the engine contract       |
+ * | places forgotten when the session is lost      | its incarnation is lost                     |
+ * | stands back for a trip that waits for work     | across registrations: 20 seconds for nothing |
+ */
 import { assert, describe, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Option, Scope } from "effect"
 import * as Direct from "../../adapters/direct/mod.ts"
@@ -109,7 +119,9 @@ describe("blocking per executor", () => {
       yield* Effect.sleep("150 millis")
       assert.deepStrictEqual(begun, [first])
       yield* Deferred.succeed(goOn, undefined)
-      yield* Alone.result(second)
+      // No longer than its trips take, although another claim waits for work that does not come.
+      const ended = yield* Effect.timeoutOption(Alone.result(second), "10 seconds")
+      assert.isTrue(Option.isSome(ended))
       yield* Fiber.join(closing)
       assert.deepStrictEqual(begun, [first, second])
     }).pipe(Effect.scoped, Effect.provide(world)))
