@@ -1,11 +1,11 @@
 /**
- * What a month of schedules costs in virtual time: `node scripts/month.ts`. Each is gone through ten
+ * What a month of schedules costs in virtual time: `node testing/month.fixture.ts`. Each is gone through ten
  * times, of which the first two warm up; told is the processor time of the others.
  */
 import assert from "node:assert/strict"
 import { Effect, Layer } from "effect"
 import { Task, Trigger } from "../core/mod.ts"
-import { Testing } from "../testing/mod.ts"
+import { Testing } from "./mod.ts"
 
 const repetitions = 10
 const warmUps = 2
