@@ -15,7 +15,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "core/services": ["core/domain"],
   "core/engine": ["core/domain", "core/services"],
   "core/contract": ["core/domain", "core/services", "core/engine"],
-  "core/simulation": ["core", "adapters/memory", "adapters/direct"],
+  "core/simulation": ["core", "adapters/memory", "adapters/sqlite", "adapters/direct"],
   "adapters": ["core/domain", "core/services"],
   // The other side of a channel builds programs, and so knows what they are made of.
   "adapters/isolated": ["core/domain", "core/services", "core/engine"],

@@ -20,6 +20,7 @@ import {
   unnotified,
   unserved,
 } from "../../core/domain/RunView.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import type {
   Admission,
@@ -40,8 +41,9 @@ import type {
   Settled,
   Submitted,
 } from "../../core/services/RunStorage.ts"
+import { Sorted } from "./Sorted.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import type { Entry, Happened, MemoryState } from "./MemoryState.ts"
+import { type Entry, type Happened, type MemoryState, within } from "./MemoryState.ts"
 
 const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
   first?.kind === Asked.kind && first.detail !== undefined
@@ -109,7 +111,13 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     }
   }
 
-  const holders = (gate: GateKey): ReadonlyArray<Entry> => [...state.holders.get(gate) ?? []]
+  /** Those of a pool of shares hold its places together. */
+  const holders = (gate: GateKey): ReadonlyArray<Entry> =>
+    !Share.isGate(gate)
+      ? [...state.holders.get(gate) ?? []]
+      : [...state.holders].flatMap(([key, held]) =>
+        key.startsWith(Share.poolOf(gate)) ? [...held] : []
+      )
 
   const admitted = (entry: Entry): Admission => {
     const { lane } = entry.spec
@@ -154,6 +162,44 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       }
     }
     return decided() === "admit" ? [...admissions, admitted(latest)] : admissions
+  }
+
+  /** Those of one pool. */
+  const admitSharing = (gates: ReadonlyArray<GateKey>): ReadonlyArray<Admission> => {
+    const admissions: Array<Admission> = []
+    const pool = Share.poolOf(gates[0]!)
+    const queues = within(
+      state.shares,
+      pool,
+      () => new Sorted<Share.Queue>((a, b) => a.tag - b.tag || a.turn - b.turn),
+    )
+    const forget = (gate: GateKey) => {
+      const queue = state.sharing.get(gate)
+      if (queue !== undefined) queues.delete(queue)
+      state.sharing.delete(gate)
+    }
+    Share.admit<Entry>(
+      {
+        first: () => queues.first,
+        has: (gate) => state.sharing.has(gate),
+        put: (queue) => {
+          forget(queue.gate)
+          queues.add(queue)
+          state.sharing.set(queue.gate, queue)
+        },
+        forget,
+        waiting: (gate) => {
+          const run = state.blocked.get(gate)?.first
+          return run && { run, turn: run.turn, places: run.spec.gate!.places }
+        },
+      },
+      gates,
+      holders(gates[0]!).length,
+      Infinity,
+      (entry) => admissions.push(admitted(entry)),
+    )
+    if (queues.size === 0) state.shares.delete(pool)
+    return admissions
   }
 
   /** Those that touch something, in the order in which they came. */
@@ -712,17 +758,25 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
   return {
     submit: (specs) => Effect.sync(() => specs.map(submit)),
     submitFamily: (family) => Effect.sync(() => submitFamily(family)),
-    admit: (gates) => Effect.sync(() => gates.flatMap(admit)),
+    admit: (gates) =>
+      Effect.sync(() => {
+        const sharing = Map.groupBy(gates.filter(Share.isGate), Share.poolOf)
+        return [
+          ...gates.filter((gate) => !Share.isGate(gate)).flatMap(admit),
+          ...[...sharing.values()].flatMap(admitSharing),
+        ]
+      }),
     openGates: (limit) =>
       Effect.sync(() => {
         const open: Array<GateKey> = [...state.parents.values()].filter(haveEnded)
           .slice(0, limit).map(({ id }) => FanIn.gate(id, 1).key)
         for (const [key, waiting] of state.blocked) {
-          const held = state.holders.get(key)?.size ?? 0
           if (open.length === limit) break
+          const isNew = Share.isGate(key) && !state.sharing.has(key)
+          const held = holders(key).length
           const gate = waiting.first!.spec.gate!
           const isOver = Blocking.keepsLatest(gate) && waiting.size > 1
-          if (isOver || Blocking.decide(gate, held) !== "wait") open.push(key)
+          if (isNew || isOver || Blocking.decide(gate, held) !== "wait") open.push(key)
         }
         return open
       }),

@@ -41,6 +41,7 @@ import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import { ofOutbox, type Topic } from "../../core/services/Wakeups.ts"
 import { miss } from "./MemoryFollowing.ts"
 import { Outbox } from "./Outbox.ts"
+import type { Queue } from "../../core/domain/Share.ts"
 import { Sorted } from "./Sorted.ts"
 
 export interface Entry {
@@ -172,6 +173,9 @@ export class MemoryState {
   /** Those not begun, by when it is too late to. */
   readonly deadlines = new Sorted<Entry>((a, b) => a.deadlineAt! - b.deadlineAt! || a.id - b.id)
   readonly holders = new Map<GateKey, Set<Entry>>()
+  /** The queues of each pool, and of each whether it stands there. */
+  readonly shares = new Map<string, Sorted<Queue>>()
+  readonly sharing = new Map<GateKey, Queue>()
   readonly told = new Map<RunId.RunId, KeptTold>()
   readonly tasks = new Map<string, { definition: TaskDefinition; revision: number }>()
   /** By namespace and name. */

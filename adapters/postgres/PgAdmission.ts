@@ -6,6 +6,7 @@ import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Lane } from "../../core/domain/Lane.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Reason } from "../../core/domain/RunView.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission, RunStorage } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -77,6 +78,22 @@ export const make = (pg: Pg, hints: PgHints): RunStorage["admit"] => {
     return admissions
   })
 
+  const admitSharing = Effect.fnUntraced(function* (gates: ReadonlyArray<GateKey>) {
+    const admissions: Array<Admission> = []
+    for (
+      const [, keys] of [...Map.groupBy(gates, Share.poolOf)].sort(([a], [b]) => a < b ? -1 : 1)
+    ) {
+      const rows = yield* pg.query<AdmittedRow>("writes", "admit", admitSharingOf, [
+        texts(keys),
+        numbers(keys.map(Share.costOf)),
+        admissionsMax,
+        patience,
+      ])
+      admissions.push(...told(rows))
+    }
+    return admissions
+  })
+
   /** Ends the parents behind these gates whose children have. */
   const gather = (gates: ReadonlyArray<GateKey>) =>
     gates.length === 0 ? Effect.succeed([]) : Effect.map(
@@ -96,11 +113,15 @@ export const make = (pg: Pg, hints: PgHints): RunStorage["admit"] => {
   > {
     const gates = [...new Set(given)]
     const touching = gates.filter(Touching.isGate)
-    const others = touching.length === 0 ? gates : gates.filter((gate) => !Touching.isGate(gate))
+    const sharing = gates.filter(Share.isGate)
+    const others = touching.length + sharing.length === 0
+      ? gates
+      : gates.filter((gate) => !Touching.isGate(gate) && !Share.isGate(gate))
     const counted = yield* admitCounting(others)
     const touched = touching.length === 0 ? [] : yield* admitTouching(touching)
+    const shared = sharing.length === 0 ? [] : yield* admitSharing(sharing)
     const families = others.filter((gate) => FanIn.parentOf(gate) !== undefined)
-    return [...counted, ...touched, ...(yield* gather(families))]
+    return [...counted, ...touched, ...shared, ...(yield* gather(families))]
   })
 }
 
@@ -158,6 +179,11 @@ const admitTouchingOf = `
     ${unplacedName}
   FROM admit_touching($1, ARRAY(SELECT gate_id(key) FROM unnest($2::text[]) key), $3::text[],
     $4::boolean[], $5, $6::bigint[]) a`
+
+const admitSharingOf = `
+  SELECT run::float8 AS run, lane_id AS lane, true AS is_admitted, NULL::int[] AS holders,
+    ${unplacedName}
+  FROM admit_sharing($1::text[], $2::int[], $3, $4::bigint[]) a`
 
 const selectOpposed = `
   WITH it AS (SELECT turn FROM blocked WHERE run_id = $1::bigint),

@@ -8,8 +8,10 @@ import {
   specOf,
   submitAll,
   submitOne,
+  succeed,
 } from "../../core/contract/world.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import * as Share from "../../core/domain/Share.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
 import * as Postgres from "./mod.ts"
@@ -124,6 +126,30 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         })
         assert(answer !== "Lost")
         assert.deepStrictEqual(answer.grants.map(({ run }) => run), ids.toReversed())
+      }).pipe(Effect.scoped))
+
+    it.effect("R23 shares: nothing is kept of keys whose runs have ended", () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const gates = ["a", "b", "c"].map((key) =>
+          Share.gate(namespace, greet, { _tag: "Fair", limit: 2, weights: { b: 7 } }, key)
+        )
+        yield* submitAll([...gates, ...gates].map((gate) => specOf(namespace, { gate })))
+        const sql = yield* client
+        const kept = Effect.map(sql<{ gates: number }>`SELECT count(*)::int AS gates FROM share`, (
+          [row],
+        ) => row!.gates)
+        let freed = gates.map(({ key }) => key)
+        for (let ended = 0; ended < 6; ended += 2) {
+          yield* runs.admit(freed)
+          if (ended < 4) assert.isAbove(yield* kept, 0)
+          const { grants } = yield* hand.claim(2)
+          freed = [...(yield* hand.settle(...grants.map((grant) => succeed(grant)))).freed]
+        }
+        yield* runs.admit(freed)
+        assert.strictEqual(yield* kept, 0)
       }).pipe(Effect.scoped))
 
     it.effect("keeps a payload as it was written", () =>

@@ -10,6 +10,7 @@ import type { Labels } from "../../core/domain/Labels.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type {
@@ -449,7 +450,7 @@ export const make = Effect.fnUntraced(function* (
       places: number
       is_discarding: boolean
       ahead: number
-    }>("reads", "why", selectGate, [gate, `${run}`])
+    }>("reads", "why", selectGate, [gate, `${run}`, Share.isGate(gate)])
     // It has moved on since it was looked at.
     if (row === undefined) return { _tag: "GateOpen", gate } satisfies Reason as Reason
     const { ahead, held, holders, is_discarding, places } = row
@@ -545,14 +546,27 @@ const selectOpenGates = `
     SELECT n.*, w.nth + 1 FROM waiting w CROSS JOIN LATERAL (
       SELECT gate, run_id, places, is_discarding FROM blocked
       WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n
-    WHERE w.nth < $4::int)
+    WHERE w.nth < $4::int),
+  pools AS (
+    (SELECT pool FROM share ORDER BY pool LIMIT 1)
+    UNION ALL
+    SELECT n.pool FROM pools p CROSS JOIN LATERAL (
+      SELECT pool FROM share WHERE pool > p.pool ORDER BY pool LIMIT 1) n)
   (SELECT $2 || p.run_id AS gate, NULL::text AS last FROM parked p WHERE p.kind = 2 AND (
     SELECT c.run_id FROM child c WHERE c.parent = p.run_id
       AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL LIMIT 1) IS NULL
     LIMIT $1)
   UNION ALL
   (SELECT (SELECT gate FROM run WHERE id = w.run_id), NULL FROM waiting w
-    WHERE w.is_discarding OR w.places < 0 OR holders(w.gate) < w.places LIMIT $1)
+    -- The gates of a pool are decided about together, once it knows of them.
+    WHERE CASE WHEN (SELECT s.gate FROM share s WHERE s.gate = w.gate) IS NOT NULL THEN false
+      ELSE w.is_discarding OR w.places < 0 OR holders(w.gate) < w.places
+        OR starts_with((SELECT gate FROM run WHERE id = w.run_id), '${Share.prefix}') END LIMIT $1)
+  UNION ALL
+  (SELECT (SELECT gate FROM run WHERE id = b.run_id), NULL FROM pools p CROSS JOIN LATERAL (
+      SELECT run_id, places FROM blocked WHERE gate BETWEEN p.pool AND share_to(p.pool)
+      ORDER BY gate, level, turn LIMIT 1) b
+    WHERE share_holders(p.pool) < b.places LIMIT $1)
   UNION ALL
   SELECT NULL, gate::text FROM waiting WHERE nth = $4::int`
 
@@ -745,13 +759,19 @@ const countStates = `
   ].join(" UNION ALL ")
 }`
 
+/** Of a pool, all that hold its places. */
+const within = "gate BETWEEN (SELECT low FROM gates) AND (SELECT high FROM gates)"
+
 const selectGate = `
   WITH it AS (SELECT * FROM blocked WHERE run_id = $2::bigint),
+  gates AS MATERIALIZED (
+    SELECT CASE WHEN $3::boolean THEN share_from(gate_id($1)) ELSE gate_id($1) END AS low,
+      CASE WHEN $3::boolean THEN share_to(gate_id($1)) ELSE gate_id($1) END AS high),
   holding AS MATERIALIZED (
-    SELECT run_id FROM ready WHERE gate = gate_id($1) UNION ALL
-    SELECT run_id FROM lease WHERE gate = gate_id($1) UNION ALL
-    SELECT run_id FROM parked WHERE gate = gate_id($1) UNION ALL
-    SELECT run_id FROM scheduled WHERE gate = gate_id($1) AND fence > 0)
+    SELECT run_id FROM ready WHERE ${within} UNION ALL
+    SELECT run_id FROM lease WHERE ${within} UNION ALL
+    SELECT run_id FROM parked WHERE ${within} UNION ALL
+    SELECT run_id FROM scheduled WHERE ${within} AND fence > 0)
   SELECT places, is_discarding, (SELECT count(*)::int FROM holding) AS held,
     ARRAY(SELECT run_id::float8 FROM holding ORDER BY run_id LIMIT 10) AS holders,
     (SELECT count(*)::int FROM blocked b

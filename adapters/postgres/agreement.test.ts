@@ -26,6 +26,7 @@ const rows = [
   "calendar",
   "executor",
   "permit",
+  "share",
 ]
 
 /** One statement, which costs much less than to truncate so many tables. */

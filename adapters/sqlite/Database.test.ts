@@ -85,7 +85,7 @@ it.effect("a command that nobody waits for any more is not carried out", () =>
     assert.deepEqual(yield* keys(db), ["b"])
   }))
 
-it.effect("many commands do not hold the loop for long", () =>
+it.live("many commands do not hold the loop for long", () =>
   Effect.gen(function* () {
     const db = yield* open(":memory:")
     let commits = 0

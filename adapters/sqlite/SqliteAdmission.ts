@@ -5,6 +5,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure, Reason } from "../../core/domain/RunView.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
@@ -19,19 +20,45 @@ const holders = `
   UNION ALL SELECT run FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0
   LIMIT ?2`
 
-export const holdersOf = (at: Connection, gate: string, limit: number): ReadonlyArray<RunId> =>
-  at.all<{ run: RunId }>(holders, gate, limit).map(({ run }) => run)
+/** After every key that begins so. */
+const endOf = (prefix: string) => `${prefix}\u{10ffff}`
+
+const gatesHeld = ["lease", "ready", "parked", "scheduled"].map((table) =>
+  `SELECT gate, run FROM ${table} WHERE gate >= ?1 AND gate < ?2 AND gate IS NOT NULL
+   ${table === "scheduled" ? "AND fence > 0" : ""}`
+).join(" UNION ALL ")
+
+/** Those of a pool of shares hold its places together. */
+export const holdersOf = (
+  at: Connection,
+  gate: GateKey,
+  limit: number,
+): ReadonlyArray<RunId> => {
+  const pool = Share.isGate(gate) ? Share.poolOf(gate) : undefined
+  const rows = pool === undefined
+    ? at.all<{ run: RunId }>(holders, gate, limit)
+    : at.all<{ run: RunId }>(`${gatesHeld} LIMIT ?3`, pool, endOf(pool), limit)
+  return rows.map(({ run }) => run)
+}
 
 // Four counts take a twelfth of the time of one count of all that a limit cuts: 5 µs, not 60.
-const held = `SELECT
-  (SELECT count(*) FROM lease WHERE gate = ?1)
-  + (SELECT count(*) FROM ready WHERE gate = ?1)
-  + (SELECT count(*) FROM parked WHERE gate = ?1 AND gate IS NOT NULL)
-  + (SELECT count(*) FROM scheduled WHERE gate = ?1 AND gate IS NOT NULL AND fence > 0) AS held`
+const heldWhere = (gate: string) =>
+  `SELECT
+  (SELECT count(*) FROM lease WHERE ${gate})
+  + (SELECT count(*) FROM ready WHERE ${gate} AND gate IS NOT NULL)
+  + (SELECT count(*) FROM parked WHERE ${gate} AND gate IS NOT NULL)
+  + (SELECT count(*) FROM scheduled WHERE ${gate} AND gate IS NOT NULL AND fence > 0) AS held`
+
+const held = heldWhere("gate = ?1")
+const heldOfPool = heldWhere("gate >= ?1 AND gate < ?2")
 
 /** How many hold a place. */
-export const heldAt = (at: Connection, gate: string): number =>
-  at.get<{ held: number }>(held, gate)!.held
+export const heldAt = (at: Connection, gate: GateKey): number => {
+  const pool = Share.isGate(gate) ? Share.poolOf(gate) : undefined
+  return pool === undefined
+    ? at.get<{ held: number }>(held, gate)!.held
+    : at.get<{ held: number }>(heldOfPool, pool, endOf(pool))!.held
+}
 
 /** `row` waits at a gate, so it has all of it. */
 export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.Gate => ({
@@ -40,7 +67,51 @@ export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.
   whenFull: gate_when_full!,
 })
 
-const firstWaiting = "SELECT run FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
+const firstWaiting = "SELECT run, turn FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
+
+export const isSharing = (at: Connection, gate: GateKey): boolean =>
+  at.get("SELECT 1 FROM share WHERE gate = ?", gate) !== undefined
+
+/** The queues of a pool, whose first runs come as rows. */
+const queuesOf = ({ db }: Transaction, pool: string): Share.Queues<RunRow> => ({
+  first: () =>
+    db.get<Share.Queue>(
+      "SELECT gate, tag, turn FROM share WHERE pool = ? ORDER BY tag, turn LIMIT 1",
+      pool,
+    ),
+  has: (gate) => isSharing(db, gate),
+  put: ({ gate, tag, turn }) => {
+    db.run(
+      "INSERT OR REPLACE INTO share (gate, pool, tag, turn) VALUES (?, ?, ?, ?)",
+      gate,
+      pool,
+      tag,
+      turn,
+    )
+  },
+  forget: (gate) => {
+    db.run("DELETE FROM share WHERE gate = ?", gate)
+  },
+  waiting: (gate) => {
+    const first = db.get<{ run: RunId; turn: number }>(firstWaiting, gate)
+    if (first === undefined) return undefined
+    const run = rowOf(db, first.run)!
+    return { run, turn: first.turn, places: run.gate_places! }
+  },
+})
+
+/** Those of one pool. */
+export const admitSharing = (
+  tx: Transaction,
+  gates: ReadonlyArray<GateKey>,
+  most: number,
+): ReadonlyArray<Admission> => {
+  const admissions: Array<Admission> = []
+  const held = heldAt(tx.db, gates[0]!)
+  const queues = queuesOf(tx, Share.poolOf(gates[0]!))
+  Share.admit(queues, gates, held, most, (row) => admissions.push(admitted(tx, row)))
+  return admissions
+}
 
 const admitted = (tx: Transaction, row: RunRow): Admission => {
   move(tx, row, { _tag: "Admit" })
@@ -111,14 +182,6 @@ const admitLatest = (
   }
   return decided() === "admit" ? [...admissions, admitted(tx, latest!)] : admissions
 }
-
-/** After every key that begins so. */
-const endOf = (prefix: string) => `${prefix}\u{10ffff}`
-
-const gatesHeld = ["lease", "ready", "parked", "scheduled"].map((table) =>
-  `SELECT gate, run FROM ${table} WHERE gate >= ?1 AND gate < ?2 AND gate IS NOT NULL
-   ${table === "scheduled" ? "AND fence > 0" : ""}`
-).join(" UNION ALL ")
 
 /** So many that wait are looked at, of each gate the first of each level at least. */
 const lookedAt = 1000

@@ -7,6 +7,7 @@ import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
+import * as Share from "../../core/domain/Share.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { type Failure, tooLate, unnotified } from "../../core/domain/RunView.ts"
@@ -54,10 +55,10 @@ export const make = (db: Database): RunStorage => {
     submitFamily: (family) => db.write("submitFamily", (tx) => submitFamily(tx, family)),
     admit: (gates) =>
       Effect.map(
-        Effect.forEach(new Set(gates), (gate) =>
+        Effect.forEach(decidedTogether(gates), (some) =>
           inSteps(
             Number.MAX_SAFE_INTEGER,
-            (most) => db.write("admit", (tx) => admit(tx, gate, most)),
+            (most) => db.write("admit", (tx) => admit(tx, some, most)),
             (admissions) => admissions.length,
           ), { concurrency: "unbounded" }),
         (steps) => steps.flat(2),
@@ -217,7 +218,16 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   return { _tag: "Submitted", run: parent, state, isNew: true, children, gate: gate.key }
 }
 
-const admit = (tx: Transaction, gate: GateKey, most: number): ReadonlyArray<Admission> => {
+const decidedTogether = (gates: ReadonlyArray<GateKey>) =>
+  Map.groupBy(new Set(gates), (gate) => Share.isGate(gate) ? Share.poolOf(gate) : gate).values()
+
+const admit = (
+  tx: Transaction,
+  gates: ReadonlyArray<GateKey>,
+  most: number,
+): ReadonlyArray<Admission> => {
+  const gate = gates[0]!
+  if (Share.isGate(gate)) return SqliteAdmission.admitSharing(tx, gates, most)
   const admissions = SqliteAdmission.admit(tx, gate, most, (row) => cancel(tx, row, new Set()))
   return admissions.length < most ? [...admissions, ...gather(tx, gate)] : admissions
 }
@@ -271,7 +281,8 @@ function* openGates(
     const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
     const held = SqliteAdmission.heldAt(at, gate.key)
     const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
-    if (decision !== "wait" && !open.includes(gate.key)) open.push(gate.key)
+    const isNew = Share.isGate(gate.key) && !SqliteAdmission.isSharing(at, gate.key)
+    if ((isNew || decision !== "wait") && !open.includes(gate.key)) open.push(gate.key)
   }
   return { next: last, open }
 }

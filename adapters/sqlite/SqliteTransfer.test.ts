@@ -66,6 +66,7 @@ describe("SqliteTransfer", () => {
         fleet: "revisions, of which only the next has to be another",
         remembered: "whose turn it is to be given a run: the round begins anew",
         hint: "who waits, looks by itself now and then",
+        share: "what keys have had: all begin alike",
         subscription: "those of triggers are made anew from their definitions",
         outbox: "not carried yet: export when the triggers that follow have caught up",
         tailed: "what became of each entry tells and decides nothing; its position is carried",

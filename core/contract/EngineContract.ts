@@ -835,6 +835,54 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(refused._tag, "KeyConflict")
       }))
 
+    const OldOrder = Task.make("order", {
+      payload: { amount: Schema.Int },
+    })
+    const NewOrder = Task.make("order", {
+      payload: { total: Schema.Int, currency: Schema.String },
+      success: Schema.String,
+      earlier: Task.earlier({ amount: Schema.Int })
+        .next({ total: Schema.Int }, ({ amount }) => ({ total: amount }))
+        .now(({ total }) => ({ total, currency: "EUR" })),
+    })
+
+    test("carries out what older code has submitted, with the payload as it is now", () =>
+      Effect.gen(function* () {
+        const run = yield* OldOrder.submit({ amount: 3 })
+        yield* serving(
+          NewOrder.toLayer(({ currency, total }) => Effect.succeed(`${total} ${currency}`)),
+        )
+        assert.strictEqual(yield* NewOrder.result(run), "3 EUR")
+        assert.strictEqual(yield* NewOrder.execute({ total: 5, currency: "CNY" }), "5 CNY")
+      }))
+
+    test("gives back what newer code has submitted, says why, and counts nothing", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        let calls = 0
+        const called = Effect.sync(() => void calls++)
+        yield* serving(
+          OldOrder.toLayer(() => called, { prepare: () => called, clean: () => called }),
+        )
+        const run = yield* NewOrder.submit({ total: 5, currency: "CNY" })
+        const page = yield* until(
+          scheduler.log({ run, limit: 9 }),
+          ({ lines }) => lines.length > 0,
+        )
+        assert.deepInclude(page.lines[0], { level: "Warn" })
+        assert.match(
+          page.lines[0]!.text,
+          /^the stored payload is of version 3, and this executor knows 1: it is given back/,
+        )
+        yield* until(state(run), ({ attempt, fence }) => fence === 1 && attempt === 0)
+        yield* serving(
+          NewOrder.toLayer(({ currency, total }) => Effect.succeed(`${total} ${currency}`)),
+        )
+        assert.strictEqual(yield* NewOrder.result(run), "5 CNY")
+        assert.deepInclude(yield* state(run), { attempt: 1, crashes: 0 })
+        assert.strictEqual(calls, 0)
+      }))
+
     test("B65: a run waits, and says why, until somebody is there who serves its task", () =>
       Effect.gen(function* () {
         const before = Task.make("before")

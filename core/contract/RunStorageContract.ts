@@ -39,6 +39,8 @@
  * | R21 | who waits keeps nothing; by level; namespaces as one; one holder overlooked; unlocked     |
  * | R22 | not in later grants; lost as any other; anybody concludes; an earlier word takes the      |
  * |     | place of a later; remembered when revived                                                 |
+ * | R23 | weights ignored; tags stay as they are; a key that comes begins at nought; places of each |
+ * |     | key; nobody looks for those never named                                                   |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -61,6 +63,7 @@ import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
 import * as Rounds from "./runs/rounds.ts"
+import * as Shares from "./runs/shares.ts"
 import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
 import * as Touching from "./runs/touching.ts"
@@ -113,4 +116,5 @@ export const laws = <R>(
   Kept.laws(it)
   Latest.laws(it, elapse)
   Touching.laws(it)
+  Shares.laws(it)
 }

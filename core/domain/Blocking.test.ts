@@ -6,7 +6,7 @@ import { TaskName } from "./Task.ts"
 
 const namespace = Namespace.make("shop")
 const task = TaskName.make("charge")
-const gate = (blocking: Blocking.Blocking, key?: string) =>
+const gate = (blocking: Blocking.Alone, key?: string) =>
   Blocking.gate(namespace, task, blocking, key)
 
 describe("Blocking.gate", () => {
@@ -70,7 +70,8 @@ describe("Blocking.decide, where only the latest is kept", () => {
 
 describe("Blocking", () => {
   it("is data: it survives being stored", () => {
-    for (const blocking of [Blocking.fifo, Blocking.discard, Blocking.concurrent(3)]) {
+    const fair = Blocking.fair(7, { gold: 3 })
+    for (const blocking of [Blocking.fifo, Blocking.discard, Blocking.concurrent(3), fair]) {
       const stored = JSON.stringify(Schema.encodeSync(Blocking.Blocking)(blocking))
       const read = Schema.decodeUnknownSync(Blocking.Blocking)(JSON.parse(stored))
       assert.deepStrictEqual(read, blocking)

@@ -3,7 +3,8 @@
  *
  * `fifo` waits its turn, `concurrent` waits for one of `limit` places, `discard` ends at once.
  * `latest` waits as `fifo` does, and only the latest of those that wait is kept; `replace` also asks
- * the one under way to stop. It holds for the whole cluster, and within a scope: all runs of the
+ * the one under way to stop. `fair` waits for one of `limit` places that all keys of the task have in
+ * common, and the keys take turns by their weights. It holds for the whole cluster, and within a scope: all runs of the
  * task, or those with equal key. A run under such a policy passes a gate before it becomes ready.
  */
 import { Schema } from "effect"
@@ -20,26 +21,49 @@ export const Blocking = Schema.TaggedUnion({
   Replace: {},
   /** One at a time; of those that wait only the latest is kept. */
   Latest: {},
+  /** `limit` of all keys at a time; a key without a weight has 1. */
+  Fair: {
+    limit: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 100_000 })),
+    weights: Schema.optionalKey(
+      Schema.Record(
+        Schema.String.check(Schema.isMaxLength(512)),
+        Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 })),
+      ),
+    ),
+  },
 })
 export type Blocking = typeof Blocking.Type
+export type Fair = Extract<Blocking, { readonly _tag: "Fair" }>
+/** Each gate has places of its own. */
+export type Alone = Exclude<Blocking, Fair>
 
 /** Which runs block each other: all of the task, those of equal key, those of one executor. */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
 /** One at a time, in order of submit. */
-export const fifo: Blocking = { _tag: "Fifo" }
+export const fifo: Alone = { _tag: "Fifo" }
 
 /** One at a time; what comes while it is under way ends as discarded. */
-export const discard: Blocking = { _tag: "Discard" }
+export const discard: Alone = { _tag: "Discard" }
 
 /** One at a time; what comes asks the one under way to stop, and waits for it to end. */
-export const replace: Blocking = { _tag: "Replace" }
+export const replace: Alone = { _tag: "Replace" }
 
 /** One at a time; of those that wait the latest is kept, the others end as discarded. */
-export const latest: Blocking = { _tag: "Latest" }
+export const latest: Alone = { _tag: "Latest" }
 
 /** `limit` at a time; the others wait, better levels first. */
-export const concurrent = (limit: number): Blocking => ({ _tag: "Concurrent", limit })
+export const concurrent = (limit: number): Alone => ({ _tag: "Concurrent", limit })
+
+/** A task has at most so many keys with a weight of their own. */
+export const weightsMax = 1000
+
+/** `limit` at a time, of all keys together; those that wait take turns, by the weights of their keys. */
+export const fair = (limit: number, weights?: Readonly<Record<string, number>>): Fair => ({
+  _tag: "Fair",
+  limit,
+  ...(weights !== undefined && { weights }),
+})
 
 export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024), Text.kept).pipe(
   Schema.brand("GateKey"),
@@ -58,7 +82,7 @@ export type Gate = typeof Gate.Type
 export const gate = (
   namespace: Namespace,
   task: TaskName,
-  blocking: Blocking,
+  blocking: Alone,
   key: string | undefined,
 ): Gate => ({
   key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
@@ -66,7 +90,7 @@ export const gate = (
   whenFull: whenFull[blocking._tag],
 })
 
-const whenFull: Readonly<Record<Blocking["_tag"], Gate["whenFull"]>> = {
+const whenFull: Readonly<Record<Alone["_tag"], Gate["whenFull"]>> = {
   Fifo: "wait",
   Concurrent: "wait",
   Discard: "discard",

@@ -8,7 +8,7 @@
 import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
-import { Blocking, Scope } from "./Blocking.ts"
+import { Blocking, Scope, weightsMax } from "./Blocking.ts"
 import { BreakerName } from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
@@ -99,6 +99,19 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ blocking, blockingScope }) => blockingScope !== undefined && blocking === undefined,
     reason: "nothing is said of what blocks within it",
     remedy: "Name a blocking too, such as Blocking.fifo, or leave the scope out",
+  },
+  {
+    field: "blockingScope",
+    isSaid: ({ blocking, blockingScope }) => blocking?._tag === "Fair" && blockingScope === "task",
+    reason: "shares are those of keys",
+    remedy: 'Leave the scope out, or use "key"',
+  },
+  {
+    field: "blocking.weights",
+    isSaid: ({ blocking }) =>
+      blocking?._tag === "Fair" && Object.keys(blocking.weights ?? {}).length > weightsMax,
+    reason: `more than ${weightsMax} keys have a weight`,
+    remedy: "Give the most important ones a weight, or let groups of them be one key",
   },
   {
     field: "touches",

@@ -10,6 +10,7 @@ import * as Lane from "./Lane.ts"
 import type { Namespace } from "./Namespace.ts"
 import type { Policy } from "./Policy.ts"
 import type { Routing } from "./Routing.ts"
+import * as Share from "./Share.ts"
 import type { TaskName } from "./TaskName.ts"
 import * as Touching from "./Touching.ts"
 
@@ -36,6 +37,7 @@ export const place = (
   const lane = isRouted(policy)
     ? Lane.unplaced(namespace, task)
     : Lane.ofTask(namespace, task, selector)
+  if (blocking?._tag === "Fair") return { lane, gate: Share.gate(namespace, task, blocking, key) }
   if (blocking !== undefined) {
     const within = blockingScope === "task" ? undefined : key
     return { lane, gate: Blocking.gate(namespace, task, blocking, within) }
@@ -57,7 +59,8 @@ const open = (lane: Lane.Lane, key: string | undefined): Gate => ({
 const named = /^([^:]+:[^:@]+)(@?)(?::(.*))?$/s
 
 /** The key that a gate was narrowed to. */
-export const keyOf = (gate: GateKey): string | undefined => named.exec(gate)?.[3]
+export const keyOf = (gate: GateKey): string | undefined =>
+  Share.isGate(gate) ? Share.keyOf(gate) : named.exec(gate)?.[3]
 
 /** The lane of runs that wait to be placed, of whom one gave its place of the gate back. */
 export const unplacedOf = (gate: GateKey): Lane.Lane | undefined => {

@@ -235,7 +235,8 @@ const withHooks = (
           ended = { ...ended, failure: wrong }
         }
       }
-      if (hooks.clean !== undefined) {
+      const isUnbegun = Exit.isFailure(exit) && unsuccessfulOf(exit).isGivenBack === true
+      if (hooks.clean !== undefined && !isUnbegun) {
         // What is remembered is kept with the end of the run, so it has not ended well before that.
         const isRemembering = Exit.isSuccess(outcome) && attempt.kept !== undefined
         if (isFinal && !isRemembering) yield* conclude(conclusionOf(ended, outcome))
@@ -265,7 +266,8 @@ const endedOf = (
   if (Exit.isSuccess(exit) && attempt.stop !== "abandon") return { state: "Succeeded" }
   if (Exit.isSuccess(exit) || attempt.stop !== undefined) return { state: "Stopped" }
   const unsuccessful = unsuccessfulOf(exit)
-  const { failure, isTimeOut } = unsuccessful
+  const { failure, isGivenBack, isTimeOut } = unsuccessful
+  if (isGivenBack === true) return { state: "Stopped" }
   const isOver = attempt.grant.conclusion !== undefined ||
     !around.isRetried(attempt, unsuccessful)
   return { state: !isOver ? "Retried" : isTimeOut === true ? "TimedOut" : "Failed", failure }

@@ -119,6 +119,9 @@ const fewMillis = 100
 const tellMillis = 250
 const loops = [0, 1]
 
+/** So long it claims nothing of a task of which it has given a run back. */
+const restMillis = 5000
+
 /** One exchange of reports for grants. */
 interface Trip {
   readonly loop: number
@@ -182,6 +185,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.suspend(() => transport.conclude(incarnation!, [{ run, fence, conclusion }])),
     ).pipe(Effect.map(([isOurs]) => isOurs === true))
 
+  /** Tasks of which it has given a run back. It claims none of them for a while: others can have it. */
+  const resting = new Set<TaskName>()
+  const hasResting = Latch.makeUnsafe()
+
   const news = Latch.makeUnsafe()
   const urgent = Latch.makeUnsafe()
 
@@ -193,6 +200,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     conclude,
     recall,
     onChange: wake,
+    onGivenBack: (task) => {
+      resting.add(task)
+      hasResting.openUnsafe()
+    },
     onNews: (isUrgent) => {
       news.openUnsafe()
       if (isUrgent) urgent.openUnsafe()
@@ -257,7 +268,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         for (;;) {
           yield* latch.close
           // Calls that a breaker has not heard of yet are no more than there are places.
-          free = isDraining ? 0 : pool.free() - asked - unanswered()
+          free = isDraining || resting.has(task) ? 0 : pool.free() - asked - unanswered()
           if (free > 0) break
           yield* latch.await
         }
@@ -297,7 +308,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     return yield* Effect.raceFirst(FiberMap.join(fibers), keepUp)
   }, Effect.scoped)
 
-  const plain = () => pool.handlers.values().filter(({ policy }) => !isRegulated(policy)).toArray()
+  const plain = () =>
+    pool.handlers.values()
+      .filter(({ policy, task }) => !isRegulated(policy) && !resting.has(task)).toArray()
 
   /**
    * While many are under way, fetching a few more costs as much as fetching many. So a few are fetched
@@ -458,6 +471,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     )
 
   yield* Effect.forkScoped(tellLoop)
+  yield* Effect.forkScoped(Effect.forever(Effect.gen(function* () {
+    yield* hasResting.await
+    yield* hasResting.close
+    yield* Effect.sleep(restMillis)
+    resting.clear()
+    wake()
+  })))
 
   /** Joins, and lives as that incarnation until it is lost. */
   const live = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {

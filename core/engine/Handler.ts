@@ -13,6 +13,8 @@ export interface Unsuccessful {
   /** A declared error is an answer, and no attempt will change it. */
   readonly isAnswer: boolean
   readonly isTimeOut?: boolean
+  /** It was not begun, and is for somebody else: nothing is counted, and the run goes back. */
+  readonly isGivenBack?: boolean
 }
 
 export interface Handler {

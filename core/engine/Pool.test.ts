@@ -34,6 +34,7 @@ const quiet: Pool.Options = {
   conclude: () => Effect.succeed(true),
   recall: () => Effect.succeed(undefined),
   onChange: () => {},
+  onGivenBack: () => {},
   onNews: () => {},
 }
 

@@ -88,13 +88,15 @@ export interface Options {
   /** What the grant's task keeps for a key. */
   readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   readonly onChange: () => void
+  /** A handler cannot carry out a run of its task that others can. */
+  readonly onGivenBack: (task: TaskName) => void
   /** Some run has something to say; urgently if its report waits for that. */
   readonly onNews: (isUrgent: boolean) => void
 }
 
 export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope> = Effect
   .fnUntraced(function* (
-    { conclude, labels, mark, onChange, onNews, recall, stopMillis, ...options },
+    { conclude, labels, mark, onChange, onGivenBack, onNews, recall, stopMillis, ...options },
   ) {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
@@ -262,7 +264,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const unsuccess = (attempt: Attempt, unsuccessful: Unsuccessful): Report => {
       const { fence, run } = attempt.grant
-      const { failure, isAnswer, isTimeOut } = unsuccessful
+      const { failure, isAnswer, isGivenBack, isTimeOut } = unsuccessful
+      if (isGivenBack === true) {
+        onGivenBack(attempt.grant.task)
+        return putDown(attempt, "Release")
+      }
       const delayMillis = delayOf(attempt, unsuccessful)
       const called = calledIn(attempt, !isAnswer)
       return delayMillis === undefined

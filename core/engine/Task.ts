@@ -30,6 +30,7 @@ import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import { CurrentRun } from "./CurrentRun.ts"
+import * as Earlier from "./Earlier.ts"
 import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
 import type { Ended, Hooks, Unsuccessful } from "./Handler.ts"
@@ -65,6 +66,8 @@ export interface Options<
   E extends Kept,
 > {
   readonly payload?: P
+  /** Payloads as earlier versions of the task had them; its own version is the one after them. */
+  readonly earlier?: Earlier.Earlier<PayloadOf<P>>
   readonly success?: S
   /** What the handler may answer instead of a success. It is final: it is never retried. */
   readonly error?: E
@@ -173,6 +176,32 @@ export interface ScheduleOptions {
   readonly whileRunning?: WhileRunning
 }
 
+/** Of a payload that a task had, what became of it. */
+export interface Before<A> {
+  /** Another that is an earlier one, too, by now. */
+  readonly next: <F extends Fields | Kept>(
+    payload: F,
+    up: (before: A) => PayloadOf<F>,
+  ) => Before<PayloadOf<F>>
+  /** The present one. */
+  readonly now: <P>(up: (before: A) => P) => Earlier.Earlier<P>
+}
+
+/** The first payload that a task had; see `Earlier`. */
+export const earlier = <F extends Fields | Kept>(payload: F): Before<PayloadOf<F>> =>
+  before([], payload)
+
+const before = <F extends Fields | Kept>(
+  steps: ReadonlyArray<Earlier.Step>,
+  payload: F,
+): Before<PayloadOf<F>> => {
+  const schema = schemaOf(payload)
+  return {
+    next: (later, up) => before([...steps, { payload: schema, up }], later),
+    now: (up) => ({ steps: [...steps, { payload: schema, up }] }),
+  }
+}
+
 export const make = <
   const P extends Fields | Kept = Record<never, never>,
   S extends Kept = typeof Schema.Void,
@@ -187,7 +216,7 @@ export const make = <
   const blockingKey = options.policy?.blockingKey
   const policy = policyOf(options.policy ?? {})
   const json = {
-    payload: jsonCodec(payload),
+    payload: versioned(payload, options.earlier?.steps ?? []),
     success: jsonCodec(success),
     error: jsonCodec(error),
   }
@@ -213,7 +242,11 @@ export const make = <
         purpose: options.purpose,
         carryOut: (text, run) => {
           const decoded = json.payload.decode(text)
-          if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
+          if (Result.isFailure(decoded)) {
+            return decoded.failure instanceof Newer
+              ? givenBack(decoded.failure, run)
+              : Effect.fail(unreadable(decoded.failure))
+          }
           const work = handler(decoded.success) as Effect.Effect<S["Type"], E["Type"], CurrentRun>
           return Effect.matchCauseEffect(
             Effect.provideService(work, CurrentRun, run),
@@ -232,7 +265,11 @@ export const make = <
     ) =>
     (text: string, run: CurrentRun["Service"], ...more: A): Effect.Effect<B, Unsuccessful> => {
       const decoded = json.payload.decode(text)
-      if (Result.isFailure(decoded)) return Effect.fail(unreadable(decoded.failure))
+      if (Result.isFailure(decoded)) {
+        return decoded.failure instanceof Newer
+          ? givenBack(decoded.failure, run)
+          : Effect.fail(unreadable(decoded.failure))
+      }
       return Effect.catchCause(
         Effect.provideService(hook(decoded.success, ...more), CurrentRun, run),
         unsuccessful,
@@ -422,19 +459,65 @@ const jsonCodec = <A extends Kept>(schema: A) => {
   const decodeExit = Schema.decodeUnknownExit(codec)
   const encodeExit = Schema.encodeUnknownExit(codec)
   return {
-    decode: (text: string): Result.Result<A["Type"], string> => {
-      let value: unknown
-      try {
-        value = JSON.parse(text)
-      } catch (cause) {
-        return Result.fail(`not JSON: ${cause instanceof Error ? cause.message : cause}`)
-      }
-      return toResult(decodeExit(value))
-    },
+    decode: (text: string): Result.Result<A["Type"], string> =>
+      Result.flatMap(parsedJson(text), (value) => toResult(decodeExit(value))),
     encode: (value: A["Type"]): Result.Result<string, string> =>
       Result.map(toResult(encodeExit(value)), (encoded) => JSON.stringify(encoded)),
   }
 }
+
+/** The payload was stored by code that knows more versions of the task. */
+class Newer {
+  readonly reason: string
+
+  constructor(version: number, known: number) {
+    this.reason = `the stored payload is of version ${version}, and this executor knows ${known}`
+  }
+}
+
+/** As `jsonCodec`, of a payload that has had other versions. */
+const versioned = <A extends Kept>(schema: A, steps: ReadonlyArray<Earlier.Step>) => {
+  const present = steps.length + 1
+  const decode = Schema.decodeUnknownExit(Schema.toCodecJson(schema))
+  const encode = Schema.encodeUnknownExit(Schema.toCodecJson(schema))
+  return {
+    decode: (text: string): Result.Result<A["Type"], string | Newer> => {
+      const parsed = parsedJson(text)
+      if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
+      const { payload, version } = Earlier.read(parsed.success)
+      if (version > present) return Result.fail(new Newer(version, present))
+      return version === present ? toResult(decode(payload)) : Result.flatMap(
+        called(() => Earlier.raise<A["Type"]>(steps, version, payload, decodeBy)),
+        (raised) => raised,
+      )
+    },
+    encode: (value: A["Type"]): Result.Result<string, string> =>
+      Result.map(
+        Result.flatMap(toResult(encode(value)), (encoded) => Earlier.write(present, encoded)),
+        (stored) => JSON.stringify(stored),
+      ),
+  }
+}
+
+const decodeBy = (schema: Kept, payload: unknown): Result.Result<unknown, string> =>
+  toResult(Schema.decodeUnknownExit(Schema.toCodecJson(schema))(payload))
+
+const parsedJson = (text: string): Result.Result<unknown, string> =>
+  Result.mapError(called(() => JSON.parse(text) as unknown), (reason) => `not JSON: ${reason}`)
+
+/** Somebody else can read it: it goes back as it came, and nothing is counted. */
+const givenBack = (
+  { reason }: Newer,
+  run: CurrentRun["Service"],
+): Effect.Effect<never, Unsuccessful> =>
+  Effect.suspend(() => {
+    run.say("Warn", `${reason}: it is given back`)
+    return Effect.fail({
+      failure: { tag: "PayloadNewer", message: reason },
+      isAnswer: false,
+      isGivenBack: true,
+    })
+  })
 
 const resultLengthMax = 1024 * 1024
 

@@ -3,7 +3,7 @@
  * the line below it is accepted. The layers are described, and never built.
  */
 import { assert, it } from "@effect/vitest"
-import { Context, Effect, type Layer, Schema } from "effect"
+import { Context, Effect, type Layer, Schema, Stream } from "effect"
 import { expectTypeOf } from "vitest"
 import type { RunId } from "../domain/RunId.ts"
 import type { Refused } from "../domain/Refused.ts"
@@ -11,6 +11,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentRun } from "./CurrentRun.ts"
 import type { Executor } from "./Executor.ts"
 import type { RunFailed, Scheduler, SubmitRefused } from "./Scheduler.ts"
+import * as Source from "./Source.ts"
 import * as Task from "./Task.ts"
 import * as Trigger from "./Trigger.ts"
 import type { Triggers } from "./Triggers.ts"
@@ -92,4 +93,43 @@ it("a task is what its schemas say, where it is submitted and carried out", () =
 
   assert.isDefined(unprovided)
   assert.isFunction(served)
+})
+
+it("an earlier payload becomes the next one, and the last of them the present", () => {
+  const amount = Task.earlier({ amount: Schema.Int })
+  const total = amount.next({ total: Schema.Int }, ({ amount }) => {
+    expectTypeOf(amount).toEqualTypeOf<number>()
+    return { total: amount }
+  })
+  const payload = { total: Schema.Int, currency: Schema.String }
+  const Order = Task.make("order", {
+    payload,
+    earlier: total.now(({ total }) => ({ total, currency: "EUR" })),
+  })
+  expectTypeOf(Order.submit({ total: 1, currency: "EUR" })).toEqualTypeOf<
+    Effect.Effect<RunId, SubmitRefused | StorageUnavailable, Scheduler>
+  >()
+
+  // @ts-expect-error -- what becomes of it is no payload of the next version
+  void amount.next({ total: Schema.Int }, ({ amount }) => ({ total: `${amount}` }))
+  // @ts-expect-error -- the earlier payload has no such field
+  void amount.next({ total: Schema.Int }, ({ sum }) => ({ total: sum }))
+  // @ts-expect-error -- what becomes of the last one is not the present payload
+  void Task.make("order", { payload, earlier: total.now(({ total }) => ({ total })) })
+})
+
+it("a task tails a source with entries as its schema says, and payloads as its own", () => {
+  const source = Source.fromStream("orders", () => Stream.empty)
+  const tailing = Trigger.tail(source, { entry: Schema.Struct({ nr: Schema.Int }) })
+  expectTypeOf(Send.schedule("orders", tailing, ({ nr }) => ({ to: `${nr}`, copies: nr })))
+    .toEqualTypeOf<Layer.Layer<never, Refused | StorageUnavailable, Triggers>>()
+  void Send.schedule("orders", tailing, ({ nr }) => nr > 1 ? { to: "ada", copies: 1 } : undefined)
+  void Plain.schedule("rows", Trigger.tailTable("public.orders"))
+
+  // @ts-expect-error -- the entry has no such field
+  void Send.schedule("orders", tailing, ({ total }) => ({ to: "ada", copies: total }))
+  // @ts-expect-error -- the payload lacks a field
+  void Send.schedule("orders", tailing, ({ nr }) => ({ copies: nr }))
+  // @ts-expect-error -- where it begins is one of two
+  void Trigger.tail(source, { from: "middle" })
 })

@@ -52,6 +52,10 @@
  * - **R22 concluded.** What its holder has concluded of a run is in every grant after, until it is
  *   revived. The loss of the holder is then no failure of the run: past the crashes that it survives,
  *   or when it was asked to stop, it ends as concluded.
+ * - **R23 shares.** The gates of a pool (`Share`) have their places in common. While runs wait at
+ *   several of them, each lets runs pass by its weight, to within one; a gate at which none have
+ *   waited is owed nothing and owes nothing, whatever waits at others. Within a gate the order is that
+ *   of R8.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */

@@ -6,7 +6,8 @@
  *
  * - **T1 unique slot.** A slot has one record, for ever: whoever comes second with it, or with a
  *   stretch that covers it, gets `Already`, and nothing else of the item is done.
- * - **T2 together.** The run of a fired slot exists exactly if its record does.
+ * - **T2 together.** The run of a fired slot exists exactly if its record does, and by the run that is
+ *   found, with the revision that it was fired by.
  * - **T3 not early.** A slot after the storage clock is answered `NotDue` with the time that remains.
  * - **T4 current.** An item for another revision than the kept one, or for a trigger that is paused
  *   or removed, is `Stale`. Once a pause was acknowledged no slot fires.

@@ -5,6 +5,7 @@
  */
 import type { GateKey } from "../domain/Blocking.ts"
 import type { Fence } from "../domain/Lease.ts"
+import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
 
 /** A grant of a run, by the number that names it for ever. */
@@ -13,26 +14,62 @@ interface Granted {
   readonly fence: Fence
 }
 
+export type Order = "cancel" | "suspend" | "resume" | "revive" | "notify"
+
 export type Entry =
   & { readonly at: number }
   & (
+    /** Somebody asks for a run, perhaps not for the first time. `isOther`: the key names another. */
+    | {
+      readonly kind: "sent"
+      readonly request: string
+      readonly task: string
+      readonly delayMillis: number
+      readonly isKeyed: boolean
+      readonly isOther: boolean
+    }
     | {
       readonly kind: "acknowledged"
       readonly run: RunId
       readonly task: string
       readonly state: string
       readonly request: string
+      readonly isOther: boolean
     }
+    /** `why`: the tag of the error. No answer is none. */
+    | { readonly kind: "refused"; readonly request: string; readonly why: string }
     /** `placedWith`: whom a run of a routed task was placed with. */
     | ({
       readonly kind: "granted"
       readonly incarnation: number
       readonly placedWith?: number
     } & Granted)
-    /** A report was carried out; `sent` is the fence as the executor sent it. */
-    | ({ readonly kind: "settled"; readonly answer: string; readonly report: string } & Granted)
+    /** A report was carried out. `delayMillis`: of a retry. */
+    | ({
+      readonly kind: "settled"
+      readonly answer: string
+      readonly report: string
+      readonly delayMillis?: number
+    } & Granted)
+    /** A start was marked, or a conclusion kept. */
+    | ({ readonly kind: "marked"; readonly what: "start" | "conclusion" } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
-    | { readonly kind: "freed"; readonly run: RunId }
+    | ({ readonly kind: "freed" } & Granted)
+    | { readonly kind: "admitted"; readonly run: RunId; readonly state: string }
+    /** A slot was fired, by whoever came first with it. */
+    | { readonly kind: "fired"; readonly trigger: number; readonly slot: number }
+    /** Somebody came with a slot that had its record. */
+    | { readonly kind: "passed"; readonly trigger: number; readonly slot: number }
+    /** Whoever looks after lost executors has looked. */
+    | { readonly kind: "swept" }
+    | { readonly kind: "locked"; readonly key: string; readonly fence: number }
+    /** What a breaker let through, and its phase with that. */
+    | {
+      readonly kind: "permitted"
+      readonly count: number
+      readonly phase: string
+      readonly epoch: number
+    }
     | ({
       readonly kind: "started"
       readonly process: string
@@ -42,8 +79,32 @@ export type Entry =
       readonly slot: number | undefined
     } & Granted)
     | ({ readonly kind: "ended"; readonly how: "succeeded" | "failed" | "interrupted" } & Granted)
-    | { readonly kind: "cancelled"; readonly run: RunId; readonly answer: string }
-    | { readonly kind: "fault"; readonly what: string; readonly process: string }
+    /** `sentAt`: when it was given; it is written down when the answer came. */
+    | {
+      readonly kind: "ordered"
+      readonly order: Order
+      readonly run: RunId
+      readonly answer: string
+      readonly sentAt: number
+    }
+    /** `until`: when it is over. */
+    | {
+      readonly kind: "fault"
+      readonly what: string
+      readonly process: string
+      readonly until: number
+    }
+    /** A run was put into a state. */
+    | { readonly kind: "moved"; readonly run: RunId; readonly to: StateName }
+    /** A run as somebody saw it who only looks now and then, if it had changed. */
+    | ({
+      readonly kind: "seen"
+      readonly state: StateName
+      /** It is running, and its executor is gone. */
+      readonly isHeldByNobody: boolean
+    } & Granted)
+    /** The gates that somebody waits at and may pass. */
+    | { readonly kind: "open"; readonly gates: ReadonlyArray<GateKey> }
   )
 
 type Entering<E> = E extends unknown ? Omit<E, "at"> : never
@@ -51,6 +112,7 @@ type Entering<E> = E extends unknown ? Omit<E, "at"> : never
 export class Ledger {
   readonly entries: Array<Entry> = []
   private readonly now: () => number
+  private byKind: Map<string, ReadonlyArray<Entry>> | undefined
 
   constructor(now: () => number) {
     this.now = now
@@ -58,9 +120,11 @@ export class Ledger {
 
   write(entry: Entering<Entry>): void {
     this.entries.push({ at: this.now(), ...entry } as Entry)
+    this.byKind = undefined
   }
 
   of<K extends Entry["kind"]>(kind: K): ReadonlyArray<Extract<Entry, { readonly kind: K }>> {
-    return this.entries.filter((entry) => entry.kind === kind) as never
+    this.byKind ??= Map.groupBy(this.entries, (entry) => entry.kind)
+    return (this.byKind.get(kind) ?? []) as never
   }
 }

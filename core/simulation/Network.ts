@@ -5,6 +5,7 @@
  * and late; its answer may be lost, so that the caller does not know whether it was carried out.
  */
 import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import type { Over } from "./far.ts"
 import type { Process } from "./Process.ts"
 
 /** How bad the way is now; the world changes it as time goes by. */
@@ -22,16 +23,8 @@ export const calm: Readonly<Weather> = {
   delayMillis: 5,
 }
 
-export interface Way {
-  /** `call`, as it is from over there. `unavailable` is how silence looks. */
-  readonly over: <A, E, E2>(
-    call: Effect.Effect<A, E>,
-    unavailable: Effect.Effect<never, E2>,
-  ) => Effect.Effect<A, E | E2>
-}
-
 /** The way of `process` to the world, whose clock the messages on their way live by. */
-export const way = (process: Process, weather: Weather, world: Clock.Clock): Way => {
+export const way = (process: Process, weather: Weather, world: Clock.Clock): Over => {
   const onTheWay = Effect.provideService(Clock.Clock, world)
   const delay = Effect.flatMap(
     Random.next,
@@ -42,29 +35,27 @@ export const way = (process: Process, weather: Weather, world: Clock.Clock): Way
     (chance) => world.sleep(Duration.millis(200 + chance * 1500)),
   )
 
-  return {
-    over: Effect.fnUntraced(function* (call, unavailable) {
+  return Effect.fnUntraced(function* (_, call, unavailable) {
+    yield* process.gate
+    const [isLost, isDoubled, isUnanswered] = [
+      (yield* Random.next) < weather.lostRequests,
+      (yield* Random.next) < weather.doubled,
+      (yield* Random.next) < weather.lostAnswers,
+    ]
+    if (isLost) {
+      yield* silence
       yield* process.gate
-      const [isLost, isDoubled, isUnanswered] = [
-        (yield* Random.next) < weather.lostRequests,
-        (yield* Random.next) < weather.doubled,
-        (yield* Random.next) < weather.lostAnswers,
-      ]
-      if (isLost) {
-        yield* silence
-        yield* process.gate
-        return yield* unavailable
-      }
-      if (isDoubled) {
-        // The copy takes its own way, and may come long after the answer to the first.
-        const late = Effect.delay(Effect.ignore(call), (yield* Random.next) * 3000)
-        yield* Effect.forkDetach(onTheWay(late))
-      }
-      const sent = yield* Effect.forkDetach(onTheWay(Effect.andThen(delay, call)))
-      const answer = yield* Fiber.await(sent)
-      yield* isUnanswered ? silence : delay
-      yield* process.gate
-      return isUnanswered ? yield* unavailable : yield* answer
-    }),
-  }
+      return yield* unavailable
+    }
+    if (isDoubled) {
+      // The copy takes its own way, and may come long after the answer to the first.
+      const late = Effect.delay(Effect.ignore(call), (yield* Random.next) * 3000)
+      yield* Effect.forkDetach(onTheWay(late))
+    }
+    const sent = yield* Effect.forkDetach(onTheWay(Effect.andThen(delay, call)))
+    const answer = yield* Fiber.await(sent)
+    yield* isUnanswered ? silence : delay
+    yield* process.gate
+    return isUnanswered ? yield* unavailable : yield* answer
+  })
 }

@@ -1,11 +1,19 @@
 /** What a seed stands for: who takes part, what is asked for, and what goes wrong when. */
 import { Effect, Random } from "effect"
+import type { Level } from "../domain/Lane.ts"
 import type { Schedule } from "../domain/Trigger.ts"
+import type { TaskName } from "./tasks.ts"
+import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export interface Plan {
   readonly schedulers: number
   readonly executors: number
   readonly concurrency: number
+  /** One scheduler has the duties; otherwise each has all of them, which is worse. */
+  readonly isStandby: boolean
+  /** One side of each executor. */
+  readonly sides: ReadonlyArray<"north" | "south">
+  readonly tasks: ReadonlyArray<TaskName>
   readonly submits: ReadonlyArray<Submit>
   readonly triggers: ReadonlyArray<{ readonly name: string; readonly schedule: Schedule }>
   readonly faults: ReadonlyArray<Fault>
@@ -25,19 +33,22 @@ export interface Order {
 
 export interface Submit {
   readonly at: number
-  readonly task: TaskKind
+  readonly task: TaskName
   readonly key: string
+  readonly level: Level
   readonly delayMillis: number
   /** Under an idempotency key it is sent until it is answered; without one, once. */
   readonly isKeyed: boolean
-  readonly isCancelled: boolean
+  /** And then another request comes under its key. */
+  readonly isReused: boolean
+  readonly order: "cancel" | "suspend" | "revive" | undefined
   /** Which scheduler's process submits it. */
   readonly by: number
 }
 
-export const taskKinds = [
-  "plain",
-  "fifo",
+/** Always among those of a seed: the one that triggers fire, and the one that is followed. */
+const always = ["plain", "fifo"] as const
+const others = [
   "discard",
   "pair",
   "once",
@@ -45,8 +56,19 @@ export const taskKinds = [
   "turn",
   "loaded",
   "alone",
-] as const
-export type TaskKind = (typeof taskKinds)[number]
+  "timed",
+  "fragile",
+  "picky",
+  "risky",
+  "few",
+  "narrow",
+  "cut",
+  "everywhere",
+  "tidy",
+  "handed",
+] as const satisfies ReadonlyArray<TaskName>
+/** So many of the others take part in a seed. */
+const othersCount = 6
 
 export interface Fault {
   readonly at: number
@@ -56,43 +78,44 @@ export interface Fault {
   readonly millis: number
 }
 
-/** When the world begins: years in, so that an instant is not mistaken for a small number. */
-export const startsAt = Date.UTC(2026, 0, 1)
-
-/** Things go wrong up to here; then all heals, and everything has to end. */
-export const healsAt = 40_000
-export const triggersUntil = 60_000
-/** The last moment: everything but a fault in the product has ended long before. */
-export const endsAt = 300_000
-
-export const ttlMillis = 4000
-
 export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const between = (low: number, high: number) => Random.nextIntBetween(low, high)
   const chance = Effect.map(Random.next, (drawn) => (share: number) => drawn < share)
   const many = <A>(count: number, one: Effect.Effect<A>) =>
     Effect.forEach(Array.from({ length: count }), () => one)
+  const oneOf = <A>(all: ReadonlyArray<A>) =>
+    Effect.map(between(0, all.length - 1), (at) => all[at]!)
 
   const schedulers = yield* between(1, 3)
   const executors = yield* between(1, 4)
-  const submit = Effect.gen(function* () {
-    const drawn: Submit = {
-      at: yield* between(100, healsAt - 5000),
-      task: taskKinds[yield* between(0, taskKinds.length - 1)]!,
-      key: `key-${yield* between(0, 1)}`,
-      delayMillis: (yield* chance)(0.2) ? yield* between(1, 5000) : 0,
-      isKeyed: (yield* chance)(0.5),
-      isCancelled: (yield* chance)(0.1),
-      by: yield* between(0, schedulers - 1),
-    }
-    return drawn
-  })
+  const tasks: ReadonlyArray<TaskName> = [
+    ...always,
+    ...(yield* Random.shuffle(others)).slice(0, othersCount),
+  ]
+  const submitFrom = (from: number, to: number) =>
+    Effect.gen(function* () {
+      const isKeyed = (yield* chance)(0.5)
+      const drawn: Submit = {
+        at: yield* between(from, to),
+        task: yield* oneOf(tasks),
+        key: `key-${yield* between(0, 1)}`,
+        level: yield* oneOf<Level>([0, 1, 1, 2]),
+        delayMillis: (yield* chance)(0.2) ? yield* between(1, 5000) : 0,
+        isKeyed,
+        isReused: isKeyed && (yield* chance)(0.2),
+        order: yield* oneOf(
+          [...Array.from({ length: 7 }, () => undefined), "cancel", "suspend", "revive"] as const,
+        ),
+        by: yield* between(0, schedulers - 1),
+      }
+      return drawn
+    })
   /** Two or three at the same instant, as callers do that share a cause. */
   const burst = Effect.gen(function* () {
-    const first = yield* submit
+    const first = yield* submitFrom(100, healsAt - 5000)
     const others = yield* many(
       yield* between(0, 2),
-      Effect.map(between(0, schedulers - 1), (by) => ({ ...first, by, isCancelled: false })),
+      Effect.map(between(0, schedulers - 1), (by) => ({ ...first, by, order: undefined })),
     )
     return [first, ...others]
   })
@@ -104,16 +127,20 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     return schedule
   })
   const fault = Effect.gen(function* () {
+    const at = yield* between(500, healsAt - 1000)
     const drawn: Fault = {
-      at: yield* between(500, healsAt - 1000),
-      kind: (["kill", "pause", "storm"] as const)[yield* between(0, 2)]!,
+      at,
+      kind: yield* oneOf(["kill", "pause", "storm"] as const),
       victim: yield* between(0, schedulers + executors - 1),
-      millis: yield* between(100, 3 * ttlMillis),
+      millis: Math.min(yield* between(100, 3 * ttlMillis), backAt - at),
     }
     return drawn
   })
   const concurrency = yield* between(1, 4)
-  const submits = (yield* many(yield* between(8, 20), burst)).flat()
+  const submits = [
+    ...(yield* many(yield* between(8, 20), burst)).flat(),
+    ...(yield* many(yield* between(2, 5), submitFrom(calmAt, triggersUntil - 2000))),
+  ]
   const triggers = (yield* many(yield* between(0, 3), trigger))
     .map((schedule, at) => ({ name: `trigger-${at}`, schedule }))
   const faults = yield* many(yield* between(0, 12), fault)
@@ -121,12 +148,24 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     const drawn: Order = {
       at: yield* between(500, healsAt - 1000),
       trigger: yield* between(0, triggers.length - 1),
-      kind: (["pause", "schedule", "payload"] as const)[yield* between(0, 2)]!,
+      kind: yield* oneOf(["pause", "schedule", "payload"] as const),
       millis: yield* between(100, 3 * ttlMillis),
       schedule: yield* trigger,
     }
     return drawn
   })
   const orders = triggers.length === 0 ? [] : yield* many(yield* between(0, 6), order)
-  return { schedulers, executors, concurrency, submits, triggers, faults, orders }
+  return {
+    schedulers,
+    executors,
+    concurrency,
+    isStandby: (yield* chance)(0.25),
+    // Somebody is there for those who ask for it.
+    sides: ["north", ...(yield* many(executors - 1, oneOf(["north", "south"] as const)))],
+    tasks,
+    submits,
+    triggers,
+    faults,
+    orders,
+  }
 })

@@ -12,6 +12,7 @@ export class Process {
   readonly name: string
   readonly clock: Clock.Clock
   isKilled = false
+  readonly died = Latch.makeUnsafe()
   private readonly running = Latch.makeUnsafe(true)
   private pauses = 0
 
@@ -38,6 +39,7 @@ export class Process {
 
   kill(): void {
     this.isKilled = true
+    this.died.openUnsafe()
   }
 
   /** Takes nothing in and gives nothing out for so long. */

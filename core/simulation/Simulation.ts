@@ -6,36 +6,42 @@
 import { createHash } from "node:crypto"
 import { Effect, Layer, Logger, Random } from "effect"
 import { TestClock } from "effect/testing"
-import { check, type Violation } from "./Invariants.ts"
+import { check, type Checked } from "./invariants/mod.ts"
 import { mistakes } from "./mistakes/mod.ts"
 import * as Plan from "./Plan.ts"
+import { startsAt } from "./times.ts"
 import * as World from "./World.ts"
 
-export interface Verdict {
+export interface Verdict extends Checked {
   readonly seed: number
+  readonly technology: World.Technology
   readonly hash: string
   readonly entries: number
   readonly faults: number
   readonly runs: number
-  readonly violations: ReadonlyArray<Violation>
 }
 
 export type MistakeName = keyof typeof mistakes
 
+/** One seed in ten has its storage in SQLite. Mistakes are planted in memory. */
+const technologyOf = (seed: number): World.Technology => seed % 10 === 9 ? "sqlite" : "memory"
+
 export const simulate = (seed: number, mistake?: MistakeName): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
-    yield* TestClock.setTime(Plan.startsAt)
+    yield* TestClock.setTime(startsAt)
     const plan = yield* Plan.draw
-    const plant: World.Mistake = mistake === undefined ? (storage) => storage : mistakes[mistake]
-    const outcome = yield* World.run(plan, plant)
+    const plant: World.Mistake = mistake === undefined ? (storage) => storage : mistakes[mistake][0]
+    const technology = mistake === undefined ? technologyOf(seed) : "memory"
+    const outcome = yield* World.run(plan, technology, plant)
     const { entries } = outcome.ledger
     return {
       seed,
+      technology,
       hash: createHash("sha256").update(JSON.stringify(entries)).digest("hex").slice(0, 16),
       entries: entries.length,
       faults: plan.faults.length,
-      runs: outcome.state.runs.size,
-      violations: check(outcome),
+      runs: outcome.kept.runs.size,
+      ...check(outcome),
     }
   }).pipe(
     Effect.scoped,

@@ -2,15 +2,20 @@
  * `npm run simulate -- --seeds 2000 [--from 0] [--mistake NAME] [--workers 2] [--json]`
  *
  * Runs that many seeds, and exits with 1 when an invariant was violated. Every seed that failed
- * prints the line that runs it again. With `--mistake` a planted mistake is looked for instead, and
+ * prints the line that runs it again. It says how often each invariant was put to the test, and one
+ * that never was is a failure too. With `--mistake` a planted mistake is looked for instead, and
  * it is a failure not to find it.
  */
 import { availableParallelism } from "node:os"
 import { parseArgs } from "node:util"
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { Effect } from "effect"
+import { names } from "./invariants/mod.ts"
 import { mistakes } from "./mistakes/mod.ts"
 import { type MistakeName, simulate, type Verdict } from "./Simulation.ts"
+
+/** In so many seeds every invariant is put to the test. */
+const seedsMany = 50
 
 interface Task {
   readonly from: number
@@ -64,6 +69,11 @@ const main = async () => {
   const crew: Array<Worker> = []
   const stop = () => crew.forEach((worker) => void worker.terminate())
 
+  /** By the invariant that must find it. */
+  const isFound = ({ violations }: Verdict) =>
+    mistake !== undefined &&
+    violations.some(({ invariant }) => invariant === mistakes[mistake][1])
+
   const hear = (verdict: Verdict) => {
     verdicts.push(verdict)
     if (verdict.violations.length > 0 && !isJson) {
@@ -73,7 +83,7 @@ const main = async () => {
         `${invariant}: ${what}\n  again: npm run simulate -- --seeds 1 --from ${verdict.seed}${planted}`,
       )
     }
-    if (mistake !== undefined && verdict.violations.length > 0) stop()
+    if (isFound(verdict)) stop()
     if (process.stderr.isTTY) process.stderr.write(`\r${verdicts.length} of ${seeds} seeds`)
   }
 
@@ -100,15 +110,24 @@ const main = async () => {
     failedSeeds: failed.map(({ seed }) => seed),
     runs: sum(({ runs }) => runs),
     faults: sum(({ faults }) => faults),
+    /** How often each invariant was put to the test. */
+    checked: Object.fromEntries(
+      names.map((name) => [name, sum(({ counts }) => counts[name])]),
+    ),
     seconds: Math.round((performance.now() - startedAt) / 100) / 10,
   }
-  const isGood = mistake === undefined ? failed.length === 0 : failed.length > 0
+  const isBlind = mistake === undefined && seeds >= seedsMany &&
+    Object.values(summary.checked).includes(0)
+  const isGood = !isBlind && (mistake === undefined ? failed.length === 0 : verdicts.some(isFound))
   if (isJson) console.log(JSON.stringify({ ...summary, verdicts }))
   else {
     console.log(
       `${summary.seeds} seeds, ${summary.runs} runs, ${summary.faults} faults: ` +
         `${summary.violations} violations in ${failed.length} seeds (${summary.seconds} s)`,
     )
+    const counts = Object.entries(summary.checked).map(([name, count]) => `${name} ${count}`)
+    if (mistake === undefined) console.log(`checked: ${counts.join(", ")}`)
+    if (isBlind) console.log("an invariant that nothing puts to the test proves nothing")
     if (mistake !== undefined && !isGood) {
       console.log(`the planted mistake ${mistake} was not found`)
     }

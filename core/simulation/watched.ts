@@ -1,67 +1,153 @@
-/** The storage, with a scribe beside it: writes grants and settlements into the ledger. */
-import { Effect } from "effect"
-import type { MemoryState } from "../../adapters/memory/mod.ts"
-import { isUnplaced } from "../domain/Lane.ts"
-import { Storage } from "../services/Storage.ts"
+/**
+ * The storage, with a scribe beside it who writes into the ledger what it has done. He asks the
+ * storage itself, within the call, so what he writes is as of the step that was just made.
+ */
+import { Effect, Option } from "effect"
+import { standard } from "../domain/Namespace.ts"
+import { Lock } from "../services/Lock.ts"
 import type { Report } from "../services/RunStorage.ts"
+import { Storage } from "../services/Storage.ts"
 import type { Ledger } from "./Ledger.ts"
 
 export const watched = (
   storage: Storage["Service"],
-  state: MemoryState,
   ledger: Ledger,
 ): Storage["Service"] => {
-  const { runs } = storage
+  const { permits, runs, triggers } = storage
 
   const settled = (reports: ReadonlyArray<Report>, answers: ReadonlyArray<string>) => {
-    for (const [at, { _tag, fence, run }] of reports.entries()) {
-      ledger.write({ kind: "settled", run, fence, report: _tag, answer: answers[at]! })
+    for (const [at, report] of reports.entries()) {
+      const { _tag, fence, run } = report
+      ledger.write({
+        kind: "settled",
+        run,
+        fence,
+        report: _tag,
+        answer: answers[at]!,
+        ...(_tag === "Retry" && { delayMillis: report.delayMillis }),
+      })
     }
   }
+
+  const marked = (
+    what: "start" | "conclusion",
+    marks: ReadonlyArray<Pick<Report, "run" | "fence">>,
+    answers: ReadonlyArray<boolean>,
+  ) =>
+    Effect.sync(() => {
+      for (const [at, { fence, run }] of marks.entries()) {
+        if (answers[at]) ledger.write({ kind: "marked", what, run, fence })
+      }
+    })
 
   return Storage.of({
     ...storage,
     runs: {
       ...runs,
-      claim: (request) =>
-        Effect.tap(runs.claim(request), (claimed) =>
-          Effect.sync(() => {
-            if (claimed === "Lost") return
-            settled(request.reports, claimed.settled)
-            for (const { fence, run } of claimed.grants) {
-              const { placed, spec } = state.runs.get(run)!
-              const isRouted = isUnplaced(spec.lane)
-              ledger.write({
-                kind: "granted",
-                run,
-                fence,
-                incarnation: request.incarnation,
-                ...(isRouted && { placedWith: placed?.incarnation ?? 0 }),
-              })
-            }
-          })),
+      claim: Effect.fnUntraced(function* (request) {
+        const claimed = yield* runs.claim(request)
+        if (claimed === "Lost") return claimed
+        settled(request.reports, claimed.settled)
+        const views = yield* runs.findMany(claimed.grants.map(({ run }) => run))
+        const placed = new Map(views.map((view) => [view.id, view.placed?.incarnation]))
+        for (const { fence, run } of claimed.grants) {
+          const placedWith = placed.get(run)
+          ledger.write({
+            kind: "granted",
+            run,
+            fence,
+            incarnation: request.incarnation,
+            ...(placedWith !== undefined && { placedWith }),
+          })
+        }
+        return claimed
+      }),
       settle: (incarnation, reports) =>
         Effect.tap(
           runs.settle(incarnation, reports),
           (answer) => Effect.sync(() => settled(reports, answer.settled)),
         ),
-      recover: (limit) =>
-        Effect.tap(runs.recover(limit), (recovered) =>
+      start: (incarnation, marks) =>
+        Effect.tap(
+          runs.start(incarnation, marks),
+          (answers) => marked("start", marks, answers),
+        ),
+      conclude: (incarnation, conclusions) =>
+        Effect.tap(
+          runs.conclude(incarnation, conclusions),
+          (answers) => marked("conclusion", conclusions, answers),
+        ),
+      admit: (gates) =>
+        Effect.tap(runs.admit(gates), (admissions) =>
           Effect.sync(() => {
-            for (const { run } of recovered.runs) ledger.write({ kind: "freed", run })
+            for (const { run, state } of admissions) ledger.write({ kind: "admitted", run, state })
           })),
-      reconcile: (incarnation, known) =>
-        Effect.suspend(() => {
-          const before = [...state.members.get(incarnation)?.held ?? []]
-            .map((entry) => ({ entry, fence: entry.state.fence }))
-          return Effect.tap(runs.reconcile(incarnation, known), () =>
-            Effect.sync(() => {
-              for (const { entry: { id, state }, fence } of before) {
-                const isHeld = state._tag === "Running" && state.fence === fence
-                if (!isHeld) ledger.write({ kind: "freed", run: id })
-              }
-            }))
-        }),
+      recover: Effect.fnUntraced(function* (limit) {
+        const recovered = yield* runs.recover(limit)
+        ledger.write({ kind: "swept" })
+        const views = yield* runs.findMany(recovered.runs.map(({ run }) => run))
+        // The fence stays as it is until the next grant.
+        for (const { fence, id } of views) ledger.write({ kind: "freed", run: id, fence })
+        return recovered
+      }),
+      reconcile: Effect.fnUntraced(function* (incarnation, known) {
+        const before = (yield* runs.list({
+          namespace: standard,
+          states: ["Running"],
+          limit: 1000,
+        })).filter(({ executor }) => executor?.incarnation === incarnation)
+        const answer = yield* runs.reconcile(incarnation, known)
+        const after = new Map(
+          (yield* runs.findMany(before.map(({ id }) => id))).map((view) => [view.id, view]),
+        )
+        for (const { fence, id } of before) {
+          const view = after.get(id)
+          const isHeld = view?.state === "Running" && view.fence === fence
+          if (!isHeld) ledger.write({ kind: "freed", run: id, fence })
+        }
+        return answer
+      }),
+    },
+    triggers: {
+      ...triggers,
+      fire: (items) =>
+        Effect.tap(triggers.fire(items), (answers) =>
+          Effect.sync(() => {
+            for (const [at, { fire, trigger }] of items.entries()) {
+              const { _tag } = answers[at]!
+              if (fire === undefined || (_tag !== "Fired" && _tag !== "Already")) continue
+              const kind = _tag === "Fired" ? "fired" : "passed"
+              ledger.write({ kind, trigger, slot: fire.slot })
+            }
+          })),
+    },
+    permits: {
+      ...permits,
+      take: Effect.fnUntraced(function* (regulation, wanted) {
+        const permit = yield* permits.take(regulation, wanted)
+        if (regulation.breaker === undefined || wanted === 0) return permit
+        const breaker = yield* permits.find(regulation.namespace, regulation.breaker)
+        if (Option.isNone(breaker)) return permit
+        const { count, epoch = 0 } = permit
+        ledger.write({ kind: "permitted", count, epoch, phase: breaker.value.state })
+        return permit
+      }),
+      giveBack: Effect.fnUntraced(function* (regulation, permit, count) {
+        yield* permits.giveBack(regulation, permit, count)
+        const { epoch = 0 } = permit
+        ledger.write({ kind: "permitted", count: -count, epoch, phase: "Given back" })
+      }),
     },
   })
 }
+
+export const watchedLock = (lock: Lock["Service"], ledger: Ledger): Lock["Service"] =>
+  Lock.of({
+    ...lock,
+    acquire: (key, holder, ttl) =>
+      Effect.tap(lock.acquire(key, holder, ttl), (lease) =>
+        Effect.sync(() => {
+          if (Option.isNone(lease)) return
+          ledger.write({ kind: "locked", key, fence: lease.value.fence })
+        })),
+  })

@@ -24,6 +24,7 @@ import levels from "./levels.ts"
 import onward from "./onward.ts"
 import tails from "./tails.ts"
 import admission from "./admission.ts"
+import shares from "./shares.ts"
 
 export interface Migration {
   readonly name: string
@@ -52,6 +53,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "onward", statements: onward },
   { name: "tails", statements: tails },
   { name: "admission", statements: admission },
+  { name: "shares", statements: shares },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

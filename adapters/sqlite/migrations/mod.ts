@@ -12,6 +12,7 @@ import { outbox } from "./0010_outbox.ts"
 import { logs } from "./0011_logs.ts"
 import { levels } from "./0012_levels.ts"
 import { tails } from "./0013_tails.ts"
+import { shares } from "./0014_shares.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -28,4 +29,5 @@ export const steps: ReadonlyArray<string> = [
   logs,
   levels,
   tails,
+  shares,
 ]

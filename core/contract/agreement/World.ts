@@ -13,6 +13,7 @@ import type { Permit, Regulation } from "../../domain/Permit.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { Selector } from "../../domain/Selector.ts"
+import * as Share from "../../domain/Share.ts"
 import { TaskName } from "../../domain/Task.ts"
 import type { Draws } from "./Draws.ts"
 import type { Side } from "./Side.ts"
@@ -112,11 +113,14 @@ export class World {
   }
 }
 
+const shares = { _tag: "Fair", limit: 2, weights: { a: 2 } } as const
+
 /** The gates of a namespace. */
 export const gatesOf = (namespace: Namespace): ReadonlyArray<Gate> => [
   { key: GateKey.make(`${namespace}:one`), places: 1, whenFull: "wait" },
   { key: GateKey.make(`${namespace}:two`), places: 2, whenFull: "wait" },
   { key: GateKey.make(`${namespace}:off`), places: 1, whenFull: "discard" },
+  ...["a", "b"].map((key) => Share.gate(namespace, tasks[0]!, shares, key)),
 ]
 
 const selector = Selector.make("gpu")

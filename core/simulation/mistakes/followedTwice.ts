@@ -14,7 +14,7 @@ export const followedTwice: Mistake = (storage, state) => ({
         each.heldUntil = -Infinity
         state.outbox.told.set(each.id, each)
       }
-      yield* Effect.sleep(20)
+      yield* Effect.sleep(500)
       for (const each of told) state.outbox.told.delete(each.id)
       return answers
     }),

@@ -1,0 +1,154 @@
+/** Submits and gives orders, as somebody outside does who waits for the acknowledgements. */
+import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
+import type { RunId } from "../domain/RunId.ts"
+import { Scheduler } from "../engine/Scheduler.ts"
+import type { Ledger, Order } from "./Ledger.ts"
+import type { Submit } from "./Plan.ts"
+import type { Process } from "./Process.ts"
+import { keyOf, tasks } from "./tasks.ts"
+
+export class Caller {
+  private readonly schedulers: ReadonlyArray<Context.Context<Scheduler>>
+  private readonly processes: ReadonlyArray<Process>
+  private readonly ledger: Ledger
+
+  constructor(
+    schedulers: ReadonlyArray<Context.Context<Scheduler>>,
+    processes: ReadonlyArray<Process>,
+    ledger: Ledger,
+  ) {
+    this.schedulers = schedulers
+    this.processes = processes
+    this.ledger = ledger
+  }
+
+  /** Under a key it is sent until it is answered; without one, once. */
+  send(each: Submit, request: string) {
+    const attempt = this.attempt(each, request, false)
+    return Effect.option(
+      each.isKeyed
+        ? Effect.retry(attempt, { times: 10, schedule: Schedule.spaced("300 millis") })
+        : attempt,
+    )
+  }
+
+  /** And gives the orders that are drawn with it. */
+  submit(each: Submit, request: string) {
+    return Effect.gen({ self: this }, function* () {
+      const accepted = yield* this.send(each, request)
+      if (Option.isNone(accepted)) return
+      const { run } = accepted.value
+      if (each.isReused) yield* Effect.ignore(this.attempt(each, request, true))
+      yield* this.orders(each, run)
+    })
+  }
+
+  /** One call, given up as one gives a dead server up. */
+  call<A, E>(
+    by: number,
+    command: (scheduler: Scheduler["Service"]) => Effect.Effect<A, E>,
+  ) {
+    return Effect.gen({ self: this }, function* () {
+      const context = this.schedulers[by]
+      if (context === undefined) return yield* Effect.fail("not up yet" as const)
+      return yield* command(Context.get(context, Scheduler)).pipe(
+        Effect.provideService(Clock.Clock, this.processes[by]!.clock),
+        Effect.timeout("5 seconds"),
+      )
+    })
+  }
+
+  private attempt(each: Submit, request: string, isOther: boolean) {
+    const task = tasks[each.task]
+    const { delayMillis, isKeyed, level } = each
+    return Effect.suspend(() => {
+      this.ledger.write({
+        kind: "sent",
+        request,
+        task: each.task,
+        delayMillis,
+        isKeyed,
+        isOther,
+      })
+      return this.call(each.by, (scheduler) =>
+        scheduler.submit({
+          task: task.name,
+          payload: JSON.stringify({
+            key: each.key,
+            request: isOther ? `${request}, another` : request,
+          }),
+          policy: task.policy,
+          blockingKey: keyOf(each.task, each.key),
+        }, {
+          delay: delayMillis,
+          level,
+          ...(isKeyed && { idempotencyKey: request }),
+        }).pipe(
+          Effect.tap(({ run, state }) =>
+            Effect.sync(() =>
+              this.ledger.write({
+                kind: "acknowledged",
+                run,
+                state,
+                request,
+                task: each.task,
+                isOther,
+              })
+            )
+          ),
+          Effect.tapError(({ _tag: why }) =>
+            Effect.sync(() => {
+              if (why !== "StorageUnavailable") this.ledger.write({ kind: "refused", request, why })
+            })
+          ),
+        ))
+    })
+  }
+
+  private orders({ by, order, task }: Submit, run: RunId) {
+    const after = (most: number) =>
+      Effect.flatMap(Random.next, (chance) => Effect.sleep(chance * most))
+    return Effect.gen({ self: this }, function* () {
+      if (task === "handed" && (yield* Random.next) < 0.8) {
+        yield* after(6000)
+        const result = JSON.stringify({})
+        yield* this.order(
+          "notify",
+          run,
+          by,
+          (scheduler) => scheduler.notify(run, { _tag: "Succeeded", result }),
+        )
+      }
+      if (order === undefined) return
+      yield* after(3000)
+      if (order === "cancel") {
+        yield* this.order("cancel", run, by, (scheduler) => scheduler.cancel(run))
+      } else if (order === "suspend") {
+        yield* this.order("suspend", run, by, (scheduler) => scheduler.suspend(run))
+        yield* after(4000)
+        yield* this.order("resume", run, by, (scheduler) => scheduler.resume(run))
+      } else {
+        yield* after(6000)
+        yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
+      }
+    })
+  }
+
+  /** None: there was no answer, or it was refused. */
+  order<E>(
+    order: Order,
+    run: RunId,
+    by: number,
+    command: (scheduler: Scheduler["Service"]) => Effect.Effect<string, E>,
+  ) {
+    return Effect.gen({ self: this }, function* () {
+      const sentAt = yield* Clock.currentTimeMillis
+      this.ledger.write({ kind: "ordered", order, run, answer: "sent", sentAt })
+      const answer = yield* Effect.option(this.call(by, command))
+      if (Option.isSome(answer)) {
+        this.ledger.write({ kind: "ordered", order, run, answer: answer.value, sentAt })
+      }
+      return answer
+    })
+  }
+}

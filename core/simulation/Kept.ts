@@ -1,0 +1,87 @@
+/** What a storage of any technology keeps in the end, as anybody may ask it. */
+import { Effect } from "effect"
+import type { ExecutorView } from "../domain/Executor.ts"
+import { standard } from "../domain/Namespace.ts"
+import type { RunId } from "../domain/RunId.ts"
+import type { RunView } from "../domain/RunView.ts"
+import type * as SlotAudit from "../domain/SlotAudit.ts"
+import type { Storage } from "../services/Storage.ts"
+import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import { type SlotRecord, versionsMax } from "../services/TriggerStorage.ts"
+
+export interface KeptTrigger {
+  readonly id: number
+  readonly name: string
+  /** Those of its rule. */
+  readonly records: ReadonlyArray<SlotRecord>
+  readonly account: SlotAudit.Account
+}
+
+export interface Kept {
+  readonly runs: ReadonlyMap<RunId, RunView>
+  readonly triggers: ReadonlyArray<KeptTrigger>
+  /** Also those that are gone. */
+  readonly executors: ReadonlyArray<ExecutorView>
+}
+
+const page = 1000
+const recordsMax = 10_000
+
+/** The earliest first. */
+export const runsOf = Effect.fnUntraced(function* ({ runs }: Storage["Service"]) {
+  const all: Array<RunView> = []
+  for (;;) {
+    const last = all.at(-1)
+    const more = yield* runs.list({
+      namespace: standard,
+      limit: page,
+      ...(last !== undefined && { before: last.id }),
+    })
+    all.push(...more)
+    if (more.length < page) return new Map(all.reverse().map((view) => [view.id, view]))
+  }
+})
+
+export const read: (storage: Storage["Service"]) => Effect.Effect<Kept, StorageUnavailable> = Effect
+  .fnUntraced(function* (storage) {
+    const { executors, triggers } = storage
+    const kept: Array<KeptTrigger> = []
+    for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
+      const records = (yield* triggers.records(id, recordsMax))
+        .filter(({ after, asked }) => after === undefined && asked === undefined)
+        .toSorted((a, b) => a.slot - b.slot)
+      const versions = (yield* triggers.versions(id, versionsMax)).toReversed()
+      kept.push({
+        id,
+        name,
+        records,
+        account: {
+          // No trigger of the simulation names a calendar.
+          versions: versions.map(({ definition, since }) => ({
+            since,
+            schedule: definition?.schedule,
+            calendar: undefined,
+          })),
+          records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
+          cursor,
+          isPaused,
+        },
+      })
+    }
+    return {
+      runs: yield* runsOf(storage),
+      triggers: kept,
+      executors: yield* executors.list(standard),
+    }
+  })
+
+/** Who asked for the run, by the payload that every simulated task has. */
+export const requestOf = ({ payload }: Pick<RunView, "payload">): string =>
+  (JSON.parse(payload) as { readonly request: string }).request
+
+/** Those that are no part of another. */
+export const wholes = ({ runs }: Kept): ReadonlyArray<RunView> =>
+  [...runs.values()].filter(({ shard }) => shard === undefined)
+
+export const millis = (instant: { readonly epochMilliseconds: number }): number =>
+  instant.epochMilliseconds

@@ -1,0 +1,34 @@
+/** All that is known of a world that has come to its end. */
+import type { Kept } from "./Kept.ts"
+import type { Ledger } from "./Ledger.ts"
+
+/** An instant is in milliseconds since 1970, by the world's own clock. */
+export interface Outcome {
+  readonly ledger: Ledger
+  readonly kept: Kept
+  /** Every slot of these triggers must have its record, from the first of them to the last. */
+  readonly judged: ReadonlyArray<{
+    readonly trigger: string
+    readonly from: number
+    readonly until: number
+  }>
+  /** From the acknowledgement of a pause to the order to go on. */
+  readonly pauses: ReadonlyArray<{
+    readonly trigger: string
+    readonly from: number
+    readonly to: number
+  }>
+  /** The task each end of whose runs makes another run. */
+  readonly followed: string
+  readonly schedulers: ReadonlyArray<string>
+  /** What went wrong, with which process, however often that was started. */
+  readonly faults: ReadonlyArray<{
+    readonly what: string
+    readonly process: string
+    readonly from: number
+    readonly until: number
+  }>
+  /** From here on nothing goes wrong, and all that did has been made up for. */
+  readonly calmFrom: number
+  readonly endedAt: number
+}

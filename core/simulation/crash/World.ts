@@ -1,0 +1,203 @@
+/**
+ * A small world for one path of the engine: a server, which is a scheduler and the relay beside it, an
+ * executor that reaches it, and somebody outside. All of it goes by the same clock and nothing is
+ * drawn, so the calls of a path are the same whenever it is walked, up to the one that is hit.
+ *
+ * Whoever dies is back soon. Then all is well, and everything has to end as it should.
+ */
+import { Clock, Context, Duration, Effect, Exit, Layer, Logger, Random, Scope } from "effect"
+import { TestClock } from "effect/testing"
+import * as Direct from "../../../adapters/direct/mod.ts"
+import * as Memory from "../../../adapters/memory/mod.ts"
+import { Executor } from "../../engine/Executor.ts"
+import * as LocalOwnership from "../../engine/LocalOwnership.ts"
+import { Scheduler } from "../../engine/Scheduler.ts"
+import { Triggers } from "../../engine/Triggers.ts"
+import { Storage } from "../../services/Storage.ts"
+import { Transport } from "../../services/Transport.ts"
+import { Caller } from "../Caller.ts"
+import { farStorage, farTransport, type Over } from "../far.ts"
+import { check } from "../invariants/mod.ts"
+import * as Kept from "../Kept.ts"
+import { Ledger } from "../Ledger.ts"
+import type { Outcome } from "../Outcome.ts"
+import { Process } from "../Process.ts"
+import { followedTask, handlerOf } from "../tasks.ts"
+import { startsAt } from "../times.ts"
+import { watched } from "../watched.ts"
+import { WitnessedState } from "../WitnessedState.ts"
+import { follower, type Mistake, openOf } from "../World.ts"
+import { briefly, type Hand, type Path } from "./paths.ts"
+import { type Aim, Points } from "./Points.ts"
+
+const ttlMillis = 2000
+const backMillis = 300
+/** Longer than anything that is under way can come late. */
+const quietMillis = 4000
+/** The last moment: everything but a fault in the product has ended long before. */
+const mostMillis = 90_000
+
+/** What was wrong with how the path has ended. */
+export const wrongOf = (path: Path, { outcome }: Walked): ReadonlyArray<string> => {
+  const wrong = check(outcome).violations.map(({ invariant, what }) => `${invariant}: ${what}`)
+  const byRequest = Map.groupBy(outcome.kept.runs.values(), Kept.requestOf)
+  const sent = new Set(outcome.ledger.of("sent").map(({ request }) => request))
+  for (const [request, ends] of Object.entries(path.ends)) {
+    const runs = byRequest.get(request) ?? []
+    for (const { id, state } of runs) {
+      if (!ends.includes(state)) wrong.push(`run ${id} of "${request}" is ${state}`)
+    }
+    const wholes = runs.filter(({ shard }) => shard === undefined).length
+    const isRight = wholes === 1 || wholes === 0 && ends.includes(undefined)
+    if (sent.has(request) && !isRight) wrong.push(`"${request}" is ${wholes} runs`)
+  }
+  return wrong
+}
+
+export interface Walked {
+  readonly outcome: Outcome
+  /** The calls of the path, by their names. */
+  readonly operations: ReadonlyArray<string>
+  /** The one that was hit. */
+  readonly hit: string | undefined
+}
+
+export const walk = (path: Path, aim?: Aim, mistake: Mistake = (storage) => storage) =>
+  Effect.gen(function* () {
+    yield* TestClock.setTime(startsAt)
+    return yield* world(path, aim, mistake)
+  }).pipe(
+    Effect.scoped,
+    Random.withSeed(path.name),
+    Effect.provide(Layer.merge(TestClock.layer({ warningDelay: "1 hour" }), Logger.layer([]))),
+  )
+
+const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mistake: Mistake) {
+  const clock = yield* Clock.Clock
+  const now = () => clock.currentTimeMillisUnsafe()
+  const ledger = new Ledger(now)
+  const state = new WitnessedState({ finished: 10_000, records: 10_000 }, ledger)
+  const scope = yield* Scope.make()
+  const memory = yield* Layer.buildWithScope(Memory.layerOver(state), scope)
+  const storage = watched(mistake(Context.get(memory, Storage), state), ledger)
+  const points = new Points(clock, aim)
+  const processes: Array<Process> = []
+  const schedulers: Array<Context.Context<Scheduler>> = []
+  let relay: { readonly transport: Transport["Service"]; readonly process: Process } | undefined
+
+  const exact = { offsetMillis: 0, drift: 1 }
+  /** Starts it, and starts it again when it has died. */
+  const keep = (
+    name: string,
+    start: (process: Process) => Effect.Effect<unknown, unknown, Scope.Scope>,
+  ) => {
+    const live = (generation: number): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const process = new Process(`${name}.${generation}`, clock, exact)
+        yield* Effect.forkIn(
+          Effect.provideService(
+            Scope.provide(start(process), scope),
+            Clock.Clock,
+            process.clock,
+          ),
+          scope,
+        )
+        yield* process.died.await
+        yield* clock.sleep(Duration.millis(backMillis))
+        yield* live(generation + 1)
+      })
+    return Effect.forkIn(live(0), scope)
+  }
+
+  yield* keep("server", (process) => {
+    const shared = Context.add(memory, Storage, farStorage(storage, points.way(process)))
+    const program = Layer.mergeAll(
+      Scheduler.layerWith({ sweepInterval: "500 millis", dueInterval: "500 millis" }),
+      Triggers.layer,
+      Direct.layer,
+    ).pipe(
+      Layer.provide(LocalOwnership.layer),
+      Layer.provide(Layer.succeedContext(shared)),
+    )
+    return Effect.map(Layer.build(program), (context) => {
+      processes[0] = process
+      schedulers[0] = context
+      relay = { transport: Context.get(context, Transport), process }
+    })
+  })
+
+  /** What the executor reaches: the server of now. Its death cuts the calls to it off. */
+  const toServer: Over = (_, call, unavailable) =>
+    Effect.suspend(() => {
+      const server = relay
+      if (server === undefined || server.process.isKilled) {
+        return Effect.andThen(clock.sleep(Duration.millis(100)), unavailable)
+      }
+      return Effect.raceFirst(call, Effect.andThen(server.process.died.await, unavailable))
+    })
+  yield* Effect.orDie(storage.triggers.put(follower))
+  yield* TestClock.adjust(50)
+  const ofNow = Object.fromEntries(
+    Object.keys(relay!.transport).map((operation) => [
+      operation,
+      (...given: ReadonlyArray<unknown>) =>
+        Effect.suspend(() =>
+          (relay!.transport as unknown as Record<
+            string,
+            (...given: ReadonlyArray<unknown>) => Effect.Effect<unknown, unknown>
+          >)[operation]!(...given)
+        ),
+    ]),
+  ) as unknown as Transport["Service"]
+  yield* keep("executor", (process) => {
+    const handlers = [...path.tasks, "echo" as const]
+      .map((task) => handlerOf(task, path.work?.(ledger) ?? briefly, process, ledger))
+    const transport = farTransport(farTransport(ofNow, toServer), points.way(process))
+    const program = Layer.mergeAll(handlers[0]!, ...handlers.slice(1)).pipe(
+      Layer.provide(Executor.layerWith({ name: "executor", concurrency: 4, ttl: ttlMillis })),
+      Layer.provide(Layer.succeed(Transport, transport)),
+    )
+    return Layer.build(program)
+  })
+  // Both have settled in.
+  yield* TestClock.adjust(300)
+
+  const judged: Array<Outcome["judged"][number]> = []
+  const hand: Hand = {
+    caller: new Caller(schedulers, processes, ledger),
+    storage,
+    ledger,
+    judge: (trigger, from, until) => void judged.push({ trigger, from, until }),
+    begin: Effect.sync(() => points.open()),
+  }
+  const walking = yield* Effect.forkIn(path.walk(hand), scope)
+  const step = 250
+  let quiet = 0
+  let count = 0
+  for (let at = 0; at < mostMillis && quiet < quietMillis; at += step) {
+    yield* TestClock.adjust(step)
+    const isDone = walking.pollUnsafe() !== undefined && (yield* openOf(storage)).length === 0
+    quiet = isDone ? quiet + step : 0
+    if (quiet <= step) count = points.operations.length
+  }
+  const exit = walking.pollUnsafe()
+  if (exit === undefined || Exit.isFailure(exit)) {
+    yield* Effect.die(exit ?? "it never came to its end")
+  }
+  const outcome: Outcome = {
+    ledger,
+    kept: yield* Kept.read(storage),
+    judged,
+    pauses: [],
+    followed: followedTask.name,
+    schedulers: [],
+    faults: [],
+    calmFrom: Infinity,
+    endedAt: now(),
+  }
+  return {
+    outcome,
+    operations: points.operations.slice(0, count),
+    hit: points.hit,
+  } satisfies Walked
+})

@@ -1,0 +1,168 @@
+/** How a run goes on from one state, and from one attempt, to the next. */
+import { readFileSync } from "node:fs"
+import * as Run from "../../domain/Run.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import type { Outcome } from "../Outcome.ts"
+import { policyOf } from "../tasks.ts"
+import type { Checker } from "./Invariant.ts"
+
+/** The published diagram: what may follow what. */
+const published: ReadonlySet<string> = new Set(
+  readFileSync(new URL("../../../docs/states.md", import.meta.url), "utf8")
+    .matchAll(/^ {2}(\w+|\[\*\]) --> (\w+)/gm)
+    .map(([, from, to]) => `${from} ${to}`),
+)
+
+const follows = (from: string, to: string): boolean => published.has(`${from} ${to}`)
+
+/** Whether one may follow the other, with others between them that nobody saw. */
+const mayFollow = (() => {
+  const states = Run.StateName.literals
+  const reached = new Set(published)
+  for (const by of states) {
+    for (const from of [...states, "[*]"]) {
+      for (const to of states) {
+        if (reached.has(`${from} ${by}`) && reached.has(`${by} ${to}`)) reached.add(`${from} ${to}`)
+      }
+    }
+  }
+  return (from: string, to: string) => reached.has(`${from} ${to}`)
+})()
+
+/** How often somebody has ordered that what ended be tried again: of it, its parent or its child. */
+const revivals = ({ kept: { runs }, ledger }: Outcome) => {
+  const counts = new Map<RunId | undefined, number>()
+  for (const { answer, order, run } of ledger.of("ordered")) {
+    if (order !== "revive" || answer !== "sent") continue
+    counts.set(run, (counts.get(run) ?? 0) + 1)
+  }
+  return (run: RunId) => (counts.get(run) ?? 0) + (counts.get(runs.get(run)?.shard?.parent) ?? 0)
+}
+
+/** It went from state to state as published, and what had ended stayed so unless it was revived. */
+export const I6: Checker = (outcome, that) => {
+  const revived = revivals(outcome)
+  const { kept: { runs }, ledger } = outcome
+  const state = new Map<RunId, string>()
+  const goes = (from: string, to: string, run: RunId, isSeen: boolean) => {
+    that(
+      (isSeen && from === to) || (isSeen ? mayFollow : follows)(from, to),
+      () => `run ${run} went from ${from} to ${to}`,
+    )
+    that(
+      from === to || !Run.isFinal(from) || revived(run) > 0,
+      () => `run ${run} had ended ${from}, and became ${to}`,
+    )
+  }
+  for (const entry of ledger.entries) {
+    if (entry.kind === "moved") {
+      goes(state.get(entry.run) ?? "[*]", entry.to, entry.run, false)
+      state.set(entry.run, entry.to)
+    } else if (entry.kind === "seen") {
+      goes(state.get(entry.run) ?? "[*]", entry.state, entry.run, true)
+      state.set(entry.run, entry.state)
+    }
+  }
+  for (const [run, last] of state) {
+    const kept = runs.get(run)?.state
+    if (kept !== undefined) goes(last, kept, run, true)
+  }
+}
+
+/**
+ * A run is started no more often than its policy tries, and once more for each start that was lost,
+ * given back or revived. What executors were lost with too often is in quarantine.
+ */
+export const I7: Checker = (outcome, that) => {
+  const { kept: { runs }, ledger } = outcome
+  const revived = revivals(outcome)
+  const applied = ledger.of("settled").filter(({ answer }) => answer === "applied")
+  const freed = Map.groupBy(ledger.of("freed"), ({ run }) => run)
+  const released = Map.groupBy(
+    applied.filter(({ report }) => report === "Release"),
+    ({ run }) => run,
+  )
+  const retried = Map.groupBy(applied.filter(({ report }) => report === "Retry"), ({ run }) => run)
+  // What was put down goes on with the attempt that it was.
+  const put = Map.groupBy(applied.filter(({ report }) => report === "Yield"), ({ run }) => run)
+  const count = (of: ReadonlyMap<RunId, ReadonlyArray<unknown>>, run: RunId) =>
+    of.get(run)?.length ?? 0
+  const started = Map.groupBy(ledger.of("started"), ({ run }) => run)
+  for (const { crashes, id, state, task } of runs.values()) {
+    const { crashesMax, delivery, retry } = policyOf(task)
+    const starts = new Set(started.get(id)?.map(({ fence }) => fence)).size
+    const again = revived(id) + count(put, id)
+    const retries = count(retried, id)
+    const explained = 1 + retries + count(freed, id) + count(released, id) + again
+    that(starts <= explained, () => `run ${id} was started ${starts} times, ${explained} explained`)
+    that(
+      retries <= retry.attempts - 1 + revived(id),
+      () => `run ${id} was tried ${retries} times more, and may be ${retry.attempts} times in all`,
+    )
+    that(
+      started.get(id)?.length === undefined || started.get(id)!.length === starts,
+      () => `run ${id} was started twice under one grant`,
+    )
+    that(
+      crashes <= crashesMax || state === "Quarantined" || Run.isFinal(state),
+      () => `run ${id} is ${state} after ${crashes} crashes`,
+    )
+    if (delivery === "at-most-once") {
+      that(
+        starts <= 1 + again,
+        () => `run ${id} is at-most-once, and started ${starts} times`,
+      )
+    }
+  }
+}
+
+/** What failed is tried again no sooner than its policy says, and the delay is what that says. */
+export const I8: Checker = (outcome, that) => {
+  const { kept: { runs }, ledger } = outcome
+  const failures = new Map<RunId, number>()
+  const due = new Map<RunId, number>()
+  for (const entry of ledger.entries) {
+    if (entry.kind === "granted") {
+      const at = due.get(entry.run)
+      if (at === undefined) continue
+      due.delete(entry.run)
+      // A storage may keep whole milliseconds.
+      that(
+        entry.at > at - 1,
+        () => `run ${entry.run} was tried again ${at - entry.at} ms too early`,
+      )
+    } else if (entry.kind === "settled" && entry.answer === "applied" && entry.report === "Retry") {
+      const { at, delayMillis = 0, run } = entry
+      const task = runs.get(run)?.task
+      if (task === undefined) continue
+      const { retry } = policyOf(task)
+      const failed = (failures.get(run) ?? 0) + 1
+      failures.set(run, failed)
+      due.set(run, at + delayMillis)
+      const least = Math.min(retry.delayMillis * retry.growth ** (failed - 1), retry.capMillis)
+      that(
+        least <= delayMillis && delayMillis <= Math.ceil(least * (1 + retry.jitter)),
+        () => `failure ${failed} of run ${run} is followed by ${delayMillis} ms, not ${least}`,
+      )
+    }
+  }
+}
+
+/** What takes too long is stopped, by the clock of its executor, whose process was there. */
+export const I17: Checker = ({ ledger }, that) => {
+  const ended = new Map(ledger.of("ended").map((each) => [`${each.run} ${each.fence}`, each]))
+  const pauses = ledger.of("fault").filter(({ what }) => what === "pause")
+  for (const { at, fence, process, run, task } of ledger.of("started")) {
+    const { timeoutMillis } = policyOf(task)
+    const end = ended.get(`${run} ${fence}`)
+    if (timeoutMillis === undefined || end === undefined) continue
+    const paused = pauses.filter((pause) => pause.process === process)
+      .reduce((sum, pause) => sum + Math.max(0, pause.until - Math.max(at, pause.at)), 0)
+    const took = end.at - at
+    // Clocks run fast or slow by two hundredths.
+    that(
+      took <= timeoutMillis * 1.03 + paused + 50,
+      () => `run ${run} took ${took} ms, and had ${timeoutMillis}`,
+    )
+  }
+}

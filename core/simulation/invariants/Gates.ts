@@ -1,0 +1,99 @@
+/** Runs that wait for each other. */
+import * as Run from "../../domain/Run.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import { millis, requestOf } from "../Kept.ts"
+import type { Checker } from "./Invariant.ts"
+import { attemptEnds } from "./tenures.ts"
+
+/**
+ * Runs of a queue pass by level, and in the order in which they were taken in, each when the one
+ * before has ended, its retries with it.
+ */
+export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
+  const delayed = new Set(
+    ledger.of("sent").filter(({ delayMillis }) => delayMillis > 0).map(({ request }) => request),
+  )
+  // What was put down, or tried again, has taken its place anew.
+  const ordered = new Set(
+    ledger.of("ordered").filter(({ order }) => order !== "cancel").map(({ run }) => run),
+  )
+  const admitted = new Map<RunId, number>()
+  for (const { at, run, state } of ledger.of("admitted")) {
+    if (state === "Ready" && !admitted.has(run)) admitted.set(run, at)
+  }
+  const queued = [...runs.values()].filter((view) =>
+    view.task === "fifo" && !ordered.has(view.id) && !delayed.has(requestOf(view))
+  )
+  for (const [gate, all] of Map.groupBy(queued, ({ gate }) => gate)) {
+    for (const [at, view] of all.entries()) {
+      const passed = admitted.get(view.id)
+      if (passed === undefined) continue
+      for (const before of all.slice(0, at)) {
+        // A better level goes first.
+        if (before.level > view.level) continue
+        const ended = before.finishedAt === undefined ? Infinity : millis(before.finishedAt)
+        that(
+          ended <= passed,
+          () => `run ${view.id} passed ${gate} before run ${before.id} had ended`,
+        )
+      }
+    }
+  }
+}
+
+/** What is discarded was never started, and another was under way when it was. */
+export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
+  const started = new Set(ledger.of("started").map(({ run }) => run))
+  for (const { id, state } of runs.values()) {
+    if (state !== "Discarded") continue
+    that(!started.has(id), () => `run ${id} is discarded, and was started`)
+  }
+  for (const { run, state } of ledger.of("acknowledged")) {
+    if (state !== "Discarded") continue
+    that(
+      runs.get(run)?.state === "Discarded",
+      () => `run ${run} was acknowledged as discarded, and is ${runs.get(run)?.state}`,
+    )
+  }
+  const busy = [...runs.values()].filter(({ state, task }) =>
+    task === "discard" && state !== "Discarded"
+  )
+  for (const { finishedAt, id, state, task } of runs.values()) {
+    if (task !== "discard" || state !== "Discarded") continue
+    const at = millis(finishedAt!)
+    that(
+      busy.some((other) =>
+        millis(other.createdAt) <= at &&
+        (!Run.isFinal(other.state) || at <= millis(other.finishedAt!))
+      ),
+      () => `run ${id} was discarded, and no other was there`,
+    )
+  }
+}
+
+/**
+ * Under `concurrent(2)` no three runs of a gate are under way at once; under every other blocking, and
+ * where they touch a thing exclusively, no two. An attempt counts as under way from its start until it
+ * ended or its grant did.
+ */
+export const I13: Checker = (outcome, that) => {
+  const ends = attemptEnds(outcome)
+  const byGate = Map.groupBy(
+    outcome.ledger.of("started").filter(({ gate }) => gate),
+    ({ gate }) => gate!,
+  )
+  for (const [gate, started] of byGate) {
+    const places = started[0]!.task === "pair" ? 2 : 1
+    for (const { at, run } of started) {
+      const under = started.filter((other) =>
+        other.run !== run && other.at <= at &&
+        at < (ends.get(`${other.run} ${other.fence}`) ?? Infinity)
+      )
+      const others = new Set(under.map((other) => other.run))
+      that(
+        others.size < places,
+        () => `run ${run} was started while ${[...others].join(", ")} held ${gate}`,
+      )
+    }
+  }
+}

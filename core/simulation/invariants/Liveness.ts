@@ -1,0 +1,122 @@
+/** What goes on by itself when all is well. */
+import type { RunId } from "../../domain/RunId.ts"
+import { millis, requestOf } from "../Kept.ts"
+import type { Outcome } from "../Outcome.ts"
+import { policyOf } from "../tasks.ts"
+import { ttlMillis } from "../times.ts"
+import type { Checker } from "./Invariant.ts"
+import { attemptEnds } from "./tenures.ts"
+
+const sweepMillis = 500
+
+/** Runs that wait for nothing but a place, from when they are there until they are granted. */
+const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
+  const delayed = new Set(
+    ledger.of("sent").filter(({ delayMillis }) => delayMillis > 0).map(({ request }) => request),
+  )
+  const ordered = new Set(ledger.of("ordered").map(({ run }) => run))
+  const granted = new Map<RunId, number>()
+  for (const { at, run } of ledger.of("granted")) if (!granted.has(run)) granted.set(run, at)
+  return [...runs.values()].flatMap((view) => {
+    const { blocking, breaker, rateLimit, routing, selector, touches } = policyOf(view.task)
+    const isPlain = [blocking, breaker, rateLimit, routing, selector, touches]
+      .every((each) => each === undefined)
+    const from = millis(view.createdAt)
+    if (!isPlain || from < calmFrom || delayed.has(requestOf(view)) || ordered.has(view.id)) {
+      return []
+    }
+    return [{ run: view.id, from, to: granted.get(view.id) ?? endedAt }]
+  })
+}
+
+/** Whether some executor has had a free place all the time. */
+const roomOf = (outcome: Outcome) => {
+  const { kept: { executors }, ledger } = outcome
+  const ends = attemptEnds(outcome)
+  const busy = Map.groupBy(
+    ledger.of("started").map(({ at, fence, process, run }) => ({
+      process: process.split(".")[0]!,
+      from: at,
+      to: ends.get(`${run} ${fence}`) ?? Infinity,
+    })),
+    ({ process }) => process,
+  )
+  const places = new Map<string, number>(
+    executors.filter(({ standing }) => standing === "live")
+      .map(({ capacity, name }) => [name, capacity]),
+  )
+  return (from: number, to: number) =>
+    [...places].some(([name, capacity]) =>
+      (busy.get(name) ?? []).filter((each) => each.from <= to && each.to >= from).length < capacity
+    )
+}
+
+const startsWithin = (mostMillis: number, sinceCalm: number): Checker => (outcome, that) => {
+  const hasRoom = roomOf(outcome)
+  for (const { from, run, to } of waits(outcome)) {
+    if (from < outcome.calmFrom + sinceCalm || !hasRoom(from, Math.min(to, from + mostMillis))) {
+      continue
+    }
+    that(to - from <= mostMillis, () => `run ${run} waited for ${to - from} ms beside a free place`)
+  }
+}
+
+/** What is due starts within five seconds, where there is room. */
+export const L1: Checker = startsWithin(5000, 0)
+
+/** Hints arrive again, some time after all was cut off: nobody waits for the next look. */
+export const L4: Checker = startsWithin(1500, 5000)
+
+/** Nobody is said to hold a run for long who is not there any more. */
+export const L2: Checker = ({ calmFrom, ledger }, that) => {
+  const since = new Map<string, number>()
+  for (const { at, fence, isHeldByNobody, run, state } of ledger.of("seen")) {
+    if (at < calmFrom || state !== "Running") continue
+    const key = `${run} ${fence}`
+    if (!isHeldByNobody) since.delete(key)
+    else if (!since.has(key)) since.set(key, at)
+    const from = since.get(key) ?? at
+    that(
+      at - from <= 2 * sweepMillis + 1000,
+      () => `run ${run} was held for ${at - from} ms by an executor that is lost`,
+    )
+  }
+}
+
+/** Whoever holds the duties dies, and another has them within the ttl and two seconds. */
+export const L3: Checker = ({ endedAt, faults, ledger, schedulers }, that) => {
+  const swept = ledger.of("swept").map(({ at }) => at)
+  const isWell = (process: string, from: number, to: number) =>
+    !faults.some((fault) =>
+      fault.process === process && fault.from <= to && fault.until + ttlMillis >= from
+    )
+  for (const { from, process, what } of faults) {
+    const to = from + 5000 + 2000
+    const others = schedulers.filter((other) => other !== process)
+    if (what !== "kill" || !schedulers.includes(process) || to > endedAt) continue
+    // Any of them may be the next, and one that is cut off holds up the rest.
+    if (others.length === 0 || !others.every((other) => isWell(other, from - 10_000, to))) continue
+    that(
+      swept.some((at) => from < at && at <= to),
+      () => `${process} died at ${from}, and until ${to} nobody took over`,
+    )
+  }
+}
+
+/** Nobody waits at a gate with room for longer than a sweep takes to come by. */
+export const L5: Checker = ({ calmFrom, ledger }, that) => {
+  const since = new Map<string, number>()
+  for (const { at, gates } of ledger.of("open")) {
+    for (const gate of since.keys()) if (!gates.includes(gate as never)) since.delete(gate)
+    if (at < calmFrom) continue
+    for (const gate of gates) since.set(gate, since.get(gate) ?? at)
+    for (const [gate, from] of since) {
+      that(
+        at - from <= 2 * sweepMillis + 1000,
+        () => `${gate} was open for ${at - from} ms, and somebody waited`,
+      )
+    }
+    // So that what was looked at and found in order counts as such.
+    if (gates.length === 0) that(true, () => "")
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The invariants of the product, by their numbers in its reliability bar. I20 and I21 are of roles
+ * and namespaces, which this world does not have.
+ */
+import type { Outcome } from "../Outcome.ts"
+import { I17, I6, I7, I8 } from "./Attempts.ts"
+import { I23 } from "./Bounds.ts"
+import { I24 } from "./Breakers.ts"
+import { I22 } from "./Clocks.ts"
+import { I14, I15 } from "./Families.ts"
+import { I11, I12, I13 } from "./Gates.ts"
+import { I3, I4, I5 } from "./Grants.ts"
+import type { Checker } from "./Invariant.ts"
+import { I1, I2 } from "./Keeping.ts"
+import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
+import { I16 } from "./Orders.ts"
+import { I19 } from "./Outbox.ts"
+import { I25 } from "./Places.ts"
+import { I10, I18, I9 } from "./Slots.ts"
+import { I26 } from "./Turns.ts"
+
+const checkers = {
+  I1,
+  I2,
+  I3,
+  I4,
+  I5,
+  I6,
+  I7,
+  I8,
+  I9,
+  I10,
+  I11,
+  I12,
+  I13,
+  I14,
+  I15,
+  I16,
+  I17,
+  I18,
+  I19,
+  I22,
+  I23,
+  I24,
+  I25,
+  I26,
+  L1,
+  L2,
+  L3,
+  L4,
+  L5,
+} satisfies Record<string, Checker>
+
+export type Name = keyof typeof checkers
+export const names = Object.keys(checkers) as ReadonlyArray<Name>
+
+export interface Violation {
+  readonly invariant: Name
+  readonly what: string
+}
+
+export interface Checked {
+  readonly violations: ReadonlyArray<Violation>
+  /** How often each was really put to the test. */
+  readonly counts: Readonly<Record<Name, number>>
+}
+
+export const check = (outcome: Outcome, only: ReadonlyArray<Name> = names): Checked => {
+  const violations: Array<Violation> = []
+  const counts = Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>
+  for (const invariant of only) {
+    checkers[invariant](outcome, (holds, wrong) => {
+      counts[invariant]++
+      if (!holds) violations.push({ invariant, what: wrong() })
+    })
+  }
+  return { violations, counts }
+}

@@ -1,0 +1,154 @@
+/** The tasks of the simulated world, one for each policy, and the handlers that carry them out. */
+import { Effect, Exit, Random, Schema } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
+import * as Breaker from "../domain/Breaker.ts"
+import { standard } from "../domain/Namespace.ts"
+import type { Policy } from "../domain/Policy.ts"
+import * as Retry from "../domain/Retry.ts"
+import * as Waiting from "../domain/Waiting.ts"
+import { CurrentRun } from "../engine/CurrentRun.ts"
+import * as Task from "../engine/Task.ts"
+import type { Ledger } from "./Ledger.ts"
+import type { Process } from "./Process.ts"
+
+const payload = { key: Schema.String, request: Schema.String }
+const success = Schema.Struct({ fence: Schema.Int })
+const retry = Retry.exponential({ attempts: 3, delayMillis: 300 })
+const byKey = { blockingKey: ({ key }: { readonly key: string }) => key }
+
+export const breaker = "weak"
+export const breakerSettings: Breaker.Settings = {
+  ...Breaker.usual,
+  callsMin: 3,
+  badInARow: 3,
+  windowMillis: 10_000,
+  openMillis: 3000,
+  probes: 1,
+  probeMillis: 2000,
+}
+
+/** How long something outside has for a run that was handed over to it. */
+const handedMillis = 8000
+
+export const tasks = {
+  plain: Task.make("plain", { payload, success, policy: { retry } }),
+  fifo: Task.make("fifo", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.fifo, ...byKey },
+  }),
+  discard: Task.make("discard", { payload, success, policy: { blocking: Blocking.discard } }),
+  pair: Task.make("pair", { payload, success, policy: { blocking: Blocking.concurrent(2) } }),
+  once: Task.make("once", { payload, success, policy: { delivery: "at-most-once" } }),
+  /** Follows each run of the task that is followed, however that ends. */
+  echo: Task.make("echo", { payload, success, policy: { retry } }),
+  replace: Task.make("replace", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.replace, ...byKey },
+  }),
+  turn: Task.make("turn", { payload, success, policy: { retry, routing: { _tag: "RoundRobin" } } }),
+  loaded: Task.make("loaded", {
+    payload,
+    success,
+    policy: { retry, routing: { _tag: "LeastLoaded" }, blocking: Blocking.latest, ...byKey },
+  }),
+  alone: Task.make("alone", { payload, success, policy: { touches: { thing: "exclusive" } } }),
+  timed: Task.make("timed", { payload, success, policy: { timeout: "2 seconds" } }),
+  /** Is lost at its first crash, and may be revived. */
+  fragile: Task.make("fragile", { payload, success, policy: { crashesMax: 0 } }),
+  picky: Task.make("picky", { payload, success, policy: { retry, selector: "side = north" } }),
+  risky: Task.make("risky", { payload, success, policy: { retry, breaker } }),
+  few: Task.make("few", {
+    payload,
+    success,
+    policy: { retry, rateLimit: { limit: 2, perMillis: 1000, burst: 2 } },
+  }),
+  narrow: Task.make("narrow", { payload, success, policy: { retry, backlog: { high: 2 } } }),
+  /** Cut into shards by its routing. */
+  cut: Task.make("cut", {
+    payload,
+    success,
+    policy: { retry, routing: { _tag: "Sharded", count: 3 } },
+  }),
+  everywhere: Task.make("everywhere", {
+    payload,
+    success,
+    policy: { routing: { _tag: "Broadcast" } },
+  }),
+  /** Has hooks, and something to go on with when it was put down. */
+  tidy: Task.make("tidy", { payload, success, policy: { retry } }),
+  handed: Task.make("handed", { payload, success, policy: { retry } }),
+}
+export type TaskName = keyof typeof tasks
+
+export const followedTask = tasks.fifo
+
+export const policyOf = (task: string): Policy => tasks[task as TaskName].policy
+
+/** The key by which runs of the task block each other. */
+export const keyOf = (task: TaskName, key: string): string | undefined =>
+  task === "fifo" || task === "replace" || task === "loaded" ? key : undefined
+
+const gateOf = (task: TaskName, key: string) => {
+  const { gate } = Waiting.place(standard, tasks[task].name, tasks[task].policy, keyOf(task, key))
+  // One that is always open is there for those who place.
+  return gate !== undefined && gate.places < 1000 ? gate.key : undefined
+}
+
+/** What a handler does; it may fail by dying. */
+export type Work = (
+  task: TaskName,
+  request: string,
+  run: CurrentRun["Service"],
+) => Effect.Effect<void>
+
+/** Works for a while, and fails now and then. */
+export const atRandom: Work = Effect.fnUntraced(function* (task, _, run) {
+  const share = task === "risky" ? 0.5 : 0.1
+  const longest = task === "timed" ? 5000 : 3000
+  if (task === "tidy") yield* Effect.orDie(run.keep(String(run.fence)))
+  yield* Effect.sleep((yield* Random.next) ** 3 * longest)
+  if ((yield* Random.next) < share) return yield* Effect.die(new Error("bad luck"))
+  if (task === "handed") return yield* run.handOver(handedMillis)
+})
+
+/** Does its work, and writes down what happened to it. */
+const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =>
+  Effect.fnUntraced(function* (
+    { key, request }: { readonly key: string; readonly request: string },
+  ) {
+    const current = yield* CurrentRun
+    const { attempt, fence, id: run, slot } = current
+    ledger.write({
+      kind: "started",
+      process: process.name,
+      task,
+      gate: gateOf(task, key),
+      run,
+      fence,
+      attempt,
+      slot,
+    })
+    yield* work(task, request, current).pipe(Effect.onExit((exit) =>
+      Effect.sync(() => {
+        if (process.isKilled) return
+        const how = Exit.isSuccess(exit)
+          ? "succeeded"
+          : Exit.hasInterrupts(exit)
+          ? "interrupted"
+          : "failed"
+        ledger.write({ kind: "ended", run, fence, how })
+      })
+    ))
+    return { fence }
+  })
+
+const brief = () => Effect.sleep("20 millis")
+
+export const handlerOf = (task: TaskName, work: Work, process: Process, ledger: Ledger) => {
+  const carryOut = handler(task, work, process, ledger)
+  return task === "tidy"
+    ? tasks.tidy.toLayer(carryOut, { prepare: brief, clean: brief })
+    : tasks[task].toLayer(carryOut)
+}
