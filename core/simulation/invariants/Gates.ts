@@ -44,6 +44,8 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
 /** What is discarded was never started, and another was under way when it was. */
 export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
   const started = new Set(ledger.of("started").map(({ run }) => run))
+  // What is revived comes to the gate again.
+  for (const { order, run } of ledger.of("ordered")) if (order === "revive") started.delete(run)
   for (const { id, state } of runs.values()) {
     if (state !== "Discarded") continue
     that(!started.has(id), () => `run ${id} is discarded, and was started`)
