@@ -40,7 +40,7 @@ type Stored = Layer.Layer<Storage | Wakeups, unknown>
 
 const payload = { n: Schema.Int, key: Schema.Int, pad: Schema.String }
 
-const blockingOf = ({ blocking }: Load): Blocking.Blocking | undefined => {
+const blockingOf = ({ blocking }: Load): Blocking.Alone | undefined => {
   if (blocking === undefined) return undefined
   return blocking.policy === "fifo" ? Blocking.fifo : Blocking.concurrent(blocking.places)
 }
