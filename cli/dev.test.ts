@@ -47,6 +47,18 @@ describe("belfry dev", patient, () => {
     const { items } = await place.json(["run", "events", run.id])
     const kinds = items.map(({ kind }: { kind: string }) => kind)
     assert.deepStrictEqual(kinds.filter((kind: string) => kind === "Retried").length, 2)
+    const words = ["run", "executions", run.id]
+    const [executions, table] = await Promise.all([place.json(words), place.run(words)])
+    assert.deepStrictEqual(
+      executions.items.map(({ attempt, end }: { attempt: number; end: string }) => [attempt, end]),
+      [[1, "Retried"], [2, "Retried"], [3, "Succeeded"]],
+    )
+    const [heads, ...rows] = table.out.trim().split("\n")
+    assert.match(heads!, /EXECUTION +ATTEMPT +STARTED/i)
+    assert.deepStrictEqual(
+      rows.map((row) => row.split(" ")[0]),
+      executions.items.map(({ id }: { id: string }) => id),
+    )
   })
 
   it("fires the sample trigger", async () => {
@@ -116,6 +128,28 @@ describe("belfry dev", patient, () => {
     assert.isFalse(second.isNew)
     const other = ["run", "submit", "hello/world", '{"name":"other"}', "--key", "once"]
     assert.strictEqual((await place.run(other)).code, 3)
+  })
+
+  it("does a run again: once for a key, by whom it was asked, or with another payload", async () => {
+    const first = await place.json([...hello, "--wait"])
+    const words = ["run", "again", first.id, "--by", "Ada", "--key", "again"]
+    const again = await place.run([...words, "--wait"])
+    assert.strictEqual(again.code, 0, again.err)
+    assert.strictEqual(JSON.parse(again.out), "Hello, you!")
+    const same = await place.json(words)
+    assert.isFalse(same.isNew)
+    assert.notStrictEqual(same.run, first.id)
+    const shown = await place.json(["run", "show", same.run])
+    assert.deepStrictEqual(shown.asked, { by: "Ada", again: first.id })
+    const [other, wrong, none] = await Promise.all([
+      place.run(["run", "again", first.id, '{"name":"Ada"}', "--wait"]),
+      place.run(["run", "again", first.id, "{name}"]),
+      place.run(["run", "again", "12"]),
+    ])
+    assert.strictEqual(JSON.parse(other.out), "Hello, Ada!")
+    assert.strictEqual(wrong.code, 2)
+    assert.match(wrong.err, /not JSON/)
+    assert.strictEqual(none.code, 3)
   })
 
   it("delays a run, says why it waits, and cancels it", async () => {

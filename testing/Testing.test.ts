@@ -1,11 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, DateTime, Duration, Effect, Exit, Layer, Random, Ref, Schema } from "effect"
 import * as Blocking from "../core/domain/Blocking.ts"
+import { standard } from "../core/domain/Namespace.ts"
 import * as Retry from "../core/domain/Retry.ts"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
+import { Loops, Watch, type Watched } from "../core/engine/Loops.ts"
 import { Scheduler } from "../core/engine/Scheduler.ts"
 import * as Task from "../core/engine/Task.ts"
 import * as Trigger from "../core/engine/Trigger.ts"
+import { Storage } from "../core/services/Storage.ts"
 import { Testing, type TestingOptions } from "./Testing.ts"
 
 const Plain = Task.make("plain", { payload: { n: Schema.Int }, success: Schema.Int })
@@ -45,7 +48,54 @@ describe("in virtual time", () => {
         Plain.schedule("hourly", Trigger.cron("0 * * * *"), { n: 2 }),
         Plain.schedule("often", Trigger.every("5 minutes"), { n: 3 }),
       ),
-    ), 30_000)
+    ), 120_000)
+
+  it.live("nobody looks again and again while nothing is due for a month", () => {
+    const turns = new Map<string, number>()
+    const watch = new (class extends Watch {
+      override readonly over: Watched = (name, _everyMillis, body) =>
+        body(Effect.sync(() => turns.set(name, (turns.get(name) ?? 0) + 1)))
+    })()
+    return inTest(
+      Effect.gen(function* () {
+        const testing = yield* Testing
+        yield* testing.advance("30 days")
+        assert.isAtMost(Math.max(...turns.values()), 4 * 30)
+        assert.isAtLeast(turns.size, 5)
+        const runs = yield* testing.runs(Plain)
+        assert.strictEqual(runs.length, 30)
+        for (const { finishedAt, slot } of runs) {
+          assert.strictEqual(DateTime.toEpochMillis(finishedAt!), DateTime.toEpochMillis(slot!))
+        }
+        // It has kept its lease.
+        const executors = yield* (yield* Storage).executors.list(standard)
+        assert.deepStrictEqual(executors.map(({ standing }) => standing), ["live"])
+      }),
+      Layer.merge(
+        Plain.toLayer(({ n }) => Effect.succeed(n)),
+        Plain.schedule("nightly", Trigger.cron("0 3 * * *"), { n: 1 }),
+      ),
+    ).pipe(Effect.provideService(Loops, watch))
+  })
+
+  it.live("what is due is seen at its instant: timeouts, deadlines, and what is kept no longer", () => {
+    const Slow = Task.make("slow", { policy: { timeout: "95 seconds" } })
+    const Nobody = Task.make("nobody", { policy: { deadlineMillis: 420_000 } })
+    return inTest(
+      Effect.gen(function* () {
+        const testing = yield* Testing
+        assert.include((yield* Effect.flip(Slow.execute({}))).message, "TimedOut")
+        assert.strictEqual(yield* now, "2030-01-01T00:01:35.000Z")
+        assert.include((yield* Effect.flip(Nobody.execute({}))).message, "Expired")
+        assert.strictEqual(yield* now, "2030-01-01T00:08:35.000Z")
+        yield* testing.advance("29 days")
+        assert.strictEqual((yield* testing.runs()).length, 2)
+        yield* testing.advance("1 day")
+        assert.strictEqual((yield* testing.runs()).length, 0)
+      }),
+      Slow.toLayer(() => Effect.sleep("1 hour")),
+    )
+  })
 
   it.live("execute moves time until the run has ended, and no further", () =>
     inTest(

@@ -41,6 +41,7 @@ import {
   Semaphore,
 } from "effect"
 import * as Direct from "../adapters/direct/mod.ts"
+import { standingOf } from "../adapters/memory/MemoryExecutors.ts"
 import * as Memory from "../adapters/memory/mod.ts"
 import { MemoryState } from "../adapters/memory/mod.ts"
 import { Refused } from "../core/domain/Refused.ts"
@@ -58,7 +59,7 @@ import { Triggers, type TriggerUnknown } from "../core/engine/Triggers.ts"
 import type { Lock } from "../core/services/Lock.ts"
 import { Storage } from "../core/services/Storage.ts"
 import type { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
-import type { JoinRefused } from "../core/services/Transport.ts"
+import { type JoinRefused, Transport } from "../core/services/Transport.ts"
 import type { SlotRecord } from "../core/services/TriggerStorage.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
 import { NotEnded } from "./NotEnded.ts"
@@ -119,8 +120,8 @@ interface Carried {
 
 const standardStart = "2030-01-01T00:00:00Z"
 const kept = 1_000_000
-/** The engine looks this often at least, in virtual time, whether it has something to do or not. */
-const idleMillis = { atWork: 60_000, atRest: 1_800_000 }
+/** The engine looks this often at least, in virtual time, while somebody waits for what it may see. */
+const roundMillis = { waiting: 60_000, unfinished: 1_800_000 }
 /** The longest there is. Runs are started for two thirds of it after each beat. */
 const ttlMillis = 3_600_000
 
@@ -214,13 +215,55 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
       }
       return earliest
     },
-    moves: () => state.scheduled.first?.dueAt ?? Infinity,
+    moves: () =>
+      Math.min(
+        state.scheduled.first?.dueAt ?? Infinity,
+        state.deadlines.first?.deadlineAt ?? Infinity,
+        state.awaiting.first?.awaitsUntil ?? Infinity,
+      ),
   }
 
-  /** When those look again that are hinted, whether anything was or not. */
+  const isServing = () =>
+    carried.size > 0 || state.members.values().some(({ held }) => held.size > 0)
+
+  /** Whether there are triggers that fire when they see something, of which nobody hints. */
+  const isWatching = () =>
+    state.triggers.values().some(({ view: { definition: { schedule }, isPaused } }) =>
+      !isPaused && (schedule._tag === "Permanent" || schedule._tag === "Tail")
+    )
+
+  /**
+   * When all look again, whether there was a hint or not: never, when nothing can change that
+   * neither is due at an instant nor comes with a hint.
+   */
   const nextRound = () => {
-    const isAtWork = state.ready.size > 0 || state.blocked.size > 0 || carried.size > 0
-    return lookedAt + (isAtWork ? idleMillis.atWork : idleMillis.atRest)
+    const isWaiting = state.ready.size > 0 || state.blocked.size > 0
+    if (isWaiting || isWatching() && isServing()) return lookedAt + roundMillis.waiting
+    const isUnfinished = isServing() || state.parents.size > 0 || isWatching()
+    return isUnfinished ? lookedAt + roundMillis.unfinished : Infinity
+  }
+
+  const wakeExecutor = () => {
+    time.wakeAll("serves")
+    // A beat lets go of the session of a round that has waited for long; then it asks anew.
+    time.wakeAll("awaits")
+  }
+
+  /**
+   * Moves time on; whether all are to look. They do so after a long time in which nothing could
+   * happen: the beats of it are left out, and count as if they had come.
+   */
+  const set = (instant: number, round: number) => {
+    const isLong = instant - lookedAt >= roundMillis.unfinished
+    if (isLong) {
+      for (const member of state.members.values()) {
+        if (standingOf(member, time.now) === "live") member.beatAt = instant
+      }
+    }
+    time.set(instant)
+    const isRound = isLong || round <= time.now
+    if (isRound) lookedAt = time.now
+    return isRound
   }
 
   const moveTo = (target: number, isEnough: () => boolean = () => false) =>
@@ -230,16 +273,18 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
         const round = nextRound()
         const fires = Math.max(time.next("fires"), Math.min(round, due.fires()))
         const moves = Math.max(time.next("moves"), Math.min(round, due.moves()))
-        const next = Math.min(round, fires, moves, time.next("punctual"))
-        if (next > target) return time.set(target)
-        time.set(next)
-        while (time.wakeOne()) yield* rest
-        if (fires <= time.now) time.wakeAll("fires")
-        if (moves <= time.now) time.wakeAll("moves")
-        if (round <= time.now) {
-          lookedAt = time.now
-          time.wakeAll("hinted")
+        const serves = isServing() ? time.next("serves") : Infinity
+        const next = Math.min(round, fires, moves, serves, time.next("punctual"))
+        const isRound = set(Math.max(time.now, Math.min(next, target)), round)
+        if (next > target && !isRound) return
+        if (isRound) {
+          wakeExecutor()
+          yield* rest
         }
+        while (time.wakeOne()) yield* rest
+        if (isRound || fires <= time.now) time.wakeAll("fires")
+        if (isRound || moves <= time.now) time.wakeAll("moves")
+        if (serves <= time.now) wakeExecutor()
         yield* rest
       }
     }).pipe(
@@ -335,7 +380,7 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
           yield* moveTo(time.now)
           time.set(time.now + Duration.toMillis(Duration.fromInputUnsafe(duration)))
           // The executor learns first of all whether it was lost, and then stops what it does.
-          time.wakeAll("hinted")
+          wakeExecutor()
           yield* rest
           yield* moveTo(time.now)
         }),
@@ -359,9 +404,11 @@ const engineOver = (state: MemoryState, time: VirtualTime, { concurrency }: Test
       // A test that ends is not kept waiting for what it left running.
       drainTimeout: 0,
       ...(concurrency !== undefined && { concurrency }),
-    }).pipe(Layer.provide(Direct.layer), Layer.provide(by("hinted"))),
-    Runs.layerWith({ sweepInterval: idleMillis.atRest }).pipe(Layer.provide(by("moves"))),
-    Triggers.layerWith({ auditInterval: "1 hour" }).pipe(Layer.provide(by("fires"))),
+    }).pipe(Layer.provide(transportIn(time)), Layer.provide(by("serves"))),
+    Runs.layer.pipe(Layer.provide(by("moves"))),
+    Triggers.layerWith({ auditInterval: "1 hour", auditWindow: "1 day" }).pipe(
+      Layer.provide(by("fires")),
+    ),
     Locks.layer,
   ).pipe(
     Layer.provide(LocalOwnership.layer),
@@ -369,6 +416,19 @@ const engineOver = (state: MemoryState, time: VirtualTime, { concurrency }: Test
     // Two worlds share nothing, not even what is always the same.
     Layer.fresh,
   )
+}
+
+/** Its rounds that wait for work are told when there is some. */
+const transportIn = (time: VirtualTime) => {
+  const waiting = time.clock("awaits")
+  return Layer.effect(
+    Transport,
+    Effect.map(Transport, (transport) =>
+      Transport.of({
+        ...transport,
+        round: (round) => Effect.provideService(transport.round(round), Clock.Clock, waiting),
+      })),
+  ).pipe(Layer.provide(Direct.layer))
 }
 
 const startOf = (start: DateTime.DateTime.Input) =>

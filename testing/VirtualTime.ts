@@ -5,14 +5,15 @@
  * User code is *punctual*, and wakes at the very instant it asked for. The loops of the engine look
  * every second whether there is anything to do, and nobody needs to wake them while there is not, so
  * that a month of them costs nothing: what *fires* triggers wakes when a slot is due, what *moves*
- * runs when a run is, and those that are *hinted* are told by others and look only for form.
+ * runs when a run is, what carries runs out (*serves*) while it has one, and what *awaits* work is
+ * told by others and looks only for form.
  *
  * It is a clock and a scheduler. The scheduler is Effect's own, and counts what it has been given and
  * has not run yet: once that is nothing, all that was woken has come to rest.
  */
 import { Clock, Duration, Effect, Scheduler } from "effect"
 
-export type Kind = "punctual" | "fires" | "moves" | "hinted"
+export type Kind = "punctual" | "fires" | "moves" | "serves" | "awaits"
 
 interface Sleeper {
   readonly at: number

@@ -53,8 +53,17 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
     return asked
   }
 
+  /** What ended after this instant stays, whatever its task. */
+  const latestOver = (): number => {
+    const all = [...state.tasks.values()].map(({ definition: { policy } }) =>
+      Retention.millis[policy.retention ?? Retention.usual]
+    )
+    return now() - Math.min(Retention.millis[Retention.usual], ...all)
+  }
+
   const retire = (limit: number): Retired => {
     const runs = state.retire(
+      latestOver(),
       ({ finishedAt, spec }) =>
         finishedAt !== undefined && finishedAt <= over(spec.namespace, spec.task),
       limit,

@@ -199,6 +199,8 @@ export class MemoryState {
   readonly listeners = new Map<Topic, Set<() => void>>()
   /** Without children: they leave with their parent. */
   private finished: Array<Entry> = []
+  /** None of them ended before. */
+  private finishedSince = Infinity
   /** With children. */
   private finishedRuns = 0
   /** Those before it are forgotten. They are cut off now and then: `shift` copies a long array. */
@@ -427,6 +429,7 @@ export class MemoryState {
       default:
         if (entry.shard !== undefined) break
         this.finished.push(entry)
+        this.finishedSince = Math.min(this.finishedSince, entry.finishedAt ?? -Infinity)
         this.finishedRuns += 1 + entry.children.length
         while (this.finishedRuns > this.bounds.finished) this.forgetFirst(entry.finishedAt!)
     }
@@ -493,8 +496,13 @@ export class MemoryState {
     return family.length
   }
 
-  /** Takes away the finished runs that are over, the earliest first; how many. */
-  retire(isOver: (entry: Entry) => boolean, limit: number, now: number): number {
+  /**
+   * Takes away the finished runs that are over, the earliest first; how many. What ended after
+   * `latest` is not.
+   */
+  retire(latest: number, isOver: (entry: Entry) => boolean, limit: number, now: number): number {
+    // Most of the time nothing is that old.
+    if (this.finishedSince > latest) return 0
     let retired = 0
     this.finished = this.finished.slice(this.forgotten).filter((entry) => {
       if (retired >= limit || !familyOf(entry).every(isOver)) return true
@@ -502,6 +510,10 @@ export class MemoryState {
       return false
     })
     this.forgotten = 0
+    this.finishedSince = this.finished.reduce(
+      (since, { finishedAt }) => Math.min(since, finishedAt ?? since),
+      Infinity,
+    )
     return retired
   }
 }

@@ -318,13 +318,11 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     recordOf: (run) =>
       Effect.sync(() => {
         for (const kept of [...state.triggers.values(), ...state.removed.values()]) {
-          const found = [...kept.asked, ...kept.records, ...kept.followed].find((record) =>
-            record.run === run && record.outcome === "fired"
+          const found = [...kept.asked, ...kept.records, ...kept.followed, ...kept.tailed].find(
+            (record) => record.run === run && record.outcome === "fired",
           )
-          if (found?.after === undefined) {
-            if (found !== undefined) return Option.some(found)
-            continue
-          }
+          if (found === undefined) continue
+          if (found.after === undefined && found.entry === undefined) return Option.some(found)
           const recordedAt = found.slot + found.latenessMillis
           const version = kept.versions.findLast(({ since }) => since - 1 <= recordedAt)
           return Option.some({ ...found, ...(version && { revision: version.revision }) })

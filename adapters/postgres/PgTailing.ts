@@ -128,14 +128,32 @@ export const records = (pg: Pg, trigger: TriggerId, limit: number) =>
        WHERE trigger = $1 ORDER BY nth DESC LIMIT $2`,
       [trigger, limit],
     ),
-    (rows) =>
-      rows.map(({ at, position, reason, run }): SlotRecord => ({
-        slot: at,
-        through: at,
-        entry: position,
-        latenessMillis: 0,
-        ...(run === null ? { outcome: "skipped", reason: reason! } : { outcome: "fired", run }),
-      })),
+    (rows) => rows.map(told),
+  )
+
+const told = ({ at, position, reason, run }: RecordRow): SlotRecord => ({
+  slot: at,
+  through: at,
+  entry: position,
+  latenessMillis: 0,
+  ...(run === null ? { outcome: "skipped", reason: reason! } : { outcome: "fired", run }),
+})
+
+/** Of the entry that the run was made for, among the bounded ones of its trigger: no index needed. */
+export const recordOf = (pg: Pg, run: RunId) =>
+  Effect.map(
+    pg.query<RecordRow & { readonly revision: number | null }>(
+      "reads",
+      "records",
+      `SELECT t.run_id::float8 AS run, t.at::float8 AS at, t.position, t.reason, (
+           SELECT max(v.revision) FROM trigger_version v
+           WHERE v.trigger = t.trigger AND v.since - 1 <= t.at) AS revision
+       FROM run r JOIN tailed t ON t.trigger = r.trigger AND t.run_id = r.id
+       WHERE r.id = $1::bigint`,
+      [`${run}`],
+    ),
+    ([row]): SlotRecord | undefined =>
+      row && { ...told(row), ...(row.revision !== null && { revision: row.revision }) },
   )
 
 /** What is inserted of a trigger that came from elsewhere. */

@@ -42,6 +42,7 @@ import {
   encodeCalendar,
   encodeFailure,
   encodeTrigger,
+  grantsOnce,
   outcomeCodeOf,
   outcomeOf,
   patience,
@@ -574,7 +575,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
     placed: { ...JSON.parse(row.placement) as Placed, at: row.placed_at! },
   }),
   place: placeOf(row, journal),
-  journal: journal.flatMap(notesOf),
+  journal: grantsOnce(journal).flatMap(notesOf),
 })
 
 /** A grant that an entry tells of is an entry of its own elsewhere. */

@@ -285,7 +285,8 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
       const followed = yield* Following.recordOf(pg, run)
       if (followed !== undefined) return Option.some(followed)
       const [row] = yield* pg.query<SlotRow>("reads", "records", selectRecord, [`${run}`])
-      return Option.map(Option.fromNullishOr(row), slotRecord)
+      if (row !== undefined) return Option.some(slotRecord(row))
+      return Option.fromNullishOr(yield* Tailing.recordOf(pg, run))
     }),
     ask: Effect.fnUntraced(function* (items, isDry) {
       const specs = items.map(({ spec }) => spec)

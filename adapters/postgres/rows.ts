@@ -227,6 +227,19 @@ const messageOf = (failure: string | null) =>
 const isOfGrant = (wanted: number) => ({ claimed_at, fence, kind }: JournalRow): boolean =>
   fence === wanted && (claimed_at !== null || kind === "Claimed")
 
+/** The entry of the end of a run names its grant, and so does that of its revival: one tells of it. */
+export const grantsOnce = <R extends Pick<JournalRow, "claimed_at" | "fence" | "kind">>(
+  journal: ReadonlyArray<R>,
+): ReadonlyArray<R> => {
+  const told = new Set(journal.filter(({ kind }) => kind === "Claimed").map(({ fence }) => fence))
+  return journal.map((row) => {
+    if (row.claimed_at === null) return row
+    if (told.has(row.fence)) return { ...row, claimed_at: null }
+    told.add(row.fence)
+    return row
+  })
+}
+
 /** What happened to a run: its submit, its journal, its grants, its end. */
 export const happenings = (
   run: RunRow,
@@ -243,7 +256,7 @@ export const happenings = (
     millis === null ? [] : [happening(millis, "Claimed", attempt, fence)]
   return [
     happening(run.created_at, "Submitted", 0, 0),
-    ...journal.flatMap((each) => [
+    ...grantsOnce(journal).flatMap((each) => [
       ...claimed(each.claimed_at, each.attempt, each.fence),
       happening(
         each.at,

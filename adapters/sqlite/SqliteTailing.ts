@@ -141,12 +141,27 @@ export const records = (
     "SELECT run, at, position, reason FROM tailed WHERE trigger = ? ORDER BY nth DESC LIMIT ?",
     trigger,
     limit,
-  ).map((row) => ({
-    slot: row.at,
-    through: row.at,
-    entry: row.position,
-    latenessMillis: 0,
-    ...(row.run === null
-      ? { outcome: "skipped", reason: row.reason! }
-      : { outcome: "fired", run: row.run }),
-  }))
+  ).map(told)
+
+const told = (row: RecordRow): SlotRecord => ({
+  slot: row.at,
+  through: row.at,
+  entry: row.position,
+  latenessMillis: 0,
+  ...(row.run === null
+    ? { outcome: "skipped", reason: row.reason! }
+    : { outcome: "fired", run: row.run }),
+})
+
+/** Of the entry that the run was made for, among the bounded ones of its trigger: no index needed. */
+export const recordOf = (at: Connection, run: RunId): SlotRecord | undefined => {
+  const row = at.get<RecordRow & { readonly revision: number | null }>(
+    `SELECT tailed.run, tailed.at, position, reason, (
+       SELECT max(version.revision) FROM trigger_version AS version
+       WHERE version.trigger = tailed.trigger AND since - 1 <= tailed.at) AS revision
+     FROM run JOIN tailed ON tailed.trigger = run.trigger AND tailed.run = run.id
+     WHERE run.id = ?`,
+    run,
+  )
+  return row && { ...told(row), ...(row.revision !== null && { revision: row.revision }) }
+}

@@ -267,7 +267,8 @@ export const make = (db: Database): TriggerStorage => {
       db.read("records", () =>
         Option.fromNullishOr(
           Following.recordOf(db, run) ??
-            db.all<SlotRow>(selectRecord, run).map(recordOf)[0],
+            db.all<SlotRow>(selectRecord, run).map(recordOf)[0] ??
+            Tailing.recordOf(db, run),
         )),
     ask: (items, isDry) => db.write("ask", (tx) => items.map((item) => ask(tx, item, isDry))),
     asked: (trigger, request, limit) =>

@@ -12,6 +12,7 @@ import * as Blocking from "../../core/domain/Blocking.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { TaskName } from "../../core/domain/Task.ts"
+import * as Waiting from "../../core/domain/Waiting.ts"
 import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
@@ -61,10 +62,9 @@ const specOf = (n: number, load: Load, tasks: ReadonlyArray<Named>): RunSpec => 
     namespace: standard,
     task: name,
     payload: JSON.stringify(payloadOf(n, load)),
-    lane: Lane.ofTask(standard, name),
+    ...Waiting.place(standard, name, policy, `${keyOf(n, load)}`),
     level: levelOf(n, load) as Lane.Level,
     delayMillis: 0,
-    gate: policy.blocking && Blocking.gate(standard, name, policy.blocking, `${keyOf(n, load)}`),
     idempotencyKey: undefined,
     isAtMostOnce: false,
     crashesMax: policy.crashesMax,

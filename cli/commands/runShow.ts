@@ -75,7 +75,8 @@ export const runShow = Command.make(
             run.trigger && run.trigger +
               (run.slot === undefined ? "" : `, slot ${time(run.slot)}`) +
               (run.fired?.revision === undefined ? "" : `, revision ${run.fired.revision}`) +
-              (run.fired === undefined || run.fired.kind === "rule" ? "" : `, ${run.fired.kind}`),
+              (run.fired === undefined || run.fired.kind === "rule" ? "" : `, ${run.fired.kind}`) +
+              (run.fired?.entry === undefined ? "" : ` ${Output.plain(run.fired.entry, 80)}`),
           ],
           ["asked", run.asked && Output.plain(Asked.textOf(run.asked))],
           ["after", run.after && `run ${run.after}`],

@@ -143,6 +143,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       assert.deepInclude(slots[0]!, { entry: "1", outcome: "fired" })
       const run = yield* untilEnded(slots[0]!.run!)
       assert.strictEqual(run.result, "Hello, Ada!")
+      assert.deepEqual(run.fired, { kind: "entry", revision: 1, entry: "1", latenessMillis: 0 })
       const { items } = yield* client.triggers.list({ query: {} })
       assert.strictEqual(items.find(({ name }) => name === params.name as never)!.tail?.fired, 1)
       const remote = Context.get(

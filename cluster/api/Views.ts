@@ -110,8 +110,10 @@ export const Run = Schema.Struct({
   failure: Schema.optionalKey(Failure),
   /** A trigger made it: by which of its revisions, and how, while the record of that is kept. */
   fired: Schema.optionalKey(Schema.Struct({
-    kind: Schema.Literals(["rule", "event", "manual", "backfill"]),
+    kind: Schema.Literals(["rule", "event", "entry", "manual", "backfill"]),
     revision: Schema.optionalKey(Schema.Int),
+    /** The position of the entry in the source that the trigger tails. */
+    entry: Schema.optionalKey(Schema.String),
     latenessMillis: Schema.Int,
     by: Schema.optionalKey(Schema.String),
   })),

@@ -437,10 +437,12 @@ export const slotOf = ({ slot, through, ...rest }: SlotRecord) => ({
 })
 
 export const firedOf = (
-  { after, asked, latenessMillis, revision }: SlotRecord,
+  { after, asked, entry, latenessMillis, revision }: SlotRecord,
 ): NonNullable<Views.Run["fired"]> => ({
-  kind: asked?.kind ?? (after === undefined ? "rule" : "event"),
+  kind: asked?.kind ??
+    (after !== undefined ? "event" : entry !== undefined ? "entry" : "rule"),
   ...(revision !== undefined && { revision }),
+  ...(entry !== undefined && { entry }),
   latenessMillis,
   ...(asked?.by !== undefined && { by: asked.by }),
 })

@@ -41,6 +41,8 @@
  * |     | place of a later; remembered when revived                                                 |
  * | R23 | weights ignored; tags stay as they are; a key that comes begins at nought; places of each |
  * |     | key; nobody looks for those never named                                                   |
+ * | R24 | not of what is put down, or given back by `reconcile`; twice of what is revived, or was   |
+ * |     | lost before that                                                                          |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

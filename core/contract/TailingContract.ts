@@ -6,6 +6,7 @@
  *
  * | law   | mistake                                                            |
  * | ----- | ------------------------------------------------------------------ |
+ * | T2    | entries are not looked at; the revision is the latest, or left out |
  * | T4    | the revision is ignored; paused ones fire                          |
  * | T16   | the position is not compared                                       |
  * | T17   | another source goes on; an edit forgets; `upTo` falls back; it     |
@@ -251,6 +252,29 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* elapse(Duration.seconds(60))
       yield* runs.expire(1000)
       assert.strictEqual((yield* found(made[3]!)).state, "Expired")
+    }))
+
+  it.effect("T2 together: by a run its entry is found, with the revision that it was taken by", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const view = yield* put(definitionOf(namespace))
+      const first = yield* taken(reading(view, 3))
+      yield* elapse(Duration.seconds(1))
+      const anew = yield* put(definitionOf(namespace, { payload: "1" }))
+      const runs = [...first, ...yield* taken(reading(anew, 1))]
+      const records = yield* recordsOf(anew)
+      yield* elapse(Duration.seconds(1))
+      yield* triggers.remove(namespace, name)
+      for (const [at, run] of runs.entries()) {
+        const record = records.find(({ entry }) => entry === `${at + 1}`)
+        assert.deepEqual(Option.getOrThrow(yield* triggers.recordOf(run)), {
+          ...record!,
+          run,
+          outcome: "fired",
+          revision: at < 3 ? view.view.revision : anew.view.revision,
+        })
+      }
     }))
 
   it.effect("T4 current: for another revision, paused or removed, it is stale and nothing is done", () =>

@@ -8,6 +8,9 @@
  * | D1  | the first definition stays  |
  * | D2  | always raised; never raised |
  * | D3  | the latest submitted only (behind a backlog); what was never carried out |
+ *
+ * On PostgreSQL: the latest submitted only; nothing looked at before those that wait, or before those
+ * that are held; the first that ended; what was never carried out (D3).
  */
 import { assert } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
@@ -90,6 +93,9 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepInclude(last, { run: next!.run, state: "Succeeded" })
       assert.strictEqual(last!.said, `"${"x".repeat(saidMax - 1)}`)
       assert.strictEqual((yield* found(after!.run)).state, "Running")
+      const { grants: rest } = yield* hand.claim(2 * lookedAt)
+      assert.strictEqual(rest.length, 2 * lookedAt - 2, "all are held, and none waits")
+      assert.deepEqual(yield* tasks.lasts(namespace), [last!])
       assert.deepEqual(yield* tasks.lasts(freshNamespace()), [])
     }))
 

@@ -17,6 +17,8 @@
  * | X8  | slots left behind                                             |
  * | X9  | turns at a gate the other way round                           |
  * | X10 | fences of locks begin anew                                    |
+ *
+ * On PostgreSQL: a grant exported twice, of a run that was lost for good and revived (X1).
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Duration, Effect, Layer, Option, type Scope, Stream } from "effect"
@@ -199,12 +201,15 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     // What ends in time.
     const crashed = yield* joined(namespace, Duration.seconds(10))
     const quarantined = yield* granted(crashed, namespace, { crashesMax: 0 })
+    const twice = yield* granted(crashed, namespace, { crashesMax: 0 })
     yield* crashed.start(quarantined)
+    yield* crashed.start(twice)
     yield* submitOne(specOf(namespace, { lane: laneOf(namespace), deadlineMillis: 5000 }))
     yield* hand.settle(handOver(yield* grant(), 5000))
     yield* elapse(Duration.seconds(70))
     yield* expireAll
     yield* recoverAll
+    yield* revived(twice.run)
     const firings = [trigger, removed].map((each) => firing(each, namespace))
     yield* triggers.fire(firings)
     const [asked] = yield* triggers.ask([{

@@ -7,6 +7,7 @@
  * | --- | -------------------------------------------------------- |
  * | T1  | no uniqueness at all; single slots only, no stretches    |
  * | T2  | run without record; record without run; run without slot |
+ * |     | by a run: what was asked for, or removed, is overlooked  |
  * | T3  | fires whenever asked                                     |
  * | T4  | revision ignored; paused ones fire                       |
  * | T5  | cursor set by whoever comes last; what lies behind fires |

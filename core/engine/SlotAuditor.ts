@@ -17,6 +17,8 @@ import { Storage } from "../services/Storage.ts"
 export interface TriggersOptions {
   /** How much time goes by before its slots are audited. */
   readonly auditInterval?: Duration.Input
+  /** How much of it one pass judges: an hour, so that a trigger of each second has not too many slots. */
+  readonly auditWindow?: Duration.Input
 }
 
 export interface SlotAuditReport {
@@ -29,8 +31,6 @@ export interface SlotAuditReport {
 
 /** A slot that is younger may still be on its way. */
 const youngMillis = 60_000
-/** One pass judges at most so much time, so that a trigger of each second has not too many records. */
-const windowMillis = 3_600_000
 const pageSize = 100
 
 const nothing: Judged = { findings: [], open: [], looked: [] }
@@ -42,6 +42,7 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
   const interval = Duration.toMillis(
     Duration.fromInputUnsafe(options.auditInterval ?? "15 minutes"),
   )
+  const windowMillis = Duration.toMillis(Duration.fromInputUnsafe(options.auditWindow ?? "1 hour"))
 
   const begin = Effect.fnUntraced(function* (now: number, place: AuditPlace) {
     const until = Math.min(now - youngMillis, place.from + windowMillis)

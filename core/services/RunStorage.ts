@@ -56,6 +56,8 @@
  *   several of them, each lets runs pass by its weight, to within one; a gate at which none have
  *   waited is owed nothing and owes nothing, whatever waits at others. Within a gate the order is that
  *   of R8.
+ * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
+ *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */

@@ -17,6 +17,7 @@ import {
   cancelled,
   definitionOf,
   type Elapse,
+  expireAll,
   failure,
   found,
   fresh,
@@ -24,10 +25,13 @@ import {
   gateOf,
   giveUp,
   greet,
+  handOver,
   joined,
   promoteAll,
+  putDown,
   recoverAll,
   release,
+  resumed,
   retry,
   revived,
   sorted,
@@ -81,7 +85,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       })
     }))
 
-  it.effect("events: tell of each grant, once, and when it ended", () =>
+  it.effect("R24 told: each grant is, once, and how it ended", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -122,6 +126,49 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(times, sorted(times))
       const events = yield* runs.events(run)
       assert.strictEqual(events.filter(({ kind }) => kind === "Claimed").length, 5)
+    }))
+
+  it.effect("R24 told: each grant is, once, whatever becomes of it and of the run", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [hand, other] = [yield* joined(namespace), yield* joined(namespace)]
+      const run = yield* submitOne(specOf(namespace, { crashesMax: 0 }))
+      const told = Effect.fnUntraced(function* (count: number) {
+        const claims = (yield* runs.events(run)).filter(({ kind }) => kind === "Claimed")
+        assert.deepStrictEqual(
+          claims.map(({ fence }) => fence as number),
+          times(count).map((at) => at + 1),
+        )
+        yield* elapse(Duration.seconds(1))
+      })
+      yield* told(0)
+      yield* hand.settle(putDown(yield* hand.one))
+      yield* told(1)
+      yield* resumed(run)
+      yield* told(1)
+      yield* hand.one
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      yield* told(2)
+      yield* hand.settle(handOver(yield* hand.one, 1))
+      yield* told(3)
+      yield* expireAll
+      yield* told(3)
+      yield* revived(run)
+      yield* told(3)
+      yield* hand.start(yield* hand.one)
+      yield* told(4)
+      yield* hand.leave
+      yield* recoverAll
+      assert.strictEqual((yield* found(run)).state, "Quarantined")
+      yield* told(4)
+      yield* revived(run)
+      yield* told(4)
+      const last = yield* other.one
+      yield* cancelled(run)
+      yield* told(5)
+      yield* other.settle(abort(last))
+      yield* told(5)
     }))
 
   it.effect("events: tell who asked for a run, and which it does again", () =>
