@@ -54,6 +54,25 @@ describe("an executor whose runs take long", () => {
     }).pipe(Effect.scoped, Effect.provide(Engine)))
 })
 
+describe("an executor that serves a task with a rate limit, and others", () => {
+  const Limited = Task.make("test/limited", {
+    policy: { rateLimit: { limit: 1000, perMillis: 1000, burst: 100 } },
+  })
+
+  it.live("starts its runs while the others have none", () =>
+    Effect.gen(function* () {
+      yield* Layer.build(
+        Layer.merge(Limited.toLayer(() => Effect.void), Slow.toLayer(() => Effect.void)).pipe(
+          Layer.provide(Executor.layer),
+        ),
+      )
+      // The trip that waits for runs of the other task is under way by then.
+      yield* Effect.sleep("200 millis")
+      for (let nth = 0; nth < 3; nth++) yield* Limited.result(yield* Limited.submit({}))
+      // The trip waits for twenty seconds.
+    }).pipe(Effect.timeout("15 seconds"), Effect.scoped, Effect.provide(Engine)), 30_000)
+})
+
 describe("an executor whose program is interrupted", () => {
   it.live("finishes what runs, and leaves", () =>
     Effect.gen(function* () {

@@ -283,11 +283,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** How many runs of the task may be claimed now. */
   const roomFor = ({ policy, task }: Handler) => {
     if (isDraining || resting.has(task)) return 0
-    // Calls that a breaker has not heard of yet are no more than there are places. What needs no
-    // permit may also wait in the queue, and does not stand back for work that may not come.
-    const room = isRegulated(policy)
-      ? pool.free() - unanswered() - asked
-      : pool.wanted() - asked + idle
+    // Calls that a breaker has not heard of yet are no more than there are places; what needs no
+    // permit may also wait in the queue. Neither stands back for a trip that waits for work, which
+    // may not come for long.
+    const open = isRegulated(policy) ? pool.free() - unanswered() : pool.wanted()
+    const room = open - asked + idle
     const places = Policy.placesOfExecutor(policy)
     return places === undefined || room <= 0 ? room : Math.min(room, placesLeft(task, places))
   }
