@@ -201,7 +201,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         stuck.delete(attempt)
         return onChange()
       }
-      carried.delete(attempt.grant.run)
+      // The run may be here again by then, under a later fence: that place is not this attempt's to free.
+      if (carried.get(attempt.grant.run) === attempt) carried.delete(attempt.grant.run)
       averageMillis += (monotonic() - attempt.startedAt - averageMillis) * 0.1
       conclusive(attempt, exit)
       pump()

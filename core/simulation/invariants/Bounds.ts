@@ -27,7 +27,9 @@ export const I23: Checker = ({ kept, ledger }, that) => {
     .map((view) => ({
       view,
       from: Math.max(millis(view.createdAt), millis(view.dueAt)),
-      to: granted.get(view.id) ?? Infinity,
+      // What was cancelled, or came too late, waits no more either.
+      to: granted.get(view.id) ??
+        (view.finishedAt === undefined ? Infinity : millis(view.finishedAt)),
     }))
   for (const { view } of waits) {
     const at = millis(view.createdAt)
