@@ -499,3 +499,31 @@ describe("the hooks of an attempt", () => {
       assert.strictEqual(runs, 0)
     }))
 })
+
+describe("a run that is granted again while its earlier attempt is being put down", () => {
+  it.effect("keeps its place when that has ended", () =>
+    Effect.gen(function* () {
+      let running = 0
+      let most = 0
+      const pool = yield* serving(
+        () =>
+          Effect.suspend(() => {
+            most = Math.max(most, ++running)
+            return Effect.never
+          }).pipe(
+            Effect.onInterrupt(() => Effect.sync(() => running--).pipe(Effect.delay("500 millis"))),
+          ),
+        { sizes: PoolSizes.of(2) },
+      )
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("1 second")
+      pool.abandonAll()
+      pool.take([grantOf(1, { fence: Fence.make(3) })])
+      yield* TestClock.adjust("1 second")
+      pool.take([grantOf(2), grantOf(3)])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(running, 2)
+      assert.strictEqual(pool.running(), 2)
+      assert.strictEqual(most, 2)
+    }))
+})
