@@ -275,6 +275,11 @@ describe("Trigger.check", () => {
     it(`accepts ${name}`, () => assert.isUndefined(refusal(schedule)))
   }
 
+  it("refuses an instant that is over, which would never fire", () => {
+    assert.deepInclude(refusal({ _tag: "At", at: start }), { field: "at", reason: "it is over" })
+    assert.isUndefined(refusal({ _tag: "At", at: start + 1 }))
+  })
+
   for (
     const expression of ["0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 31 2 *", "0 0 12 1 1 * 2020"]
   ) {

@@ -470,7 +470,12 @@ export const check = (
 ): Result.Result<Schedule, Refused> => {
   const refuse = (field: string, reason: string, remedy: string) =>
     Result.fail(new Refused({ field, reason, remedy }))
-  if (schedule._tag === "At" || isTimeless(schedule)) return Result.succeed(schedule)
+  if (isTimeless(schedule)) return Result.succeed(schedule)
+  if (schedule._tag === "At") {
+    return schedule.at > now
+      ? Result.succeed(schedule)
+      : refuse("at", "it is over", "Name an instant that is to come, or submit a run")
+  }
   const { end, start } = schedule
   if (end !== undefined && end <= (start ?? -Infinity)) {
     return refuse("end", "it is not after the start", "Name an end after the start")

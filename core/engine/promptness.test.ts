@@ -65,7 +65,7 @@ describe("an engine in real time", () => {
   it.live("J19: of a thousand runs due within a second, 99 % begin within a second of it", () =>
     Effect.gen(function* () {
       yield* serving(Effect.void)
-      // All are kept before the first is due, also where that takes long: what is over never fires.
+      // All are kept before the first is due, also where that takes long.
       yield* triggersAt(1000, 10, (yield* Clock.currentTimeMillis) + 4000)
       const views = yield* until(
         runsThere,
