@@ -51,7 +51,12 @@ const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
     : {}
 
 /** After these reports a run goes on without the grant. */
-const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
+const goesOn: ReadonlySet<Report["_tag"]> = new Set([
+  "Retry",
+  "Release",
+  "Postpone",
+  "Yield",
+])
 
 const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
   journal.some((each) => each.kind === "Claimed" && each.fence === fence)
@@ -264,10 +269,11 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     if ("failure" in report) entry.failure = report.failure
     // A run that was asked to stop is cancelled instead, whatever its holder made of it.
     if (entry.state._tag !== "Cancelled") {
+      if (report._tag === "Postpone") state.forgetPostponed(entry)
       if (goesOn.has(report._tag)) state.noteGrant(entry, granted)
       note(entry, report)
     }
-    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+    if (entry.state._tag === "Scheduled" && "delayMillis" in report) {
       reschedule(entry, report.delayMillis)
     }
     freePlace(entry, freed)
@@ -290,6 +296,9 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         entry.checkpoint = report.checkpoint ?? entry.checkpoint
         if (report.checkpoint !== undefined) state.forgetDeadline(entry)
         break
+      case "Postpone":
+        state.note(entry, "Postponed", now())
+        break
       case "Yield":
         state.note(entry, "Yielded", now())
         state.forgetDeadline(entry)
@@ -301,7 +310,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     }
   }
 
-  /** A retried run stands in the calendar by its new due time. */
+  /** A retried or postponed run stands in the calendar by its new due time. */
   const reschedule = (entry: Entry, delayMillis: number): void => {
     state.scheduled.delete(entry)
     entry.dueAt = now() + delayMillis

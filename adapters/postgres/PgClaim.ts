@@ -117,14 +117,14 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
-      const hasCheckpoints = of.some(mayKeep)
+      const hasMore = of.some(needsMore)
       const hasStates = of.some((report) => keptOf(report) !== undefined)
       const rows = yield* pg.query<
         { run: number; lane: number | null; gate: GateKey | null; told: number }
       >(
         "claims",
         "settle",
-        hasStates ? settleAndKeepAll : hasCheckpoints ? settleAndKeep : settleAny,
+        hasStates ? settleAndKeepAll : hasMore ? settleAndKeep : settleAny,
         [
           incarnation,
           numbers(of.map(({ run }) => run)),
@@ -351,8 +351,9 @@ export const make = (
 
 const none = { grants: [], freed: [] }
 
-const mayKeep = (report: Report): boolean =>
-  report._tag === "Yield" || report._tag === "Release" && report.checkpoint !== undefined
+const needsMore = (report: Report): boolean =>
+  report._tag === "Yield" || report._tag === "Postpone" ||
+  report._tag === "Release" && report.checkpoint !== undefined
 
 /** The one statement has no place for states. */
 const isPlainSuccess = (report: Report): boolean =>
@@ -393,6 +394,7 @@ const kinds = [
   "Abort",
   "Yield",
   "Await",
+  "Postpone",
 ] as const
 
 const settleParams = (reports: ReadonlyArray<Report>) => [
@@ -403,9 +405,9 @@ const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(delayOf)),
 ]
 
-/** Until it is tried again, or has timed out; never is `-1`. */
+/** Until it is due again, or has timed out; never is `-1`. */
 const delayOf = (report: Report): number =>
-  report._tag === "Retry"
+  report._tag === "Retry" || report._tag === "Postpone"
     ? Math.ceil(report.delayMillis)
     : report._tag === "Await"
     ? Math.ceil(report.timeoutMillis ?? -1)
@@ -622,8 +624,9 @@ const selectRound = `
 
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
- * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting; in all
- * other cases → Cancelled. One suspending + Retry, + Release → Suspended.
+ * Failed, + TimeOut → TimedOut, + Release → Ready, + Postpone → Scheduled, + Yield → Suspended,
+ * + Await → Awaiting; in all other cases → Cancelled. One suspending + Retry, + Release, + Postpone →
+ * Suspended.
  */
 const settleText = (more: string): string => `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
@@ -638,7 +641,7 @@ const settleText = (more: string): string => `
 } AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
-        WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
+        WHEN is_suspending AND said IN (1, 4, 8) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
       CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
   o AS (
@@ -663,14 +666,15 @@ const settleText = (more: string): string => `
       attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
       CASE kind WHEN 7 THEN claimed_at END, own_lane, $1, fence, level,
-      attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
+      attempt - (said IN (4, 6, 8))::int, crashes, kind - 6, is_careful,
       CASE WHEN kind = 7 OR gate IS NULL THEN gate
         ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places <= 1) END
     FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, run_id, own_lane, fence, level, attempt, crashes, is_careful, gate
-    FROM y WHERE kind = 1),
+    SELECT ms + delay, run_id, own_lane, fence, level, attempt - (kind = 8)::int, crashes, is_careful,
+      gate
+    FROM y WHERE kind IN (1, 8)),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
     SELECT own_lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
@@ -679,16 +683,22 @@ const settleText = (more: string): string => `
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
     SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
-      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
+      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded'
+        WHEN 8 THEN 'Postponed' ELSE 'Awaited' END,
       failure
-    FROM y WHERE kind IN (1, 4, 6, 7))
+    FROM y WHERE kind IN (1, 4, 6, 7, 8))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     (SELECT count(*)::int FROM told) AS told,
-    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7, 8)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
 
 const settleAny = settleText("")
+
+/** The next grant that is postponed takes the place of the one before it in the journal (R25). */
+const forgetPostponed = `
+  f AS (DELETE FROM journal WHERE kind = 'Postponed'
+    AND run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 8 AND kind <> 5))),`
 
 /** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const keepCheckpoints = `
@@ -700,9 +710,9 @@ const keepCheckpoints = `
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
     WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`
 
-const settleAndKeep = settleText(keepCheckpoints)
+const settleAndKeep = settleText(keepCheckpoints + forgetPostponed)
 
-const settleAndKeepAll = settleText(`${keepCheckpoints}
+const settleAndKeepAll = settleText(`${keepCheckpoints}${forgetPostponed}
   m AS MATERIALIZED (
     SELECT DISTINCT ON (r.task, key) r.task, key, value
     FROM y CROSS JOIN LATERAL (SELECT width_bucket(y.run_id, $2::bigint[]) AS nth OFFSET 0) w
@@ -761,7 +771,7 @@ const judgeSettled = `
         AND o.incarnation = $4
     ) OR EXISTS (
       SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
-        AND j.kind IN ('Retried', 'Released', 'Yielded', 'Awaited', 'Revived')
+        AND j.kind IN ('Retried', 'Released', 'Postponed', 'Yielded', 'Awaited', 'Revived')
         AND j.detail IS NULL)),
   noted AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind, detail)

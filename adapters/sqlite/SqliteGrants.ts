@@ -385,6 +385,7 @@ const settle = (
   if (state === undefined) return unapplied(tx, report)
   // A run that was asked to stop is cancelled instead, whatever its holder made of it.
   if (state._tag !== "Cancelled") {
+    if (report._tag === "Postpone") forgetPostponed(tx, row.id)
     if (goesOn.has(report._tag)) noteGrant(tx, row)
     noteReport(tx, row.id, state, report)
   }
@@ -393,7 +394,12 @@ const settle = (
 }
 
 /** After these reports a run goes on without the grant. */
-const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
+const goesOn: ReadonlySet<Report["_tag"]> = new Set([
+  "Retry",
+  "Release",
+  "Postpone",
+  "Yield",
+])
 
 /** What else there is to a report that was applied. */
 const noteReport = (
@@ -410,6 +416,8 @@ const noteReport = (
       note(tx, after, "Released")
       if (report.checkpoint !== undefined) putDown(tx, id, report.checkpoint)
       return
+    case "Postpone":
+      return note(tx, after, "Postponed")
     case "Await":
       note(tx, after, "Awaited")
       return begun(tx, id)
@@ -418,6 +426,14 @@ const noteReport = (
       return putDown(tx, id, report.checkpoint)
   }
 }
+
+/** The next grant that is postponed takes the place of the one before it (R25). */
+const forgetPostponed = ({ db }: Transaction, run: RunId): void =>
+  void db.run(
+    `DELETE FROM journal WHERE run = ?1 AND kind IN ('Claimed', 'Postponed')
+       AND fence = (SELECT fence FROM journal WHERE run = ?1 AND kind = 'Postponed')`,
+    run,
+  )
 
 /** It is never too late to go on. */
 const begun = ({ db }: Transaction, run: RunId): void =>

@@ -43,6 +43,8 @@
  * |     | key; nobody looks for those never named                                                   |
  * | R24 | not of what is put down, or given back by `reconcile`; twice of what is revived, or was   |
  * |     | lost before that                                                                          |
+ * | R25 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
+ * |     | told; not known when it comes again                                                       |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -61,6 +63,7 @@ import * as Known from "./runs/known.ts"
 import * as Latest from "./runs/latest.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
+import * as Postponed from "./runs/postponed.ts"
 import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
@@ -119,4 +122,5 @@ export const laws = <R>(
   Latest.laws(it, elapse)
   Touching.laws(it)
   Shares.laws(it)
+  Postponed.laws(it, elapse)
 }

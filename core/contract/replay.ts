@@ -79,6 +79,7 @@ const reports = ({ fence }: Run.RunState): ReadonlyArray<Run.RunEvent> => [
   { _tag: "GiveUp", fence },
   { _tag: "TimeOut", fence },
   { _tag: "Release", fence },
+  { _tag: "Postpone", fence },
   { _tag: "Abort", fence },
   { _tag: "Yield", fence },
   { _tag: "Await", fence },
@@ -106,6 +107,8 @@ const eventsOf = (
       return [{ _tag: "Retry", fence }]
     case "Released":
       return [{ _tag: "Release", fence }]
+    case "Postponed":
+      return [{ _tag: "Postpone", fence }]
     case "Yielded":
       return [{ _tag: "Yield", fence }]
     case "Awaited":

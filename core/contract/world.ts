@@ -276,6 +276,12 @@ export const timeOut = ({ fence, run }: Held): Report => ({
   failure: { tag: "TimedOut", message: "it took too long" },
 })
 export const release = ({ fence, run }: Held): Report => ({ _tag: "Release", run, fence })
+export const postpone = ({ fence, run }: Held, delayMillis: number): Report => ({
+  _tag: "Postpone",
+  run,
+  fence,
+  delayMillis,
+})
 export const abort = ({ fence, run }: Held): Report => ({ _tag: "Abort", run, fence })
 
 export const putDown = ({ fence, run }: Held, checkpoint?: string): Report => ({

@@ -143,6 +143,8 @@ describe("Policy.check", () => {
     }
   })
 
+  const byKey = { name: "gateway", by: "key" }
+
   const many = Object.fromEntries("abcdefghijklm".split("").map((name) => [name, "shared"]))
 
   for (
@@ -160,6 +162,25 @@ describe("Policy.check", () => {
         "policy.resources",
         "nobody counts",
         "ResourceAware",
+      ],
+      [{ breaker: byKey }, "policy.breaker", "nothing bounds", "Blocking.concurrent(10)"],
+      [
+        { breaker: byKey, blocking: Blocking.fifo, blockingScope: "task" },
+        "policy.breaker",
+        "nothing bounds",
+        "one breaker for all",
+      ],
+      [
+        { breaker: byKey, blocking: Blocking.fair(3) },
+        "policy.breaker",
+        "all keys share",
+        "Blocking.concurrent",
+      ],
+      [
+        { breaker: byKey, blocking: Blocking.fifo, routing: { _tag: "Broadcast" } },
+        "policy.breaker",
+        "parts",
+        "another routing",
       ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
       [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],

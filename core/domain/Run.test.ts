@@ -65,6 +65,7 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "GiveUp": { _tag: "GiveUp", fence },
   "TimeOut": { _tag: "TimeOut", fence },
   "Release": { _tag: "Release", fence },
+  "Postpone": { _tag: "Postpone", fence },
   "Abort": { _tag: "Abort", fence },
   "Lose": { _tag: "Lose", crashesMax: 3, isAtMostOnce: false },
   "Lose at its last crash": { _tag: "Lose", crashesMax: 1, isAtMostOnce: false },
@@ -153,6 +154,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
     "Lose": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 2, isCareful: true }],
@@ -171,6 +173,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
     "Lose": ["Ready", { attempt: 0, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 0, isCareful: true }],
@@ -190,6 +193,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
@@ -208,6 +212,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
@@ -226,6 +231,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
@@ -244,6 +250,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
@@ -261,6 +268,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
@@ -278,6 +286,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
     "Lose": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
@@ -296,6 +305,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
     "Lose": ["Suspended", { crashes: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
@@ -424,7 +434,7 @@ describe("Run.advance", () => {
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
         if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
-        if (!["Release", "Lose", "Yield", "Expire"].includes(event._tag)) {
+        if (!["Release", "Postpone", "Lose", "Yield", "Expire"].includes(event._tag)) {
           assert.isAtLeast(attempt, state.attempt)
         }
       }

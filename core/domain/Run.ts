@@ -3,7 +3,7 @@
  * and admitted, is claimed by an executor, and ends once.
  *
  * ```text
- *                 ┌──────────── Retry ─────────────┐
+ *                 ┌─────── Retry, Postpone ────────┐
  *                 ▼                                │
  *   submit ─▶ Scheduled ──Due──▶ Ready ──Claim──▶ Running ──Succeed──▶ Succeeded
  *      │          │                ▲ ▲  ▲          │ │ │ │──GiveUp───▶ Failed
@@ -28,8 +28,8 @@
  * What has ended stays so, but for one thing: an operator may revive what failed, as the same run.
  *
  * Three numbers, and they are not the same. The *fence* rises with every grant. The *attempt*
- * counts starts of user code: it is given back when the grant was, and when it is put down, since
- * what is resumed goes on with the same attempt. *Crashes* count executors that were lost after
+ * counts starts of user code: it is given back when the grant was, or was postponed, and when it is
+ * put down, since what is resumed goes on with the same attempt. *Crashes* count executors that were lost after
  * they had marked the start.
  */
 import { Result, Schema } from "effect"
@@ -120,6 +120,8 @@ export const RunEvent = Schema.TaggedUnion({
   TimeOut: { fence: Fence },
   /** Its holder gives it back unstarted. */
   Release: { fence: Fence },
+  /** As `Release`, and it is due again later: what it would call lets nobody through now. */
+  Postpone: { fence: Fence },
   /** Its holder has stopped it, as asked. */
   Abort: { fence: Fence },
   /** Its holder has put it down, to be resumed. */
@@ -285,6 +287,15 @@ const transitions: {
           _tag: "Ready",
           ...numbers(state),
           attempt: state.attempt - 1,
+        })),
+    // It keeps its place of a gate, as between two attempts.
+    Postpone: (state) =>
+      unlessCancelling(state, () =>
+        unlessSuspending(state, {
+          _tag: "Scheduled",
+          ...numbers(state),
+          attempt: state.attempt - 1,
+          isGated: false,
         })),
     Abort: (state) => to("Cancelled", state),
     Yield: (state) =>

@@ -25,6 +25,7 @@ import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { Failure } from "../domain/RunView.ts"
 import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
+import type { Passage } from "../services/Transport.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Ended, Handler, Unsuccessful } from "./Handler.ts"
@@ -32,7 +33,7 @@ import { keptOf } from "./remembering.ts"
 import type { Telling } from "./Telling.ts"
 
 /** Why an attempt is being interrupted. */
-export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "abandon"
+export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "postpone" | "abandon"
 
 export interface Attempt {
   readonly grant: Grant
@@ -47,6 +48,8 @@ export interface Attempt {
   kept: Kept | undefined
   /** How long it is handed over for at most. */
   awaitsMillis: number | undefined
+  /** How the breaker of its key answered, if it stands behind one. */
+  passage: Passage | undefined
   telling: Telling | undefined
   /** How it ended, while its hooks go on. Only a loss, or a shutdown, stops them. */
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined

@@ -38,6 +38,7 @@ import {
   Schema,
   type Scope,
 } from "effect"
+import type { ByKey } from "../domain/Breaker.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
@@ -190,6 +191,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
 
+  const pass = ({ run, task }: Grant, policy: Policy.Policy, { name }: ByKey) =>
+    untilAnswered(
+      Effect.suspend(() => transport.pass(run, name, regulationOf(namespace, task, policy))),
+    ).pipe(
+      Effect.timeoutOption(ttlMillis / 2),
+      Effect.map(Option.getOrUndefined),
+    )
+
   const recall = ({ namespace, task }: Grant, key: string) =>
     Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
 
@@ -210,6 +219,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     labels,
     stopMillis,
     mark,
+    pass,
     conclude,
     recall,
     onChange: wake,

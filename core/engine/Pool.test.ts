@@ -31,6 +31,7 @@ const quiet: Pool.Options = {
   labels: {},
   stopMillis: 1000,
   mark: () => Effect.succeed(true),
+  pass: () => Effect.undefined,
   conclude: () => Effect.succeed(true),
   recall: () => Effect.succeed(undefined),
   onChange: () => {},

@@ -15,9 +15,11 @@
  *    by the stuck besides, no more.
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
+import * as Breaker from "../domain/Breaker.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import { isRegulated } from "../domain/Permit.ts"
+import type { Policy } from "../domain/Policy.ts"
 import type { PoolSizes } from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -26,6 +28,7 @@ import type { Fence } from "../domain/Lease.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
 import type { Told } from "../services/LogStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
+import type { Passage } from "../services/Transport.ts"
 import {
   type Attempt,
   carryOut,
@@ -84,6 +87,12 @@ export interface Options {
   readonly stopMillis: number
   /** Whether user code may start. */
   readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  /** How the breaker of the grant's key answers; nothing if no answer came in time. */
+  readonly pass: (
+    grant: Grant,
+    policy: Policy,
+    breaker: Breaker.ByKey,
+  ) => Effect.Effect<Passage | undefined>
   readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
   /** What the grant's task keeps for a key. */
   readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
@@ -96,7 +105,18 @@ export interface Options {
 
 export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope> = Effect
   .fnUntraced(function* (
-    { conclude, labels, mark, onChange, onGivenBack, onNews, recall, stopMillis, ...options },
+    {
+      conclude,
+      labels,
+      mark,
+      onChange,
+      onGivenBack,
+      onNews,
+      pass,
+      recall,
+      stopMillis,
+      ...options
+    },
   ) {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
@@ -175,6 +195,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         checkpoint: undefined,
         kept: undefined,
         awaitsMillis: undefined,
+        passage: undefined,
         telling: undefined,
         outcome: undefined,
         hook: undefined,
@@ -187,12 +208,20 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
       const work = carryOut(attempt, around)
-      if (!attempt.grant.isCareful && !isRegulated(attempt.handler.policy)) return work
-      return Effect.flatMap(mark(attempt.grant), (mayStart) => {
+      const { grant, handler: { policy } } = attempt
+      if (!grant.isCareful && !isRegulated(policy)) return work
+      const marked = Effect.flatMap(mark(grant), (mayStart) => {
         // A start that was not accepted is not ours to report on.
         if (!mayStart) return leave(attempt, "abandon")
         // The answer may have come while this process stood still, and the lease ran out meanwhile.
         return monotonic() < freshUntil ? work : leave(attempt, "giveBack")
+      })
+      // What its holder has concluded calls nobody any more.
+      if (!Breaker.isByKey(policy.breaker) || grant.conclusion !== undefined) return marked
+      return Effect.flatMap(pass(grant, policy, policy.breaker), (passage) => {
+        if (passage === undefined) return leave(attempt, "giveBack")
+        attempt.passage = passage
+        return passage._tag === "Open" ? marked : leave(attempt, "postpone")
       })
     }
 
@@ -236,6 +265,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
       else if (stop === "handOver") reportOn(attempt, handOver(attempt))
       else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
+      else if (stop === "postpone") reportOn(attempt, postponed(attempt))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
     }
 
@@ -246,6 +276,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       _tag: "Yield" | "Release",
     ): Report => ({ _tag, run, fence, ...(checkpoint !== undefined && { checkpoint }) })
 
+    const postponed = ({ grant: { fence, run }, passage }: Attempt): Report => ({
+      _tag: "Postpone",
+      run,
+      fence,
+      delayMillis: passage?._tag === "Closed" ? passage.retryInMillis : 0,
+    })
+
     const handOver = ({ awaitsMillis, grant: { fence, run } }: Attempt): Report => ({
       _tag: "Await",
       run,
@@ -254,12 +291,19 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     })
 
     /** What the breaker of its task is told; a declared error is an answer like any other. */
-    const calledIn = ({ grant, handler, startedAt }: Attempt, isBad: boolean) => {
+    const calledIn = ({ grant, handler, passage, startedAt }: Attempt, isBad: boolean) => {
       const { breaker } = handler.policy
-      const { epoch, namespace } = grant
+      const { key, epoch } = passage?._tag === "Open" ? passage : { key: undefined, ...grant }
       if (breaker === undefined || epoch === undefined) return {}
       return {
-        call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+        call: {
+          namespace: grant.namespace,
+          breaker: Breaker.nameOf(breaker),
+          ...(key !== undefined && { key }),
+          epoch,
+          isBad,
+          millis: Math.round(monotonic() - startedAt),
+        },
       }
     }
 

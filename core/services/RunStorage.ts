@@ -58,13 +58,16 @@
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
  *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
+ * - **R25 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
+ *   granted before that time. It has lost no attempt and counts no crash; a deadline goes on. However
+ *   often it is postponed, the last of these grants is told of and the others are not.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import { Gate, GateKey } from "../domain/Blocking.ts"
-import { BreakerName } from "../domain/Breaker.ts"
+import { BreakerKey, BreakerName } from "../domain/Breaker.ts"
 import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
@@ -167,6 +170,7 @@ const checkpoint = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(che
 export const BreakerCall = Schema.Struct({
   namespace: Namespace,
   breaker: BreakerName,
+  key: Schema.optionalKey(BreakerKey),
   /** In which it was let through. */
   epoch: Schema.Int,
   isBad: Schema.Boolean,
@@ -196,6 +200,8 @@ export const Report = Schema.TaggedUnion({
   TimeOut: { ...Held, failure: Failure },
   /** Given back: what was kept goes with it. */
   Release: { ...Held, checkpoint },
+  /** Given back unstarted, and due again so long after now. */
+  Postpone: { ...Held, delayMillis: Schema.Int },
   Abort: Held,
   /** Put down, to be resumed; without a checkpoint the one before it stays. */
   Yield: { ...Held, checkpoint },
