@@ -346,7 +346,12 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const settled = request.reports.map((report) => settle(request.incarnation, report, freed))
     const answer = (entries: ReadonlyArray<Entry>): Claimed => ({
       settled,
-      grants: entries.map(grant),
+      grants: entries.map((entry) =>
+        request.tellsAge !== true ? grant(entry) : {
+          ...grant(entry),
+          dueMillisAgo: Math.max(0, now() - entry.createdAt - entry.spec.delayMillis),
+        }
+      ),
       freed: [...freed],
     })
     // What is handed out again is granted as well, so first it must not be too late.

@@ -57,6 +57,8 @@ interface GrantRow extends Row {
   readonly idempotency_key: string | null
   /** `Numbers` of runs that are not plain. */
   readonly numbers: string | null
+  /** By the storage's clock, of a round that is handed out again. */
+  readonly now?: number
 }
 
 /** What the statement tells of itself, in the columns of a row whose run is -1. */
@@ -294,12 +296,13 @@ export const make = (
     if (header.told > 0) hints.give(["o"])
     if (from !== undefined && rows.length <= limit) floors.doubt()
     if (rows.length > 1 || reports.length > 0) onClaimed()
-    const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
+    const { freed: missed, grants: plain } = rows.length === 1 ? none : yield* grantsOf(
       incarnation,
       rows.filter((row) => row !== own),
       decodeNumbers(header.numbers),
       header.now,
     )
+    const grants = request.tellsAge === true ? aged(plain, rows, header.now) : plain
     const freed = header.freed === null
       ? missed
       : [...new Set([...JSON.parse(header.freed) as Array<GateKey>, ...missed])]
@@ -336,7 +339,8 @@ export const make = (
       ])
       if (again.length > 0) {
         const courses = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
-        const { freed, grants } = yield* grantsOf(incarnation, again, courses, 0)
+        const { freed, grants: plain } = yield* grantsOf(incarnation, again, courses, 0)
+        const grants = request.tellsAge === true ? aged(plain, again, again[0]!.now!) : plain
         return { ...settlement, grants, freed: [...settlement.freed, ...freed] }
       }
     }
@@ -350,6 +354,19 @@ export const make = (
 }
 
 const none = { grants: [], freed: [] }
+
+/** With how long ago their runs first became due: a run is never updated. */
+const aged = (
+  grants: ReadonlyArray<Grant>,
+  rows: ReadonlyArray<GrantRow>,
+  now: number,
+): ReadonlyArray<Grant> => {
+  const due = new Map(rows.map((row) => [row.run, row.due]))
+  return grants.map((grant) => ({
+    ...grant,
+    dueMillisAgo: Math.max(0, now - due.get(grant.run)!),
+  }))
+}
 
 const needsMore = (report: Report): boolean =>
   report._tag === "Yield" || report._tag === "Postpone" ||
@@ -618,7 +635,7 @@ const selectRound = `
   SELECT r.id::float8 AS run, r.level::int AS level, r.task, r.due_at::float8 AS due,
     r.slot::float8 AS slot, r.payload, r.idempotency_key,
     concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int)
-      AS numbers
+      AS numbers, clock()::float8 AS now
   FROM lease l CROSS JOIN LATERAL (SELECT * FROM run WHERE id = l.run_id OFFSET 0) r
   WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`
 

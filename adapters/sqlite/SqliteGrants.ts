@@ -22,17 +22,33 @@ import { standingOf } from "./SqliteExecutors.ts"
 import { tell } from "./SqliteOutbox.ts"
 
 export const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" => {
-  const { incarnation, isAgain, lanes, limit, loop, reports, round } = request
+  const { incarnation, isAgain, lanes, limit, loop, reports, round, tellsAge } = request
   const standing = standingOf(tx, incarnation)
   if (standing !== "live" && standing !== "draining") return "Lost"
   const { freed, settled } = settleAll(tx, incarnation, reports)
   if (isAgain) {
     const again = tx.db.tuples<GrantRow>(grantsOfRound, incarnation, loop, round)
-    if (again.length > 0) return { settled, ...grantsOf(tx, again, freed) }
+    if (again.length > 0) return { settled, ...aged(tx, tellsAge, grantsOf(tx, again, freed)) }
   }
   const granted = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
-  return { settled, ...grantsOf(tx, granted, freed) }
+  return { settled, ...aged(tx, tellsAge, grantsOf(tx, granted, freed)) }
 }
+
+/** With how long ago their runs first became due, if that was asked for. */
+const aged = (
+  { db, now }: Transaction,
+  isAsked: true | undefined,
+  claimed: Omit<Claimed, "settled">,
+): Omit<Claimed, "settled"> =>
+  isAsked === undefined ? claimed : {
+    ...claimed,
+    grants: claimed.grants.map((grant) => {
+      const { due } = db.get<{ readonly due: number }>(selectDue, grant.run)!
+      return { ...grant, dueMillisAgo: Math.max(0, now - due) }
+    }),
+  }
+
+const selectDue = "SELECT created_at + delay_millis AS due FROM run WHERE id = ?"
 
 const grantsOf = (
   tx: Transaction,

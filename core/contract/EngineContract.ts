@@ -1229,6 +1229,34 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual((yield* breakers.find(other)).state, "Closed")
       }))
 
+    test("tries again only within the time that its policy gives from when the run was due", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const begun: Array<number> = []
+        const withinMillis = 600
+        const hopeless = Task.make(fresh("hopeless"), {
+          policy: {
+            retry: Retry.exponential({
+              ...{ attempts: 1000, delayMillis: 60, growth: 1, jitter: 0 },
+              withinMillis,
+            }),
+          },
+        })
+        yield* serving(hopeless.toLayer(() =>
+          Effect.suspend(() => {
+            begun.push(performance.now())
+            return Effect.die(new Error("it never works"))
+          })
+        ))
+        const submitted = performance.now()
+        const view = yield* scheduler.ended(yield* hopeless.submit({}))
+        assert.strictEqual(view.state, "Failed")
+        assert.isAbove(begun.length, 1)
+        assert.isAtMost(begun.length, 1 + withinMillis / 60)
+        // What it learns is as old as the answer to a claim.
+        assert.isAtMost(begun.at(-1)! - submitted, withinMillis + 500)
+      }))
+
     test("I24 breaker, by key: one key that fails holds up no other, and burns no attempt", () =>
       Effect.gen(function* () {
         const scheduler = yield* Scheduler

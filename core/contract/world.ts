@@ -185,6 +185,7 @@ export interface Hand {
       readonly reports?: ReadonlyArray<Report>
       /** Sends the round before again. */
       readonly isAgain?: boolean
+      readonly tellsAge?: true
     },
   ) => Effect.Effect<Claimed, unknown, Storage>
   /** The grant of the one run that `claim` is expected to return. */
@@ -234,6 +235,7 @@ export const joined = (
           lanes: differently.lanes ?? [Lane.ofTask(namespace, greet)],
           limit,
           reports: differently.reports ?? [],
+          ...(differently.tellsAge !== undefined && { tellsAge: differently.tellsAge }),
         })
         if (answer === "Lost") return assert.fail("the executor is lost")
         return answer

@@ -74,9 +74,7 @@ describe("Policy.check", () => {
 
   for (const field of Policy.notYetCarriedOut) {
     it(`refuses ${field}, which nothing acts on yet`, () => {
-      const given = field === "retry.withinMillis"
-        ? { ...usualPolicy, retry: { ...Retry.none, withinMillis: 5 } }
-        : { ...usualPolicy, [field]: values[field] }
+      const given = { ...usualPolicy, [field]: values[field] }
       const refusal = refused(given)
       assert.strictEqual(refusal.field, `policy.${field}`)
       assert.include(refusal.reason, "not yet carried out")
@@ -183,6 +181,18 @@ describe("Policy.check", () => {
         "another routing",
       ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
+      [
+        { retry: { ...Retry.none, withinMillis: 5 } },
+        "policy.retry.withinMillis",
+        "no attempt but the first",
+        "more than one",
+      ],
+      [
+        { retry: Retry.exponential({ attempts: 3, delayMillis: 50, withinMillis: 40 }) },
+        "policy.retry.withinMillis",
+        "no attempt but the first",
+        "sooner",
+      ],
       [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],
       [{ retry: { ...Retry.none, attempts: 1.5 } }, "policy.retry.attempts", "1.5 is not", "Give"],
       [{ retry: { ...Retry.none, jitter: NaN } }, "policy.retry.jitter", "NaN", "Give"],

@@ -77,11 +77,6 @@ const notYet: ReadonlyArray<{
   readonly remedy: string
 }> = [
   {
-    field: "retry.withinMillis",
-    isAsked: ({ retry }) => retry.withinMillis !== undefined,
-    remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
-  },
-  {
     field: "alerts",
     isAsked: ({ alerts }) => alerts !== undefined && alerts.length > 0,
     remedy: "Leave it out",
@@ -132,6 +127,13 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ touches = {} }) => Object.keys(touches).length > thingsMax,
     reason: `more than ${thingsMax} things are touched`,
     remedy: "Give those that are touched together one name",
+  },
+  {
+    field: "retry.withinMillis",
+    isSaid: ({ retry: { attempts, delayMillis, withinMillis } }) =>
+      withinMillis !== undefined && (attempts === 1 || withinMillis < delayMillis),
+    reason: "no attempt but the first would ever begin within it",
+    remedy: "Allow more than one attempt, the second of them sooner, or leave it out",
   },
   {
     field: "breaker",

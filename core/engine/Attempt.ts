@@ -48,6 +48,8 @@ export interface Attempt {
   kept: Kept | undefined
   /** How long it is handed over for at most. */
   awaitsMillis: number | undefined
+  /** After which delay it is tried again, if it is, once that is decided. */
+  retriedIn: { readonly millis: number | undefined } | undefined
   /** How the breaker of its key answered, if it stands behind one. */
   passage: Passage | undefined
   telling: Telling | undefined
@@ -302,6 +304,15 @@ const rollbackFailed = (failure: Failure, why: Failure): Failure => ({
   tag: "RollbackFailed",
   message: `${why.message}; it was to be rolled back after ${failure.tag}: ${failure.message}`
     .slice(0, 4096),
+})
+
+/** A retry that nobody was free for in time. */
+export const begunTooLate = (withinMillis: number): Unsuccessful => ({
+  failure: {
+    tag: "RetryTooLate",
+    message: `another attempt was to begin within ${withinMillis} ms of when the run first became due`,
+  },
+  isAnswer: true,
 })
 
 export const tookTooLong = (timeoutMillis: number, isStuck = false): Unsuccessful => ({

@@ -132,6 +132,9 @@ const restMillis = 5000
 const isNarrow = (policy: Policy.Policy): boolean =>
   isRegulated(policy) || Policy.placesOfExecutor(policy) !== undefined
 
+/** Its retries go by how long its runs have been due. */
+const isBoundByAge = ({ policy }: Handler): boolean => policy.retry.withinMillis !== undefined
+
 /** One exchange of reports for grants. */
 interface Trip {
   readonly loop: number
@@ -395,6 +398,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       reports,
       waitMillis,
       ...(regulation !== undefined && { regulation }),
+      ...(handlers.some(isBoundByAge) && { tellsAge: true as const }),
     }
     if (limit > 0 && waiting === "has waited") waiting = "not"
     const isIdle = waitMillis > 0

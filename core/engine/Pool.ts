@@ -31,6 +31,7 @@ import type { Grant, Report } from "../services/RunStorage.ts"
 import type { Passage } from "../services/Transport.ts"
 import {
   type Attempt,
+  begunTooLate,
   carryOut,
   leave,
   type Stop,
@@ -195,6 +196,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         checkpoint: undefined,
         kept: undefined,
         awaitsMillis: undefined,
+        retriedIn: undefined,
         passage: undefined,
         telling: undefined,
         outcome: undefined,
@@ -209,6 +211,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
       const work = carryOut(attempt, around)
       const { grant, handler: { policy } } = attempt
+      const { withinMillis } = policy.retry
+      if (withinMillis !== undefined && grant.attempt - grant.crashes > 1) {
+        // What goes on with what was concluded is no attempt.
+        const isLate = grant.conclusion === undefined && Retry.isTooLate(policy.retry, ageOf(grant))
+        if (isLate) return Effect.fail(begunTooLate(withinMillis))
+      }
       if (!grant.isCareful && !isRegulated(policy)) return work
       const marked = Effect.flatMap(mark(grant), (mayStart) => {
         // A start that was not accepted is not ours to report on.
@@ -321,13 +329,25 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         : { _tag: "Retry", run, fence, delayMillis, failure, ...called }
     }
 
-    /** Until it is tried again, if it is. */
-    const delayOf = ({ grant, handler }: Attempt, { failure, isAnswer }: Unsuccessful) => {
-      const { policy: { retry } } = handler
-      return isAnswer || !Retry.covers(retry, failure.tag)
-        ? undefined
-        : Retry.delayAfter(retry, grant.attempt - grant.crashes, random.nextDoubleUnsafe())
+    /** Until it is tried again, if it is. Decided once, as hooks go by it before the report does. */
+    const delayOf = (attempt: Attempt, { failure, isAnswer }: Unsuccessful) => {
+      const { grant, handler: { policy: { retry } } } = attempt
+      if (isAnswer || !Retry.covers(retry, failure.tag)) return undefined
+      attempt.retriedIn ??= {
+        millis: Retry.delayAfter(
+          retry,
+          grant.attempt - grant.crashes,
+          random.nextDoubleUnsafe(),
+          ageOf(grant),
+        ),
+      }
+      return attempt.retriedIn.millis
     }
+
+    /** Since when the runs of grants have been due that say so, by the monotonic clock. */
+    const dueSince = new WeakMap<Grant, number>()
+
+    const ageOf = (grant: Grant) => monotonic() - (dueSince.get(grant) ?? monotonic())
 
     const stop = (attempt: Attempt, why: Stop) => {
       if (attempt.outcome !== undefined) {
@@ -439,6 +459,10 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         pump()
       },
       take: (grants) => {
+        for (const grant of grants) {
+          const { dueMillisAgo } = grant
+          if (dueMillisAgo !== undefined) dueSince.set(grant, monotonic() - dueMillisAgo)
+        }
         queue.push(...grants)
         pump()
         if (queue.length > 0) trim()

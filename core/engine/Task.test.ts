@@ -61,10 +61,7 @@ describe("Task.make", () => {
   })
 
   it("refuses what is not yet carried out", () => {
-    const { field, reason } = refusal({ retry: { ...Retry.none, withinMillis: 1000 } })
-    assert.deepStrictEqual(
-      [field, reason],
-      ["policy.retry.withinMillis", "this is not yet carried out"],
-    )
+    const { field, reason } = refusal({ alerts: [{ on: "failed", channel: "mail" }] })
+    assert.deepStrictEqual([field, reason], ["policy.alerts", "this is not yet carried out"])
   })
 })

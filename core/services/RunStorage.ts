@@ -61,6 +61,8 @@
  * - **R25 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
  *   granted before that time. It has lost no attempt and counts no crash; a deadline goes on. However
  *   often it is postponed, the last of these grants is told of and the others are not.
+ * - **R26 age.** Where a claim asks for it, each of its grants says for how long its run has been due
+ *   for the first time, by the storage's clock, whatever became of it since.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -157,6 +159,8 @@ export const Grant = Schema.Struct({
   shard: Schema.optionalKey(Shard),
   /** How it will end: only what comes after that is left to do. */
   conclusion: Schema.optionalKey(Conclusion),
+  /** How long ago the run first became due, if that was asked for. */
+  dueMillisAgo: Schema.optionalKey(Schema.Int),
   /** Of the breaker that let it through; set by who asked for the permit. */
   epoch: Schema.optionalKey(Schema.Int),
 })
@@ -224,6 +228,8 @@ export const ClaimRequest = Schema.Struct({
   limit: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 })),
   /** Settled in the same step, before the claim. */
   reports: Schema.Array(Report),
+  /** Each grant is to say how long ago its run first became due. */
+  tellsAge: Schema.optionalKey(Schema.Literal(true)),
 })
 export type ClaimRequest = typeof ClaimRequest.Type
 
