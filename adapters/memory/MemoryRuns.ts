@@ -3,6 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -588,6 +589,13 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     return { runs, freed: [...freed] }
   }
 
+  const latelyOf = (
+    { journal, spec: { namespace, task } }: Entry,
+  ): { readonly lately?: number } => {
+    const within = state.tasks.get(`${namespace} ${task}`)?.definition.policy.crashesWithinMillis
+    return within === undefined ? {} : { lately: Crashes.lately(journal, now(), within) }
+  }
+
   const recover = (limit: number) => {
     const lost: Array<Incarnation> = []
     const runs: Array<{ run: RunId; state: Run.StateName }> = []
@@ -601,10 +609,17 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       for (const entry of [...member.held]) {
         if (runs.length === limit) break
         const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
+        const lately = latelyOf(entry)
         state.noteGrant(entry, entry)
         state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
         const concluded = conclusion && { concluded: conclusion.state }
-        state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce, ...concluded }, now())
+        state.move(entry, {
+          _tag: "Lose",
+          crashesMax,
+          isAtMostOnce,
+          ...lately,
+          ...concluded,
+        }, now())
         if (conclusion !== undefined && Run.isFinal(entry.state._tag)) {
           entry.result = conclusion.result
           entry.failure = conclusion.failure

@@ -46,6 +46,7 @@
  * | R25 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |
  * | R26 | since it was due last; not of what is handed out again                                    |
+ * | R27 | no window; what came on overlooked; forgotten where no window is named                   |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -15,6 +15,7 @@ const stored = `{"namespace":"default","name":"greet","policy":{"retry":{"attemp
 
 /** One valid value for every field that has a meaning of its own when it is left out. */
 const values: Record<string, unknown> = {
+  crashesWithinMillis: 60_000,
   timeoutMillis: 1000,
   deadlineMillis: 60_000,
   blocking: { _tag: "Concurrent", limit: 3 },
@@ -84,6 +85,7 @@ describe("Policy.check", () => {
 
   it("leaves no field out that is neither acted on nor refused", () => {
     const actedOn = [
+      "crashesWithinMillis",
       "timeoutMillis",
       "deadlineMillis",
       "isolation",
@@ -181,6 +183,12 @@ describe("Policy.check", () => {
         "another routing",
       ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
+      [
+        { crashesMax: 0, crashesWithinMillis: 5 },
+        "policy.crashesWithinMillis",
+        "none to forget",
+        "survive some",
+      ],
       [
         { retry: { ...Retry.none, withinMillis: 5 } },
         "policy.retry.withinMillis",

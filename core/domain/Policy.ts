@@ -36,6 +36,8 @@ export const Policy = Schema.Struct({
   delivery: Schema.Literals(["at-least-once", "at-most-once"]),
   /** How many lost executors a run survives before it is put into quarantine. */
   crashesMax: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+  /** Only of those within such a time, since the run last came on; of all unless given. */
+  crashesWithinMillis: Schema.optionalKey(millis(366 * dayMillis)),
   level: Level,
   /** Only executors with such labels carry it out. */
   selector: Schema.optionalKey(Selector),
@@ -127,6 +129,13 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ touches = {} }) => Object.keys(touches).length > thingsMax,
     reason: `more than ${thingsMax} things are touched`,
     remedy: "Give those that are touched together one name",
+  },
+  {
+    field: "crashesWithinMillis",
+    isSaid: ({ crashesMax, crashesWithinMillis, delivery }) =>
+      crashesWithinMillis !== undefined && (crashesMax === 0 || delivery === "at-most-once"),
+    reason: "the first crash ends the run, so there are none to forget",
+    remedy: "Leave it out, or let a run survive some crashes",
   },
   {
     field: "retry.withinMillis",

@@ -131,6 +131,8 @@ export const RunEvent = Schema.TaggedUnion({
   /** Its holder is lost. */
   Lose: {
     crashesMax: Schema.Int,
+    /** How many losses count, this one with them; each of its crashes unless named. */
+    lately: Schema.optionalKey(Schema.Int),
     isAtMostOnce: Schema.Boolean,
     /** How it will end, as its holder had concluded. */
     concluded: Schema.optionalKey(Schema.Literals(["Succeeded", "Failed", "TimedOut"])),
@@ -210,10 +212,12 @@ const revive = (state: RunState, { isGated }: Of<RunEvent, "Revive">): RunState 
 })
 
 const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
+  const { crashesMax, lately = Infinity } = event
+  const isTooMany = (crashes: number) => Math.min(crashes, lately) > crashesMax
   if (event.concluded !== undefined) {
     // Its outcome is known, and what is left of it is no attempt.
     const crashes = state.crashes + 1
-    const isOver = state.isCancelling || crashes > event.crashesMax
+    const isOver = state.isCancelling || isTooMany(crashes)
     const left = { ...numbers(state), crashes, isCareful: true }
     return isOver
       ? { _tag: event.concluded, ...left }
@@ -226,7 +230,7 @@ const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
   }
   if (event.isAtMostOnce) return to("Failed", state)
   const crashed = { ...numbers(state), crashes: state.crashes + 1, isCareful: true }
-  return { _tag: crashed.crashes > event.crashesMax ? "Quarantined" : "Ready", ...crashed }
+  return { _tag: isTooMany(crashed.crashes) ? "Quarantined" : "Ready", ...crashed }
 }
 
 /**

@@ -63,6 +63,9 @@
  *   often it is postponed, the last of these grants is told of and the others are not.
  * - **R26 age.** Where a claim asks for it, each of its grants says for how long its run has been due
  *   for the first time, by the storage's clock, whatever became of it since.
+ * - **R27 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
+ *   quarantine when past the crashes that it survives in all it has been lost as often within the
+ *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */

@@ -17,6 +17,7 @@ import triggers from "./triggers.ts"
 import placements from "./placements.ts"
 import outbox from "./outbox.ts"
 import logs from "./logs.ts"
+import crashes from "./crashes.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
@@ -54,6 +55,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "tails", statements: tails },
   { name: "admission", statements: admission },
   { name: "shares", statements: shares },
+  { name: "crashes", statements: crashes },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
