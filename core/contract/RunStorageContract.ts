@@ -18,7 +18,7 @@
  * | R10    | a retry comes back after the request; user code starts after it                        |
  * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
  * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
- * | R13    | nothing given back; rounds ignored                                                     |
+ * | R13    | nothing given back; rounds ignored; a run known by its number alone                    |
  * | events | retry not noted; nor release, yield, await, suspend, resume, revive, loss (replayed)   |
  *
  * And of the laws that came later, tried on each adapter in the way that is likely there, and caught:

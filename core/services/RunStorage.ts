@@ -27,7 +27,8 @@
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
  * - **R13 reconciled.** `reconcile` gives back, as a release does, what was granted under a round
  *   that its holder has had the answer of, and does not know of; nothing else changes, also when the
- *   call comes late or twice. It answers which of the named grants are no longer current.
+ *   call comes late or twice, or names an earlier grant of the run, too. It answers which of the named
+ *   grants are no longer current.
  * - **R14 suspended.** Once suspend has answered `confirmed` the run is not granted until it is
  *   resumed; after `requested` its present grant is the last before that. What its holder put down
  *   with it, or gave back with it, is in every grant after. It keeps the only place of a gate, and no other.
