@@ -26,6 +26,7 @@ import onward from "./onward.ts"
 import tails from "./tails.ts"
 import admission from "./admission.ts"
 import shares from "./shares.ts"
+import ranks from "./ranks.ts"
 
 export interface Migration {
   readonly name: string
@@ -55,6 +56,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "tails", statements: tails },
   { name: "admission", statements: admission },
   { name: "shares", statements: shares },
+  { name: "ranks", statements: ranks },
   { name: "crashes", statements: crashes },
 ]
 
