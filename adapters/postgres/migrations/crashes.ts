@@ -16,9 +16,13 @@ export default [
    END $$`,
 
   // Running + Lose → Quarantined, or as concluded, only if it was lost too often lately as well.
-  `DO $$ BEGIN
-     EXECUTE replace(pg_get_functiondef('recover(int, bigint[])'::regprocedure),
-       'f.crashes + 1 > r.crashes_max',
-       'f.crashes + 1 > r.crashes_max AND crashes_lately(f.run_id, r.task, clock()) > r.crashes_max');
-   END $$`,
+  `DO $do$
+   DECLARE
+     was text := pg_get_functiondef('recover(int, bigint[])'::regprocedure);
+     past text := 'f.crashes + 1 > r.crashes_max';
+   BEGIN
+     IF strpos(was, past) = 0 THEN RAISE EXCEPTION 'recover is not as it was made'; END IF;
+     EXECUTE replace(was, past,
+       past || ' AND crashes_lately(f.run_id, r.task, clock()) > r.crashes_max');
+   END $do$`,
 ]
