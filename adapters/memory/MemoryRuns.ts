@@ -256,6 +256,13 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
         ? undefined
         : now() + report.timeoutMillis
     }
+    if (
+      isOwn && held.fence === report.fence && report._tag === "Release" &&
+      report.checkpoint !== undefined
+    ) {
+      // It has begun, so it is no nearer to its turn for having had a deadline.
+      state.forgetDeadline(entry)
+    }
     if (!isOwn || !state.move(entry, event, now())) {
       if (entry.settled === report.fence) return "duplicate"
       state.note(entry, "LateReport", now(), `${report._tag} with fence ${report.fence}`)
@@ -289,7 +296,6 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       case "Release":
         state.note(entry, "Released", now())
         entry.checkpoint = report.checkpoint ?? entry.checkpoint
-        if (report.checkpoint !== undefined) state.forgetDeadline(entry)
         break
       case "Yield":
         state.note(entry, "Yielded", now())

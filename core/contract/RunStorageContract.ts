@@ -25,6 +25,8 @@
  *
  * | law | mistake                                                                                   |
  * | --- | ----------------------------------------------------------------------------------------- |
+ * | R6  | a deadline does not count, counts too early, or goes on to count once it has begun; a   |
+ * |     | run is not found where its deadline has put it                                          |
  * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |
