@@ -47,6 +47,7 @@ import {
   outcomeOf,
   patience,
   phases,
+  readyRow,
   standingCodeOf,
   standingOf,
   stateOf,
@@ -519,12 +520,7 @@ const selectRuns = `
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN parked p ON p.run_id = r.id
   LEFT JOIN LATERAL (
-    SELECT * FROM ready WHERE o.run_id IS NULL AND lane = r.lane AND level = r.level
-      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
-    UNION ALL
-    SELECT * FROM ready WHERE o.run_id IS NULL AND run_id = r.id
-      AND (fence > 0 OR gate IS NOT NULL)
-    LIMIT 1) q ON true
+${readyRow("*", "o.run_id IS NULL")}) q ON true
   ORDER BY r.id`
 
 interface NoteRow extends Row {
@@ -1222,7 +1218,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       from: ofRun,
     },
   )
-  // A new run that is not gated is found by the rank that follows from its due time.
+  // A new run that is not gated is found by the rank that follows from its due time and deadline.
   yield* insert(ask, "ready", waitingColumns, standing("Ready").map(placeRow), {
     more: { rank: "bigint" },
     also: {
@@ -1230,7 +1226,8 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       level: "r.level",
       gate: "gate_id(r.gate)",
       rank: `CASE WHEN x.fence = 0 AND r.gate IS NULL
-        THEN r.due_at + ('${patience}'::bigint[])[r.level + 1] ELSE x.rank END`,
+        THEN least(r.due_at + ('${patience}'::bigint[])[r.level + 1],
+          (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)) ELSE x.rank END`,
     },
     from: ofRun,
   })

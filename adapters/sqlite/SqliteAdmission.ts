@@ -136,11 +136,18 @@ export const admitSharing = (
   return admissions
 }
 
+const isCareful = "coalesce(blocked.is_careful, run.is_at_most_once)"
+
+/** Only a careful run has one, and it counts until it has begun. */
+const deadline = `
+  (SELECT at FROM deadline WHERE ${isCareful} AND blocked.attempt = 0 AND deadline.run = run.id)`
+
 /** The cell Admit of Blocked: all its numbers stay, and it is ready since now. */
 const becomeReady = `
-  INSERT INTO ready SELECT run.lane, run.level, ?2 + ${patience}, run.id, blocked.kind,
-    blocked.attempt, blocked.crashes, blocked.fence, blocked.settled,
-    coalesce(blocked.is_careful, run.is_at_most_once), 1, NULL, blocked.gate
+  INSERT INTO ready SELECT run.lane, run.level,
+    coalesce(min(?2 + ${patience}, ${deadline}), ?2 + ${patience}), run.id, blocked.kind,
+    blocked.attempt, blocked.crashes, blocked.fence, blocked.settled, ${isCareful}, 1, NULL,
+    blocked.gate
   FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value
   CROSS JOIN run ON run.id = blocked.run
   RETURNING run, kind, lane`

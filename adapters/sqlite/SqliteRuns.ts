@@ -7,6 +7,7 @@ import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
+import * as Places from "../../core/domain/Places.ts"
 import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
 import * as Run from "../../core/domain/Run.ts"
@@ -323,11 +324,11 @@ const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }
     "SELECT run, fence, loop, round FROM lease WHERE incarnation = ?",
     incarnation,
   )
-  const named = new Map(grants.map(({ fence, run }) => [run, fence]))
+  const named = new Set(grants.map(Places.nameOf))
   const answered = new Map(rounds.map(({ loop, round }) => [loop, round]))
   for (const { fence, loop, round, run } of held) {
     const isAnswered = round <= (answered.get(loop) ?? -1)
-    if (!isAnswered || named.get(run) === fence) continue
+    if (!isAnswered || named.has(Places.nameOf({ run, fence }))) continue
     const row = rowOf(tx.db, run)!
     noteGrant(tx, row)
     note(tx, row, "Released", "its holder does not know of it")
