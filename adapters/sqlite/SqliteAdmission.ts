@@ -83,8 +83,8 @@ type Waiter = readonly [
 ]
 
 /**
- * The first at each of these gates that somebody waits at. A run is a join of fifteen tables, which
- * takes five times as long as all else that admission does.
+ * The first at each of these gates that somebody waits at. All of a run is a join of fifteen tables,
+ * which would cost more than all else that admission does.
  */
 const firstsAt = `
   WITH asked AS MATERIALIZED (
