@@ -23,6 +23,7 @@ import {
   type Place,
   type StateRecord,
 } from "../../core/domain/StateRecord.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
@@ -33,7 +34,7 @@ import { pageMax, type TransferStorage } from "../../core/services/TransferStora
 import { gateOf, placesOf } from "./PgAdmission.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
-import { columnsOf, tailColumns, tailOf, type TailRow } from "./PgTailing.ts"
+import { tailColumns } from "./PgTailing.ts"
 import {
   askedKinds,
   codeOf,
@@ -184,7 +185,12 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
       ),
     ),
     Stream.concat(
-      paged(selectTriggers, ["0"], ({ id }: TriggerRow & TailRow) => [`${id}`], each(triggerOf)),
+      paged(
+        selectTriggers,
+        ["0"],
+        ({ id }: TriggerRow & Tailing.Row) => [`${id}`],
+        each(triggerOf),
+      ),
     ),
     Stream.concat(
       paged(
@@ -336,11 +342,11 @@ const selectTriggers = `
     CASE WHEN NOT is_removed THEN cursor END::float8 AS cursor, source, ${tailColumns}
   FROM trigger LEFT JOIN tail ON tail.trigger = id WHERE id > $1::int ORDER BY id LIMIT $2`
 
-const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
+const triggerOf = (row: TriggerRow & Tailing.Row): Of<"Trigger"> => ({
   _tag: "Trigger",
   ...triggerView(row),
   isRemoved: row.is_removed,
-  ...(row.source !== null && { tail: { ...tailOf(row), source: row.source } }),
+  ...(row.source !== null && { tail: { ...Tailing.ofRow(row), source: row.source } }),
 })
 
 interface SlotRow extends Row {
@@ -1007,7 +1013,7 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       failing_since: "bigint",
     },
     all.flatMap(({ id, tail }) =>
-      tail === undefined ? [] : [{ trigger: id, source: tail.source, ...columnsOf(tail) }]
+      tail === undefined ? [] : [{ trigger: id, source: tail.source, ...Tailing.rowOf(tail) }]
     ),
   )
 })
