@@ -143,9 +143,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (decision === "wait") return admissions
       const [holder] = holders(gate)
       admissions.push(
-        decision === "admit"
-          ? admitted(entry)
-          : discarded(entry, { tag: "Discarded", message: `busy with run ${holder!.id}` }),
+        decision === "admit" ? admitted(entry) : discarded(entry, Blocking.busyWith(holder!.id)),
       )
     }
   }

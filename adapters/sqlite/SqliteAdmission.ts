@@ -236,10 +236,7 @@ const decideInTurn = (
 }
 
 const refuse = (tx: Transaction, [gate, , run]: Waiter): Admission =>
-  discarded(tx, rowOf(tx.db, run)!, {
-    tag: "Discarded",
-    message: `busy with run ${holdersOf(tx.db, gate, 1)[0]}`,
-  })
+  discarded(tx, rowOf(tx.db, run)!, Blocking.busyWith(holdersOf(tx.db, gate, 1)[0]!))
 
 /** All but the latest end; it may ask the holders to stop. */
 const admitLatest = (

@@ -61,6 +61,7 @@ import * as Idempotent from "./runs/idempotent.ts"
 import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
 import * as Latest from "./runs/latest.ts"
+import * as Met from "./runs/met.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
 import * as Reconciled from "./runs/reconciled.ts"
@@ -119,6 +120,7 @@ export const laws = <R>(
   Told.laws(it, elapse)
   Kept.laws(it)
   Latest.laws(it, elapse)
+  Met.laws(it)
   Touching.laws(it)
   Shares.laws(it)
 }

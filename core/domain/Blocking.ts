@@ -39,7 +39,8 @@ export type Separate = Exclude<Blocking, Fair>
 
 /**
  * Which runs block each other: all of the task, those of equal key, those of one executor. Those of
- * an executor pass no gate: it claims no more of them than it has places for.
+ * an executor pass no gate: it claims no more of them than it has places for, and decides itself
+ * about what meets another there.
  */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
@@ -68,10 +69,6 @@ export const fair = (limit: number, weights?: Readonly<Record<string, number>>):
   ...(weights !== undefined && { weights }),
 })
 
-/** How many runs an executor carries out at once, by a policy whose scope is the executor. */
-export const placesOf = (blocking: Blocking): number | undefined =>
-  blocking._tag === "Fifo" ? 1 : blocking._tag === "Concurrent" ? blocking.limit : undefined
-
 export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024), Text.kept).pipe(
   Schema.brand("GateKey"),
 )
@@ -85,6 +82,14 @@ export const Gate = Schema.Struct({
 })
 export type Gate = typeof Gate.Type
 
+/** What decides about runs that block each other. */
+export type Rule = Pick<Gate, "places" | "whenFull">
+
+export const ruleOf = (blocking: Separate): Rule => ({
+  places: blocking._tag === "Concurrent" ? blocking.limit : 1,
+  whenFull: whenFull[blocking._tag],
+})
+
 /** The gate of a run of `task`; `key` narrows it to the runs of equal key. */
 export const gate = (
   namespace: Namespace,
@@ -93,8 +98,7 @@ export const gate = (
   key: string | undefined,
 ): Gate => ({
   key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
-  places: blocking._tag === "Concurrent" ? blocking.limit : 1,
-  whenFull: whenFull[blocking._tag],
+  ...ruleOf(blocking),
 })
 
 const whenFull: Readonly<Record<Separate["_tag"], Gate["whenFull"]>> = {
@@ -114,14 +118,20 @@ export const keepsLatest = ({ whenFull }: Pick<Gate, "whenFull">): boolean =>
  * where only the latest is kept, about each. `replace`: the holders are asked to stop, and it waits.
  */
 export const decide = (
-  gate: Gate,
+  rule: Rule,
   holders: number,
   isLatest = true,
 ): "admit" | "wait" | "discard" | "replace" => {
-  if (keepsLatest(gate) && !isLatest) return "discard"
-  if (holders < gate.places) return "admit"
-  return gate.whenFull === "latest" ? "wait" : gate.whenFull
+  if (keepsLatest(rule) && !isLatest) return "discard"
+  if (holders < rule.places) return "admit"
+  return rule.whenFull === "latest" ? "wait" : rule.whenFull
 }
+
+/** Why a run is discarded that came while there was no place. */
+export const busyWith = (holder: RunId) => ({
+  tag: "Discarded",
+  message: `busy with run ${holder}`,
+})
 
 /** Why a run has ended that another one took the place of. */
 export const replacedBy = (run: RunId) => ({ tag: "Replaced", message: `replaced by run ${run}` })
