@@ -657,7 +657,7 @@ const settleText = (more: string): string => `
     FROM y WHERE kind IN (${endKinds})),
   told AS (${
   tell(
-    `(SELECT run_id, fence, failure, attempt - (kind = 8)::int AS attempt, ${finalOfKind} AS state
+    `(SELECT run_id, fence, ms, failure, attempt - (kind = 8)::int AS attempt, ${finalOfKind} AS state
       FROM y WHERE kind IN (${endKinds}) AND (SELECT is_watched FROM executor WHERE incarnation = $1))`,
     "ms",
     "e.state",

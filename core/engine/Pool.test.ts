@@ -642,13 +642,14 @@ describe("runs that meet others of their task", () => {
       let under = 0
       let most = 0
       const begun = yield* Deferred.make<void>()
+      const mayStop = yield* Deferred.make<void>()
       const pool = yield* serving(() =>
         Effect.acquireUseRelease(
           Effect.sync(() => {
             most = Math.max(most, ++under)
           }),
           () => Effect.andThen(Deferred.succeed(begun, undefined), Effect.never),
-          () => Effect.andThen(Effect.sleep("500 millis"), Effect.sync(() => under--)),
+          () => Effect.andThen(Deferred.await(mayStop), Effect.sync(() => under--)),
         )
       )
       pool.meet(grants(1), rule(Blocking.replace))
@@ -657,7 +658,8 @@ describe("runs that meet others of their task", () => {
       assert.deepStrictEqual(told(pool), [])
       pool.meet(grants(3), rule(Blocking.replace))
       assert.deepStrictEqual(told(pool), [["Discard", 2, "replaced by run 3"]])
-      yield* TestClock.adjust("500 millis")
+      yield* Deferred.succeed(mayStop, undefined)
+      yield* Effect.yieldNow
       assert.deepStrictEqual(told(pool), [["Abort", 1, "replaced by run 2"]])
       assert.deepStrictEqual(pool.known().map(({ run }) => run as number), [3])
       assert.deepStrictEqual([under, most], [1, 1])
