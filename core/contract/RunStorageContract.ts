@@ -45,6 +45,7 @@
  * |     | key; nobody looks for those never named                                                   |
  * | R24 | not of what is put down, or given back by `reconcile`; twice of what is revived, or was   |
  * |     | lost before that                                                                          |
+ * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
