@@ -3,7 +3,7 @@
  * proves nothing.
  */
 import type { Name } from "../invariants/mod.ts"
-import type { Mistake } from "../World.ts"
+import type { Plant } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
 import { cancelForgotten } from "./cancelForgotten.ts"
@@ -21,23 +21,23 @@ import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { triedForEver } from "./triedForEver.ts"
 
-const planted = <M extends Record<string, readonly [Mistake, Name]>>(all: M): M => all
+const planted = <M extends Record<string, readonly [Plant, Name]>>(all: M): M => all
 
 export const mistakes = planted({
-  acknowledgedEarly: [acknowledgedEarly, "I1"],
-  keyForgotten: [keyForgotten, "I2"],
-  noFenceCheck: [noFenceCheck, "I5"],
-  endedTwice: [endedTwice, "I6"],
-  triedForEver: [triedForEver, "I7"],
-  retriedAtOnce: [retriedAtOnce, "I8"],
-  noUniqueSlot: [noUniqueSlot, "I9"],
-  droppedSlot: [droppedSlot, "I9"],
-  decidedUnlocked: [decidedUnlocked, "I13"],
-  pausedLate: [pausedLate, "I16"],
-  cancelForgotten: [cancelForgotten, "I16"],
-  followedTwice: [followedTwice, "I19"],
-  breakerIgnored: [breakerIgnored, "I24"],
-  placedForAll: [placedForAll, "I25"],
-  selectorIgnored: [selectorIgnored, "I25"],
-  heldForEver: [heldForEver, "L2"],
+  acknowledgedEarly: [{ storage: acknowledgedEarly }, "I1"],
+  keyForgotten: [{ storage: keyForgotten }, "I2"],
+  noFenceCheck: [{ storage: noFenceCheck }, "I5"],
+  endedTwice: [{ storage: endedTwice }, "I6"],
+  triedForEver: [{ storage: triedForEver }, "I7"],
+  retriedAtOnce: [{ storage: retriedAtOnce }, "I8"],
+  noUniqueSlot: [{ storage: noUniqueSlot }, "I9"],
+  droppedSlot: [{ storage: droppedSlot }, "I9"],
+  decidedUnlocked: [{ storage: decidedUnlocked }, "I13"],
+  pausedLate: [{ storage: pausedLate }, "I16"],
+  cancelForgotten: [{ storage: cancelForgotten }, "I16"],
+  followedTwice: [{ storage: followedTwice }, "I19"],
+  breakerIgnored: [{ storage: breakerIgnored }, "I24"],
+  placedForAll: [{ storage: placedForAll }, "I25"],
+  selectorIgnored: [{ storage: selectorIgnored }, "I25"],
+  heldForEver: [{ storage: heldForEver }, "L2"],
 })
