@@ -64,8 +64,11 @@ const startsWithin = (mostMillis: number, sinceCalm: number): Checker => (outcom
 /** What is due starts within five seconds, where there is room. */
 export const L1: Checker = startsWithin(5000, 0)
 
-/** Hints arrive again, some time after all was cut off: nobody waits for the next look. */
-export const L4: Checker = startsWithin(1500, 5000)
+/**
+ * Hints arrive again, some time after all was cut off: nobody waits for the next look, which comes
+ * after three quarters of a second at the earliest.
+ */
+export const L4: Checker = startsWithin(700, 5000)
 
 /** What a lease may be off by, where its storage keeps whole milliseconds and measures its clock. */
 const slackMillis = 600
