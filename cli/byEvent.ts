@@ -1,6 +1,6 @@
 /** A schedule without instants as it is written on the command line: after a task, or of a table. */
 import { Effect, Option, Schema } from "effect"
-import { Flag } from "effect/cli"
+import { type Command, Flag } from "effect/cli"
 import type { Schedule } from "../cluster/api/Views.ts"
 import { Clause, type Condition } from "../core/domain/Condition.ts"
 import type * as Ends from "../core/domain/Ends.ts"
@@ -49,17 +49,7 @@ export const byEvent = {
   ),
 }
 
-export interface GivenByEvent {
-  readonly after: Option.Option<string>
-  readonly on: Option.Option<string>
-  readonly passing: Option.Option<"result" | "event" | "nothing">
-  readonly table: Option.Option<string>
-  readonly id: Option.Option<string>
-  readonly transaction: Option.Option<string>
-  readonly begin: Option.Option<"beginning" | "end">
-  readonly unreadable: Option.Option<"skip" | "stop">
-  readonly when: ReadonlyArray<string>
-}
+export type GivenByEvent = Command.Command.Config.Infer<typeof byEvent>
 
 const wrong = (what: string, fix?: string) =>
   Effect.fail(

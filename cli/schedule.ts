@@ -1,6 +1,6 @@
 /** A schedule as it is written on the command line. */
 import { DateTime, Effect, Option } from "effect"
-import { Argument, Flag } from "effect/cli"
+import { Argument, type Command, Flag } from "effect/cli"
 import type { Schedule, Trigger } from "../cluster/api/Views.ts"
 import type { CalendarName, FreeDay } from "../core/domain/Calendar.ts"
 import { words as clauseWords } from "../core/domain/Condition.ts"
@@ -37,6 +37,10 @@ export const schedule = {
     Flag.withDescription("Runs are due up to this much later"),
     Flag.optional,
   ),
+  calendar: Flag.String("calendar").pipe(
+    Flag.withDescription("Name of a calendar that the server keeps"),
+    Flag.optional,
+  ),
 }
 
 export const unscheduled = (what: string, fix?: string) =>
@@ -47,16 +51,8 @@ export const unscheduled = (what: string, fix?: string) =>
     hint: `belfry trigger preview "30 7 * * MON-FRI" --zone Europe/Berlin`,
   })
 
-export interface GivenSchedule {
+export type GivenSchedule = Command.Command.Config.Infer<typeof schedule> & {
   readonly expression: string
-  readonly zone: string
-  readonly gap: Option.Option<"shift" | "next" | "skip">
-  readonly overlap: Option.Option<"first" | "second" | "both">
-  readonly freeDay: Option.Option<string>
-  readonly start: Option.Option<Date>
-  readonly end: Option.Option<Date>
-  readonly jitter: Option.Option<number>
-  readonly calendar: Option.Option<string>
 }
 
 export const scheduleOf = (given: GivenSchedule): Effect.Effect<Schedule, Problem> =>

@@ -1,18 +1,21 @@
 /** What a program of promises does with tasks and runs, over whichever engine it was started with. */
-import { DateTime, Effect, Layer, type ManagedRuntime, Schema } from "effect"
+import { DateTime, Effect, Exit, Layer, type ManagedRuntime, Schema, Scope } from "effect"
 import { Refused } from "../core/domain/Refused.ts"
 import type { StateName } from "../core/domain/Run.ts"
 import { RunId } from "../core/domain/RunId.ts"
 import { type Failure, Reason, type RunView } from "../core/domain/RunView.ts"
 import { TaskName } from "../core/domain/Task.ts"
+import { isPassedOn, type Schedule } from "../core/domain/Trigger.ts"
 import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
 import { RunFailed, Scheduler, type SubmitOptions } from "../core/engine/Scheduler.ts"
 import type * as CoreTask from "../core/engine/Task.ts"
+import type { Judge } from "../core/engine/Tails.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
-import type { SlotRecord, TriggerView } from "../core/services/TriggerStorage.ts"
+import type { SlotRecord, TailView, TriggerView } from "../core/services/TriggerStorage.ts"
 import { DeclaredError } from "./DeclaredError.ts"
-import type { Input, Output, StandardSchema } from "./StandardSchema.ts"
+import { type Input, type Output, parse, type StandardSchema } from "./StandardSchema.ts"
 import type { Outcome, Task } from "./Task.ts"
+import type { Tailing } from "./Trigger.ts"
 
 export type Submit = Omit<SubmitOptions, "namespace">
 
@@ -72,7 +75,23 @@ export interface Slot {
   readonly latenessMillis: number
 }
 
-type ScheduleArguments = Parameters<CoreTask.Task["schedule"]>
+/** How far a trigger that tails a source has come. Numbers are of all its entries, for ever. */
+export interface Tail {
+  readonly trigger: string
+  /** All up to here has been taken; none before the first reading. */
+  readonly position: string | undefined
+  /** Entries that made a run, that none was wanted for, and that could not be read. */
+  readonly fired: number
+  readonly passed: number
+  readonly skipped: number
+  /** When it last came further. */
+  readonly movedAt: Date | undefined
+  /** What was there at this instant has been taken. */
+  readonly upTo: Date | undefined
+  /** Why it does not come further, and since when. */
+  readonly failure: string | undefined
+  readonly failingSince: Date | undefined
+}
 
 /** Rejections are errors with a `_tag`: `Refused`, `KeyConflict`, `RunUnknown`, `RunFailed`, … */
 export interface Belfry extends AsyncDisposable {
@@ -113,17 +132,37 @@ export interface Belfry extends AsyncDisposable {
   readonly list: (query?: Query) => Promise<ReadonlyArray<Run>>
 
   /** Keeps a trigger of this name; equal to the kept one, it changes nothing. */
-  readonly schedule: <P extends StandardSchema, S extends StandardSchema, E extends StandardSchema>(
-    task: Task<P, S, E>,
-    name: string,
-    schedule: ScheduleArguments[1],
-    payload: Input<P>,
-    options?: ScheduleArguments[3],
-  ) => Promise<void>
+  readonly schedule: {
+    /** The payload is what the run passes on that is followed, or the row of the table. */
+    <P extends StandardSchema, S extends StandardSchema, E extends StandardSchema>(
+      task: Task<P, S, E>,
+      name: string,
+      schedule: CoreTask.PassingOn | CoreTask.TailSchedule,
+    ): Promise<void>
+    /**
+     * Each entry of the source makes a run with what is made of it, or none for `undefined`. It is
+     * read until `unschedule`, or `close`.
+     */
+    <P extends StandardSchema, S extends StandardSchema, E extends StandardSchema, A>(
+      task: Task<P, S, E>,
+      name: string,
+      tailing: Tailing<A>,
+      payloadOf: (entry: A) => Input<P> | undefined | Promise<Input<P> | undefined>,
+    ): Promise<void>
+    <P extends StandardSchema, S extends StandardSchema, E extends StandardSchema>(
+      task: Task<P, S, E>,
+      name: string,
+      schedule: Schedule,
+      payload: Input<P>,
+      options?: CoreTask.ScheduleOptions,
+    ): Promise<void>
+  }
   readonly unschedule: (name: string) => Promise<void>
   readonly pause: (name: string) => Promise<void>
   readonly resume: (name: string) => Promise<void>
   readonly triggers: () => Promise<ReadonlyArray<Trigger>>
+  /** Of those that tail a source. */
+  readonly tails: () => Promise<ReadonlyArray<Tail>>
   /** How the latest slots of a trigger ended, the latest first. */
   readonly slots: (trigger: string, limit?: number) => Promise<ReadonlyArray<Slot>>
 
@@ -195,6 +234,48 @@ export const over = <R, E>(
     use: (scheduler: Scheduler["Service"], run: RunId) => Effect.Effect<A, E2>,
   ) => run(Effect.flatMap(known(id), (run) => Scheduler.use((scheduler) => use(scheduler, run))))
 
+  const schedule = Effect.fnUntraced(function* (
+    { core, keep }: Internal<StandardSchema, StandardSchema>,
+    name: string,
+    when: Schedule,
+    payload: unknown,
+    options: CoreTask.ScheduleOptions | undefined,
+  ) {
+    const kept = isPassedOn(when) ? null : yield* keep(payload)
+    yield* Effect.scoped(Layer.build(core.schedule(name, when, kept, options)))
+  })
+
+  /** What this program reads, by the names of the triggers that tail it. */
+  const tailed = new Map<string, Scope.Closeable>()
+
+  const letGo = (name: string) =>
+    Effect.suspend(() => {
+      const scope = tailed.get(name)
+      tailed.delete(name)
+      return scope === undefined ? Effect.void : Scope.close(scope, Exit.void)
+    })
+
+  const tail = Effect.fnUntraced(function* (
+    task: Internal<StandardSchema, StandardSchema>,
+    name: string,
+    { entry, schedule, source }: Tailing<unknown>,
+    payloadOf: (entry: unknown) => unknown,
+  ) {
+    const triggers = yield* Triggers
+    const namespace = yield* CurrentNamespace
+    yield* letGo(name)
+    const scope = yield* Scope.fork(runtime.scope)
+    tailed.set(name, scope)
+    yield* triggers.tail(
+      { namespace, name, task: task.name, schedule, payload: "null" },
+      source,
+      judgeOf(task, entry, payloadOf),
+    ).pipe(
+      Scope.provide(scope),
+      Effect.onError(() => letGo(name)),
+    )
+  })
+
   const close = () => runtime.dispose()
 
   return {
@@ -212,18 +293,32 @@ export const over = <R, E>(
           (why) => Effect.orDie(encodeReason(why)),
         )),
     list: (query = {}) => run(Effect.flatMap(checked(query), list)),
-    schedule: (task, name, schedule, payload, options) =>
-      run(Effect.scoped(Effect.flatMap(
-        task.keep(payload),
-        (kept) => Layer.build(task.core.schedule(name, schedule, kept, options)),
-      ))).then(() => undefined),
-    unschedule: (name) => named((triggers, namespace) => triggers.remove(namespace, name)),
+    schedule: (
+      task: Internal<StandardSchema, StandardSchema>,
+      name: string,
+      when: Schedule | Tailing<unknown>,
+      payload?: unknown,
+      options?: CoreTask.ScheduleOptions,
+    ) =>
+      run(
+        "entry" in when
+          ? tail(task, name, when, payload as (entry: unknown) => unknown)
+          : schedule(task, name, when, payload, options),
+      ),
+    unschedule: (name) =>
+      named((triggers, namespace) =>
+        Effect.ensuring(triggers.remove(namespace, name), letGo(name))
+      ),
     pause: (name) => named((triggers, namespace) => Effect.asVoid(triggers.pause(namespace, name))),
     resume: (name) =>
       named((triggers, namespace) => Effect.asVoid(triggers.resume(namespace, name))),
     triggers: () =>
       named((triggers, namespace) =>
         Effect.map(triggers.list(namespace), (views) => views.map(triggerOf))
+      ),
+    tails: () =>
+      named((triggers, namespace) =>
+        Effect.map(triggers.tails(namespace), (tails) => tails.map(tailOf))
       ),
     slots: (name, limit = 50) =>
       named((triggers, namespace) =>
@@ -239,6 +334,26 @@ type Internal<S extends StandardSchema, E extends StandardSchema> = Pick<
   Task<StandardSchema, S, E>,
   "name" | "core" | "keep" | "outcome"
 >
+
+/** What becomes of an entry; what throws makes none, and says why. */
+const judgeOf = (
+  { core, keep }: Internal<StandardSchema, StandardSchema>,
+  entry: StandardSchema | undefined,
+  payloadOf: (entry: unknown) => unknown,
+): Judge =>
+(value) =>
+  Effect.gen(function* () {
+    const known = entry === undefined ? value : yield* Effect.fromResult(yield* parse(entry, value))
+    const wanted = yield* Effect.promise(async () => await payloadOf(known))
+    if (wanted === undefined) return undefined
+    const kept = yield* Effect.mapError(keep(wanted), ({ reason }) => reason)
+    return yield* Effect.mapError(core.submission(kept), ({ reason }) => reason)
+  }).pipe(
+    Effect.catchDefect((cause) =>
+      Effect.fail(cause instanceof Error ? cause.message : String(cause))
+    ),
+    Effect.result,
+  )
 
 const isRunId = Schema.is(RunId)
 
@@ -309,8 +424,23 @@ const triggerOf = ({ cursor, definition, isPaused }: TriggerView): Trigger => ({
   task: definition.task,
   payload: JSON.parse(definition.payload),
   isPaused,
-  nextAt: cursor === undefined ? undefined : new Date(cursor),
+  nextAt: instantOf(cursor),
 })
+
+const tailOf = ({ tail, view }: TailView): Tail => ({
+  trigger: view.definition.name,
+  position: tail.position,
+  fired: tail.fired,
+  passed: tail.passed,
+  skipped: tail.skipped,
+  movedAt: instantOf(tail.movedAt),
+  upTo: instantOf(tail.upTo),
+  failure: tail.failure,
+  failingSince: instantOf(tail.failingSince),
+})
+
+const instantOf = (millis: number | undefined) =>
+  millis === undefined ? undefined : new Date(millis)
 
 export const slotOf = ({ latenessMillis, outcome, run, slot, through }: SlotRecord): Slot => ({
   at: new Date(slot),

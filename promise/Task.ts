@@ -29,6 +29,7 @@ import { RunFailed, type Scheduler } from "../core/engine/Scheduler.ts"
 import * as CoreTask from "../core/engine/Task.ts"
 import { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
 import { DeclaredError } from "./DeclaredError.ts"
+import * as Earlier from "./Earlier.ts"
 import {
   type Input,
   kept,
@@ -44,6 +45,8 @@ export interface TaskOptions<
   E extends StandardSchema,
 > {
   readonly payload?: P
+  /** Payloads as earlier versions of the task had them; its own version is the one after them. */
+  readonly earlier?: Earlier.Earlier<Input<P>>
   readonly success?: S
   /** What the handler may answer instead of a success. It is final: it is never retried. */
   readonly error?: E
@@ -163,9 +166,10 @@ export const task = <
   S extends StandardSchema = NoSuccess,
   E extends StandardSchema = NoError,
 >(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
-  const { error, payload, policy, success, ...rest } = options
+  const { earlier, error, payload, policy, success, ...rest } = options
   const core = overJson(name, {
     ...rest,
+    ...(earlier !== undefined && { earlier: Earlier.overJson(earlier) }),
     ...(success !== undefined && { success: Schema.Json }),
     // The key is taken from the payload as it was checked, so it is what the schema accepts.
     ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
@@ -184,13 +188,15 @@ export const task = <
     )
 
   /** A stored payload that this version of the task cannot read may be readable elsewhere. */
-  const read = (value: Schema.Json) =>
-    payload === undefined
-      ? Effect.succeed(value as Output<P>)
-      : Effect.flatMap(parse(payload, value), (answer) =>
-        Result.isSuccess(answer)
-          ? Effect.succeed(answer.success)
-          : Effect.die(new PayloadUnreadable(answer.failure)))
+  const read = (stored: Schema.Json | Earlier.Stored): Effect.Effect<Output<P>> => {
+    const raised = earlier !== undefined && stored instanceof Earlier.Stored
+      ? Earlier.raise(earlier, stored)
+      : Effect.succeed(stored)
+    const known = payload === undefined
+      ? raised as Effect.Effect<Output<P>, string>
+      : Effect.flatMap(raised, (value) => Effect.flatMap(parse(payload, value), Effect.fromResult))
+    return Effect.catch(known, (reason) => Effect.die(new PayloadUnreadable(reason)))
+  }
 
   const answer = (value: Input<S>) =>
     success === undefined
@@ -208,7 +214,7 @@ export const task = <
 
   /** Calls code of the user's with what it may know, and what it throws as the task declares it. */
   const calling = Effect.fnUntraced(function* <A>(
-    value: Schema.Json,
+    value: Schema.Json | Earlier.Stored,
     call: (payload: Output<P>, context: RunContext<Input<E>>) => A | Promise<A>,
   ) {
     const input = yield* read(value)

@@ -26,10 +26,12 @@ export {
   type Run,
   type Slot,
   type Submit,
+  type Tail,
   type Trigger as TriggerView,
   type Waiting,
 } from "./Belfry.ts"
 export { DeclaredError } from "./DeclaredError.ts"
+export { type Before, type Earlier, earlier } from "./Earlier.ts"
 export type { Input, Output, StandardSchema } from "./StandardSchema.ts"
 export {
   type CommonOptions,
@@ -59,6 +61,7 @@ export { Refused } from "../core/domain/Refused.ts"
 export * as Retry from "../core/domain/Retry.ts"
 export type { RunId } from "../core/domain/RunId.ts"
 export { KeyConflict, RunFailed, RunUnknown } from "../core/engine/Scheduler.ts"
-export * as Trigger from "../core/engine/Trigger.ts"
+export * as Source from "./Source.ts"
+export * as Trigger from "./Trigger.ts"
 export { TriggerUnknown } from "../core/engine/Triggers.ts"
 export { StorageUnavailable } from "../core/services/StorageUnavailable.ts"

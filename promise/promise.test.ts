@@ -8,7 +8,18 @@ import * as Memory from "../adapters/memory/mod.ts"
 import { Server } from "../cluster/Server.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import { startTesting } from "../testing/startTesting.ts"
-import { type Belfry, Blocking, Refused, Retry, RunFailed, start, task, Trigger } from "./mod.ts"
+import {
+  type Belfry,
+  Blocking,
+  earlier,
+  Refused,
+  Retry,
+  RunFailed,
+  Source,
+  start,
+  task,
+  Trigger,
+} from "./mod.ts"
 import type { StandardSchema } from "./StandardSchema.ts"
 
 /** As the libraries of others write one: it makes another value of what it accepts, and may wait. */
@@ -249,6 +260,151 @@ describe("a program of promises", () => {
     assert.deepStrictEqual(await belfry.triggers(), [])
     assert.include(await belfry.report(), "task report: 2 Succeeded")
     assert.lengthOf(await belfry.runs(report), 2)
+  })
+
+  it("carries out payloads of earlier versions, as the present one has them", async () => {
+    const first = task("order", { payload: standard(Schema.Struct({ amount: Schema.Int })) })
+    const upTo = <A>(up: (total: number) => A) =>
+      earlier(standard(Schema.Struct({ amount: Schema.Int })))
+        .next(
+          standard(Schema.Struct({ total: Schema.NumberFromString })),
+          ({ amount }) => ({ total: `${amount}` }),
+        )
+        .now(({ total }) => up(total))
+    const order = task("order", {
+      payload: trimmed,
+      success: text,
+      earlier: upTo((total) => ({ name: ` ${total * 2} ` })),
+    })
+    const handler = order.handler(({ at, name }) => `${name} ${at.getTime()}`)
+    await using belfry = await startTesting({ handlers: [handler] })
+    const run = await belfry.submit(first, { amount: 21 })
+    assert.strictEqual(await belfry.result(order, run), "42 0")
+    const present = await belfry.submit(order, { name: "Ada" })
+    assert.strictEqual(await belfry.result(order, present), "Ada 0")
+    assert.deepStrictEqual((await belfry.show(present)).payload, { $version: 3, name: "Ada" })
+    await belfry.schedule(order, "often", Trigger.every("1 hour"), { name: "Bob" })
+    await belfry.advance("1 hour")
+    const [fired] = await belfry.list({ task: order, limit: 1 })
+    assert.strictEqual(await belfry.result(order, fired!.id), "Bob 0")
+  })
+
+  it("says of a payload that no version reads why, and gives a newer one back", async () => {
+    const first = task("order", { payload: standard(Schema.Struct({ amount: Schema.Int })) })
+    const second = task("order", {
+      payload: trimmed,
+      earlier: earlier(standard(Schema.Struct({ amount: Schema.Int }))).now(({ amount }) => {
+        if (amount < 0) throw new Error("it was never paid")
+        return { name: amount as unknown as string }
+      }),
+    })
+    const unreadable = async (amount: number) => {
+      await using belfry = await startTesting({ handlers: [second.handler(() => {})] })
+      return await rejected(belfry.result(second, await belfry.submit(first, { amount })))
+    }
+    assert.match(`${(await unreadable(1))["message"]}`, /payload schema: name: a text is wanted/)
+    assert.match(`${(await unreadable(-1))["message"]}`, /payload schema: it was never paid/)
+    await using belfry = await startTesting({ handlers: [first.handler(() => {})] })
+    const run = await belfry.submit(second, { name: "Ada" })
+    await belfry.advance("3 seconds")
+    assert.deepInclude(await belfry.show(run), { state: "Ready", attempt: 0 })
+  })
+
+  it("tails a source, and lets go of it when it is unscheduled", async () => {
+    const orders = [1, 250, 900, "nonsense", -3].map((total) => ({ total }) as unknown)
+    const begun: Array<string> = []
+    let aborts = 0
+    const source = Source.fromStream("orders", async function* (after, signal) {
+      begun.push(after)
+      signal.addEventListener("abort", () => aborts++)
+      for (let at = Number(after); at < orders.length; at++) {
+        await Promise.resolve()
+        yield { position: `${at + 1}`, value: orders[at] }
+      }
+    }, { end: async () => await Promise.resolve(`${orders.length}`) })
+    const bill = task("bill", {
+      payload: standard(Schema.Struct({ total: Schema.Int })),
+      success: standard(Schema.Int),
+      policy: { blockingKey: ({ total }) => `${total}` },
+    })
+    const handler = bill.handler(({ total }) => total)
+    await using belfry = await startTesting({ handlers: [handler], patience: "20 millis" })
+    const entry = standard(Schema.Struct({ total: Schema.Int }))
+    const tail = (from?: "end") =>
+      belfry.schedule(
+        bill,
+        "bills",
+        Trigger.tail(source, { entry, ...(from && { from }) }),
+        async ({ total }) => {
+          await Promise.resolve()
+          if (total < 0) throw new Error("nobody owes that")
+          return total < 100 ? undefined : { total }
+        },
+      )
+    await tail()
+    await belfry.advance("5 seconds")
+    const totals = async () => (await belfry.runs(bill)).map(({ result }) => result)
+    assert.deepStrictEqual(await totals(), [250, 900])
+    const [come] = await belfry.tails()
+    assert.deepInclude(come, { trigger: "bills", position: "5", fired: 2, passed: 1, skipped: 2 })
+    assert.instanceOf(come!.movedAt, Date)
+    assert.match(
+      (await belfry.slots("bills")).map(({ outcome }) => outcome).join(),
+      /^skipped,skipped,fired,fired$/,
+    )
+    await tail()
+    orders.push({ total: 500 })
+    await belfry.advance("5 seconds")
+    assert.deepStrictEqual(await totals(), [250, 900, 500], "it goes on where it was")
+    await belfry.unschedule("bills")
+    const [before, left] = [begun.length, aborts]
+    orders.push({ total: 700 })
+    await belfry.advance("5 seconds")
+    assert.deepStrictEqual([begun.length, await totals()], [before, [250, 900, 500]])
+    assert.strictEqual(left, before, "what was begun was let go of")
+  })
+
+  it("begins a source at its end, and is told why one cannot be read", async () => {
+    let isDown = false
+    const source = Source.fromStream("orders", () => {
+      throw new Error("the shop is closed")
+    }, { end: () => isDown ? Promise.reject(new Error("the shop is closed")) : "7" })
+    const bill = task("bill")
+    await using belfry = await startTesting()
+    const tail = (name: string) =>
+      belfry.schedule(bill, name, Trigger.tail(source, { from: "end" }), () => ({}))
+    await tail("reached")
+    await belfry.advance("2 hours")
+    isDown = true
+    await tail("unreached")
+    await belfry.advance("2 hours")
+    const tails = await belfry.tails()
+    assert.deepStrictEqual(
+      tails.map(({ failure, position, trigger }) => [trigger, position, failure]),
+      [
+        ["reached", "7", "orders: the shop is closed"],
+        ["unreached", undefined, "orders: the shop is closed"],
+      ],
+    )
+    assert.instanceOf(tails[0]!.failingSince, Date)
+    assert.include(await rejected(belfry.schedule(bill, "table", Trigger.tailTable("orders"))), {
+      field: "schedule.tail",
+    })
+  })
+
+  it("passes on what the run answered that is followed", async () => {
+    const order = task("order", { success: standard(Schema.Struct({ nr: Schema.Int })) })
+    const ship = task("ship", { payload: standard(Schema.Struct({ nr: Schema.Int })) })
+    const shipped: Array<number> = []
+    const handlers = [
+      order.handler(() => ({ nr: 7 })),
+      ship.handler(({ nr }) => void shipped.push(nr)),
+    ]
+    await using belfry = await startTesting({ handlers })
+    await belfry.schedule(ship, "behind", Trigger.after("order", { passing: "result" }))
+    await belfry.execute(order, {})
+    await belfry.advance("10 seconds")
+    assert.deepStrictEqual(shipped, [7])
   })
 
   it("waits in a handler for another run, also in virtual time", async () => {

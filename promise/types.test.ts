@@ -6,7 +6,7 @@ import { assert, it } from "@effect/vitest"
 import { Schema } from "effect"
 import { expectTypeOf } from "vitest"
 import type { Belfry, RunId } from "./mod.ts"
-import { Blocking, task, Trigger } from "./mod.ts"
+import { Blocking, earlier, Source, task, Trigger } from "./mod.ts"
 
 const standard = Schema.toStandardSchemaV1
 const resize = task("resize", {
@@ -42,7 +42,48 @@ it("a task of promises is what its schemas say, where it is submitted and carrie
     await belfry.schedule(plain, "often", "0 * * * *", {})
     // @ts-expect-error -- a payload that is wanted is not left out
     await belfry.execute(resize)
+    // @ts-expect-error -- nor is that of a trigger which passes nothing on
+    await belfry.schedule(resize, "behind", Trigger.after("other"))
+    await belfry.schedule(resize, "behind", Trigger.after("other", { passing: "result" }))
+    await belfry.schedule(resize, "rows", Trigger.tailTable("public.images"))
+
+    const source = Source.fromStream("urls", async function* () {})
+    const entry = standard(Schema.Struct({ at: Schema.DateFromString }))
+    await belfry.schedule(resize, "tail", Trigger.tail(source, { entry }), ({ at }) => {
+      expectTypeOf(at).toEqualTypeOf<Date>()
+      return at.getTime() === 0 ? undefined : { url: "a", width: "320" }
+    })
+    await belfry.schedule(resize, "tail", Trigger.tail(source), (value) => {
+      expectTypeOf(value).toEqualTypeOf<unknown>()
+      return undefined
+    })
+    // @ts-expect-error -- what is made of an entry is a payload
+    await belfry.schedule(resize, "tail", Trigger.tail(source), () => ({ url: "a", width: 320 }))
+    // @ts-expect-error -- what becomes of an entry is to be said
+    await belfry.schedule(resize, "tail", Trigger.tail(source))
   }
+
+  const first = standard(Schema.Struct({ at: Schema.DateFromString }))
+  const second = standard(Schema.Struct({ width: Schema.NumberFromString }))
+  task("resize", {
+    payload: resize.payload!,
+    earlier: earlier(first)
+      .next(second, ({ at }) => {
+        expectTypeOf(at).toEqualTypeOf<Date>()
+        return { width: "320" }
+      })
+      .now(({ width }) => {
+        expectTypeOf(width).toEqualTypeOf<number>()
+        return { url: "a", width: `${width}` }
+      }),
+  })
+  // @ts-expect-error -- a version becomes what the schema of the next one accepts
+  earlier(first).next(second, () => ({ width: 320 }))
+  task("resize", {
+    payload: resize.payload!,
+    // @ts-expect-error -- and the last one what the task's own schema accepts
+    earlier: earlier(first).now(({ at }) => ({ url: "a", width: at })),
+  })
 
   resize.handler(({ url, width }, { attempt, fail, signal }) => {
     expectTypeOf(url).toEqualTypeOf<string>()

@@ -2,13 +2,17 @@
  * `npm run verify [-- STEP …]`: every check there is, or those named, one after another. With
  * `--tested REPORT` the tests were run before, as that report of theirs says.
  *
- * All of them run, whatever comes of the others. The last line counts tests: every test of a test
- * run, and every other step as one.
+ * All of them run, whatever comes of the others. The last lines name each test that failed and count
+ * tests: every test of a test run, and every other step as one.
+ *
+ * Many tests run beside each other in real time, and a machine that was busy with something else
+ * makes one of thousands miss its time now and then. So the files of a few that failed run once more,
+ * alone. One that passes then fails nothing, and is named all the same: it wants looking into.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, relative } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 
@@ -19,6 +23,8 @@ interface Step {
   readonly isTestRun?: boolean
 }
 
+/** Where a test run finds the file that its report goes to. */
+const reportIn = "BELFRY_TEST_REPORT"
 const root = fileURLToPath(new URL("..", import.meta.url))
 
 const steps: ReadonlyArray<Step> = [
@@ -36,38 +42,92 @@ interface Count {
   readonly failed: number
 }
 
-const countOf = (report: string, isGood: boolean): Count => {
-  if (!existsSync(report)) return { passed: 0, failed: 1 }
-  const { numFailedTests, numPassedTests } = JSON.parse(readFileSync(report, "utf8"))
-  // A suite that does not load, or an error between tests, fails the step and is no failed test.
+interface Done extends Count {
+  readonly step: Step
+  readonly isGood: boolean
+  readonly seconds: number | undefined
+  /** Each with its file. */
+  readonly failures: ReadonlyArray<Failure>
+}
+
+interface Failure {
+  readonly file: string
+  readonly test: string
+}
+
+interface Report {
+  readonly success: boolean
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly testResults: ReadonlyArray<{
+    readonly name: string
+    readonly status: string
+    readonly assertionResults: ReadonlyArray<{
+      readonly fullName: string
+      readonly status: string
+    }>
+  }>
+}
+
+const read = (report: string): Report | undefined =>
+  existsSync(report) ? JSON.parse(readFileSync(report, "utf8")) : undefined
+
+const judge = (step: Step, report: Report | undefined, ended: boolean, seconds?: number): Done => {
+  const isGood = ended && report?.success === true
   return {
-    passed: numPassedTests,
-    failed: isGood ? numFailedTests : Math.max(1, numFailedTests),
+    step,
+    isGood,
+    seconds,
+    passed: report?.numPassedTests ?? 0,
+    // A suite that does not load, or an error between tests, fails the step and is no failed test.
+    failed: Math.max(isGood ? 0 : 1, report?.numFailedTests ?? 1),
+    failures: (report?.testResults ?? []).flatMap(({ assertionResults, name, status }) => {
+      const file = relative(root, name)
+      const failed = assertionResults.filter((each) => each.status === "failed")
+      return failed.length === 0 && status === "failed"
+        ? [{ file, test: "does not load" }]
+        : failed.map(({ fullName }) => ({ file, test: fullName }))
+    }),
   }
 }
 
-const carryOut = ({ command, isTestRun, name }: Step, reports: string) => {
-  console.log(`\n── ${name}: ${command}`)
-  const report = join(reports, `${name.replace(":", "-")}.json`)
+const run = (command: string, environment: Record<string, string> = {}) => {
   const startedAt = performance.now()
   const { signal, status } = spawnSync(command, {
     cwd: root,
     shell: true,
     stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, ...(isTestRun && { BELFRY_TEST_REPORT: report }) },
+    env: { ...process.env, ...environment },
   })
-  const isGood = status === 0
   // A command that was killed may have had no time to say so.
-  if (!isGood) console.error(`── ${name} ended with ${signal ?? status}`)
-  const count = isTestRun
-    ? countOf(report, isGood)
-    : { passed: isGood ? 1 : 0, failed: isGood ? 0 : 1 }
-  return { name, isGood, seconds: Math.round((performance.now() - startedAt) / 1000), ...count }
+  if (status !== 0) console.error(`── ${command} ended with ${signal ?? status}`)
+  return { isGood: status === 0, seconds: Math.round((performance.now() - startedAt) / 1000) }
 }
 
-const tested = (report: string) => {
-  const isGood = existsSync(report) && JSON.parse(readFileSync(report, "utf8")).success === true
-  return { name: "test", isGood, seconds: undefined, ...countOf(report, isGood) }
+const carryOut = (step: Step, reports: string): Done => {
+  console.log(`\n── ${step.name}: ${step.command}`)
+  const report = join(reports, `${step.name.replace(":", "-")}.json`)
+  const { isGood, seconds } = run(step.command, step.isTestRun ? { [reportIn]: report } : {})
+  return step.isTestRun
+    ? judge(step, read(report), isGood, seconds)
+    : { step, isGood, seconds, passed: isGood ? 1 : 0, failed: isGood ? 0 : 1, failures: [] }
+}
+
+/** More than these are no accident of a busy machine. */
+const againMax = 5
+
+/** What is left of the failures when their files run alone. */
+const again = (done: Done, reports: string): Done => {
+  const { failed, failures, isGood, passed, seconds, step } = done
+  if (isGood || failures.length !== failed || failed > againMax) return done
+  const files = [...new Set(failures.map(({ file }) => file))].join(" ")
+  const command = `${step.command} -- ${files}`
+  console.log(`\n── ${step.name} again, alone: ${command}`)
+  const report = join(reports, `${step.name.replace(":", "-")}-again.json`)
+  const { isGood: isGoodAlone } = run(command, { [reportIn]: report })
+  return judge(step, read(report), isGoodAlone).isGood
+    ? { step, isGood: true, seconds, passed: passed + failed, failed: 0, failures }
+    : done
 }
 
 const main = () => {
@@ -85,16 +145,20 @@ const main = () => {
   const done = steps.filter(({ name }) => wanted.length === 0 || wanted.includes(name))
     .map((step) =>
       step.name === "test" && values.tested !== undefined
-        ? tested(values.tested)
+        ? judge(step, read(values.tested), true)
         : carryOut(step, reports)
     )
+    .map((each) => each.step.isTestRun ? again(each, reports) : each)
   rmSync(reports, { recursive: true })
 
   console.log("")
-  for (const { failed, isGood, name, passed, seconds } of done) {
+  for (const { failed, failures, isGood, passed, seconds, step } of done) {
+    for (const { file, test } of failures.slice(0, 50)) {
+      console.log(`${isGood ? "passed alone" : "failed"}: ${step.name}, ${file}: ${test}`)
+    }
     const took = seconds === undefined ? "before" : `${seconds} s`
     console.log(
-      `${isGood ? "ok    " : "FAILED"} ${name.padEnd(10)} ${took.padStart(6)}` +
+      `${isGood ? "ok    " : "FAILED"} ${step.name.padEnd(10)} ${took.padStart(6)}` +
         `  ${passed} passed, ${failed} failed`,
     )
   }

@@ -9,6 +9,7 @@ import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
+import * as Places from "../../core/domain/Places.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
@@ -260,6 +261,13 @@ export const make = (
         ? undefined
         : now() + report.timeoutMillis
     }
+    if (
+      isOwn && held.fence === report.fence && report._tag === "Release" &&
+      report.checkpoint !== undefined
+    ) {
+      // It has begun, so it is no nearer to its turn for having had a deadline.
+      state.forgetDeadline(entry)
+    }
     if (!isOwn || !state.move(entry, event, now())) {
       if (entry.settled === report.fence) return "duplicate"
       state.note(entry, "LateReport", now(), `${report._tag} with fence ${report.fence}`)
@@ -293,7 +301,6 @@ export const make = (
       case "Release":
         state.note(entry, "Released", now())
         entry.checkpoint = report.checkpoint ?? entry.checkpoint
-        if (report.checkpoint !== undefined) state.forgetDeadline(entry)
         break
       case "Yield":
         state.note(entry, "Yielded", now())
@@ -411,15 +418,16 @@ export const make = (
       return entry?.state._tag === "Running" && entry.state.fence === fence &&
         entry.holder?.incarnation === incarnation
     }
-    const named = new Map(grants.map(({ fence, run }) => [run, fence]))
+    const named = new Set(grants.map(Places.nameOf))
     const answered = new Map(rounds.map(({ loop, round }) => [loop, round]))
     for (const entry of [...state.members.get(incarnation)?.held ?? []]) {
       const { loop, round } = entry.holder!
       const isAnswered = round <= (answered.get(loop) ?? -1)
-      if (!isAnswered || named.get(entry.id) === entry.state.fence) continue
+      const { fence } = entry.state
+      if (!isAnswered || named.has(Places.nameOf({ run: entry.id, fence }))) continue
       state.noteGrant(entry, entry)
       state.note(entry, "Released", now(), "its holder does not know of it")
-      state.move(entry, { _tag: "Release", fence: entry.state.fence }, now())
+      state.move(entry, { _tag: "Release", fence }, now())
     }
     return { passed: grants.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }
   }

@@ -400,8 +400,10 @@ export class MemoryState {
       entry.holder = undefined
       entry.claimedAt = undefined
     }
-    if (entry.state._tag === "Ready") entry.rank = Lane.rank(readyAt, entry.spec.level)
-    else if (entry.state._tag === "Suspended") entry.suspendedAt = now
+    if (entry.state._tag === "Ready") {
+      const deadlineAt = entry.state.attempt === 0 ? entry.deadlineAt : undefined
+      entry.rank = Lane.rank(readyAt, entry.spec.level, deadlineAt)
+    } else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)
       entry.finishedAt = now

@@ -43,7 +43,7 @@ import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
-import { encodeFailure, ownLane, patience } from "./rows.ts"
+import { encodeFailure, ownLane, patience, rankOf } from "./rows.ts"
 
 type Settlement = Omit<Claimed, "grants">
 
@@ -673,8 +673,13 @@ const settleText = (more: string): string => `
     FROM y WHERE kind = 1),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT own_lane, level, ms + ($8::bigint[])[level + 1], run_id, attempt - 1, crashes, fence,
-      is_careful, gate
+    SELECT own_lane, level, ${
+  rankOf("y", "ms", {
+    // What is given back with a checkpoint has begun.
+    attempt: "CASE WHEN result IS NULL THEN y.attempt - 1 END",
+    of: "($8::bigint[])",
+  })
+}, run_id, attempt - 1, crashes, fence, is_careful, gate
     FROM y WHERE kind = 4),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)

@@ -6,8 +6,8 @@
  * at all other times nothing here is asked of them or of the database.
  *
  * A floor is what a look at the rows found, less a margin for submits under way: the rank of the first
- * that waits, or that of the next submit. A run may land below it all the same: put there by a resume
- * or a late promote, or by a transaction that was open for long. No claim sees it until the floor is
+ * that waits, or that of the next submit. A run may land below it all the same: with a deadline that is
+ * near, put there by a resume or a late promote, or by a transaction that was open for long. No claim sees it until the floor is
  * lowered, and so its order is held up to that moment (R6). It is lowered
  *
  * - at once, by what this process does itself;

@@ -35,6 +35,8 @@ import {
   type JournalRow,
   ownLane,
   patience,
+  rankOf,
+  readyRow,
   type RunRow,
   runView,
   runViews,
@@ -616,8 +618,8 @@ const reconcileHeld = `
       crashes, false FROM x, now WHERE is_cancelling),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT own_lane, level, ms + (${patienceArray})[level + 1], run_id, attempt - 1, crashes, fence,
-      is_careful, gate FROM x, now WHERE NOT is_cancelling AND NOT is_suspending),
+    SELECT own_lane, level, ${rankOf("x", "ms", { attempt: "x.attempt - 1" })}, run_id, attempt - 1,
+      crashes, fence, is_careful, gate FROM x, now WHERE NOT is_cancelling AND NOT is_suspending),
   p AS (
     INSERT INTO parked (run_id, since, lane, fence, level, attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, own_lane, fence, level, attempt - 1, crashes, 0, is_careful,
@@ -644,7 +646,7 @@ const promoteDue = `
     RETURNING *),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT lane, level, due_at + (${patienceArray})[level + 1], run_id, attempt, crashes, fence,
+    SELECT lane, level, ${rankOf("x", "due_at")}, run_id, attempt, crashes, fence,
       is_careful, gate FROM x WHERE gate IS NULL OR fence > 0),
   b AS (
     -- Its turn at the gate begins now, not when it was submitted.
@@ -783,11 +785,7 @@ const selectAhead = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   it AS (
     SELECT q.lane, q.level, q.rank, q.run_id FROM run r JOIN LATERAL (
-      SELECT * FROM ready WHERE lane = r.lane AND level = r.level
-        AND rank = r.due_at + (${patienceArray})[r.level + 1] AND run_id = r.id
-      UNION ALL
-      SELECT * FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
-      LIMIT 1) q ON true
+${readyRow("*")}) q ON true
     WHERE r.id = $1::bigint)
   SELECT ARRAY(
       SELECT DISTINCT e.labels FROM executor e JOIN namespace n ON n.id = e.namespace

@@ -10,32 +10,10 @@ import type { PgNames } from "./PgNames.ts"
 import { patience, triggerColumns, type TriggerRow, triggerView } from "./rows.ts"
 import { columns, isPlain } from "./specs.ts"
 
-export interface TailRow extends Row {
-  readonly position: string | null
-  readonly fired: number
-  readonly passed: number
-  readonly skipped: number
-  readonly moved_at: number | null
-  readonly up_to: number | null
-  readonly failure: string | null
-  readonly failing_since: number | null
-}
-
 /** Of a statement on `tail`. */
 export const tailColumns = `position, fired::float8 AS fired, passed::float8 AS passed,
   skipped::float8 AS skipped, moved_at::float8 AS moved_at, up_to::float8 AS up_to, failure,
   failing_since::float8 AS failing_since`
-
-export const tailOf = (row: TailRow): Tailing.Tail => ({
-  fired: row.fired,
-  passed: row.passed,
-  skipped: row.skipped,
-  ...(row.position !== null && { position: row.position }),
-  ...(row.moved_at !== null && { movedAt: row.moved_at }),
-  ...(row.up_to !== null && { upTo: row.up_to }),
-  ...(row.failure !== null && { failure: row.failure }),
-  ...(row.failing_since !== null && { failingSince: row.failing_since }),
-})
 
 interface TakenRow extends Row {
   readonly verdict: 0 | 3 | 4
@@ -98,7 +76,7 @@ export const tails = (pg: Pg): TriggerStorage["tails"] => (of) => {
       [of.namespace, of.name ?? null],
     ]
   return Effect.map(
-    pg.query<TriggerRow & TailRow>(
+    pg.query<TriggerRow & Tailing.Row>(
       "reads",
       "tails",
       `SELECT ${triggerColumns}, ${tailColumns} FROM tail JOIN trigger ON id = tail.trigger
@@ -106,7 +84,7 @@ export const tails = (pg: Pg): TriggerStorage["tails"] => (of) => {
       params,
     ),
     (rows) =>
-      rows.map((row) => ({ view: triggerView(row), tail: tailOf(row) }))
+      rows.map((row) => ({ view: triggerView(row), tail: Tailing.ofRow(row) }))
         .filter(({ view }) => view.definition.schedule._tag === "Tail"),
   )
 }
@@ -155,15 +133,3 @@ export const recordOf = (pg: Pg, run: RunId) =>
     ([row]): SlotRecord | undefined =>
       row && { ...told(row), ...(row.revision !== null && { revision: row.revision }) },
   )
-
-/** What is inserted of a trigger that came from elsewhere. */
-export const columnsOf = (tail: Tailing.Tail) => ({
-  position: tail.position,
-  fired: tail.fired,
-  passed: tail.passed,
-  skipped: tail.skipped,
-  moved_at: tail.movedAt,
-  up_to: tail.upTo,
-  failure: tail.failure,
-  failing_since: tail.failingSince,
-})

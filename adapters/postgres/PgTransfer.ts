@@ -23,6 +23,7 @@ import {
   type Place,
   type StateRecord,
 } from "../../core/domain/StateRecord.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
@@ -33,7 +34,7 @@ import { pageMax, type TransferStorage } from "../../core/services/TransferStora
 import { gateOf, placesOf } from "./PgAdmission.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import { type Ask, isRefusedForGood, numbers, type Pg, type Row, texts } from "./Pg.ts"
-import { columnsOf, tailColumns, tailOf, type TailRow } from "./PgTailing.ts"
+import { tailColumns } from "./PgTailing.ts"
 import {
   askedKinds,
   codeOf,
@@ -47,6 +48,7 @@ import {
   outcomeOf,
   patience,
   phases,
+  readyRow,
   standingCodeOf,
   standingOf,
   stateOf,
@@ -183,7 +185,12 @@ const exported = (ask: Ask): Stream.Stream<StateRecord, StorageUnavailable> => {
       ),
     ),
     Stream.concat(
-      paged(selectTriggers, ["0"], ({ id }: TriggerRow & TailRow) => [`${id}`], each(triggerOf)),
+      paged(
+        selectTriggers,
+        ["0"],
+        ({ id }: TriggerRow & Tailing.Row) => [`${id}`],
+        each(triggerOf),
+      ),
     ),
     Stream.concat(
       paged(
@@ -335,11 +342,11 @@ const selectTriggers = `
     CASE WHEN NOT is_removed THEN cursor END::float8 AS cursor, source, ${tailColumns}
   FROM trigger LEFT JOIN tail ON tail.trigger = id WHERE id > $1::int ORDER BY id LIMIT $2`
 
-const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
+const triggerOf = (row: TriggerRow & Tailing.Row): Of<"Trigger"> => ({
   _tag: "Trigger",
   ...triggerView(row),
   isRemoved: row.is_removed,
-  ...(row.source !== null && { tail: { ...tailOf(row), source: row.source } }),
+  ...(row.source !== null && { tail: { ...Tailing.ofRow(row), source: row.source } }),
 })
 
 interface SlotRow extends Row {
@@ -519,12 +526,7 @@ const selectRuns = `
   LEFT JOIN blocked b ON b.run_id = r.id
   LEFT JOIN parked p ON p.run_id = r.id
   LEFT JOIN LATERAL (
-    SELECT * FROM ready WHERE o.run_id IS NULL AND lane = r.lane AND level = r.level
-      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
-    UNION ALL
-    SELECT * FROM ready WHERE o.run_id IS NULL AND run_id = r.id
-      AND (fence > 0 OR gate IS NOT NULL)
-    LIMIT 1) q ON true
+${readyRow("*", "o.run_id IS NULL")}) q ON true
   ORDER BY r.id`
 
 interface NoteRow extends Row {
@@ -1011,7 +1013,7 @@ const addTriggers = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of
       failing_since: "bigint",
     },
     all.flatMap(({ id, tail }) =>
-      tail === undefined ? [] : [{ trigger: id, source: tail.source, ...columnsOf(tail) }]
+      tail === undefined ? [] : [{ trigger: id, source: tail.source, ...Tailing.rowOf(tail) }]
     ),
   )
 })
@@ -1222,7 +1224,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       from: ofRun,
     },
   )
-  // A new run that is not gated is found by the rank that follows from its due time.
+  // A new run that is not gated is found by the rank that follows from its due time and deadline.
   yield* insert(ask, "ready", waitingColumns, standing("Ready").map(placeRow), {
     more: { rank: "bigint" },
     also: {
@@ -1230,7 +1232,8 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       level: "r.level",
       gate: "gate_id(r.gate)",
       rank: `CASE WHEN x.fence = 0 AND r.gate IS NULL
-        THEN r.due_at + ('${patience}'::bigint[])[r.level + 1] ELSE x.rank END`,
+        THEN least(r.due_at + ('${patience}'::bigint[])[r.level + 1],
+          (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)) ELSE x.rank END`,
     },
     from: ofRun,
   })

@@ -63,6 +63,33 @@ export const decodeCalendar = Schema.decodeSync(CalendarJson)
 
 const at = (millis: number): DateTime.Utc => DateTime.makeUnsafe(millis)
 
+/**
+ * The row of the run `r` in `ready`, if it is there: one that is new and not gated stands where its due
+ * time says, or its deadline; any other is found by its id.
+ */
+export const readyRow = (columns: string, condition = "true"): string => `
+    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = r.level
+      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
+    UNION ALL
+    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = r.level
+      AND rank = (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id) AND run_id = r.id
+    UNION ALL
+    SELECT ${columns} FROM ready WHERE ${condition} AND run_id = r.id
+      AND (fence > 0 OR gate IS NOT NULL)
+    LIMIT 1`
+
+/**
+ * The rank of the run `x`, ready since `readyAt`, by `patience`: see `Lane.rank`. It has had so many
+ * attempts. Of a run that is not careful no deadline is looked for.
+ */
+export const rankOf = (
+  x: string,
+  readyAt: string,
+  { attempt = `${x}.attempt`, of = `('${patience}'::bigint[])` } = {},
+): string =>
+  `least(${readyAt} + ${of}[${x}.level + 1], CASE WHEN ${x}.is_careful AND ${attempt} = 0 THEN (
+        SELECT d.expires_at FROM deadline d WHERE d.run_id = ${x}.run_id) END)`
+
 /** One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. */
 export const runViews = (which: string): string => `
   SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane, r.level, r.payload,
@@ -104,11 +131,7 @@ export const runViews = (which: string): string => `
   LEFT JOIN child k ON k.run_id = r.id
   LEFT JOIN placed d ON d.run_id = r.id
   LEFT JOIN LATERAL (
-    SELECT attempt, crashes, fence FROM ready WHERE lane = r.lane AND level = r.level
-      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
-    UNION ALL
-    SELECT attempt, crashes, fence FROM ready WHERE run_id = r.id AND (fence > 0 OR gate IS NOT NULL)
-    LIMIT 1) q ON true
+${readyRow("attempt, crashes, fence")}) q ON true
   LEFT JOIN trigger g ON g.id = r.trigger
   LEFT JOIN executor e ON e.incarnation = coalesce(o.incarnation, x.incarnation)`
 

@@ -73,11 +73,13 @@ export interface RunRow {
   readonly failure: string | null
 }
 
-/** The rank of one that was ready from its submit. */
-export const rankOfRun = `run.created_at +
-  CASE run.level ${
+/** Of the level of a run: what its rank is later than the instant at which it became ready. */
+export const patience = `CASE run.level ${
   Lane.levels.map((level) => `WHEN ${level} THEN ${Lane.patienceMillis[level]}`).join(" ")
 } END`
+
+/** The rank of one that was ready from its submit, and has no deadline. */
+export const rankOfRun = `run.created_at + ${patience}`
 
 const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`).join(" ")
 
@@ -186,6 +188,8 @@ export interface Details {
   readonly turn?: number
   /** Until when it awaits at most. */
   readonly awaitsUntil?: number
+  /** What it had got to when it was given back: it has begun, so no deadline counts any more. */
+  readonly checkpoint?: string | undefined
 }
 
 /** The state that `row` took by the event, if it took it. */
@@ -304,7 +308,13 @@ const enter = (
         "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         row.lane,
         row.level,
-        Lane.rank(isReadySinceDue(row) ? row.due_at : now, row.level),
+        Lane.rank(
+          isReadySinceDue(row) ? row.due_at : now,
+          row.level,
+          state.isCareful && attempt === 0 && details.checkpoint === undefined
+            ? deadlineOf(db, row.id)
+            : undefined,
+        ),
         row.id,
         row.kind,
         attempt,
@@ -363,6 +373,10 @@ const enter = (
   }
 }
 
+/** Only a careful run has one. */
+const deadlineOf = (db: Connection, run: RunId): number | undefined =>
+  db.get<{ at: number }>("SELECT at FROM deadline WHERE run = ?", run)?.at
+
 /**
  * What was due is ready since then, however late that is seen; and what was put down before its first
  * grant is where it was.
@@ -380,7 +394,7 @@ const insertRun = `
   INSERT INTO run (id, kind, lane, level, created_at, delay_millis, is_at_most_once, crashes_max,
     gate, gate_places, gate_when_full, trigger, slot, idempotency_key, payload)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-const insertReady = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?, 0, NULL, NULL)"
+const insertReady = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, NULL, NULL)"
 const insertBlocked = `
   INSERT INTO blocked (gate, level, turn, run, kind, attempt, crashes, fence, settled, is_careful)
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
@@ -452,7 +466,9 @@ export const add = (
   } else if (state._tag === "Awaiting") {
     db.run(insertParked, run, kind, state._tag, 1, 0, 0, 0, 0, 0, 0, now, null, null, null, null)
   } else {
-    db.run(insertReady, lane, level, Lane.rank(now, level), run, kind, isCareful)
+    const hasDeadline = deadlineMillis !== undefined
+    const rank = Lane.rank(now, level, hasDeadline ? now + deadlineMillis : undefined)
+    db.run(insertReady, lane, level, rank, run, kind, isCareful, Number(hasDeadline))
     tx.hint(`lane ${spec.lane}`)
   }
   return { run, state: state._tag }

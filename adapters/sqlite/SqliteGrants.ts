@@ -381,6 +381,7 @@ const settle = (
     ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
     ...(report._tag === "Await" && report.timeoutMillis !== undefined &&
       { awaitsUntil: tx.now + report.timeoutMillis }),
+    ...(report._tag === "Release" && { checkpoint: report.checkpoint }),
   })
   if (state === undefined) return unapplied(tx, report)
   // A run that was asked to stop is cancelled instead, whatever its holder made of it.

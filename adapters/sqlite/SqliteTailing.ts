@@ -28,51 +28,17 @@ export const attach = (
   )
 }
 
-export interface TailRow {
-  readonly position: string | null
-  readonly fired: number
-  readonly passed: number
-  readonly skipped: number
-  readonly moved_at: number | null
-  readonly up_to: number | null
-  readonly failure: string | null
-  readonly failing_since: number | null
-}
-
-export const tailOf = (row: TailRow): Tailing.Tail => ({
-  fired: row.fired,
-  passed: row.passed,
-  skipped: row.skipped,
-  ...(row.position !== null && { position: row.position }),
-  ...(row.moved_at !== null && { movedAt: row.moved_at }),
-  ...(row.up_to !== null && { upTo: row.up_to }),
-  ...(row.failure !== null && { failure: row.failure }),
-  ...(row.failing_since !== null && { failingSince: row.failing_since }),
-})
-
-/** The columns of a tail, by their names. */
-export const columnsOf = (tail: Tailing.Tail) => ({
-  position: tail.position ?? null,
-  fired: tail.fired,
-  passed: tail.passed,
-  skipped: tail.skipped,
-  moved_at: tail.movedAt ?? null,
-  up_to: tail.upTo ?? null,
-  failure: tail.failure ?? null,
-  failing_since: tail.failingSince ?? null,
-})
-
 export const tail = (tx: Transaction, item: Item): Tailed => {
   const { db, now } = tx
   const { entries, from, revision, trigger } = item
-  const row = db.get<TailRow>(
+  const row = db.get<Tailing.Row>(
     `SELECT tail.* FROM tail JOIN trigger ON trigger.id = tail.trigger
      WHERE trigger.id = ? AND trigger.revision = ? AND is_paused = 0 AND is_removed = 0`,
     trigger,
     revision,
   )
   if (row === undefined) return { _tag: "Stale" }
-  const before = tailOf(row)
+  const before = Tailing.ofRow(row)
   if (before.position !== from) return { _tag: "Behind" }
   const runs: Array<RunId> = []
   let nth = before.fired + before.skipped
@@ -100,7 +66,7 @@ export const tail = (tx: Transaction, item: Item): Tailed => {
   db.run(
     `UPDATE tail SET position = ?, fired = ?, passed = ?, skipped = ?, moved_at = ?, up_to = ?,
        failure = ?, failing_since = ? WHERE trigger = ?`,
-    ...Object.values(columnsOf(Tailing.moved(before, move, now))),
+    ...Object.values(Tailing.rowOf(Tailing.moved(before, move, now))),
     trigger,
   )
   return { _tag: "Taken", runs }

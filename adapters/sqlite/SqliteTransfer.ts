@@ -16,6 +16,7 @@ import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure, Placed } from "../../core/domain/RunView.ts"
 import type { Counts, Note, Of, Place, StateRecord } from "../../core/domain/StateRecord.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import { contradictory, counted, notEmpty } from "../../core/domain/Transfer.ts"
 import * as Ends from "../../core/domain/Ends.ts"
@@ -32,7 +33,6 @@ import { patiently } from "./Patience.ts"
 import { rankOfRun } from "./RunRows.ts"
 import { failed, isConstraint, unavailable } from "./SqliteError.ts"
 import { used } from "./SqliteHistory.ts"
-import { columnsOf, tailOf, type TailRow } from "./SqliteTailing.ts"
 import { askedKinds } from "./SqliteTriggers.ts"
 
 const codecOf = <A>(schema: Schema.Codec<A, unknown>) => {
@@ -149,7 +149,7 @@ function* pages(at: Connection, now: number): Generator<ReadonlyArray<StateRecor
   yield* paged(at, tasks, ["", ""], (row: TaskRow) => [row.namespace, row.name], taskOf)
   yield* paged(at, calendars, ["", ""], (row: TaskRow) => [row.namespace, row.name], calendarOf)
   yield* paged(at, executors, [0], (row: ExecutorRow) => [row.incarnation], executorOf(now))
-  yield* paged(at, triggers, [0], (row: TriggerRow & TailRow) => [row.id], triggerOf)
+  yield* paged(at, triggers, [0], (row: TriggerRow & Tailing.Row) => [row.id], triggerOf)
   yield* paged(
     at,
     slots,
@@ -287,7 +287,7 @@ interface TriggerRow {
 const triggers = `SELECT trigger.*, tail.* FROM trigger LEFT JOIN tail ON tail.trigger = trigger.id
   WHERE id > ? ORDER BY id LIMIT ?`
 
-const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
+const triggerOf = (row: TriggerRow & Tailing.Row): Of<"Trigger"> => ({
   _tag: "Trigger",
   id: row.id,
   definition: trigger.decode(row.definition),
@@ -295,7 +295,7 @@ const triggerOf = (row: TriggerRow & TailRow): Of<"Trigger"> => ({
   isPaused: row.is_paused === 1,
   isRemoved: row.is_removed === 1,
   ...(row.cursor !== null && row.is_removed === 0 && { cursor: row.cursor }),
-  ...(row.source !== null && { tail: { ...tailOf(row), source: row.source } }),
+  ...(row.source !== null && { tail: { ...Tailing.ofRow(row), source: row.source } }),
 })
 
 interface SlotRow {
@@ -796,7 +796,7 @@ class Import {
     })
     if (record.tail !== undefined) {
       const { source } = record.tail
-      this.insert("tail", { trigger: record.id, source, ...columnsOf(record.tail) })
+      this.insert("tail", { trigger: record.id, source, ...Tailing.rowOf(record.tail) })
     }
     if (schedule._tag !== "After" || record.isRemoved) return
     this.insert("subscription", {

@@ -7,6 +7,7 @@ import { Fence } from "../../core/domain/Lease.ts"
 import * as Permanent from "../../core/domain/Permanent.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { overlapping } from "../../core/domain/RunView.ts"
+import * as Tailing from "../../core/domain/Tailing.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
 import { TriggerDefinition } from "../../core/domain/Trigger.ts"
 import * as Turn from "../../core/domain/Turn.ts"
@@ -28,7 +29,7 @@ import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as Following from "./SqliteFollowing.ts"
 import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
-import * as Tailing from "./SqliteTailing.ts"
+import * as SqliteTailing from "./SqliteTailing.ts"
 import { keepVersion, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
@@ -134,7 +135,7 @@ export const make = (db: Database): TriggerStorage => {
     )!
     keepVersion(tx, stored.id, stored.revision, since, text, calendar?.text ?? null)
     attach(tx, definition)
-    Tailing.attach(tx, stored.id, definition)
+    SqliteTailing.attach(tx, stored.id, definition)
     tx.hint(ofTriggers)
     return viewOf(stored)
   }
@@ -248,19 +249,19 @@ export const make = (db: Database): TriggerStorage => {
         (answers) => answers.flat(),
       ),
     follow: (items) => db.write("follow", (tx) => items.map((item) => follow(tx, item))),
-    tail: (item) => db.write("tail", (tx) => Tailing.tail(tx, item)),
+    tail: (item) => db.write("tail", (tx) => SqliteTailing.tail(tx, item)),
     tails: (of) =>
       db.read("tails", () => {
-        const { params, text } = Tailing.selectTails(columns, of)
-        return db.all<TriggerRow & Tailing.TailRow>(text, ...params)
-          .map((row) => ({ view: viewOf(row), tail: Tailing.tailOf(row) }))
+        const { params, text } = SqliteTailing.selectTails(columns, of)
+        return db.all<TriggerRow & Tailing.Row>(text, ...params)
+          .map((row) => ({ view: viewOf(row), tail: Tailing.ofRow(row) }))
           .filter(({ view }) => view.definition.schedule._tag === "Tail")
       }),
     records: (trigger, limit) =>
       db.read("records", () =>
         [
           ...Following.records(db, trigger, limit),
-          ...Tailing.records(db, trigger, limit),
+          ...SqliteTailing.records(db, trigger, limit),
           ...db.all<SlotRow>(selectRecords, trigger, limit).map(recordOf),
         ].sort((a, b) => b.slot - a.slot).slice(0, limit)),
     recordOf: (run) =>
@@ -268,7 +269,7 @@ export const make = (db: Database): TriggerStorage => {
         Option.fromNullishOr(
           Following.recordOf(db, run) ??
             db.all<SlotRow>(selectRecord, run).map(recordOf)[0] ??
-            Tailing.recordOf(db, run),
+            SqliteTailing.recordOf(db, run),
         )),
     ask: (items, isDry) => db.write("ask", (tx) => items.map((item) => ask(tx, item, isDry))),
     asked: (trigger, request, limit) =>

@@ -11,10 +11,6 @@ import { expression, schedule, scheduleOf, unscheduled } from "../schedule.ts"
 export const triggerPreview = Command.make("preview", {
   expression,
   ...schedule,
-  calendar: Flag.String("calendar").pipe(
-    Flag.withDescription("Name of a calendar that the server keeps"),
-    Flag.optional,
-  ),
   calendarFile: Flag.String("calendar-file").pipe(
     Flag.withDescription("JSON file with rest, holidays and workdays, instead of a kept calendar"),
     Flag.optional,

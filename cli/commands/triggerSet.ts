@@ -13,25 +13,7 @@ import { expression, schedule, scheduleOf, scheduleWords } from "../schedule.ts"
 
 const hint = `belfry trigger set nightly "0 3 * * *" --task report --zone Europe/Berlin`
 
-export const triggerSet = Command.make("set", {
-  ...client,
-  namespace,
-  name: triggerName,
-  expression: expression.pipe(Argument.optional),
-  ...schedule,
-  ...byEvent,
-  calendar: Flag.String("calendar").pipe(
-    Flag.withDescription("Name of a calendar that the server keeps"),
-    Flag.optional,
-  ),
-  task: Flag.String("task").pipe(
-    Flag.withDescription("Name of the task that is due; needed for a new trigger"),
-    Flag.optional,
-  ),
-  payload: Flag.String("payload").pipe(
-    Flag.withDescription("JSON that every run gets; {} for a new trigger unless named"),
-    Flag.optional,
-  ),
+const misfire = {
   misfire: Flag.Literals("misfire", ["skip", "once", "all"]).pipe(
     Flag.withDescription("What becomes of slots that nobody fired in time"),
     Flag.optional,
@@ -44,6 +26,24 @@ export const triggerSet = Command.make("set", {
     Flag.withDescription("Of `--misfire all`: unless they are older than this"),
     Flag.optional,
   ),
+}
+
+export const triggerSet = Command.make("set", {
+  ...client,
+  namespace,
+  name: triggerName,
+  expression: expression.pipe(Argument.optional),
+  ...schedule,
+  ...byEvent,
+  task: Flag.String("task").pipe(
+    Flag.withDescription("Name of the task that is due; needed for a new trigger"),
+    Flag.optional,
+  ),
+  payload: Flag.String("payload").pipe(
+    Flag.withDescription("JSON that every run gets; {} for a new trigger unless named"),
+    Flag.optional,
+  ),
+  ...misfire,
   grace: duration("grace").pipe(
     Flag.withDescription("A slot later than this has misfired"),
     Flag.optional,
@@ -93,7 +93,7 @@ export const triggerSet = Command.make("set", {
       const payload = wanted ?? known?.payload
       const graceMillis = Option.getOrElse(given.grace, () => known?.graceMillis)
       const whileRunning = Option.getOrElse(given.whileRunning, () => known?.whileRunning)
-      const misfire = misfireOf(given) ?? known?.misfire
+      const missed = misfireOf(given) ?? known?.misfire
       const kept = yield* connection.call((api) =>
         api.triggers.put({
           params,
@@ -104,7 +104,7 @@ export const triggerSet = Command.make("set", {
             // What was read is what is changed, or nothing is.
             revision: Option.getOrElse(given.revision, () => known?.revision ?? 0),
             ...(payload !== undefined && { payload }),
-            ...(misfire !== undefined && { misfire }),
+            ...(missed !== undefined && { misfire: missed }),
             ...(graceMillis !== undefined && { graceMillis }),
             ...(blockingKey !== undefined && { blockingKey }),
             ...(whileRunning !== undefined && { whileRunning }),
@@ -128,11 +128,9 @@ export const triggerSet = Command.make("set", {
     ]),
   )
 
-const misfireOf = (given: {
-  readonly misfire: Option.Option<"skip" | "once" | "all">
-  readonly misfireMax: Option.Option<number>
-  readonly misfireAge: Option.Option<number>
-}): Misfire | undefined => {
+const misfireOf = (
+  given: Command.Command.Config.Infer<typeof misfire>,
+): Misfire | undefined => {
   if (Option.isNone(given.misfire)) return undefined
   switch (given.misfire.value) {
     case "skip":

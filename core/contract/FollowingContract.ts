@@ -19,30 +19,26 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
 import * as Following from "../domain/Following.ts"
-import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import * as Outbox from "../domain/Outbox.ts"
 import type { RunId } from "../domain/RunId.ts"
-import { TaskName } from "../domain/Task.ts"
 import * as Trigger from "../domain/Trigger.ts"
 import type { OutboxEvent } from "../services/OutboxStorage.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { retireAll } from "./HistoryStorageContract.ts"
+import { firing } from "./triggers/byEvent.ts"
+import { put, recordsOf } from "./triggers/triggers.ts"
 import {
-  admitAll,
   block,
   cancelled,
   type Elapse,
   found,
   freshNamespace,
-  gateOf,
   giveUp,
   greet,
   joined,
   type Options,
-  promoteAll,
   specOf,
   submitAll,
   submitOne,
@@ -59,25 +55,12 @@ export const suite = <R, E>(
   options: Options = {},
 ): void => block(`Following, ${adapter}`, layer, options, (it) => laws(it, elapse))
 
-const next = TaskName.make("next")
-const nextLane = (namespace: Namespace) => Lane.ofTask(namespace, next)
-
-const definitionOf = (
-  namespace: Namespace,
-  differently: Partial<Trigger.TriggerDefinition> = {},
-): Trigger.TriggerDefinition =>
-  new Trigger.TriggerDefinition({
-    namespace,
-    name: Trigger.TriggerName.make("behind"),
-    task: next,
-    schedule: { _tag: "After", task: greet, on: ["Succeeded"] },
-    payload: '{"n":1}',
-    misfire: { _tag: "Once" },
-    ...differently,
-  })
-
-const put = (definition: Trigger.TriggerDefinition) =>
-  Storage.use(({ triggers }) => triggers.put(definition))
+const { definitionOf, lane, runsOf, specOfRun, task, waitAsOthers } = firing({
+  name: "behind",
+  task: "next",
+  schedule: { _tag: "After", task: greet, on: ["Succeeded"] },
+  payload: '{"n":1}',
+})
 
 /** The events of one namespace; the others' stay with their tests for the blink of an eye. */
 const eventsOf = (
@@ -97,22 +80,14 @@ const eventsOf = (
     (events) => events.filter((event) => event.namespace === namespace && event.name === name),
   )
 
-const specOfNext = (namespace: Namespace, differently: Partial<RunSpec> = {}) =>
-  specOf(namespace, { task: next, lane: nextLane(namespace), payload: '{"n":1}', ...differently })
-
 const following = (
   { definition, id, revision }: TriggerView,
   event: OutboxEvent,
-  fire: Follow["fire"] = specOfNext(definition.namespace),
+  fire: Follow["fire"] = specOfRun(definition.namespace, { payload: '{"n":1}' }),
 ): Follow => ({ event: event.event, trigger: id, revision, fire })
 
 const followAll = (...items: ReadonlyArray<Follow>) =>
   Storage.use(({ triggers }) => triggers.follow(items))
-
-const recordsOf = ({ id }: TriggerView) => Storage.use(({ triggers }) => triggers.records(id, 100))
-
-const nextRuns = (namespace: Namespace) =>
-  Storage.use(({ runs }) => runs.list({ namespace, task: next, limit: 100 }))
 
 /** Runs of the task that is followed, that have succeeded. */
 const succeeded = (namespace: Namespace, count = 1) =>
@@ -162,7 +137,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       if (answer?._tag !== "Fired") return assert.fail(answer?._tag)
       const run = yield* found(answer.run)
       assert.deepInclude(run, {
-        task: next,
+        task,
         state: "Ready",
         trigger: view.definition.name,
         after: first!,
@@ -185,7 +160,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual(DateTime.toEpochMillis(run.slot!), event!.at)
       assert.deepEqual(yield* eventsOf(namespace), [])
       assert.deepEqual(yield* followAll(following(view, event!)), [{ _tag: "Already" }])
-      assert.strictEqual((yield* nextRuns(namespace)).length, 1)
+      assert.strictEqual((yield* runsOf(namespace)).length, 1)
       assert.isUndefined((yield* found(first!)).after)
     }))
 
@@ -201,7 +176,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       )
       const fired = answers.flat().filter(({ _tag }) => _tag === "Fired")
       assert.strictEqual(fired.length, 5)
-      const made = yield* nextRuns(namespace)
+      const made = yield* runsOf(namespace)
       assert.sameMembers(made.map(({ after }) => after!), [...runs])
       assert.strictEqual((yield* recordsOf(view)).length, 5)
     }))
@@ -219,7 +194,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         for (const event of yield* eventsOf(namespace)) yield* followAll(following(view, event))
         yield* runs.revive(run)
       }
-      assert.deepEqual((yield* nextRuns(namespace)).map(({ after }) => after), [run, run])
+      assert.deepEqual((yield* runsOf(namespace)).map(({ after }) => after), [run, run])
     }))
 
   it.effect("T8 each event once: what is not fired is recorded with the reason", () =>
@@ -235,7 +210,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(record!, { outcome: "skipped", reason: "not so: /n is 3" })
       assert.deepEqual(record!.after, { run: run!, state: "Succeeded" })
       assert.isUndefined(record!.run)
-      assert.deepEqual(yield* nextRuns(namespace), [])
+      assert.deepEqual(yield* runsOf(namespace), [])
     }))
 
   it.effect("T8 each event once: while its trigger is paused it is recorded and not fired", () =>
@@ -277,7 +252,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.isTrue(yield* triggers.remove(namespace, view.definition.name))
       assert.deepEqual(yield* followAll(following(anew, event!)), [{ _tag: "Stale" }])
       assert.deepEqual(yield* eventsOf(namespace), [], "its events went with it")
-      assert.deepEqual(yield* nextRuns(namespace), [])
+      assert.deepEqual(yield* runsOf(namespace), [])
     }))
 
   it.effect("T8 each event once: put otherwise, it follows no more; removed and put, from then", () =>
@@ -337,7 +312,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         trigger: ticking.id,
         revision: ticking.revision,
         passed: undefined,
-        fire: { slot, spec: specOfNext(namespace), whileRunning: "skip" },
+        fire: { slot, spec: specOfRun(namespace), whileRunning: "skip" },
         next: slot + 10_000,
       }])
       assert.deepEqual(answer, { _tag: "Recorded" })
@@ -351,34 +326,17 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const view = yield* put(definitionOf(namespace))
-      yield* succeeded(namespace, 3)
-      const gate = gateOf(namespace, 1)
-      const events = yield* eventsOf(namespace)
-      const differently: ReadonlyArray<Partial<RunSpec>> = [
-        { gate },
-        { delayMillis: 5000 },
-        { isAtMostOnce: true, level: 0 },
-      ]
-      const answers = yield* followAll(
-        ...events.map((event, at) =>
-          following(view, event, specOfNext(namespace, differently[at]))
-        ),
-      )
-      const runs = answers.map((answer) =>
-        answer._tag === "Fired" ? answer.run : assert.fail(answer._tag)
-      )
-      const states = Effect.map(
-        Effect.forEach(runs, found),
-        (views) => views.map(({ state }) => state),
-      )
-      assert.deepEqual(yield* states, ["Blocked", "Scheduled", "Ready"])
-      assert.deepEqual(yield* admitAll(gate.key), [{ run: runs[0]!, state: "Ready" }])
-      yield* elapse(Duration.seconds(7))
-      yield* promoteAll
-      assert.deepEqual(yield* states, ["Ready", "Ready", "Ready"])
-      const hand = yield* joined(namespace)
-      const { grants } = yield* hand.claim(9, { lanes: [nextLane(namespace)] })
-      assert.isTrue(grants.find(({ run }) => run === runs[2])?.isCareful)
+      yield* waitAsOthers(namespace, elapse, (specs) =>
+        Effect.gen(function* () {
+          yield* succeeded(namespace, specs.length)
+          const events = yield* eventsOf(namespace)
+          const answers = yield* followAll(
+            ...events.map((event, at) => following(view, event, specs[at])),
+          )
+          return answers.map((answer) =>
+            answer._tag === "Fired" ? answer.run : assert.fail(answer._tag)
+          )
+        }))
     }))
 
   it.effect("T8 each event once: items of one call do not affect each other", () =>
@@ -403,11 +361,11 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("T9 no end without end: a circle stops, and says why", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
-      const schedule = { _tag: "After", task: next, on: ["Succeeded"] } as const
+      const schedule = { _tag: "After", task, on: ["Succeeded"] } as const
       const view = yield* put(definitionOf(namespace, { schedule }))
       const hand = yield* joined(namespace)
-      const lanes = [nextLane(namespace)]
-      const first = yield* submitOne(specOfNext(namespace))
+      const lanes = [lane(namespace)]
+      const first = yield* submitOne(specOfRun(namespace))
       let last: RunId = first
       for (let depth = 1;; depth++) {
         const { grants } = yield* hand.claim(1, { lanes })
@@ -427,7 +385,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
       assert.deepEqual(yield* eventsOf(namespace), [])
       // What begins anew is no part of the circle.
-      yield* submitOne(specOfNext(namespace))
+      yield* submitOne(specOfRun(namespace))
       const { grants } = yield* hand.claim(1, { lanes })
       yield* hand.settle(succeed(grants[0]!))
       const [event] = yield* eventsOf(namespace)

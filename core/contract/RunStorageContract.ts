@@ -18,13 +18,15 @@
  * | R10    | a retry comes back after the request; user code starts after it                        |
  * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
  * | R12    | time-out kept as failure; at-most-once forgotten when lost                             |
- * | R13    | nothing given back; rounds ignored                                                     |
+ * | R13    | nothing given back; rounds ignored; a run known by its number alone                    |
  * | events | retry not noted; nor release, yield, await, suspend, resume, revive, loss (replayed)   |
  *
  * And of the laws that came later, tried on each adapter in the way that is likely there, and caught:
  *
  * | law | mistake                                                                                   |
  * | --- | ----------------------------------------------------------------------------------------- |
+ * | R6  | a deadline does not count, counts too early, or goes on to count once it has begun; a   |
+ * |     | run is not found where its deadline has put it                                          |
  * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |

@@ -17,25 +17,19 @@
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
-import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import * as Tailing from "../domain/Tailing.ts"
-import { TaskName } from "../domain/Task.ts"
 import * as Trigger from "../domain/Trigger.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Tailing as Item, TailView } from "../services/TriggerStorage.ts"
+import { firing } from "./triggers/byEvent.ts"
+import { put as putTrigger, recordsOf as recordsOfTrigger } from "./triggers/triggers.ts"
 import {
-  admitAll,
   block,
   type Elapse,
   found,
   freshNamespace,
-  gateOf,
-  joined,
   type Options,
-  promoteAll,
-  specOf,
   type Tests,
   times,
   together,
@@ -48,10 +42,6 @@ export const suite = <R, E>(
   options: Options = {},
 ): void => block(`Tailing, ${adapter}`, layer, options, (it) => laws(it, elapse))
 
-const bill = TaskName.make("bill")
-const billLane = (namespace: Namespace) => Lane.ofTask(namespace, bill)
-const name = Trigger.TriggerName.make("orders")
-
 const schedule = (differently: Partial<Extract<Trigger.Schedule, { _tag: "Tail" }>> = {}) => ({
   _tag: "Tail" as const,
   source: "orders of the shop",
@@ -60,23 +50,16 @@ const schedule = (differently: Partial<Extract<Trigger.Schedule, { _tag: "Tail" 
   ...differently,
 })
 
-const definitionOf = (
-  namespace: Namespace,
-  differently: Partial<Trigger.TriggerDefinition> = {},
-): Trigger.TriggerDefinition =>
-  new Trigger.TriggerDefinition({
-    namespace,
-    name,
-    task: bill,
-    schedule: schedule(),
-    payload: "null",
-    misfire: { _tag: "Once" },
-    ...differently,
-  })
+const { definitionOf, name, runsOf, specOfRun, task, waitAsOthers } = firing({
+  name: "orders",
+  task: "bill",
+  schedule: schedule(),
+  payload: "null",
+})
 
 const put = (definition: Trigger.TriggerDefinition) =>
   Effect.andThen(
-    Storage.use(({ triggers }) => triggers.put(definition)),
+    putTrigger(definition),
     tailOf(definition.namespace, definition.name),
   )
 
@@ -88,9 +71,6 @@ const tailOf = (
     assert.isDefined(view)
     return view!
   })
-
-const specOfBill = (namespace: Namespace, differently: Partial<RunSpec> = {}) =>
-  specOf(namespace, { task: bill, lane: billLane(namespace), ...differently })
 
 /** What is read of `count` entries after the position of the tail. */
 const reading = (
@@ -106,7 +86,7 @@ const reading = (
     to: `${before + count}`,
     entries: times(count).map((at) => ({
       position: `${before + at + 1}`,
-      fire: specOfBill(definition.namespace, { payload: `{"n":${before + at + 1}}` }),
+      fire: specOfRun(definition.namespace, { payload: `{"n":${before + at + 1}}` }),
     })),
     passed: 0,
     endedMillisAgo: undefined,
@@ -123,11 +103,7 @@ const taken = (item: Item) =>
     (answer) => answer._tag === "Taken" ? answer.runs : assert.fail(answer._tag),
   )
 
-const recordsOf = ({ view }: TailView) =>
-  Storage.use(({ triggers }) => triggers.records(view.id, 1000))
-
-const bills = (namespace: Namespace) =>
-  Storage.use(({ runs }) => runs.list({ namespace, task: bill, limit: 1000 }))
+const recordsOf = ({ view }: TailView) => recordsOfTrigger(view, 1000)
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("put: a trigger that tails is kept, has no slot of its own, and is never due", () =>
@@ -161,7 +137,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(rest, { position: "3", fired: 3, passed: 2, skipped: 0 })
       assert.isDefined(movedAt)
       const run = yield* found(runs[1]!)
-      assert.deepInclude(run, { task: bill, state: "Ready", trigger: name, payload: '{"n":2}' })
+      assert.deepInclude(run, { task, state: "Ready", trigger: name, payload: '{"n":2}' })
       assert.deepEqual(
         (yield* recordsOf(after)).map(({ entry, outcome, run }) => ({ entry, outcome, run })),
         [2, 1, 0].map((at) => ({ entry: `${at + 1}`, outcome: "fired" as const, run: runs[at]! })),
@@ -181,10 +157,10 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* take(reading(first, 5, { from: "1" })), { _tag: "Behind" })
       const after = yield* tailOf(namespace)
       assert.strictEqual(after.tail.position, "2")
-      assert.strictEqual((yield* bills(namespace)).length, 2)
+      assert.strictEqual((yield* runsOf(namespace)).length, 2)
       assert.strictEqual((yield* recordsOf(after)).length, 2)
       yield* taken(reading(after, 1))
-      assert.strictEqual((yield* bills(namespace)).length, 3)
+      assert.strictEqual((yield* runsOf(namespace)).length, 3)
     }))
 
   it.effect("T16 each entry once: of many at once one takes them", () =>
@@ -196,7 +172,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.strictEqual(answers.filter(({ _tag }) => _tag === "Taken").length, 1)
         assert.strictEqual(answers.filter(({ _tag }) => _tag === "Behind").length, 7)
       }
-      const payloads = (yield* bills(namespace)).map(({ payload }) => payload)
+      const payloads = (yield* runsOf(namespace)).map(({ payload }) => payload)
       assert.sameMembers(payloads, times(15).map((at) => `{"n":${at + 1}}`))
       assert.strictEqual((yield* tailOf(namespace)).tail.position, "15")
     }))
@@ -221,37 +197,16 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
 
   it.effect("T16 each entry once: a gated, delayed, careful or timed run waits as any other", () =>
     Effect.gen(function* () {
-      const { runs } = yield* Storage
       const namespace = freshNamespace()
       const view = yield* put(definitionOf(namespace))
-      const gate = gateOf(namespace, 1)
-      const differently: ReadonlyArray<Partial<RunSpec>> = [
-        { gate },
-        { delayMillis: 5000 },
-        { isAtMostOnce: true, level: 0 },
-        { deadlineMillis: 60_000 },
-      ]
-      const made = yield* taken(reading(view, 4, {
-        entries: differently.map((each, at) => ({
-          position: `${at + 1}`,
-          fire: specOfBill(namespace, each),
-        })),
-      }))
-      const states = Effect.map(
-        Effect.forEach(made, found),
-        (views) => views.map(({ state }) => state),
+      yield* waitAsOthers(
+        namespace,
+        elapse,
+        (specs) =>
+          taken(reading(view, specs.length, {
+            entries: specs.map((fire, at) => ({ position: `${at + 1}`, fire })),
+          })),
       )
-      assert.deepEqual(yield* states, ["Blocked", "Scheduled", "Ready", "Ready"])
-      assert.deepEqual(yield* admitAll(gate.key), [{ run: made[0]!, state: "Ready" }])
-      yield* elapse(Duration.seconds(7))
-      yield* promoteAll
-      assert.deepEqual(yield* states, ["Ready", "Ready", "Ready", "Ready"])
-      const hand = yield* joined(namespace)
-      const { grants } = yield* hand.claim(2, { lanes: [billLane(namespace)] })
-      assert.isTrue(grants.find(({ run }) => run === made[2])?.isCareful)
-      yield* elapse(Duration.seconds(60))
-      yield* runs.expire(1000)
-      assert.strictEqual((yield* found(made[3]!)).state, "Expired")
     }))
 
   it.effect("T2 together: by a run its entry is found, with the revision that it was taken by", () =>
@@ -292,7 +247,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const third = yield* tailOf(namespace)
       yield* triggers.remove(namespace, name)
       assert.deepEqual(yield* take(reading(third, 1)), { _tag: "Stale" })
-      assert.strictEqual((yield* bills(namespace)).length, 1)
+      assert.strictEqual((yield* runsOf(namespace)).length, 1)
       assert.deepEqual(yield* triggers.tails({ namespace }), [])
     }))
 

@@ -35,7 +35,7 @@ export const Blocking = Schema.TaggedUnion({
 export type Blocking = typeof Blocking.Type
 export type Fair = Extract<Blocking, { readonly _tag: "Fair" }>
 /** Each gate has places of its own. */
-export type Alone = Exclude<Blocking, Fair>
+export type Separate = Exclude<Blocking, Fair>
 
 /**
  * Which runs block each other: all of the task, those of equal key, those of one executor. Those of
@@ -44,19 +44,19 @@ export type Alone = Exclude<Blocking, Fair>
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
 /** One at a time, in order of submit. */
-export const fifo: Alone = { _tag: "Fifo" }
+export const fifo: Separate = { _tag: "Fifo" }
 
 /** One at a time; what comes while it is under way ends as discarded. */
-export const discard: Alone = { _tag: "Discard" }
+export const discard: Separate = { _tag: "Discard" }
 
 /** One at a time; what comes asks the one under way to stop, and waits for it to end. */
-export const replace: Alone = { _tag: "Replace" }
+export const replace: Separate = { _tag: "Replace" }
 
 /** One at a time; of those that wait the latest is kept, the others end as discarded. */
-export const latest: Alone = { _tag: "Latest" }
+export const latest: Separate = { _tag: "Latest" }
 
 /** `limit` at a time; the others wait, better levels first. */
-export const concurrent = (limit: number): Alone => ({ _tag: "Concurrent", limit })
+export const concurrent = (limit: number): Separate => ({ _tag: "Concurrent", limit })
 
 /** A task has at most so many keys with a weight of their own. */
 export const weightsMax = 1000
@@ -89,7 +89,7 @@ export type Gate = typeof Gate.Type
 export const gate = (
   namespace: Namespace,
   task: TaskName,
-  blocking: Alone,
+  blocking: Separate,
   key: string | undefined,
 ): Gate => ({
   key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
@@ -97,7 +97,7 @@ export const gate = (
   whenFull: whenFull[blocking._tag],
 })
 
-const whenFull: Readonly<Record<Alone["_tag"], Gate["whenFull"]>> = {
+const whenFull: Readonly<Record<Separate["_tag"], Gate["whenFull"]>> = {
   Fifo: "wait",
   Concurrent: "wait",
   Discard: "discard",

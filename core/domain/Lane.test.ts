@@ -72,6 +72,22 @@ describe("Lane.order", () => {
       }
     }
   })
+  it("ranks by the deadline, if it is earlier than the end of the patience", () => {
+    for (const level of Lane.levels) {
+      const patience = Lane.patienceMillis[level]
+      assert.strictEqual(Lane.rank(now, level, now + patience + 1), now + patience)
+      assert.strictEqual(Lane.rank(now, level, now + patience - 1), now + patience - 1)
+    }
+  })
+
+  it("lets no deadline take a run past a better level, before it has passed", () => {
+    for (const level of Lane.levels.slice(1)) {
+      const near = place(level, Lane.rank(now, level, now + 5), 1)
+      const better = place(0, Lane.rank(now + 4, 0), 2)
+      assert.isAbove(Lane.order(now + 4)(near, better), 0)
+    }
+  })
+
   it("has five levels, each with a word and a longer patience than the one before", () => {
     assert.strictEqual(new Set(Lane.levels.map((level) => Lane.wordOf[level])).size, 5)
     const patience = Lane.levels.map((level) => Lane.patienceMillis[level])

@@ -6,10 +6,12 @@
  * and one executor. Whatever comes back from that executor, or is taken from it, waits there again.
  *
  * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
- * patience of its level, fixed when it becomes ready. One that was due later is ready since it was
+ * patience of its level, or the deadline of one that has not begun, if that is earlier; it is fixed
+ * when the run becomes ready. One that was due later is ready since it was
  * due, however late a sweep notices, and one that was suspended before its first grant is where it
  * was. A run whose rank has passed goes before runs of a better level
- * whose rank is later, so a level delays a run, but never for ever.
+ * whose rank is later, so a level delays a run, but never for ever. A deadline alone never takes a run
+ * past a better level: by the time it has passed, the run has expired.
  */
 import { Schema } from "effect"
 import type { Incarnation } from "./Executor.ts"
@@ -110,8 +112,12 @@ export const patienceMillis: Readonly<Record<Level, number>> = {
   4: 21_600_000,
 }
 
-/** The instant from which a run that became ready at `readyAt` yields to no level. */
-export const rank = (readyAt: number, level: Level): number => readyAt + patienceMillis[level]
+/**
+ * The instant from which a run that became ready at `readyAt` yields to no level, or that by which it
+ * must have begun. A deadline that is further off than the patience puts nobody behind others.
+ */
+export const rank = (readyAt: number, level: Level, deadlineAt = Infinity): number =>
+  Math.min(readyAt + patienceMillis[level], deadlineAt)
 
 /** What decides between two waiting runs of any lanes. */
 export interface Place {

@@ -11,7 +11,8 @@ export interface Held {
   readonly fence: Fence
 }
 
-const nameOf = ({ fence, run }: Held): string => `${run}:${fence}`
+/** A run may be granted to one executor again: two grants are told apart by their fences. */
+export const nameOf = ({ fence, run }: Held): string => `${run}:${fence}`
 
 /** Of the grants that took a place, each once, those that the executor still answers for. */
 export const taken = (

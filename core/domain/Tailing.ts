@@ -59,6 +59,41 @@ export const Tail = Schema.Struct({
 })
 export type Tail = typeof Tail.Type
 
+/** A tail as SQL keeps it; of what is absent the column is null. */
+export interface Row {
+  readonly position: string | null
+  readonly fired: number
+  readonly passed: number
+  readonly skipped: number
+  readonly moved_at: number | null
+  readonly up_to: number | null
+  readonly failure: string | null
+  readonly failing_since: number | null
+}
+
+export const ofRow = (row: Row): Tail => ({
+  fired: row.fired,
+  passed: row.passed,
+  skipped: row.skipped,
+  ...(row.position !== null && { position: row.position }),
+  ...(row.moved_at !== null && { movedAt: row.moved_at }),
+  ...(row.up_to !== null && { upTo: row.up_to }),
+  ...(row.failure !== null && { failure: row.failure }),
+  ...(row.failing_since !== null && { failingSince: row.failing_since }),
+})
+
+/** Its columns in the order of `Row`, by their names. */
+export const rowOf = (tail: Tail): Row => ({
+  position: tail.position ?? null,
+  fired: tail.fired,
+  passed: tail.passed,
+  skipped: tail.skipped,
+  moved_at: tail.movedAt ?? null,
+  up_to: tail.upTo ?? null,
+  failure: tail.failure ?? null,
+  failing_since: tail.failingSince ?? null,
+})
+
 export const untouched: Tail = { fired: 0, passed: 0, skipped: 0 }
 
 /** What one reading came to. */

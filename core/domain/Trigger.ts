@@ -90,6 +90,10 @@ export const isByEvent = (
 ): schedule is Extract<Schedule, { readonly _tag: "After" | "Tail" }> =>
   schedule._tag === "After" || schedule._tag === "Tail"
 
+/** Its runs get as their payload what it is that happens, instead of one of the trigger's. */
+export const isPassedOn = (schedule: Schedule): boolean =>
+  schedule._tag === "Tail" || (schedule._tag === "After" && schedule.passing !== undefined)
+
 /** The calendar that a schedule names. */
 export const calendarOf = (schedule: Schedule): CalendarName | undefined =>
   schedule._tag === "Cron" ? schedule.calendar : undefined

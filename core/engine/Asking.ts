@@ -73,9 +73,6 @@ const checked = Effect.fnUntraced(function* (asking: Asking | Backfill) {
   yield* checkedText("by", asking.by, 256)
 })
 
-const isPassedOn = (schedule: Trigger.Schedule) =>
-  schedule._tag === "Tail" || (schedule._tag === "After" && schedule.passing !== undefined)
-
 const checkedPayload = (payload: string | undefined) => {
   const bytes = payload === undefined ? 0 : new TextEncoder().encode(payload).length
   return bytes <= payloadBytesMax ? Effect.void : refused(
@@ -160,7 +157,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
             "one run of it is always alive",
             "Let it be, or resume it if it is paused",
           )
-          : payload === undefined && isPassedOn(definition.schedule)
+          : payload === undefined && Trigger.isPassedOn(definition.schedule)
           ? refused(
             "payload",
             "its runs get what is passed on from the run or the entry that they are for",

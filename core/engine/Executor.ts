@@ -41,11 +41,13 @@ import {
 import type { Conclusion } from "../domain/Conclusion.ts"
 import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
+import type { Fence } from "../domain/Lease.ts"
 import { isRegulated, type Regulation, regulationOf } from "../domain/Permit.ts"
 import * as Places from "../domain/Places.ts"
 import * as Policy from "../domain/Policy.ts"
 import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
+import type { RunId } from "../domain/RunId.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
 import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
@@ -456,14 +458,21 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const reconcile = Effect.fnUntraced(function* (self: Incarnation) {
     const mine = known()
-    const grants = mine.map(({ fence, run }) => ({ fence, run }))
+    // What was granted here again has passed on from what it was before, which may still be ending.
+    const last = new Map<RunId, Fence>()
+    for (const { fence, run } of mine) {
+      if (fence > (last.get(run) ?? -1)) last.set(run, fence)
+    }
+    const grants = [...last].map(([run, fence]) => ({ run, fence }))
     const rounds = [...answered].map(([loop, round]) => ({ loop, round }))
     const passed = yield* Effect.orElseSucceed(
       transport.reconcile(self, { grants, rounds }),
       () => [],
     )
     const gone = new Set(passed)
-    for (const { fence, run } of mine) if (gone.has(run)) pool.abandon(run, fence)
+    for (const { fence, run } of mine) {
+      if (gone.has(run) || fence !== last.get(run)) pool.abandon(run, fence)
+    }
   })
 
   const watchLoop = (self: Incarnation) =>

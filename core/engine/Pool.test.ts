@@ -244,6 +244,18 @@ describe("a handler that goes on although it was interrupted", () => {
       assert.deepStrictEqual([pool.stuck(), pool.wanted()], [0, 1])
     }))
 
+  it.effect("is no less stuck when the order to stop comes again and again", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving(() => ignores)
+      pool.take([grantOf(1)])
+      for (let again = 0; again < 4; again++) {
+        pool.revoke({ run: RunId.make(1), fence: Fence.make(2) })
+        yield* TestClock.adjust("300 millis")
+      }
+      assert.deepStrictEqual([pool.running(), pool.stuck()], [0, 1])
+      assert.deepStrictEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Abort"])
+    }))
+
   it.effect("is none that ends within its time, finalizers and all", () =>
     Effect.gen(function* () {
       let hasEnded = false
@@ -501,29 +513,83 @@ describe("the hooks of an attempt", () => {
 })
 
 describe("a run that is granted again while its earlier attempt is being put down", () => {
+  const again = Fence.make(3)
+
+  /** Its first attempt takes so long to be put down; every one says when it begins and ends. */
+  const grantedAgain = Effect.fnUntraced(function* (places: number, downMillis: number) {
+    const seen = { running: 0, most: 0 }
+    const pool = yield* serving(
+      (_, { fence }) =>
+        Effect.suspend(() => {
+          seen.most = Math.max(seen.most, ++seen.running)
+          return Effect.never
+        }).pipe(
+          Effect.onInterrupt(() =>
+            Effect.sync(() => seen.running--).pipe(
+              Effect.delay(fence === again ? 0 : downMillis),
+            )
+          ),
+        ),
+      { sizes: PoolSizes.of(places) },
+    )
+    pool.take([grantOf(1)])
+    yield* TestClock.adjust("1 second")
+    pool.abandonAll()
+    pool.take([grantOf(1, { fence: again })])
+    return { pool, seen }
+  })
+
   it.effect("keeps its place when that has ended", () =>
     Effect.gen(function* () {
-      let running = 0
-      let most = 0
-      const pool = yield* serving(
-        () =>
-          Effect.suspend(() => {
-            most = Math.max(most, ++running)
-            return Effect.never
-          }).pipe(
-            Effect.onInterrupt(() => Effect.sync(() => running--).pipe(Effect.delay("500 millis"))),
-          ),
-        { sizes: PoolSizes.of(2) },
-      )
-      pool.take([grantOf(1)])
-      yield* TestClock.adjust("1 second")
-      pool.abandonAll()
-      pool.take([grantOf(1, { fence: Fence.make(3) })])
+      const { pool, seen } = yield* grantedAgain(2, 500)
       yield* TestClock.adjust("1 second")
       pool.take([grantOf(2), grantOf(3)])
       yield* TestClock.adjust("1 second")
-      assert.strictEqual(running, 2)
       assert.strictEqual(pool.running(), 2)
-      assert.strictEqual(most, 2)
+      assert.deepStrictEqual(seen, { running: 2, most: 2 })
+    }))
+
+  for (const places of [1, 2, 3]) {
+    it.effect(`takes a place of ${places} beside that, and no more go on than there are`, () =>
+      Effect.gen(function* () {
+        const { pool, seen } = yield* grantedAgain(places, 500)
+        pool.take([grantOf(2), grantOf(3), grantOf(4)])
+        yield* TestClock.adjust("400 millis")
+        assert.strictEqual(pool.running(), places)
+        assert.strictEqual(seen.running, places)
+        yield* TestClock.adjust("400 millis")
+        assert.deepStrictEqual(seen, { running: places, most: places })
+        assert.strictEqual(pool.running(), places)
+        assert.strictEqual(pool.stuck(), 0)
+      }))
+  }
+
+  it.effect("does not keep that from being given up on, which frees its place", () =>
+    Effect.gen(function* () {
+      const { pool, seen } = yield* grantedAgain(2, 60_000)
+      pool.take([grantOf(2)])
+      yield* TestClock.adjust("900 millis")
+      assert.deepStrictEqual([pool.running(), pool.queued(), pool.stuck()], [2, 1, 0])
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual([pool.running(), pool.queued(), pool.stuck()], [2, 0, 1])
+      assert.deepStrictEqual(pool.known().map(({ fence, run }) => [run as number, fence]), [
+        [1, again],
+        [2, Fence.make(2)],
+      ])
+      assert.deepStrictEqual(pool.takeReports(9), [], "it was abandoned")
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual([pool.running(), pool.stuck(), seen.running], [2, 0, 2])
+    }))
+
+  it.effect("is the one that an order means which names its fence", () =>
+    Effect.gen(function* () {
+      const { pool } = yield* grantedAgain(2, 500)
+      pool.abandon(RunId.make(1), Fence.make(2))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(pool.running(), 1)
+      pool.revoke({ run: RunId.make(1), fence: again })
+      yield* TestClock.adjust("1 milli")
+      assert.strictEqual(pool.running(), 0)
+      assert.deepInclude(pool.takeReports(9)[0], { _tag: "Abort", fence: again })
     }))
 })

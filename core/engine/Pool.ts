@@ -13,6 +13,8 @@
  * 5. A handler that was interrupted and goes on has `stopMillis` to end. Then it is *stuck*: its run
  *    is reported as if it had ended, and its place is free. So many places as there are may be taken
  *    by the stuck besides, no more.
+ * 6. What counts is the attempt, not its run: a run that is granted here again, while its earlier
+ *    attempt is being put down, takes a place beside that.
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import type { Conclusion } from "../domain/Conclusion.ts"
@@ -102,7 +104,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const random = yield* Random.Random
 
     const handlers = new Map<TaskName, Handler>()
-    const carried = new Map<RunId, Attempt>()
+    const carried = new Set<Attempt>()
     const stuck = new Set<Attempt>()
     let sizes = options.sizes
     let queue: Array<Grant> = []
@@ -180,7 +182,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         hook: undefined,
         isLeft: false,
       }
-      carried.set(grant.run, attempt)
+      carried.add(attempt)
       attempt.fiber = Effect.runForkWith(handler.context)(begun(attempt))
       attempt.fiber.addObserver((exit) => end(attempt, exit))
     }
@@ -201,8 +203,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         stuck.delete(attempt)
         return onChange()
       }
-      // The run may be here again by then, under a later fence: that place is not this attempt's to free.
-      if (carried.get(attempt.grant.run) === attempt) carried.delete(attempt.grant.run)
+      carried.delete(attempt)
       averageMillis += (monotonic() - attempt.startedAt - averageMillis) * 0.1
       conclusive(attempt, exit)
       pump()
@@ -291,12 +292,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         attempt.stop = why
         attempt.isLeft = true
         attempt.hook?.interruptUnsafe()
-        return limit(attempt, 0)
+        return stopSoon(attempt)
       }
       // What is being put down may still be stopped; to give it back would forget that it was asked.
       const isOutdone = attempt.stop === "suspend" && why !== "giveBack"
       if (attempt.stop === undefined || isOutdone) attempt.stop = why
-      limit(attempt, 0)
+      stopSoon(attempt)
       attempt.fiber?.interruptUnsafe()
     }
 
@@ -304,16 +305,23 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     let looksAt = Infinity
     const isLimited = Latch.makeUnsafe()
 
-    const limit = (attempt: Attempt, millis: number | undefined) => {
-      attempt.stopBy = millis === undefined ? Infinity : monotonic() + millis + stopMillis
-      if (attempt.stopBy < looksAt) isLimited.openUnsafe()
+    const limit = (attempt: Attempt, millis: number | undefined) =>
+      stopBy(attempt, millis === undefined ? Infinity : monotonic() + millis + stopMillis)
+
+    /** The same order comes again until it is answered: that gives no more time. */
+    const stopSoon = (attempt: Attempt) =>
+      stopBy(attempt, Math.min(attempt.stopBy, monotonic() + stopMillis))
+
+    const stopBy = (attempt: Attempt, at: number) => {
+      attempt.stopBy = at
+      if (at < looksAt) isLimited.openUnsafe()
     }
 
     const lookOut = Effect.gen(function* () {
       isLimited.closeUnsafe()
       const now = monotonic()
       looksAt = Infinity
-      for (const attempt of [...carried.values()]) {
+      for (const attempt of [...carried]) {
         if (attempt.stopBy <= now) yield* giveUpOn(attempt)
         else looksAt = Math.min(looksAt, attempt.stopBy)
       }
@@ -325,7 +333,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const giveUpOn = (attempt: Attempt) => {
       const { grant: { run, task }, handler: { policy }, outcome } = attempt
       attempt.isStuck = true
-      carried.delete(run)
+      carried.delete(attempt)
       stuck.add(attempt)
       attempt.fiber?.interruptUnsafe()
       if (attempt.stop === "abandon") onChange()
@@ -364,10 +372,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       return at >= 0
     }
 
-    const current = (run: RunId, fence: Fence): Attempt | undefined => {
-      const attempt = carried.get(run)
-      return attempt?.grant.fence === fence ? attempt : undefined
-    }
+    const attemptOf = (run: RunId, fence: Fence): Attempt | undefined =>
+      carried.values().find(({ grant }) => grant.run === run && grant.fence === fence)
 
     /** Gives back what there is no room for. */
     const trim = () => {
@@ -451,23 +457,23 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         }
       },
       revoke: ({ fence, isSuspending, run }) => {
-        const attempt = current(run, fence)
+        const attempt = attemptOf(run, fence)
         if (attempt !== undefined) stop(attempt, isSuspending === true ? "suspend" : "cancel")
         if (unqueue(run, fence)) {
           report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
         }
       },
       abandon: (run, fence) => {
-        const attempt = current(run, fence)
+        const attempt = attemptOf(run, fence)
         if (attempt !== undefined) stop(attempt, "abandon")
         unqueue(run, fence)
       },
       abandonAll: () => {
         queue = []
-        for (const attempt of carried.values()) stop(attempt, "abandon")
+        for (const attempt of carried) stop(attempt, "abandon")
       },
       giveBack: (task) => {
-        for (const attempt of carried.values()) {
+        for (const attempt of carried) {
           if (task === undefined || attempt.grant.task === task) stop(attempt, "giveBack")
         }
       },

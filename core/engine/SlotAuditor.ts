@@ -6,7 +6,8 @@
  * whoever holds the duty `audit` goes on with the page that comes next. It takes half of the time at
  * most, and a page is small, so nobody waits for it.
  */
-import { Duration, Effect } from "effect"
+import { Clock, Duration, Effect } from "effect"
+import * as ClockStep from "../domain/ClockStep.ts"
 import * as SlotAudit from "../domain/SlotAudit.ts"
 import type { TriggerId } from "../domain/Trigger.ts"
 import type { Audited, AuditPlace, Judged, KeptFinding } from "../services/AuditStorage.ts"
@@ -19,6 +20,11 @@ export interface TriggersOptions {
   readonly auditInterval?: Duration.Input
   /** How much of it one pass judges: an hour, so that a trigger of each second has not too many slots. */
   readonly auditWindow?: Duration.Input
+  /**
+   * How long planners have before the audit looks: at a slot, and after all of them may have stood
+   * still, which is before this one began and when the clock was set or its machine slept.
+   */
+  readonly auditPatience?: Duration.Input
 }
 
 export interface SlotAuditReport {
@@ -29,8 +35,6 @@ export interface SlotAuditReport {
   readonly findings: ReadonlyArray<KeptFinding>
 }
 
-/** A slot that is younger may still be on its way. */
-const youngMillis = 60_000
 const pageSize = 100
 
 const nothing: Judged = { findings: [], open: [], looked: [] }
@@ -43,9 +47,28 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
     Duration.fromInputUnsafe(options.auditInterval ?? "15 minutes"),
   )
   const windowMillis = Duration.toMillis(Duration.fromInputUnsafe(options.auditWindow ?? "1 hour"))
+  const patience = Duration.toMillis(
+    Duration.fromInputUnsafe(options.auditPatience ?? "1 minute"),
+  )
+  const clock = yield* Clock.Clock
+  const elapsed = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+
+  let seen: ClockStep.Sighting | undefined
+  /** Since when, as `elapsed` goes, planners could keep up. */
+  let steadySince = elapsed()
+
+  const look = Effect.gen(function* () {
+    const before = elapsed()
+    const found = yield* audit.place
+    const error = (elapsed() - before) / 2
+    const sighting = { said: found.now, at: before + error, error }
+    if (seen !== undefined && ClockStep.between(seen, sighting) > 0) steadySince = elapsed()
+    seen = sighting
+    return found
+  })
 
   const begin = Effect.fnUntraced(function* (now: number, place: AuditPlace) {
-    const until = Math.min(now - youngMillis, place.from + windowMillis)
+    const until = Math.min(now - patience, place.from + windowMillis)
     const missing = Math.min(interval, windowMillis) - (until - place.from)
     if (missing > 0) return yield* Effect.sleep(Math.max(1000, Math.min(missing, interval)))
     yield* audit.keep({ ...place, step: place.step + 1, until }, nothing)
@@ -69,7 +92,9 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
   })
 
   const step = Effect.gen(function* () {
-    const { now, place } = yield* audit.place
+    const { now, place } = yield* look
+    const toWait = steadySince + patience - elapsed()
+    if (toWait > 0) return yield* Effect.sleep(toWait)
     const { until } = place
     if (until === undefined) return yield* begin(now, place)
     const [took] = yield* Effect.timed(goOn({ ...place, until }))

@@ -269,19 +269,24 @@ describe("a reading", () => {
   const judged = (judge: Parameters<typeof sift>[2], how: Parameters<typeof sift>[0] = rule) =>
     sift(how, reading, judge, ({ payload }) => payload, "0")
 
-  it("with an entry that is too large records that one", () => {
-    const taken = judged((value) => Result.succeed({ payload: JSON.stringify(value) }))
-    assert.match(String(taken.entries[0]!.fire), /has 2000002 bytes/)
-    assert.deepEqual(taken.entries[1], { position: "2", fire: '"y"' })
-  })
+  it.effect("with an entry that is too large records that one", () =>
+    Effect.gen(function* () {
+      const taken = yield* judged((value) =>
+        Effect.succeed(Result.succeed({ payload: JSON.stringify(value) }))
+      )
+      assert.match(String(taken.entries[0]!.fire), /has 2000002 bytes/)
+      assert.deepEqual(taken.entries[1], { position: "2", fire: '"y"' })
+    }))
 
-  it("ends before the first that nobody can take, if the rule says so", () => {
-    const taken = judged(() => Result.fail("never\0"), { unreadable: "stop" })
-    assert.deepEqual(taken, {
-      entries: [],
-      passed: 0,
-      to: "0",
-      failure: "the entry at 1 cannot be taken: never",
-    })
-  })
+  it.effect("ends before the first that nobody can take, if the rule says so", () =>
+    Effect.gen(function* () {
+      const never = () => Effect.succeed(Result.fail("never\0"))
+      const taken = yield* judged(never, { unreadable: "stop" })
+      assert.deepEqual(taken, {
+        entries: [],
+        passed: 0,
+        to: "0",
+        failure: "the entry at 1 cannot be taken: never",
+      })
+    }))
 })

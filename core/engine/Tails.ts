@@ -42,7 +42,9 @@ import { policyOf, specOf } from "./triggered.ts"
 type TailSchedule = Extract<Schedule, { readonly _tag: "Tail" }>
 
 /** What becomes of an entry: the payload of its run; nothing, since no run is wanted; or why not. */
-export type Judge = (value: unknown) => Result.Result<Wanted | undefined, string>
+export type Judge = (
+  value: unknown,
+) => Effect.Effect<Result.Result<Wanted | undefined, string>>
 
 export interface Wanted {
   /** JSON text. */
@@ -51,7 +53,8 @@ export interface Wanted {
 }
 
 /** Each entry is the payload as it is. */
-const asItIs: Judge = (value) => Result.succeed({ payload: JSON.stringify(value ?? null) })
+const asItIs: Judge = (value) =>
+  Effect.succeed(Result.succeed({ payload: JSON.stringify(value ?? null) }))
 
 const batch = 100
 const usualPoll = Duration.seconds(1)
@@ -63,18 +66,18 @@ const reasonMax = 500
 type Taken = Pick<Item, "entries" | "passed" | "failure" | "to">
 
 /** What is to be done with a reading; it ends before what nobody can read, if the rule says so. */
-export const sift = (
+export const sift = Effect.fnUntraced(function* (
   { unreadable, when = [] }: Pick<TailSchedule, "unreadable" | "when">,
   { entries, to }: Reading,
   judge: Judge,
   specOf: (wanted: Wanted) => Item["entries"][number]["fire"],
   from: string | undefined,
-): Taken => {
+): Effect.fn.Return<Taken> {
   const taken: Array<Item["entries"][number]> = []
   let passed = 0
   let last = from
   for (const entry of entries) {
-    const judged = judgeOne(entry, when, judge)
+    const judged = yield* judgeOne(entry, when, judge)
     if (Result.isFailure(judged)) {
       const reason = tidy(judged.failure)
       if (unreadable === "stop") {
@@ -87,30 +90,30 @@ export const sift = (
     last = entry.position
   }
   return { entries: taken, passed, to, failure: undefined }
-}
+})
 
 const judgeOne = (
   entry: Entry,
   when: NonNullable<TailSchedule["when"]>,
   judge: Judge,
 ): ReturnType<Judge> => {
-  if ("flaw" in entry) return Result.fail(entry.flaw)
-  if (unmet(when, entry.value) !== undefined) return Result.succeed(undefined)
-  return Result.flatMap(judge(entry.value), (wanted) => {
-    if (wanted === undefined) return Result.succeed(undefined)
-    const { blockingKey = "", payload } = wanted
-    const bytes = payload.length > payloadBytesMax / 3
-      ? new TextEncoder().encode(payload).length
-      : 0
-    const flaw = Text.flaw(payload) ?? Text.flaw(blockingKey)
-    return bytes > payloadBytesMax
-      ? Result.fail(`its payload has ${bytes} bytes, and may have ${payloadBytesMax}`)
-      : blockingKey.length > 512
-      ? Result.fail(`its key has ${blockingKey.length} characters, and may have 512`)
-      : flaw === undefined
-      ? Result.succeed(wanted)
-      : Result.fail(flaw)
-  })
+  if ("flaw" in entry) return Effect.succeed(Result.fail(entry.flaw))
+  if (unmet(when, entry.value) !== undefined) return Effect.succeed(Result.succeed(undefined))
+  return Effect.map(judge(entry.value), (judged) => Result.flatMap(judged, fitting))
+}
+
+const fitting = (wanted: Wanted | undefined): Result.Result<Wanted | undefined, string> => {
+  if (wanted === undefined) return Result.succeed(undefined)
+  const { blockingKey = "", payload } = wanted
+  const bytes = payload.length > payloadBytesMax / 3 ? new TextEncoder().encode(payload).length : 0
+  const flaw = Text.flaw(payload) ?? Text.flaw(blockingKey)
+  return bytes > payloadBytesMax
+    ? Result.fail(`its payload has ${bytes} bytes, and may have ${payloadBytesMax}`)
+    : blockingKey.length > 512
+    ? Result.fail(`its key has ${blockingKey.length} characters, and may have 512`)
+    : flaw === undefined
+    ? Result.succeed(wanted)
+    : Result.fail(flaw)
 }
 
 /** As every storage can keep it. */
@@ -187,7 +190,7 @@ export const make = Effect.gen(function* () {
           : yield* reader.read(position ?? "", batch),
       )
       const policy = reading.entries.length === 0 ? usualPolicy : yield* policyWithRoom(definition)
-      const taken = sift(
+      const taken = yield* sift(
         schedule,
         reading,
         judge,

@@ -26,6 +26,7 @@ import type { RunId } from "../domain/RunId.ts"
 import type { Failure } from "../domain/RunView.ts"
 import * as Selector from "../domain/Selector.ts"
 import { TaskName } from "../domain/TaskName.ts"
+import * as Schedules from "../domain/Trigger.ts"
 import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
@@ -376,14 +377,16 @@ export const make = <
       },
       source,
       (value) =>
-        Result.flatMap(
-          toResult(decode(value)),
-          (known) =>
-            Result.flatMap(called(() => payloadOf(known)), (wanted) =>
-              wanted === undefined ? Result.succeed(undefined) : Result.map(
-                json.payload.encode(wanted),
-                (payload) => ({ payload, blockingKey: blockingKey?.(wanted) }),
-              )),
+        Effect.sync(() =>
+          Result.flatMap(
+            toResult(decode(value)),
+            (known) =>
+              Result.flatMap(called(() => payloadOf(known)), (wanted) =>
+                wanted === undefined ? Result.succeed(undefined) : Result.map(
+                  json.payload.encode(wanted),
+                  (payload) => ({ payload, blockingKey: blockingKey?.(wanted) }),
+                )),
+          )
         ),
     ).pipe(Effect.catchTag("TriggerChanged", Effect.die))
   })
@@ -399,8 +402,7 @@ export const make = <
       if ("source" in when && "entry" in when) {
         return yield* tail(trigger, when, value as (entry: unknown) => PayloadOf<P> | undefined)
       }
-      const isPassedOn = when._tag === "Tail" ||
-        (when._tag === "After" && when.passing !== undefined)
+      const isPassedOn = Schedules.isPassedOn(when)
       const text = isPassedOn ? "null" : yield* encode(value)
       yield* triggers.put({
         namespace: yield* CurrentNamespace,

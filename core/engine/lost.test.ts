@@ -106,6 +106,42 @@ describe("executors", () => {
     }).pipe(Effect.scoped, Effect.provide(world)))
 })
 
+describe("an executor", () => {
+  it.live("goes on with what it is granted again while it is still putting it down", () =>
+    Effect.gen(function* () {
+      const { executors } = yield* Storage
+      const transport = yield* Transport
+      let reconciled = 0
+      const counted = behind(transport, (operation, call) => {
+        if (operation === "reconcile") reconciled++
+        return call
+      })
+      const goOn = yield* Deferred.make<void>()
+      const fences: Array<number> = []
+      // What the first holds on to is let go long after the second was to be agreed about.
+      const work = CurrentRun.use(({ fence }) => {
+        fences.push(fence)
+        return Effect.onInterrupt(
+          Deferred.await(goOn),
+          () => fences.length === 1 ? Effect.sleep("4 seconds") : Effect.void,
+        )
+      })
+      yield* serving(work, { ttl: "2 seconds", stopTimeout: "20 seconds" }).pipe(
+        Effect.provideService(Transport, counted),
+      )
+      const run = yield* Work.submit({})
+      yield* until(Effect.sync(() => fences.length), (count) => count === 1)
+      const [self] = yield* executors.list(standard)
+      yield* executors.leave(self!.incarnation)
+      yield* until(Effect.sync(() => fences.length), (count) => count === 2)
+      const before = reconciled
+      yield* until(Effect.sync(() => reconciled - before), (count) => count === 2)
+      yield* Deferred.succeed(goOn, undefined)
+      yield* Work.result(run)
+      assert.strictEqual(fences.length, 2, "it was not abandoned")
+    }).pipe(Effect.scoped, Effect.provide(world)))
+})
+
 describe("a scheduler", () => {
   it.live("that ends finishes the events that it has in hand, which others would wait for", () =>
     Effect.gen(function* () {

@@ -11,7 +11,8 @@
  *   a retry or a loss.
  * - **R5 fenced reports.** A report with another fence than the current changes nothing and is
  *   answered `fenced`. One repeated with the fence that settled is answered `duplicate`.
- * - **R6 order.** Among ready runs of the claimed lanes the first by `Lane.order` are granted.
+ * - **R6 order.** Among ready runs of the claimed lanes the first by `Lane.order` are granted. A
+ *   deadline counts in the rank however the run became ready, as long as nobody has begun it.
  * - **R7 rounds.** A claim with `isAgain` and the round of an earlier claim of the same loop hands
  *   out that round's runs again, same fences, before anything new: an answer lost on the way costs
  *   nothing. Its reports are settled as any repeated report.
@@ -26,7 +27,8 @@
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
  * - **R13 reconciled.** `reconcile` gives back, as a release does, what was granted under a round
  *   that its holder has had the answer of, and does not know of; nothing else changes, also when the
- *   call comes late or twice. It answers which of the named grants are no longer current.
+ *   call comes late or twice, or names an earlier grant of the run, too. It answers which of the named
+ *   grants are no longer current.
  * - **R14 suspended.** Once suspend has answered `confirmed` the run is not granted until it is
  *   resumed; after `requested` its present grant is the last before that. What its holder put down
  *   with it, or gave back with it, is in every grant after. It keeps the only place of a gate, and no other.

@@ -5,7 +5,7 @@
  * claims by their round, reports by their fence, fires by their slot, submits by their idempotency
  * key. Only a submit without a key, repeated, may become two runs.
  */
-import { Schema } from "effect"
+import { Inspectable, Schema } from "effect"
 
 export class StorageUnavailable
   extends Schema.TaggedError<StorageUnavailable>()("StorageUnavailable", {
@@ -14,7 +14,8 @@ export class StorageUnavailable
     cause: Schema.Defect(),
   }) {
   override get message() {
-    const reason = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    const { cause } = this
+    const reason = cause instanceof Error ? cause.message : Inspectable.toStringUnknown(cause, 0)
     return `${this.storage} did not carry out ${this.operation}: ${reason}`
   }
 }

@@ -25,6 +25,7 @@ import onward from "./onward.ts"
 import tails from "./tails.ts"
 import admission from "./admission.ts"
 import shares from "./shares.ts"
+import ranks from "./ranks.ts"
 
 export interface Migration {
   readonly name: string
@@ -54,6 +55,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "tails", statements: tails },
   { name: "admission", statements: admission },
   { name: "shares", statements: shares },
+  { name: "ranks", statements: ranks },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -1,19 +1,31 @@
 /** R6: which of the ready runs go first. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
+import * as FanIn from "../../domain/FanIn.ts"
 import * as Lane from "../../domain/Lane.ts"
+import type { Namespace } from "../../domain/Namespace.ts"
 import type { RunId } from "../../domain/RunId.ts"
+import * as Share from "../../domain/Share.ts"
+import * as Touching from "../../domain/Touching.ts"
+import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
+  admitAll,
+  assertState,
+  cancelled,
   type Elapse,
+  fresh,
   freshNamespace,
+  gateOf,
   greet,
   type Hand,
   ids,
   joined,
   promoteAll,
+  recoverAll,
   release,
   resumed,
+  retry,
   sorted,
   specOf,
   submitAll,
@@ -171,5 +183,170 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         first,
         second,
       ])
+    }))
+
+  it.effect("R6 order: within a level, the earliest deadline goes first", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const within = [undefined, 50, 20, 90, 40, undefined]
+      const made = yield* submitAll(
+        within.map((seconds) =>
+          specOf(namespace, { deadlineMillis: seconds === undefined ? undefined : seconds * 1000 })
+        ),
+      )
+      const [none, fifty, twenty, far, forty, last] = made
+      assert.deepStrictEqual(
+        yield* drained(hand, [Lane.ofTask(namespace, greet)], 1),
+        [twenty, forty, fifty, none, far, last],
+        "one further off than the patience puts nobody behind others",
+      )
+    }))
+
+  it.effect("R6 order: a near deadline takes nobody past a better level", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const low = yield* submitOne(specOf(namespace, { level: 2, deadlineMillis: 20_000 }))
+      yield* elapse(Duration.seconds(15))
+      const usual = yield* submitOne(specOf(namespace))
+      const lower = yield* submitOne(specOf(namespace, { level: 2 }))
+      assert.deepStrictEqual(
+        yield* drained(hand, [Lane.ofTask(namespace, greet)], 1),
+        [usual, low, lower],
+      )
+    }))
+
+  /** Ways in which a run becomes ready, each from the spec of one that is in a hurry. */
+  type Way = (
+    namespace: Namespace,
+    hurry: Partial<RunSpec>,
+  ) => Effect.Effect<RunId, unknown, Storage | R>
+  const ways: Readonly<Record<string, Way>> = {
+    "submitted with a key": (namespace, hurry) =>
+      submitOne(specOf(namespace, { ...hurry, idempotencyKey: fresh("key") })),
+    "due later": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const run = yield* submitOne(specOf(namespace, { ...hurry, delayMillis: 2000 }))
+        yield* elapse(Duration.seconds(4))
+        yield* promoteAll
+        return run
+      }),
+    ...Object.fromEntries(
+      (["wait", "discard", "replace", "latest"] as const).map((whenFull) => [
+        `admitted at a gate (${whenFull})`,
+        (namespace: Namespace, hurry: Partial<RunSpec>) =>
+          Effect.gen(function* () {
+            const gate = gateOf(namespace, 1, whenFull)
+            const run = yield* submitOne(specOf(namespace, { ...hurry, gate }))
+            yield* admitAll(gate.key)
+            return run
+          }),
+      ]),
+    ),
+    "admitted alone to what it touches": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const gate = Touching.gate(namespace, { db: "exclusive" })
+        const run = yield* submitOne(specOf(namespace, { ...hurry, gate }))
+        yield* admitAll(gate.key)
+        return run
+      }),
+    "admitted to its share": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const gate = Share.gate(namespace, greet, { _tag: "Fair", limit: 1 }, "a")
+        const run = yield* submitOne(specOf(namespace, { ...hurry, gate }))
+        yield* admitAll(gate.key)
+        return run
+      }),
+    "a child": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const answer = yield* runs.submitFamily({
+          parent: specOf(namespace),
+          children: [specOf(namespace, hurry)],
+          places: 1,
+        })
+        if (answer._tag === "Conflict") return assert.fail("it is new")
+        yield* admitAll(FanIn.gate(answer.run, 1).key)
+        return answer.children[0]!
+      }),
+    "resumed before its first grant": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const run = yield* submitOne(specOf(namespace, hurry))
+        yield* suspended(run)
+        yield* resumed(run)
+        return run
+      }),
+    "resumed after one": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, hurry))
+        const grant = yield* other.one
+        yield* suspended(run)
+        yield* other.settle(release(grant))
+        yield* resumed(run)
+        return run
+      }),
+    "given back": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, hurry))
+        yield* other.settle(release(yield* other.one))
+        return run
+      }),
+    "given back by a reconcile": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, hurry))
+        yield* other.one
+        yield* runs.reconcile(other.incarnation, { grants: [], rounds: other.answered() })
+        return run
+      }),
+    "recovered": (namespace, hurry) =>
+      Effect.gen(function* () {
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, hurry))
+        yield* other.one
+        yield* other.leave
+        yield* recoverAll
+        return run
+      }),
+  }
+  for (const [way, made] of Object.entries(ways)) {
+    it.effect(`R6 order: by its deadline, when it is ${way}`, () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const hurry = { deadlineMillis: 40_000 }
+        const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
+        const calm = yield* submitOne(specOf(namespace, { lane: elsewhere }))
+        const gone = yield* made(namespace, hurry)
+        yield* assertState(gone, "Ready")
+        assert.strictEqual((yield* cancelled(gone)).answer, "confirmed", "it is found there")
+        yield* assertState(gone, "Cancelled")
+        const hurried = yield* made(namespace, hurry)
+        const lanes = [elsewhere, Lane.ofTask(namespace, greet)]
+        assert.deepStrictEqual(
+          yield* drained(yield* joined(namespace), lanes, 1),
+          [hurried, calm],
+        )
+      }))
+  }
+
+  it.effect("R6 order: what has begun has no deadline to be in a hurry for", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const calm = yield* submitOne(specOf(namespace))
+      const begun = yield* submitAll(
+        times(2).map(() => specOf(namespace, { deadlineMillis: 40_000 })),
+      )
+      const { grants } = yield* hand.claim(2)
+      assert.deepStrictEqual(sorted(ids(grants)), begun)
+      for (const grant of grants) assert.isTrue(yield* hand.start(grant))
+      yield* hand.settle(retry(grants[0]!), { ...release(grants[1]!), checkpoint: "1" } as Report)
+      yield* elapse(Duration.seconds(1))
+      yield* promoteAll
+      assert.strictEqual((yield* hand.one).run, calm)
     }))
 }

@@ -52,6 +52,25 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       assert.deepEqual((yield* hand.settle(succeed(known!))).settled, ["applied"])
     }))
 
+  it.effect("R13 reconciled: what is known is kept beside an earlier grant of the same run", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      const before = yield* hand.one
+      yield* hand.settle(release(before))
+      const now = yield* hand.one
+      for (const named of [[before, now], [now, before]]) {
+        yield* runs.reconcile(hand.incarnation, {
+          grants: named.map(({ fence, run }) => ({ run, fence })),
+          rounds: hand.answered(),
+        })
+        yield* assertState(run, "Running")
+      }
+      assert.deepEqual((yield* hand.settle(succeed(now))).settled, ["applied"])
+    }))
+
   it.effect("R13 reconciled: what was asked to stop and is not known has ended", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
