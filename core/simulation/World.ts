@@ -348,7 +348,8 @@ const programTail = (table: Table, way: Over) =>
     const { schedule } = Trigger.tail(source, wanted)
     const { misfire, namespace, payload, task } = tableTail
     const input = { namespace, name: "tail-program", task, schedule, payload, misfire }
-    const judge: Judge = (value) => Result.succeed({ payload: JSON.stringify(value) })
+    const judge: Judge = (value) =>
+      Effect.succeed(Result.succeed({ payload: JSON.stringify(value) }))
     yield* tail(input, source, judge).pipe(
       Effect.retry({ schedule: Schedule.spaced("1 second") }),
       Effect.forkScoped,
