@@ -49,7 +49,7 @@
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
-import * as Agreement from "./agreement.ts"
+import * as Modelled from "./runs/modelled.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
@@ -110,7 +110,7 @@ export const laws = <R>(
   OnTime.laws(it, elapse)
   Cancelled.laws(it)
   Recovered.laws(it, elapse)
-  Agreement.laws(it, elapse, options)
+  Modelled.laws(it, elapse, options)
   Reconciled.laws(it)
   Suspended.laws(it, elapse)
   Awaiting.laws(it, elapse)
