@@ -411,6 +411,7 @@ const kinds = [
   "Abort",
   "Yield",
   "Await",
+  "Discard",
   "Postpone",
 ] as const
 
@@ -418,9 +419,12 @@ const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(({ fence }) => fence)),
   numbers(reports.map(({ _tag }) => kinds.indexOf(_tag))),
   results(reports),
-  texts(reports.map((report) => "failure" in report ? encodeFailure(report.failure) : undefined)),
+  texts(reports.map(failureOf)),
   numbers(reports.map(delayOf)),
 ]
+
+const failureOf = (report: Report): string | undefined =>
+  "failure" in report && report.failure !== undefined ? encodeFailure(report.failure) : undefined
 
 /** Until it is due again, or has timed out; never is `-1`. */
 const delayOf = (report: Report): number =>
@@ -642,9 +646,12 @@ const selectRound = `
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
  * Failed, + TimeOut → TimedOut, + Release → Ready, + Postpone → Scheduled, + Yield → Suspended,
- * + Await → Awaiting; in all other cases → Cancelled. One suspending + Retry, + Release, + Postpone →
- * Suspended.
+ * + Await → Awaiting, + Discard → Discarded; in all other cases → Cancelled. One suspending + Retry,
+ * + Release, + Postpone → Suspended.
  */
+const finalOfKind = "CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 8 THEN 4 ELSE 3 END"
+const endKinds = "0, 2, 3, 5, 8"
+
 const settleText = (more: string): string => `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
@@ -658,20 +665,20 @@ const settleText = (more: string): string => `
 } AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
-        WHEN is_suspending AND said IN (1, 4, 8) THEN 6 ELSE said END AS kind
+        WHEN is_suspending AND said IN (1, 4, 9) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
       CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
   o AS (
     INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
       is_reported, result, failure)
     SELECT run_id, ms, claimed_at, $1, fence,
-      CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
-      attempt, crashes, true, CASE said WHEN 0 THEN result END, failure
-    FROM y WHERE kind IN (0, 2, 3, 5)),
+      ${finalOfKind},
+      attempt - (kind = 8)::int, crashes, true, CASE said WHEN 0 THEN result END, failure
+    FROM y WHERE kind IN (${endKinds})),
   told AS (${
   tell(
-    "(SELECT *, CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END AS state FROM y" +
-      " WHERE kind IN (0, 2, 3, 5) AND (SELECT is_watched FROM executor WHERE incarnation = $1))",
+    `(SELECT run_id, fence, ms, failure, attempt - (kind = 8)::int AS attempt, ${finalOfKind} AS state
+      FROM y WHERE kind IN (${endKinds}) AND (SELECT is_watched FROM executor WHERE incarnation = $1))`,
     "ms",
     "e.state",
     "e.failure",
@@ -683,15 +690,15 @@ const settleText = (more: string): string => `
       attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
       CASE kind WHEN 7 THEN claimed_at END, own_lane, $1, fence, level,
-      attempt - (said IN (4, 6, 8))::int, crashes, kind - 6, is_careful,
+      attempt - (said IN (4, 6, 9))::int, crashes, kind - 6, is_careful,
       CASE WHEN kind = 7 OR gate IS NULL THEN gate
         ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places <= 1) END
     FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, run_id, own_lane, fence, level, attempt - (kind = 8)::int, crashes, is_careful,
+    SELECT ms + delay, run_id, own_lane, fence, level, attempt - (kind = 9)::int, crashes, is_careful,
       gate
-    FROM y WHERE kind IN (1, 8)),
+    FROM y WHERE kind IN (1, 9)),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
     SELECT own_lane, level, ${
@@ -706,21 +713,21 @@ const settleText = (more: string): string => `
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
     SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
       CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded'
-        WHEN 8 THEN 'Postponed' ELSE 'Awaited' END,
+        WHEN 9 THEN 'Postponed' ELSE 'Awaited' END,
       failure
-    FROM y WHERE kind IN (1, 4, 6, 7, 8))
+    FROM y WHERE kind IN (1, 4, 6, 7, 9))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     (SELECT count(*)::int FROM told) AS told,
-    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7, 8)
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7, 9)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
 
 const settleAny = settleText("")
 
-/** The next grant that is postponed takes the place of the one before it in the journal (R25). */
+/** The next grant that is postponed takes the place of the one before it in the journal (R30). */
 const forgetPostponed = `
   f AS (DELETE FROM journal WHERE kind = 'Postponed'
-    AND run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 8 AND kind <> 5))),`
+    AND run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 9 AND kind <> 5))),`
 
 /** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const keepCheckpoints = `

@@ -444,7 +444,7 @@ const noteReport = (
   }
 }
 
-/** The next grant that is postponed takes the place of the one before it (R25). */
+/** The next grant that is postponed takes the place of the one before it (R30). */
 const forgetPostponed = ({ db }: Transaction, run: RunId): void =>
   void db.run(
     `DELETE FROM journal WHERE run = ?1 AND kind IN ('Claimed', 'Postponed')

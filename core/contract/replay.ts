@@ -81,6 +81,7 @@ const reports = ({ fence }: Run.RunState): ReadonlyArray<Run.RunEvent> => [
   { _tag: "Release", fence },
   { _tag: "Postpone", fence },
   { _tag: "Abort", fence },
+  { _tag: "Discard", fence },
   { _tag: "Yield", fence },
   { _tag: "Await", fence },
 ]

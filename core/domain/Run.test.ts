@@ -58,6 +58,7 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Due": { _tag: "Due" },
   "Admit": { _tag: "Admit" },
   "Discard": { _tag: "Discard" },
+  "Discard by its holder": { _tag: "Discard", fence },
   "Claim": { _tag: "Claim" },
   "Start": { _tag: "Start", fence },
   "Succeed": { _tag: "Succeed", fence },
@@ -156,6 +157,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Ready", { attempt: 2 }],
     "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at most once": ["Ready", { attempt: 2, isCareful: true }],
@@ -175,6 +177,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Ready", { attempt: 0 }],
     "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { attempt: 0, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 0, isCareful: true }],
     "Lose at most once": ["Ready", { attempt: 0, isCareful: true }],
@@ -195,6 +198,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Ready", { attempt: 0 }],
     "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -214,6 +218,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Cancelled"],
     "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -233,6 +238,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Ready", { attempt: 2 }],
     "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -252,6 +258,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Cancelled"],
     "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -270,6 +277,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Cancelled"],
     "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -288,6 +296,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
     "Lose at most once": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
@@ -307,6 +316,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { crashes: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -434,7 +444,9 @@ describe("Run.advance", () => {
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
         if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
-        if (!["Release", "Postpone", "Lose", "Yield", "Expire"].includes(event._tag)) {
+        if (
+          !["Release", "Postpone", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)
+        ) {
           assert.isAtLeast(attempt, state.attempt)
         }
       }

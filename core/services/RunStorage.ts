@@ -60,12 +60,15 @@
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
  *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
- * - **R25 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
+ * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
+ *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
+ *   cancelled, with the run that took its place.
+ * - **R30 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
  *   granted before that time. It has lost no attempt and counts no crash; a deadline goes on. However
  *   often it is postponed, the last of these grants is told of and the others are not.
- * - **R26 age.** Where a claim asks for it, each of its grants says for how long its run has been due
+ * - **R31 age.** Where a claim asks for it, each of its grants says for how long its run has been due
  *   for the first time, by the storage's clock, whatever became of it since.
- * - **R27 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
+ * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
  *   quarantine when past the crashes that it survives in all it has been lost as often within the
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
  *
@@ -211,7 +214,10 @@ export const Report = Schema.TaggedUnion({
   Release: { ...Held, checkpoint },
   /** Given back unstarted, and due again so long after now. */
   Postpone: { ...Held, delayMillis: Schema.Int },
-  Abort: Held,
+  /** With a failure, if another run has taken its place. */
+  Abort: { ...Held, failure: Schema.optionalKey(Failure) },
+  /** Unstarted, and for good: its holder is busy with another, or has a later one. */
+  Discard: { ...Held, failure: Failure },
   /** Put down, to be resumed; without a checkpoint the one before it stays. */
   Yield: { ...Held, checkpoint },
   /** Handed over, for at most so long. */

@@ -66,7 +66,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(yield* hand.one, { run, attempt: 2, fence: Fence.make(2) })
     }))
 
-  it.effect("R26 age: a grant says for how long its run has been due, if it is asked", () =>
+  it.effect("R31 age: a grant says for how long its run has been due, if it is asked", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)

@@ -1,4 +1,4 @@
-/** R25: what its holder has postponed is due again later, and has lost nothing. */
+/** R30: what its holder has postponed is due again later, and has lost nothing. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as Execution from "../../domain/Execution.ts"
@@ -29,7 +29,7 @@ import {
 } from "../world.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  it.effect("R25 postponed: it waits its time, and has lost no attempt", () =>
+  it.effect("R30 postponed: it waits its time, and has lost no attempt", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -57,7 +57,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(yield* found(run), { state: "Succeeded", attempt: 2 })
     }))
 
-  it.effect("R25 postponed: it keeps its place of a gate, also of several", () =>
+  it.effect("R30 postponed: it keeps its place of a gate, also of several", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -82,7 +82,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R25 postponed: a deadline goes on, and orders are heard", () =>
+  it.effect("R30 postponed: a deadline goes on, and orders are heard", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -105,7 +105,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(yield* hand.one, { run: put, attempt: 1 })
     }))
 
-  it.effect("R25 postponed: of all such grants the last is told, and a loss after it is no crash", () =>
+  it.effect("R30 postponed: of all such grants the last is told, and a loss after it is no crash", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()

@@ -29,7 +29,7 @@ import {
 } from "../world.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  it.effect("R27 forgotten crashes, B51: only those count that are within the window, since it came on", () =>
+  it.effect("R32 forgotten crashes, B51: only those count that are within the window, since it came on", () =>
     Effect.gen(function* () {
       const { tasks } = yield* Storage
       const namespace = freshNamespace()

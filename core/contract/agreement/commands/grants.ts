@@ -6,8 +6,10 @@ import { held } from "../../../services/ExecutorStorage.ts"
 import type { Claimed, Grant, Report, Settled } from "../../../services/RunStorage.ts"
 import {
   abort,
+  discard,
   failure,
   giveUp,
+  giveWay,
   handOver,
   postpone,
   putDown,
@@ -42,6 +44,8 @@ const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Repor
   ["release", release],
   ["postpone for 500", (held) => postpone(held, 500)],
   ["abort", abort],
+  ["give way", giveWay],
+  ["discard", discard],
   ["put down", (held) => putDown(held)],
   ["put down with", (held) => putDown(held, '{"at": 7}')],
   ["hand over", (held) => handOver(held)],
