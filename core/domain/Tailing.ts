@@ -113,7 +113,8 @@ export const moved = (tail: Tail, move: Move, now: number): Tail => {
   const { endedMillisAgo, failure, to } = move
   const reached = endedMillisAgo === undefined
     ? upTo
-    : Math.max(upTo ?? -Infinity, now - endedMillisAgo)
+    // It was measured, and so is no whole number.
+    : Math.max(upTo ?? -Infinity, now - Math.ceil(endedMillisAgo))
   const lastMove = to === tail.position ? movedAt : now
   return {
     ...rest,
