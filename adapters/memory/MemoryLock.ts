@@ -2,16 +2,16 @@
  * Locks in memory: see `Lock` for the laws. They are local to the process, and need no I/O. Their
  * fences begin anew with each process, so they are advisory to whatever outlives it.
  */
-import { Clock, Duration, Effect, Latch, Option } from "effect"
+import { Duration, Effect, Latch, Option } from "effect"
 import { Fence, Lease, type LockKey } from "../../core/domain/Lease.ts"
 import { LeaseLost, Lock } from "../../core/services/Lock.ts"
+import { ofLeases } from "./MemoryClock.ts"
 import { type MemoryState, within } from "./MemoryState.ts"
 
 export const make = (state: MemoryState): Effect.Effect<Lock["Service"]> =>
-  Effect.map(Clock.Clock, (clock) => {
+  Effect.map(ofLeases(state), (now) => {
     const held = state.locks
     const watched = new Map<LockKey, Set<Latch.Latch>>()
-    const now = () => clock.currentTimeMillisUnsafe()
 
     const current = (lease: Lease) => {
       const entry = held.get(lease.key)

@@ -60,7 +60,12 @@ const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
 /** Where a run waits for a grant, and its last one is over. */
 const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
-export const make = (state: MemoryState, now: () => number): RunStorage => {
+/** `ofLeases` is the clock by which leases are judged. */
+export const make = (
+  state: MemoryState,
+  now: () => number,
+  ofLeases: () => number,
+): RunStorage => {
   const nameOf = ({ idempotencyKey, namespace }: RunSpec) => `${namespace} ${idempotencyKey}`
 
   /** What its key says of a spec, if it names a run already. */
@@ -143,9 +148,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       if (decision === "wait") return admissions
       const [holder] = holders(gate)
       admissions.push(
-        decision === "admit"
-          ? admitted(entry)
-          : discarded(entry, { tag: "Discarded", message: `busy with run ${holder!.id}` }),
+        decision === "admit" ? admitted(entry) : discarded(entry, Blocking.busyWith(holder!.id)),
       )
     }
   }
@@ -338,7 +341,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
 
   const claim = (request: ClaimRequest): Claimed | "Lost" => {
     const member = state.members.get(request.incarnation)
-    const standing = standingOf(member, now())
+    const standing = standingOf(member, ofLeases())
     if (member === undefined || standing === "lost" || standing === "left") return "Lost"
     const freed = new Set<GateKey>()
     const settled = request.reports.map((report) => settle(request.incarnation, report, freed))
@@ -587,7 +590,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
     const runs: Array<{ run: RunId; state: Run.StateName }> = []
     const freed = new Set<GateKey>()
     for (const member of state.members.values()) {
-      if (member.standing !== "lost" && standingOf(member, now()) === "lost") {
+      if (member.standing !== "lost" && standingOf(member, ofLeases()) === "lost") {
         member.standing = "lost"
         lost.push(member.incarnation)
       }
@@ -722,7 +725,7 @@ export const make = (state: MemoryState, now: () => number): RunStorage => {
       case "Ready": {
         if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
         const serving = [...state.members.values()].filter((member) =>
-          standingOf(member, now()) === "live" && member.joining.namespace === namespace &&
+          standingOf(member, ofLeases()) === "live" && member.joining.namespace === namespace &&
           member.tasks.includes(task)
         )
         const none = unserved(task, lane, serving.map(({ joining: { labels } }) => labels))

@@ -8,6 +8,7 @@
 import { Result } from "effect"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Calendar } from "../../core/domain/Calendar.ts"
+import type { Sighting } from "../../core/domain/ClockStep.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -192,6 +193,8 @@ export class MemoryState {
   /** Entries are replaced, never removed: the last fence of a key must outlive its lease (L2). */
   readonly locks = new Map<LockKey, { readonly lease: Lease; expiresAt: number }>()
   readonly members = new Map<Incarnation, Member>()
+  /** The clock, as leases were judged by it last. */
+  seen: Sighting | undefined
   readonly outbox = new Outbox()
   /** By namespace: how many decisions were applied. */
   readonly revisions = new Map<string, number>()
@@ -265,6 +268,12 @@ export class MemoryState {
     this.runs.set(entry.id, entry)
     if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
     this.place(entry)
+  }
+
+  /** The clock by which they end was set by so much. */
+  moveLeases(byMillis: number): void {
+    for (const member of this.members.values()) member.beatAt += byMillis
+    for (const lock of this.locks.values()) lock.expiresAt += byMillis
   }
 
   hint(topic: Topic): void {

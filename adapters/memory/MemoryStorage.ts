@@ -3,6 +3,7 @@ import { Clock, Effect } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
 import * as MemoryAudit from "./MemoryAudit.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
+import * as MemoryClock from "./MemoryClock.ts"
 import * as MemoryExecutors from "./MemoryExecutors.ts"
 import * as MemoryHistory from "./MemoryHistory.ts"
 import * as MemoryOutbox from "./MemoryOutbox.ts"
@@ -17,7 +18,9 @@ import * as MemoryTriggers from "./MemoryTriggers.ts"
 
 /** The clock is captured here, where the storage is made: callers may have clocks that differ. */
 export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
-  Effect.map(Clock.Clock, (clock) => {
+  Effect.gen(function* () {
+    const clock = yield* Clock.Clock
+    const ofLeases = yield* MemoryClock.ofLeases(state)
     const now = () => clock.currentTimeMillisUnsafe()
     const tasks = MemoryTasks.make(state)
     return Storage.of({
@@ -25,13 +28,13 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       tasks,
       calendars: MemoryCalendars.make(state, now),
       triggers: MemoryTriggers.make(state, now),
-      runs: MemoryRuns.make(state, now),
-      placements: MemoryPlacements.make(state, now),
-      executors: MemoryExecutors.make(state, tasks, now),
+      runs: MemoryRuns.make(state, now, ofLeases),
+      placements: MemoryPlacements.make(state, ofLeases),
+      executors: MemoryExecutors.make(state, tasks, ofLeases),
       outbox: MemoryOutbox.make(state, now),
       logs: MemoryLogs.make(state, now),
       history: MemoryHistory.make(state, now),
-      transfer: MemoryTransfer.make(state, now),
+      transfer: MemoryTransfer.make(state, ofLeases),
       permits: MemoryPermits.make(state, now),
       audit: MemoryAudit.make(state, now),
       now: Effect.sync(now),

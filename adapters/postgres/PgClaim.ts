@@ -393,15 +393,19 @@ const kinds = [
   "Abort",
   "Yield",
   "Await",
+  "Discard",
 ] as const
 
 const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(({ fence }) => fence)),
   numbers(reports.map(({ _tag }) => kinds.indexOf(_tag))),
   results(reports),
-  texts(reports.map((report) => "failure" in report ? encodeFailure(report.failure) : undefined)),
+  texts(reports.map(failureOf)),
   numbers(reports.map(delayOf)),
 ]
+
+const failureOf = (report: Report): string | undefined =>
+  "failure" in report && report.failure !== undefined ? encodeFailure(report.failure) : undefined
 
 /** Until it is tried again, or has timed out; never is `-1`. */
 const delayOf = (report: Report): number =>
@@ -622,9 +626,12 @@ const selectRound = `
 
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
- * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting; in all
- * other cases → Cancelled. One suspending + Retry, + Release → Suspended.
+ * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting, +
+ * Discard → Discarded; in all other cases → Cancelled. One suspending + Retry, + Release → Suspended.
  */
+const finalOfKind = "CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 8 THEN 4 ELSE 3 END"
+const endKinds = "0, 2, 3, 5, 8"
+
 const settleText = (more: string): string => `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
   x AS (
@@ -645,13 +652,13 @@ const settleText = (more: string): string => `
     INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
       is_reported, result, failure)
     SELECT run_id, ms, claimed_at, $1, fence,
-      CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END,
-      attempt, crashes, true, CASE said WHEN 0 THEN result END, failure
-    FROM y WHERE kind IN (0, 2, 3, 5)),
+      ${finalOfKind},
+      attempt - (kind = 8)::int, crashes, true, CASE said WHEN 0 THEN result END, failure
+    FROM y WHERE kind IN (${endKinds})),
   told AS (${
   tell(
-    "(SELECT *, CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 ELSE 3 END AS state FROM y" +
-      " WHERE kind IN (0, 2, 3, 5) AND (SELECT is_watched FROM executor WHERE incarnation = $1))",
+    `(SELECT run_id, fence, ms, failure, attempt - (kind = 8)::int AS attempt, ${finalOfKind} AS state
+      FROM y WHERE kind IN (${endKinds}) AND (SELECT is_watched FROM executor WHERE incarnation = $1))`,
     "ms",
     "e.state",
     "e.failure",

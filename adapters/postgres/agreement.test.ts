@@ -22,6 +22,8 @@ const rows = [
   "log",
   "idempotency",
   "slot",
+  "tail",
+  "tailed",
   "trigger",
   "calendar",
   "executor",

@@ -4,6 +4,12 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from "node:sqlite"
 export type Value = SQLInputValue
 export type Row = Record<string, unknown>
 
+/**
+ * The planner looks at a limit that is a bare parameter, and so SQLite prepares the statement anew
+ * whenever it is bound: 30 to 60 µs each time. At an expression it does not look.
+ */
+const planned = (sql: string): string => sql.replaceAll(/\bLIMIT (\?\d*)/g, "LIMIT $1 + 0")
+
 export class Connection {
   readonly sqlite: DatabaseSync
   private readonly statements = new Map<string, StatementSync>()
@@ -17,7 +23,7 @@ export class Connection {
   prepare(sql: string): StatementSync {
     const known = this.statements.get(sql)
     if (known !== undefined) return known
-    const made = this.sqlite.prepare(sql)
+    const made = this.sqlite.prepare(planned(sql))
     this.statements.set(sql, made)
     return made
   }
@@ -38,7 +44,7 @@ export class Connection {
   tuples<A extends ReadonlyArray<unknown>>(sql: string, ...values: ReadonlyArray<Value>): Array<A> {
     let statement = this.tupled.get(sql)
     if (statement === undefined) {
-      statement = this.sqlite.prepare(sql)
+      statement = this.sqlite.prepare(planned(sql))
       statement.setReturnArrays(true)
       this.tupled.set(sql, statement)
     }

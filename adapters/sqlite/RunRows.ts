@@ -73,11 +73,13 @@ export interface RunRow {
   readonly failure: string | null
 }
 
-/** The rank of one that was ready from its submit, and has no deadline. */
-export const rankOfRun = `run.created_at +
-  CASE run.level ${
+/** Of the level of a run: what its rank is later than the instant at which it became ready. */
+export const patience = `CASE run.level ${
   Lane.levels.map((level) => `WHEN ${level} THEN ${Lane.patienceMillis[level]}`).join(" ")
 } END`
+
+/** The rank of one that was ready from its submit, and has no deadline. */
+export const rankOfRun = `run.created_at + ${patience}`
 
 const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`).join(" ")
 

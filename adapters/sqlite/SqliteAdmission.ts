@@ -10,7 +10,7 @@ import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
-import { move, note, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, patience, rowOf, type RunRow } from "./RunRows.ts"
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
@@ -41,16 +41,14 @@ export const holdersOf = (
   return rows.map(({ run }) => run)
 }
 
-// Four counts take a twelfth of the time of one count of all that a limit cuts: 5 µs, not 60.
 const heldWhere = (gate: string) =>
-  `SELECT
-  (SELECT count(*) FROM lease WHERE ${gate})
+  `(SELECT count(*) FROM lease WHERE ${gate})
   + (SELECT count(*) FROM ready WHERE ${gate} AND gate IS NOT NULL)
   + (SELECT count(*) FROM parked WHERE ${gate} AND gate IS NOT NULL)
-  + (SELECT count(*) FROM scheduled WHERE ${gate} AND gate IS NOT NULL AND fence > 0) AS held`
+  + (SELECT count(*) FROM scheduled WHERE ${gate} AND gate IS NOT NULL AND fence > 0)`
 
-const held = heldWhere("gate = ?1")
-const heldOfPool = heldWhere("gate >= ?1 AND gate < ?2")
+const held = `SELECT ${heldWhere("gate = ?1")} AS held`
+const heldOfPool = `SELECT ${heldWhere("gate >= ?1 AND gate < ?2")} AS held`
 
 /** How many hold a place. */
 export const heldAt = (at: Connection, gate: GateKey): number => {
@@ -60,20 +58,50 @@ export const heldAt = (at: Connection, gate: GateKey): number => {
     : at.get<{ held: number }>(heldOfPool, pool, endOf(pool))!.held
 }
 
+/** Of a run as its rows tell. */
+export type GateRow = Pick<RunRow, "gate" | "gate_places" | "gate_when_full">
+
 /** `row` waits at a gate, so it has all of it. */
-export const gateOf = ({ gate, gate_places, gate_when_full }: RunRow): Blocking.Gate => ({
+export const gateOf = ({ gate, gate_places, gate_when_full }: GateRow): Blocking.Gate => ({
   key: gate as GateKey,
   places: gate_places!,
   whenFull: gate_when_full!,
 })
 
-const firstWaiting = "SELECT run, turn FROM blocked WHERE gate = ? ORDER BY level, turn LIMIT 1"
+const firstOfQueue = `
+  SELECT blocked.run, blocked.turn, run.gate_places AS places
+  FROM blocked CROSS JOIN run ON run.id = blocked.run
+  WHERE blocked.gate = ? ORDER BY blocked.level, blocked.turn LIMIT 1`
+
+/** What a gate decides by, of a run that waits there. */
+type Waiter = readonly [
+  gate: GateKey,
+  held: number,
+  run: RunId,
+  places: number,
+  whenFull: Blocking.Gate["whenFull"],
+]
+
+/**
+ * The first at each of these gates that somebody waits at. All of a run is a join of fifteen tables,
+ * which would cost more than all else that admission does.
+ */
+const firstsAt = `
+  WITH asked AS MATERIALIZED (
+    SELECT value AS gate, ${heldWhere("gate = value")} AS held FROM json_each(?1)
+    WHERE EXISTS (SELECT 1 FROM blocked WHERE gate = value)
+  )
+  SELECT asked.gate, held, blocked.run, run.gate_places, run.gate_when_full
+  FROM asked CROSS JOIN blocked ON blocked.gate = asked.gate AND (blocked.level, blocked.turn) IN (
+    SELECT level, turn FROM blocked WHERE gate = asked.gate ORDER BY level, turn LIMIT ?2)
+  CROSS JOIN run ON run.id = blocked.run
+  ORDER BY asked.gate, blocked.level, blocked.turn`
 
 export const isSharing = (at: Connection, gate: GateKey): boolean =>
   at.get("SELECT 1 FROM share WHERE gate = ?", gate) !== undefined
 
-/** The queues of a pool, whose first runs come as rows. */
-const queuesOf = ({ db }: Transaction, pool: string): Share.Queues<RunRow> => ({
+/** The queues of a pool. */
+const queuesOf = ({ db }: Transaction, pool: string): Share.Queues<RunId> => ({
   first: () =>
     db.get<Share.Queue>(
       "SELECT gate, tag, turn FROM share WHERE pool = ? ORDER BY tag, turn LIMIT 1",
@@ -92,12 +120,7 @@ const queuesOf = ({ db }: Transaction, pool: string): Share.Queues<RunRow> => ({
   forget: (gate) => {
     db.run("DELETE FROM share WHERE gate = ?", gate)
   },
-  waiting: (gate) => {
-    const first = db.get<{ run: RunId; turn: number }>(firstWaiting, gate)
-    if (first === undefined) return undefined
-    const run = rowOf(db, first.run)!
-    return { run, turn: first.turn, places: run.gate_places! }
-  },
+  waiting: (gate) => db.get<{ run: RunId; turn: number; places: number }>(firstOfQueue, gate),
 })
 
 /** Those of one pool. */
@@ -109,14 +132,46 @@ export const admitSharing = (
   const admissions: Array<Admission> = []
   const held = heldAt(tx.db, gates[0]!)
   const queues = queuesOf(tx, Share.poolOf(gates[0]!))
-  Share.admit(queues, gates, held, most, (row) => admissions.push(admitted(tx, row)))
+  Share.admit(queues, gates, held, most, (run) => admissions.push(...admitted(tx, [run])))
   return admissions
 }
 
-const admitted = (tx: Transaction, row: RunRow): Admission => {
-  move(tx, row, { _tag: "Admit" })
-  const lane = row.lane_name as Lane.Lane
-  return { run: row.id, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
+const isCareful = "coalesce(blocked.is_careful, run.is_at_most_once)"
+
+/** Only a careful run has one, and it counts until it has begun. */
+const deadline = `
+  (SELECT at FROM deadline WHERE ${isCareful} AND blocked.attempt = 0 AND deadline.run = run.id)`
+
+/** The cell Admit of Blocked: all its numbers stay, and it is ready since now. */
+const becomeReady = `
+  INSERT INTO ready SELECT run.lane, run.level,
+    coalesce(min(?2 + ${patience}, ${deadline}), ?2 + ${patience}), run.id, blocked.kind,
+    blocked.attempt, blocked.crashes, blocked.fence, blocked.settled, ${isCareful}, 1, NULL,
+    blocked.gate
+  FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value
+  CROSS JOIN run ON run.id = blocked.run
+  RETURNING run, kind, lane`
+
+/** Many at once cost a third of one by one. */
+const admitted = (tx: Transaction, runs: ReadonlyArray<RunId>): ReadonlyArray<Admission> => {
+  if (runs.length === 0) return []
+  const { db, now } = tx
+  const passing = JSON.stringify(runs)
+  const rows = db.tuples<[run: RunId, kind: number, lane: number]>(becomeReady, passing, now)
+  db.run("DELETE FROM blocked WHERE run IN (SELECT value FROM json_each(?))", passing)
+  const names = new Map<number, Lane.Lane>()
+  const nameOf = (lane: number) => {
+    const { name } = db.get<{ name: Lane.Lane }>("SELECT name FROM lane WHERE id = ?", lane)!
+    names.set(lane, name)
+    tx.hint(`lane ${name}`)
+    return name
+  }
+  return rows.map(([run, kind, number]) => {
+    tx.tally(kind, "Blocked", -1)
+    tx.tally(kind, "Ready", 1)
+    const lane = names.get(number) ?? nameOf(number)
+    return { run, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
+  })
 }
 
 const discarded = (tx: Transaction, row: RunRow, failure: Failure): Admission => {
@@ -124,35 +179,64 @@ const discarded = (tx: Transaction, row: RunRow, failure: Failure): Admission =>
   return { run: row.id, state: "Discarded" }
 }
 
-/** At most so many decisions; `cancel` stops a run as an order does. */
+/** At most so many decisions about gates of any kind but shares; `cancel` stops as an order does. */
 export const admit = (
   tx: Transaction,
-  gate: GateKey,
+  gates: ReadonlyArray<GateKey>,
   most: number,
   cancel: (row: RunRow) => unknown,
 ): ReadonlyArray<Admission> => {
-  if (Touching.isGate(gate)) return admitTouching(tx, Touching.touchesOf(gate).namespace, most)
-  const { db } = tx
   const admissions: Array<Admission> = []
-  let taken: number | undefined
-  while (admissions.length < most) {
-    const waiting = db.get<{ run: RunId }>(firstWaiting, gate)
-    if (waiting === undefined) break
-    const row = rowOf(db, waiting.run)!
-    if (Blocking.keepsLatest(gateOf(row))) return admitLatest(tx, gate, most, cancel)
-    taken ??= heldAt(db, gate)
-    const decision = Blocking.decide(gateOf(row), taken)
-    if (decision === "wait") break
-    if (decision === "admit") taken++
-    admissions.push(
-      decision === "admit" ? admitted(tx, row) : discarded(tx, row, {
-        tag: "Discarded",
-        message: `busy with run ${holdersOf(db, gate, 1)[0]}`,
-      }),
-    )
+  const left = () => most - admissions.length
+  let open = gates
+  let each = 1
+  while (open.length > 0 && left() > 0) {
+    const firsts = tx.db.tuples<Waiter>(firstsAt, JSON.stringify(open), each)
+    const passing: Array<RunId> = []
+    const refused: Array<Waiter> = []
+    const further: Array<GateKey> = []
+    for (const [gate, waiters] of Map.groupBy(firsts, ([gate]) => gate)) {
+      const most = left() - passing.length - refused.length
+      if (most <= 0) break
+      if (Blocking.keepsLatest({ whenFull: waiters[0]![4] })) {
+        admissions.push(...admitLatest(tx, gate, most, cancel))
+        continue
+      }
+      if (decideInTurn(waiters, most, passing, refused) === "further") further.push(gate)
+    }
+    admissions.push(...admitted(tx, passing), ...refused.map((waiter) => refuse(tx, waiter)))
+    // At most gates one passes. Where all were decided about, more are looked at.
+    open = further
+    each = Math.max(1, Math.min(each * 2, Math.ceil(left() / open.length)))
   }
   return admissions
 }
+
+/** Of those who wait at one gate; whether the next are to be looked at too. */
+const decideInTurn = (
+  waiters: ReadonlyArray<Waiter>,
+  most: number,
+  passing: Array<RunId>,
+  refused: Array<Waiter>,
+): "wait" | "further" => {
+  let taken = waiters[0]![1]
+  for (const [at, waiter] of waiters.entries()) {
+    const [key, , run, places, whenFull] = waiter
+    const gate = { key, places, whenFull }
+    // Such are decided about together, once they are the first.
+    if (Blocking.keepsLatest(gate)) return "further"
+    const decision = Blocking.decide(gate, taken)
+    if (decision === "wait" || at === most) return "wait"
+    if (decision === "admit") {
+      taken++
+      passing.push(run)
+    } else refused.push(waiter)
+  }
+  return "further"
+}
+
+const refuse = (tx: Transaction, [gate, , run]: Waiter): Admission =>
+  discarded(tx, rowOf(tx.db, run)!, Blocking.busyWith(holdersOf(tx.db, gate, 1)[0]!))
 
 /** All but the latest end; it may ask the holders to stop. */
 const admitLatest = (
@@ -180,7 +264,7 @@ const admitLatest = (
       cancel(holder)
     }
   }
-  return decided() === "admit" ? [...admissions, admitted(tx, latest!)] : admissions
+  return decided() === "admit" ? [...admissions, ...admitted(tx, [latest!.id])] : admissions
 }
 
 /** So many that wait are looked at, of each gate the first of each level at least. */
@@ -190,7 +274,7 @@ const waitingAt = `
   SELECT gate, run, turn FROM blocked WHERE gate >= ? AND gate < ? ORDER BY turn LIMIT ?`
 
 /** Those that touch something, in the order in which they came. */
-const admitTouching = (
+export const admitTouching = (
   tx: Transaction,
   namespace: Namespace,
   most: number,
@@ -204,7 +288,7 @@ const admitTouching = (
     endOf(prefix),
   )
   for (const { gate } of held) taken.take(Touching.touchesOf(gate).touches)
-  const admissions: Array<Admission> = []
+  const passing: Array<RunId> = []
   const waiting = db.all<{ gate: GateKey; run: RunId }>(
     waitingAt,
     prefix,
@@ -212,11 +296,10 @@ const admitTouching = (
     lookedAt,
   )
   for (const { gate, run } of waiting) {
-    if (admissions.length === most) break
-    if (!taken.take(Touching.touchesOf(gate).touches)) continue
-    admissions.push(admitted(tx, rowOf(db, run)!))
+    if (passing.length === most) break
+    if (taken.take(Touching.touchesOf(gate).touches)) passing.push(run)
   }
-  return admissions
+  return admitted(tx, passing)
 }
 
 /** Who has what it touches, and who waits before it for any of that. */

@@ -9,6 +9,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
 import * as Share from "../../core/domain/Share.ts"
+import * as Touching from "../../core/domain/Touching.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { type Failure, tooLate, unnotified } from "../../core/domain/RunView.ts"
@@ -38,6 +39,8 @@ import * as SqliteRunViews from "./SqliteRunViews.ts"
 const submitBatch = 200
 /** Runs that move one by one, each as `Run.advance` says, do so in steps of so many. */
 const moveBatch = 150
+/** Fewer than may be decided about in a step, as most decide about one run. */
+const gatesAtOnce = 100
 /** `openGates` looks at so many gates, and at the next ones when it is called again. */
 const gatesBatch = 1000
 
@@ -219,8 +222,15 @@ const submitFamily = (tx: Transaction, family: FamilySpec): FamilySubmitted => {
   return { _tag: "Submitted", run: parent, state, isNew: true, children, gate: gate.key }
 }
 
-const decidedTogether = (gates: ReadonlyArray<GateKey>) =>
-  Map.groupBy(new Set(gates), (gate) => Share.isGate(gate) ? Share.poolOf(gate) : gate).values()
+/** Gates of a pool, or of a namespace's things, are decided about together; others many at once. */
+const decidedTogether = (
+  gates: ReadonlyArray<GateKey>,
+): ReadonlyArray<ReadonlyArray<GateKey>> =>
+  Map.groupBy(new Set(gates), (gate) => {
+    if (Share.isGate(gate)) return Share.poolOf(gate)
+    return Touching.isGate(gate) ? Touching.prefixOf(Touching.touchesOf(gate).namespace) : ""
+  }).entries().flatMap(([name, some]) => name === "" ? batches(some, gatesAtOnce) : [some])
+    .toArray()
 
 const admit = (
   tx: Transaction,
@@ -229,8 +239,12 @@ const admit = (
 ): ReadonlyArray<Admission> => {
   const gate = gates[0]!
   if (Share.isGate(gate)) return SqliteAdmission.admitSharing(tx, gates, most)
-  const admissions = SqliteAdmission.admit(tx, gate, most, (row) => cancel(tx, row, new Set()))
-  return admissions.length < most ? [...admissions, ...gather(tx, gate)] : admissions
+  if (Touching.isGate(gate)) {
+    return SqliteAdmission.admitTouching(tx, Touching.touchesOf(gate).namespace, most)
+  }
+  const admissions = SqliteAdmission.admit(tx, gates, most, (row) => cancel(tx, row, new Set()))
+  if (admissions.length >= most) return admissions
+  return [...admissions, ...gates.flatMap((gate) => gather(tx, gate))]
 }
 
 const endsOf = `
@@ -257,6 +271,11 @@ const haveEnded = `
     SELECT 1 FROM child WHERE child.parent = parked.run
       AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = child.run)) LIMIT ?`
 
+const firstAfter = `
+  SELECT blocked.gate, run.gate_places, run.gate_when_full
+  FROM blocked CROSS JOIN run ON run.id = blocked.run
+  WHERE blocked.gate > ? ORDER BY blocked.gate, blocked.level, blocked.turn LIMIT 1`
+
 function* openGates(
   at: Connection,
   from: string,
@@ -267,10 +286,7 @@ function* openGates(
   let last = from
   for (let seen = 0; seen < gatesBatch && open.length < limit; seen++) {
     yield
-    const waiting = at.get<{ gate: GateKey; run: RunId }>(
-      "SELECT gate, run FROM blocked WHERE gate > ? ORDER BY gate, level, turn LIMIT 1",
-      last,
-    )
+    const waiting = at.get<SqliteAdmission.GateRow>(firstAfter, last)
     if (waiting === undefined) {
       // Past the last gate: from the first again, unless all were seen.
       if (last === "" || from === "") return { next: "", open }
@@ -278,8 +294,8 @@ function* openGates(
       from = ""
       continue
     }
-    last = waiting.gate
-    const gate = SqliteAdmission.gateOf(rowOf(at, waiting.run)!)
+    const gate = SqliteAdmission.gateOf(waiting)
+    last = gate.key
     const held = SqliteAdmission.heldAt(at, gate.key)
     const decision = Blocking.decide(gate, held, !hasOlder(at, gate))
     const isNew = Share.isGate(gate.key) && !SqliteAdmission.isSharing(at, gate.key)

@@ -4,10 +4,12 @@ import { belfry } from "./belfry.ts"
 import { graphile } from "./graphile.ts"
 import { pgboss } from "./pgboss.ts"
 import { rawSql } from "./rawSql.ts"
+import { rawSqlite } from "./rawSqlite.ts"
 
 export const systems: ReadonlyArray<System> = [
   ...belfry,
   ...rawSql,
+  ...rawSqlite,
   ...graphile,
   ...pgboss,
 ]

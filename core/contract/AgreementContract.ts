@@ -34,7 +34,7 @@
  * And found by it, where it was not planted: a result that got lost (R5), a round handed out again
  * past its deadline (R16), lists that left out lanes (R1), a place in the lane that depended on when
  * a sweep came (R6), failures that were forgotten (R10, R17). Not caught, for it is too rare: a run of
- * at most once that is begun again when lost (R12, see `agreement.ts`), a trigger that is resumed
+ * at most once that is begun again when lost (R12, see `runs/modelled.ts`), a trigger that is resumed
  * where it was.
  */
 import { assert } from "@effect/vitest"
@@ -124,6 +124,8 @@ const standing = (real: Clock.Clock, since: number) => {
   const clock: Clock.Clock = Object.create(real, {
     currentTimeMillisUnsafe: { value: () => now },
     currentTimeMillis: { value: Effect.sync(() => now) },
+    // Else a storage takes what goes by for a clock that was set.
+    monotonicTimeNanosUnsafe: { value: () => BigInt(Math.round(now * 1e6)) },
   })
   const forward = (millis: number) =>
     Effect.sync(() => {

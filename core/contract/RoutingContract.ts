@@ -11,7 +11,7 @@ import * as Blocking from "../domain/Blocking.ts"
 import { ExecutorName } from "../domain/Executor.ts"
 import type { Policy } from "../domain/Policy.ts"
 import * as Retry from "../domain/Retry.ts"
-import type { Routing } from "../domain/Routing.ts"
+import * as Routing from "../domain/Routing.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
@@ -134,7 +134,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
 
     test("I25 placement: fixed waits for the one it names, and says that it is away", () =>
       Effect.gen(function* () {
-        const routing: Routing = { _tag: "Fixed", executor: named("b") }
+        const routing: Routing.Routing = { _tag: "Fixed", executor: named("b") }
         const { as, task } = told({ routing })
         yield* as("a")
         const run = yield* task.submit({ n: 1 })
@@ -462,6 +462,95 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
           "Discarded",
           "Succeeded",
         ])
+      }))
+
+    /** Two executors of one place each, with a run of the task each that goes on until it is free. */
+    const meeting = (blocking: Blocking.Separate) =>
+      Effect.gen(function* () {
+        const free = yield* Deferred.make<void>()
+        const under = new Map<string, number>()
+        let most = 0
+        const task = Task.make("meeting", {
+          payload: { n: Schema.Int },
+          success: Schema.String,
+          policy: { blocking, blockingScope: "executor", routing: Routing.roundRobin },
+        })
+        const work = (name: string, n: number) =>
+          Effect.acquireUseRelease(
+            Effect.sync(() => {
+              under.set(name, (under.get(name) ?? 0) + 1)
+              most = Math.max(most, under.get(name)!)
+            }),
+            () => Effect.as(n < 2 ? Deferred.await(free) : Effect.void, name),
+            // It takes its time to stop.
+            () =>
+              Effect.andThen(
+                Effect.sleep("20 millis"),
+                Effect.sync(() => under.set(name, under.get(name)! - 1)),
+              ),
+          )
+        for (const name of ["one", "other"]) {
+          yield* serving(task.toLayer(({ n }) => work(name, n)), { name, concurrency: 1 })
+        }
+        const submits = (from: number, count: number) =>
+          Effect.forEach(times(count), (nth) => task.submit({ n: from + nth }))
+        const first = yield* submits(0, 2)
+        for (const run of first) yield* until(state(run), (view) => view.state === "Running")
+        return { task, free, first, submits, most: () => most }
+      })
+
+    /** By whose run, at the same executor. */
+    const assertMet = (run: RunId, by: ReadonlyArray<RunId>, how: string) =>
+      Effect.gen(function* () {
+        const view = yield* state(run)
+        const others = yield* Effect.forEach(by, state)
+        const other = others.find(({ executor }) => executor?.name === view.executor?.name)
+        assert.include(view.failure?.message, `${how} run ${other?.id}`)
+      })
+
+    test("discards per executor what meets a run there, and nothing else", () =>
+      Effect.gen(function* () {
+        const { first, free, most, submits, task } = yield* meeting(Blocking.discard)
+        const met = yield* submits(2, 2)
+        for (const run of met) {
+          yield* until(state(run), (view) => view.state === "Discarded")
+          yield* assertMet(run, first, "busy with")
+        }
+        yield* Deferred.succeed(free, undefined)
+        for (const run of first) yield* task.result(run)
+        const after = yield* Effect.forEach(yield* submits(4, 2), (run) => task.result(run))
+        assert.deepStrictEqual(after.toSorted(), ["one", "other"])
+        assert.strictEqual(most(), 1)
+      }))
+
+    test("replaces per executor the run that another one meets there", () =>
+      Effect.gen(function* () {
+        const { first, most, submits, task } = yield* meeting(Blocking.replace)
+        const met = yield* submits(2, 2)
+        const names = yield* Effect.forEach(met, (run) => task.result(run))
+        assert.deepStrictEqual(names.toSorted(), ["one", "other"])
+        for (const run of first) {
+          assert.strictEqual((yield* state(run)).state, "Cancelled")
+          yield* assertMet(run, met, "replaced by")
+        }
+        assert.strictEqual(most(), 1)
+      }))
+
+    test("keeps the latest per executor of those that wait there", () =>
+      Effect.gen(function* () {
+        const { first, free, most, submits, task } = yield* meeting(Blocking.latest)
+        const earlier = yield* submits(2, 2)
+        for (const run of earlier) yield* until(state(run), (view) => view.state === "Running")
+        const met = yield* submits(4, 2)
+        for (const run of earlier) {
+          yield* until(state(run), (view) => view.state === "Discarded")
+        }
+        yield* Deferred.succeed(free, undefined)
+        for (const run of first) yield* task.result(run)
+        const names = yield* Effect.forEach(met, (run) => task.result(run))
+        assert.deepStrictEqual(names.toSorted(), ["one", "other"])
+        for (const run of earlier) yield* assertMet(run, met, "replaced by")
+        assert.strictEqual(most(), 1)
       }))
 
     test("what two tasks touch exclusively, they touch one at a time", () =>

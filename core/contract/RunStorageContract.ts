@@ -45,10 +45,11 @@
  * |     | key; nobody looks for those never named                                                   |
  * | R24 | not of what is put down, or given back by `reconcile`; twice of what is revived, or was   |
  * |     | lost before that                                                                          |
+ * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
-import * as Agreement from "./agreement.ts"
+import * as Modelled from "./runs/modelled.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
@@ -61,6 +62,7 @@ import * as Idempotent from "./runs/idempotent.ts"
 import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
 import * as Latest from "./runs/latest.ts"
+import * as Met from "./runs/met.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
 import * as Reconciled from "./runs/reconciled.ts"
@@ -108,7 +110,7 @@ export const laws = <R>(
   OnTime.laws(it, elapse)
   Cancelled.laws(it)
   Recovered.laws(it, elapse)
-  Agreement.laws(it, elapse, options)
+  Modelled.laws(it, elapse, options)
   Reconciled.laws(it)
   Suspended.laws(it, elapse)
   Awaiting.laws(it, elapse)
@@ -119,6 +121,7 @@ export const laws = <R>(
   Told.laws(it, elapse)
   Kept.laws(it)
   Latest.laws(it, elapse)
+  Met.laws(it)
   Touching.laws(it)
   Shares.laws(it)
 }

@@ -7,7 +7,8 @@
  * | --- | -------------------------------------------------------- |
  * | T1  | no uniqueness at all; single slots only, no stretches    |
  * | T2  | run without record; record without run; run without slot |
- * |     | by a run: what was asked for, or removed, is overlooked  |
+ * |     | by a run: what was asked for, or removed, is overlooked; |
+ * |     | the record of what was coalesced into it is taken        |
  * | T3  | fires whenever asked                                     |
  * | T4  | revision ignored; paused ones fire                       |
  * | T5  | cursor set by whoever comes last; what lies behind fires |
@@ -202,6 +203,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   function whole(it: Tests<Storage | R>, elapse: Elapse<R>): void {
     it.effect("T2 together: a record names its run, and the run its slot", () =>
       Effect.gen(function* () {
+        const { triggers } = yield* Storage
         const namespace = freshNamespace()
         const view = yield* dueTrigger(namespace, 6)
         const from = view.cursor!
@@ -242,6 +244,11 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
             record.outcome === "fired" && record.run === run.id
           )!
           assert.strictEqual(DateTime.toEpochMillis(run.slot!), slot)
+        }
+        for (const at of [0, 4, 6]) {
+          const { run, slot } = of(at)
+          const record = Option.getOrThrow(yield* triggers.recordOf(run!))
+          assert.deepInclude(record, { slot, outcome: "fired" })
         }
         const latest = yield* recordsOf(view, 2)
         assert.deepStrictEqual(latest.map(({ slot }) => slot), [from + 6 * apart, from + 5 * apart])

@@ -80,6 +80,7 @@ const reports = ({ fence }: Run.RunState): ReadonlyArray<Run.RunEvent> => [
   { _tag: "TimeOut", fence },
   { _tag: "Release", fence },
   { _tag: "Abort", fence },
+  { _tag: "Discard", fence },
   { _tag: "Yield", fence },
   { _tag: "Await", fence },
 ]

@@ -277,6 +277,19 @@ export const timeOut = ({ fence, run }: Held): Report => ({
 })
 export const release = ({ fence, run }: Held): Report => ({ _tag: "Release", run, fence })
 export const abort = ({ fence, run }: Held): Report => ({ _tag: "Abort", run, fence })
+/** Stopped for another one. */
+export const giveWay = ({ fence, run }: Held): Report => ({
+  _tag: "Abort",
+  run,
+  fence,
+  failure: { tag: "Replaced", message: "replaced by run 7" },
+})
+export const discard = ({ fence, run }: Held): Report => ({
+  _tag: "Discard",
+  run,
+  fence,
+  failure: { tag: "Discarded", message: "busy" },
+})
 
 export const putDown = ({ fence, run }: Held, checkpoint?: string): Report => ({
   _tag: "Yield",

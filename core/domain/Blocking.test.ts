@@ -6,7 +6,7 @@ import { TaskName } from "./Task.ts"
 
 const namespace = Namespace.make("shop")
 const task = TaskName.make("charge")
-const gate = (blocking: Blocking.Alone, key?: string) =>
+const gate = (blocking: Blocking.Separate, key?: string) =>
   Blocking.gate(namespace, task, blocking, key)
 
 describe("Blocking.gate", () => {

@@ -35,28 +35,29 @@ export const Blocking = Schema.TaggedUnion({
 export type Blocking = typeof Blocking.Type
 export type Fair = Extract<Blocking, { readonly _tag: "Fair" }>
 /** Each gate has places of its own. */
-export type Alone = Exclude<Blocking, Fair>
+export type Separate = Exclude<Blocking, Fair>
 
 /**
  * Which runs block each other: all of the task, those of equal key, those of one executor. Those of
- * an executor pass no gate: it claims no more of them than it has places for.
+ * an executor pass no gate: it claims no more of them than it has places for, and decides itself
+ * about what meets another there.
  */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
 /** One at a time, in order of submit. */
-export const fifo: Alone = { _tag: "Fifo" }
+export const fifo: Separate = { _tag: "Fifo" }
 
 /** One at a time; what comes while it is under way ends as discarded. */
-export const discard: Alone = { _tag: "Discard" }
+export const discard: Separate = { _tag: "Discard" }
 
 /** One at a time; what comes asks the one under way to stop, and waits for it to end. */
-export const replace: Alone = { _tag: "Replace" }
+export const replace: Separate = { _tag: "Replace" }
 
 /** One at a time; of those that wait the latest is kept, the others end as discarded. */
-export const latest: Alone = { _tag: "Latest" }
+export const latest: Separate = { _tag: "Latest" }
 
 /** `limit` at a time; the others wait, better levels first. */
-export const concurrent = (limit: number): Alone => ({ _tag: "Concurrent", limit })
+export const concurrent = (limit: number): Separate => ({ _tag: "Concurrent", limit })
 
 /** A task has at most so many keys with a weight of their own. */
 export const weightsMax = 1000
@@ -67,10 +68,6 @@ export const fair = (limit: number, weights?: Readonly<Record<string, number>>):
   limit,
   ...(weights !== undefined && { weights }),
 })
-
-/** How many runs an executor carries out at once, by a policy whose scope is the executor. */
-export const placesOf = (blocking: Blocking): number | undefined =>
-  blocking._tag === "Fifo" ? 1 : blocking._tag === "Concurrent" ? blocking.limit : undefined
 
 export const GateKey = Schema.NonEmptyString.check(Schema.isMaxLength(1024), Text.kept).pipe(
   Schema.brand("GateKey"),
@@ -85,19 +82,26 @@ export const Gate = Schema.Struct({
 })
 export type Gate = typeof Gate.Type
 
-/** The gate of a run of `task`; `key` narrows it to the runs of equal key. */
-export const gate = (
-  namespace: Namespace,
-  task: TaskName,
-  blocking: Alone,
-  key: string | undefined,
-): Gate => ({
-  key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
+/** What decides about runs that block each other. */
+export type Rule = Pick<Gate, "places" | "whenFull">
+
+export const ruleOf = (blocking: Separate): Rule => ({
   places: blocking._tag === "Concurrent" ? blocking.limit : 1,
   whenFull: whenFull[blocking._tag],
 })
 
-const whenFull: Readonly<Record<Alone["_tag"], Gate["whenFull"]>> = {
+/** The gate of a run of `task`; `key` narrows it to the runs of equal key. */
+export const gate = (
+  namespace: Namespace,
+  task: TaskName,
+  blocking: Separate,
+  key: string | undefined,
+): Gate => ({
+  key: GateKey.make(key === undefined ? `${namespace}:${task}` : `${namespace}:${task}:${key}`),
+  ...ruleOf(blocking),
+})
+
+const whenFull: Readonly<Record<Separate["_tag"], Gate["whenFull"]>> = {
   Fifo: "wait",
   Concurrent: "wait",
   Discard: "discard",
@@ -114,14 +118,20 @@ export const keepsLatest = ({ whenFull }: Pick<Gate, "whenFull">): boolean =>
  * where only the latest is kept, about each. `replace`: the holders are asked to stop, and it waits.
  */
 export const decide = (
-  gate: Gate,
+  rule: Rule,
   holders: number,
   isLatest = true,
 ): "admit" | "wait" | "discard" | "replace" => {
-  if (keepsLatest(gate) && !isLatest) return "discard"
-  if (holders < gate.places) return "admit"
-  return gate.whenFull === "latest" ? "wait" : gate.whenFull
+  if (keepsLatest(rule) && !isLatest) return "discard"
+  if (holders < rule.places) return "admit"
+  return rule.whenFull === "latest" ? "wait" : rule.whenFull
 }
+
+/** Why a run is discarded that came while there was no place. */
+export const busyWith = (holder: RunId) => ({
+  tag: "Discarded",
+  message: `busy with run ${holder}`,
+})
 
 /** Why a run has ended that another one took the place of. */
 export const replacedBy = (run: RunId) => ({ tag: "Replaced", message: `replaced by run ${run}` })

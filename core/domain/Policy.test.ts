@@ -3,6 +3,7 @@ import { Result, Schema } from "effect"
 import * as Blocking from "./Blocking.ts"
 import * as Policy from "./Policy.ts"
 import * as Retry from "./Retry.ts"
+import * as Routing from "./Routing.ts"
 import { TaskDefinition } from "./Task.ts"
 
 const { usualPolicy } = Policy
@@ -110,29 +111,40 @@ describe("Policy.check", () => {
   })
 
   it("knows how many runs an executor carries out at once", () => {
+    const routing = Routing.roundRobin
     const places = (blocking: Blocking.Blocking, blockingScope: "executor" | "key" = "executor") =>
-      Policy.placesOfExecutor(
-        Result.getOrThrow(Policy.check({ ...usualPolicy, blocking, blockingScope })),
-      )
+      Policy.ruleOfExecutor(
+        Result.getOrThrow(Policy.check({ ...usualPolicy, blocking, blockingScope, routing })),
+      )?.places
     assert.strictEqual(places(Blocking.fifo), 1)
+    assert.strictEqual(places(Blocking.replace), 1)
     assert.strictEqual(places(Blocking.concurrent(7)), 7)
     assert.strictEqual(places(Blocking.concurrent(7), "key"), undefined)
-    assert.strictEqual(Policy.placesOfExecutor(usualPolicy), undefined)
+    assert.strictEqual(Policy.ruleOfExecutor(usualPolicy), undefined)
   })
 
   it("refuses what an executor cannot decide about the runs of its own", () => {
-    for (
-      const blocking of [
-        Blocking.discard,
-        Blocking.replace,
-        Blocking.latest,
-        Blocking.fair(2),
-      ]
-    ) {
-      const refusal = refused({ ...usualPolicy, blocking, blockingScope: "executor" })
-      assert.strictEqual(refusal.field, "policy.blockingScope")
-      assert.include(refusal.reason, "before an executor has it")
-      assert.include(refusal.remedy, "Blocking.fifo")
+    const refusal = refused({
+      ...usualPolicy,
+      blocking: Blocking.fair(2),
+      blockingScope: "executor",
+    })
+    assert.strictEqual(refusal.field, "policy.blockingScope")
+    assert.include(refusal.reason, "in common")
+  })
+
+  it("lets runs meet at an executor only where each has its executor", () => {
+    for (const blocking of [Blocking.discard, Blocking.replace, Blocking.latest]) {
+      const policy = { ...usualPolicy, blocking, blockingScope: "executor" }
+      for (const any of [policy, { ...policy, routing: Routing.any }]) {
+        const refusal = refused(any)
+        assert.strictEqual(refusal.field, "policy.blockingScope")
+        assert.include(refusal.reason, "meets no other one")
+        assert.include(refusal.remedy, "Name a routing")
+      }
+      for (const placed of [{ routing: Routing.roundRobin }, { resources: { gpu: 1 } }]) {
+        assert.isTrue(Result.isSuccess(Policy.check({ ...policy, ...placed })))
+      }
     }
   })
 

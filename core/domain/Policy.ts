@@ -8,7 +8,7 @@
 import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
-import { Blocking, placesOf, Scope, weightsMax } from "./Blocking.ts"
+import { Blocking, type Rule, ruleOf, Scope, weightsMax } from "./Blocking.ts"
 import { BreakerName } from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
@@ -64,11 +64,17 @@ export const usualPolicy: Policy = {
   level: usual,
 }
 
-/** How many runs of the task each executor carries out at once, if that is bounded. */
-export const placesOfExecutor = (
+/** How the runs block each other that one executor has, if they do. */
+export const ruleOfExecutor = (
   { blocking, blockingScope }: Pick<Policy, "blocking" | "blockingScope">,
-): number | undefined =>
-  blockingScope === "executor" && blocking !== undefined ? placesOf(blocking) : undefined
+): Rule | undefined =>
+  blockingScope !== "executor" || blocking === undefined || blocking._tag === "Fair"
+    ? undefined
+    : ruleOf(blocking)
+
+/** Whether nobody chooses an executor for a run: whoever has room claims it. */
+export const isForAny = ({ resources, routing }: Pick<Policy, "resources" | "routing">): boolean =>
+  routing === undefined ? resources === undefined : routing._tag === "Any"
 
 /** What is not carried out yet, by field; the remedy says what to do without it. */
 const notYet: ReadonlyArray<{
@@ -110,9 +116,18 @@ const contradictions: ReadonlyArray<{
   {
     field: "blockingScope",
     isSaid: ({ blocking, blockingScope }) =>
-      blockingScope === "executor" && blocking !== undefined && placesOf(blocking) === undefined,
-    reason: "what becomes of such a run is decided before an executor has it",
-    remedy: "Use Blocking.fifo or Blocking.concurrent, or another scope",
+      blocking?._tag === "Fair" && blockingScope === "executor",
+    reason: "shares are of places that all executors have in common",
+    remedy: 'Leave the scope out, or use "key"',
+  },
+  {
+    field: "blockingScope",
+    isSaid: (policy) => {
+      const rule = ruleOfExecutor(policy)
+      return rule !== undefined && rule.whenFull !== "wait" && isForAny(policy)
+    },
+    reason: "a run goes to any executor that is free, so it meets no other one at work",
+    remedy: "Name a routing, such as Routing.roundRobin, or use another scope",
   },
   {
     field: "blocking.weights",

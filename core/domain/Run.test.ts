@@ -58,6 +58,7 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Due": { _tag: "Due" },
   "Admit": { _tag: "Admit" },
   "Discard": { _tag: "Discard" },
+  "Discard by its holder": { _tag: "Discard", fence },
   "Claim": { _tag: "Claim" },
   "Start": { _tag: "Start", fence },
   "Succeed": { _tag: "Succeed", fence },
@@ -154,6 +155,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 2, isCareful: true }],
     "Lose at most once": ["Ready", { attempt: 2, isCareful: true }],
@@ -172,6 +174,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { attempt: 0, isCareful: true }],
     "Lose at its last crash": ["Ready", { attempt: 0, isCareful: true }],
     "Lose at most once": ["Ready", { attempt: 0, isCareful: true }],
@@ -191,6 +194,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -209,6 +213,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -227,6 +232,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -245,6 +251,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -262,6 +269,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
     "Lose at its last crash": ["Cancelled"],
     "Lose at most once": ["Cancelled"],
@@ -279,6 +287,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
     "Lose at most once": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
@@ -297,6 +306,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
+    "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { crashes: 2, isCareful: true, isAdmitted: true }],
     "Lose at its last crash": ["Quarantined", { crashes: 2, isCareful: true }],
     "Lose at most once": ["Failed"],
@@ -424,7 +434,7 @@ describe("Run.advance", () => {
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
         if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
-        if (!["Release", "Lose", "Yield", "Expire"].includes(event._tag)) {
+        if (!["Release", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)) {
           assert.isAtLeast(attempt, state.attempt)
         }
       }

@@ -11,6 +11,7 @@
  *      │          ▼                │ └───── Lose ────┘ └────Lose─────▶ Quarantined
  *      └──────▶ Blocked ──Admit────┘
  *                 └──Discard──▶ Discarded        any but a final one ──Cancel──▶ Cancelled
+ *   Running, unstarted ──Discard──▶ Discarded
  *
  *   waiting, or Running ──Suspend, Yield──▶ Suspended ──Resume──▶ back to where it waits
  *   Running ──Await──▶ Awaiting ──Notify──▶ Succeeded, Failed    ──Expire──▶ TimedOut
@@ -107,7 +108,8 @@ export const isFinal = (state: string): state is Final =>
 export const RunEvent = Schema.TaggedUnion({
   Due: {},
   Admit: {},
-  Discard: {},
+  /** Of a running one: its holder has it no room. */
+  Discard: { fence: Schema.optionalKey(Fence) },
   /** No executor will ever take it. */
   Misplace: {},
   /** It is carried out in parts, as their parent. */
@@ -248,7 +250,7 @@ const transitions: {
   },
   Blocked: {
     Admit: (state) => to("Ready", state),
-    Discard: (state) => to("Discarded", state),
+    Discard: (state, { fence }) => fence === undefined ? to("Discarded", state) : undefined,
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, false),
     Expire: expire,
@@ -286,6 +288,12 @@ const transitions: {
           ...numbers(state),
           attempt: state.attempt - 1,
         })),
+    // It was not begun, so its attempt is given back.
+    Discard: (state, { fence }) =>
+      fence === undefined ? undefined : unlessCancelling(
+        state,
+        () => to("Discarded", { ...state, attempt: state.attempt - 1 }),
+      ),
     Abort: (state) => to("Cancelled", state),
     Yield: (state) =>
       unlessCancelling(
@@ -351,7 +359,7 @@ export const advance = (
 
 /** An executor whose grant has passed on still reports its old fence, and is turned away by it. */
 const isFenced = (state: RunState, event: RunEvent): boolean =>
-  "fence" in event && event.fence !== state.fence
+  "fence" in event && event.fence !== undefined && event.fence !== state.fence
 
 /** The state of a run as it is submitted. One with a deadline has its start marked, to be in time. */
 export const submitted = (options: {

@@ -113,7 +113,7 @@ export const moved = (tail: Tail, move: Move, now: number): Tail => {
   const { endedMillisAgo, failure, to } = move
   const reached = endedMillisAgo === undefined
     ? upTo
-    // It was measured, and so is no whole number.
+    // Instants are whole milliseconds, and what measures the reading has parts of them.
     : Math.max(upTo ?? -Infinity, now - Math.ceil(endedMillisAgo))
   const lastMove = to === tail.position ? movedAt : now
   return {

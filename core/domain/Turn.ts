@@ -50,6 +50,10 @@ const closed = (
   return slots && { ...slots, reason: before.isPaused ? "paused" : reason }
 }
 
+/** What comes after it has no record, though the storage clock may have been set back. */
+const recordedUpTo = (now: number, recorded: number | undefined): number =>
+  Math.max(now, recorded ?? now)
+
 /**
  * The first slot of `schedule` after `now`, and after `recorded`, the last slot that has a record: the
  * storage clock may have been set back. What is permanent is due at once.
@@ -60,9 +64,7 @@ const first = (
   now: number,
   recorded: number | undefined,
 ): number | undefined =>
-  schedule._tag === "Permanent"
-    ? now
-    : slotAfter(schedule, Math.max(now, recorded ?? now), calendar)
+  schedule._tag === "Permanent" ? now : slotAfter(schedule, recordedUpTo(now, recorded), calendar)
 
 /**
  * `before` is defined anew. While its schedule stays, so does its cursor: what is due fires, by the
@@ -77,24 +79,31 @@ export const edited = (
   const { calendar, schedule } = wanted
   if (before !== undefined && Equal.equals(before.schedule, schedule)) {
     const { cursor } = before
-    return { closed: undefined, since: Math.min(cursor ?? Infinity, now + 1), cursor }
+    return { closed: undefined, since: cursor ?? recordedUpTo(now, recorded) + 1, cursor }
   }
   return {
     closed: before && closed(before, now, "edited"),
-    since: now + 1,
+    since: recordedUpTo(now, recorded) + 1,
     cursor: first(schedule, calendar, now, recorded),
   }
 }
 
-/** `before` goes on after a pause: what was due meanwhile is skipped. Its version stays. */
+/**
+ * `before` goes on after a pause: what was due meanwhile is skipped. Its version stays, and a cursor
+ * that lies ahead does too: by a clock that was set back there would be slots from before its version.
+ */
 export const resumed = (
   before: Standing,
   now: number,
   recorded: number | undefined,
-): Omit<Turn, "since"> => ({
-  closed: closed(before, now, "paused"),
-  cursor: first(before.schedule, before.calendar, now, recorded),
-})
+): Omit<Turn, "since"> => {
+  const { calendar, cursor, schedule } = before
+  const isAhead = cursor !== undefined && cursor > now && schedule._tag !== "Permanent"
+  return {
+    closed: closed(before, now, "paused"),
+    cursor: isAhead ? cursor : first(schedule, calendar, now, recorded),
+  }
+}
 
 /** `before` is no more. */
 export const removed = (before: Standing, now: number): Turn => ({

@@ -8,7 +8,7 @@ import * as Blocking from "./Blocking.ts"
 import { type Gate, GateKey } from "./Blocking.ts"
 import * as Lane from "./Lane.ts"
 import type { Namespace } from "./Namespace.ts"
-import type { Policy } from "./Policy.ts"
+import { isForAny, type Policy } from "./Policy.ts"
 import type { Routing } from "./Routing.ts"
 import * as Share from "./Share.ts"
 import type { TaskName } from "./TaskName.ts"
@@ -19,7 +19,7 @@ export const routingOf = ({ resources, routing }: Policy): Routing =>
   routing ?? (resources === undefined ? { _tag: "Any" } : { _tag: "ResourceAware" })
 
 /** Whether each of its runs is placed with one executor. */
-export const isRouted = (policy: Policy): boolean => routingOf(policy)._tag !== "Any"
+export const isRouted = (policy: Policy): boolean => !isForAny(policy)
 
 export interface Place {
   readonly lane: Lane.Lane

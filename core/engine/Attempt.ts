@@ -23,6 +23,7 @@ import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
+import type { RunId } from "../domain/RunId.ts"
 import type { Failure } from "../domain/RunView.ts"
 import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
@@ -40,6 +41,8 @@ export interface Attempt {
   readonly startedAt: number
   fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
   stop: Stop | undefined
+  /** It is cancelled because this one has come. */
+  replacedBy: RunId | undefined
   /** When it must have ended, by the monotonic clock, or it is stuck. */
   stopBy: number
   isStuck: boolean

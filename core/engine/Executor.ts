@@ -21,6 +21,8 @@
  * 4. Of a task that is blocked per executor, this process has no more runs in hand than the policy
  *    says: from their grant until their report was answered, across loops, registrations and
  *    incarnations. What a late or doubled call was granted is not in hand, and starts nothing.
+ *    Where the policy discards or replaces, it claims what comes also while it is busy, and the pool
+ *    decides; what then ends unstarted, or waits, takes no place of a run that starts.
  */
 import {
   Cause,
@@ -131,7 +133,7 @@ const restMillis = 5000
 
 /** How many of its runs may start is not for the pool alone to say. */
 const isNarrow = (policy: Policy.Policy): boolean =>
-  isRegulated(policy) || Policy.placesOfExecutor(policy) !== undefined
+  isRegulated(policy) || Policy.ruleOfExecutor(policy) !== undefined
 
 /** One exchange of reports for grants. */
 interface Trip {
@@ -145,8 +147,8 @@ interface Trip {
   readonly reports: ReadonlyArray<Report>
   readonly waitMillis: number
   readonly regulation?: Regulation | undefined
-  /** What is granted takes places of this task, which is blocked per executor. */
-  readonly blocked?: TaskName
+  /** What is granted takes places of its task, which is blocked per executor. */
+  readonly blocked?: Handler | undefined
 }
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
@@ -282,16 +284,30 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     return places - taken.length
   }
 
+  const takeBlocked = ({ policy, task }: Handler, grants: ReadonlyArray<Grant>) => {
+    const rule = Policy.ruleOfExecutor(policy)!
+    inHand.set(task, [...inHand.get(task) ?? [], ...grants])
+    if (rule.whenFull === "wait") pool.take(grants)
+    else pool.meet(grants, rule)
+  }
+
+  /** What comes meets a run here: however full the pool is, it needs no place of its own. */
+  const isMet = ({ policy, task }: Pick<Handler, "policy" | "task">) => {
+    const rule = Policy.ruleOfExecutor(policy)
+    return rule !== undefined && rule.whenFull !== "wait" && pool.isBusy(task)
+  }
+
   /** How many runs of the task may be claimed now. */
   const roomFor = ({ policy, task }: Handler) => {
     if (isDraining || resting.has(task)) return 0
+    if (isMet({ policy, task })) return grantsMax
+    const rule = Policy.ruleOfExecutor(policy)
     // Calls that a breaker has not heard of yet are no more than there are places; what needs no
     // permit may also wait in the queue. Neither stands back for a trip that waits for work, which
     // may not come for long.
     const open = isRegulated(policy) ? pool.free() - unanswered() : pool.wanted()
     const room = open - asked + idle
-    const places = Policy.placesOfExecutor(policy)
-    return places === undefined || room <= 0 ? room : Math.min(room, placesLeft(task, places))
+    return rule === undefined || room <= 0 ? room : Math.min(room, placesLeft(task, rule.places))
   }
 
   /** Claims the runs of one task that need a permit or a place, until nobody serves it. */
@@ -313,18 +329,17 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         if (handler === undefined) return
         // A place that each idle task keeps free would be one that no other can have. So while it finds
         // nothing it asks for one that may have gone when it comes, and then waits for the next.
-        const ask: Pick<Trip, "limit" | "reserved"> = found
-          ? { limit: Math.min(grantsMax, free) }
-          : { limit: 1, reserved: 0 }
+        const limit: number = found ? Math.min(grantsMax, free) : 1
         found = yield* exchange(self, {
-          ...ask,
+          limit,
+          reserved: found && !isMet(handler) ? limit : 0,
           loop,
           round,
           handlers: [handler],
           reports: [],
           waitMillis: found ? 0 : patientMillis,
           regulation: regulationOf(namespace, task, handler.policy),
-          ...(Policy.placesOfExecutor(handler.policy) !== undefined && { blocked: task }),
+          blocked: Policy.ruleOfExecutor(handler.policy) !== undefined ? handler : undefined,
         })
       }
     },
@@ -410,10 +425,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       })),
     )
     answered.set(loop, round)
-    if (blocked !== undefined) {
-      inHand.set(blocked, [...inHand.get(blocked) ?? [], ...answer.grants])
-    }
-    pool.take(answer.grants)
+    if (blocked === undefined) pool.take(answer.grants)
+    else takeBlocked(blocked, answer.grants)
     return answer.grants.length > 0
   })
 

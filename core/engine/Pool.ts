@@ -15,8 +15,12 @@
  *    by the stuck besides, no more.
  * 6. What counts is the attempt, not its run: a run that is granted here again, while its earlier
  *    attempt is being put down, takes a place beside that.
+ * 7. Of runs that meet others of their task here, as its policy has it, no two overlap. Each is
+ *    decided about as it comes: it starts, waits for the one before it, or ends as discarded; those
+ *    that came in one answer in the order in which they were submitted.
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import { isRegulated } from "../domain/Permit.ts"
@@ -25,6 +29,7 @@ import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
 import type { Fence } from "../domain/Lease.ts"
+import type { Failure } from "../domain/RunView.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
 import type { Told } from "../services/LogStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
@@ -48,6 +53,10 @@ export interface Pool {
   /** No user code starts after this instant of the monotonic clock, in milliseconds. */
   readonly keepFresh: (until: number) => void
   readonly take: (grants: ReadonlyArray<Grant>) => void
+  /** As `take`, of runs of one task that block each other by this rule. */
+  readonly meet: (grants: ReadonlyArray<Grant>, rule: Blocking.Rule) => void
+  /** Whether what comes would meet another run of the task. */
+  readonly isBusy: (task: TaskName) => boolean
   /** How many more grants there is use for. */
   readonly wanted: () => number
   /** How many more could start right now, if what has ended took its place until its report is out. */
@@ -108,6 +117,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const stuck = new Set<Attempt>()
     let sizes = options.sizes
     let queue: Array<Grant> = []
+    /** Of tasks whose runs meet here: the one that goes when the one before it has ended. */
+    const next = new Map<TaskName, Grant>()
     let reports: Array<Report> = []
     /** Reports that wait until what their run said was told. */
     const held = new Map<Telling, Report>()
@@ -154,13 +165,60 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       if (isPumping) return
       // A run that ends at once calls back in here; the loop, not the stack, goes on to the next.
       isPumping = true
-      while (queue.length > 0 && carried.size < places()) {
+      for (;;) {
+        // What waited for the one that has just ended may be next.
+        if (next.size > 0) bringUp()
+        if (queue.length === 0 || carried.size >= places()) break
         const now = monotonic()
         if (now >= freshUntil) break
         // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
         begin(queue.shift()!, now)
       }
       isPumping = false
+    }
+
+    const isOf = (task: TaskName) => (grant: Grant) => grant.task === task
+
+    const isBusy = (task: TaskName): boolean =>
+      carried.values().some(({ grant }) => grant.task === task) || queue.some(isOf(task))
+
+    const discard = ({ fence, run }: Grant, failure: Failure) =>
+      report({ _tag: "Discard", run, fence, failure })
+
+    const meet = (grant: Grant, rule: Blocking.Rule) => {
+      const { run, task } = grant
+      if (!handlers.has(task)) return release(grant)
+      const before = next.get(task)
+      if (before !== undefined) discard(before, Blocking.replacedBy(run))
+      next.delete(task)
+      const attempts = carried.values().filter(({ grant }) => grant.task === task).toArray()
+      const holders = [...attempts.map(({ grant }) => grant), ...queue.filter(isOf(task))]
+      const decision = Blocking.decide(rule, holders.length)
+      if (decision === "admit") return void queue.push(grant)
+      if (decision === "discard") return discard(grant, Blocking.busyWith(holders[0]!.run))
+      next.set(task, grant)
+      if (decision === "wait") return
+      for (const attempt of attempts) replace(attempt, run)
+      for (const { fence, run: earlier } of holders) {
+        if (!unqueue(earlier, fence)) continue
+        report({ _tag: "Abort", run: earlier, fence, failure: Blocking.replacedBy(run) })
+      }
+    }
+
+    /** One that ends anyway is waited for. */
+    const replace = (attempt: Attempt, by: RunId) => {
+      if (attempt.stop !== undefined || attempt.outcome !== undefined) return
+      attempt.replacedBy = by
+      stop(attempt, "cancel")
+    }
+
+    /** Ahead of others: it has waited for the place that is free now. */
+    const bringUp = () => {
+      for (const [task, grant] of next) {
+        if (isBusy(task)) continue
+        next.delete(task)
+        queue.unshift(grant)
+      }
     }
 
     const begin = (grant: Grant, now: number) => {
@@ -172,6 +230,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         startedAt: now,
         fiber: undefined,
         stop: undefined,
+        replacedBy: undefined,
         stopBy: Infinity,
         isStuck: false,
         checkpoint: undefined,
@@ -233,12 +292,19 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           ...(attempt.kept !== undefined && { kept: attempt.kept }),
           ...calledIn(attempt, false),
         })
-      } else if (stop === "cancel") reportOn(attempt, { _tag: "Abort", run, fence })
+      } else if (stop === "cancel") reportOn(attempt, abort(attempt))
       else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
       else if (stop === "handOver") reportOn(attempt, handOver(attempt))
       else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
     }
+
+    const abort = ({ grant: { fence, run }, replacedBy }: Attempt): Report => ({
+      _tag: "Abort",
+      run,
+      fence,
+      ...(replacedBy !== undefined && { failure: Blocking.replacedBy(replacedBy) }),
+    })
 
     const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
 
@@ -365,8 +431,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       isRetried: (attempt, unsuccessful) => delayOf(attempt, unsuccessful) !== undefined,
     }
 
-    /** Whether the grant was waiting in the queue. */
+    /** Whether the grant was waiting here. */
     const unqueue = (run: RunId, fence: Fence): boolean => {
+      for (const [task, grant] of next) {
+        if (grant.run === run && grant.fence === fence) return next.delete(task)
+      }
       const at = queue.findIndex((grant) => grant.run === run && grant.fence === fence)
       if (at >= 0) queue = queue.toSpliced(at, 1)
       return at >= 0
@@ -392,8 +461,9 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       },
       forsake: (task) => {
         handlers.delete(task)
-        const left = queue.filter((grant) => grant.task === task)
+        const left = [...queue, ...next.values()].filter(isOf(task))
         queue = queue.filter((grant) => grant.task !== task)
+        next.delete(task)
         left.forEach(release)
       },
       keepFresh: (until) => {
@@ -405,6 +475,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         pump()
         if (queue.length > 0) trim()
       },
+      meet: (grants, rule) => {
+        for (const grant of grants.toSorted((a, b) => a.run - b.run)) meet(grant, rule)
+        pump()
+        if (queue.length > 0) trim()
+      },
+      isBusy,
       wanted: () => {
         const free = (sizes.queueLength === undefined ? sizes.core : sizes.maximum) -
           Math.max(0, stuck.size - sizes.maximum)
@@ -461,15 +537,17 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         if (attempt !== undefined) stop(attempt, isSuspending === true ? "suspend" : "cancel")
         if (unqueue(run, fence)) {
           report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
+          pump()
         }
       },
       abandon: (run, fence) => {
         const attempt = attemptOf(run, fence)
         if (attempt !== undefined) stop(attempt, "abandon")
-        unqueue(run, fence)
+        if (unqueue(run, fence)) pump()
       },
       abandonAll: () => {
         queue = []
+        next.clear()
         for (const attempt of carried) stop(attempt, "abandon")
       },
       giveBack: (task) => {
@@ -480,6 +558,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       known: () => [
         ...carried.values().map(({ grant }) => grant),
         ...queue,
+        ...next.values(),
         ...held.values(),
         ...reports,
       ],
@@ -487,7 +566,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         task === undefined
           ? carried.size
           : carried.values().filter(({ grant }) => grant.task === task).toArray().length,
-      queued: () => queue.length,
+      queued: () => queue.length + next.size,
       stuck: () => stuck.size,
     }
     return pool

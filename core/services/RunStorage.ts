@@ -60,6 +60,9 @@
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
  *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
+ * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
+ *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
+ *   cancelled, with the run that took its place.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -198,7 +201,10 @@ export const Report = Schema.TaggedUnion({
   TimeOut: { ...Held, failure: Failure },
   /** Given back: what was kept goes with it. */
   Release: { ...Held, checkpoint },
-  Abort: Held,
+  /** With a failure, if another run has taken its place. */
+  Abort: { ...Held, failure: Schema.optionalKey(Failure) },
+  /** Unstarted, and for good: its holder is busy with another, or has a later one. */
+  Discard: { ...Held, failure: Failure },
   /** Put down, to be resumed; without a checkpoint the one before it stays. */
   Yield: { ...Held, checkpoint },
   /** Handed over, for at most so long. */

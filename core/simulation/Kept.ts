@@ -1,13 +1,14 @@
 /** What a storage of any technology keeps in the end, as anybody may ask it. */
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import type { ExecutorView } from "../domain/Executor.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { RunView } from "../domain/RunView.ts"
 import type * as SlotAudit from "../domain/SlotAudit.ts"
+import type { TriggerId } from "../domain/Trigger.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
-import { type SlotRecord, versionsMax } from "../services/TriggerStorage.ts"
+import type { SlotRecord } from "../services/TriggerStorage.ts"
 
 export interface KeptTrigger {
   readonly id: number
@@ -25,6 +26,9 @@ export interface Kept {
 }
 
 const page = 1000
+const triggersMax = 100
+/** All that was ever due. */
+const whole = { step: 0, from: 0, until: 2 ** 43, after: 0 as TriggerId }
 const recordsMax = 10_000
 
 /** The earliest first. */
@@ -42,38 +46,59 @@ export const runsOf = Effect.fnUntraced(function* ({ runs }: Storage["Service"])
   }
 })
 
-export const read: (storage: Storage["Service"]) => Effect.Effect<Kept, StorageUnavailable> = Effect
-  .fnUntraced(function* (storage) {
-    const { executors, triggers } = storage
-    const kept: Array<KeptTrigger> = []
-    for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
-      const records = (yield* triggers.records(id, recordsMax))
-        .filter(({ after, asked }) => after === undefined && asked === undefined)
-        .toSorted((a, b) => a.slot - b.slot)
-      const versions = (yield* triggers.versions(id, versionsMax)).toReversed()
-      kept.push({
-        id,
-        name,
-        records,
-        account: {
-          // No trigger of the simulation names a calendar.
-          versions: versions.map(({ definition, since }) => ({
-            since,
-            schedule: definition?.schedule,
-            calendar: undefined,
-          })),
-          records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
-          cursor,
-          isPaused,
-        },
-      })
-    }
-    return {
-      runs: yield* runsOf(storage),
-      triggers: kept,
-      executors: yield* executors.list(standard),
-    }
-  })
+/** The instants of runs by the world's clock, of which `when` says what the storage's has said. */
+export const read: (
+  storage: Storage["Service"],
+  when: (said: number) => number | undefined,
+) => Effect.Effect<Kept, StorageUnavailable> = Effect.fnUntraced(function* (storage, when) {
+  const { audit, executors, triggers } = storage
+  const accounts = new Map(
+    (yield* audit.page(whole, triggersMax)).triggers
+      .map(({ account, trigger }) => [trigger as number, account]),
+  )
+  const kept: Array<KeptTrigger> = []
+  for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
+    const records = (yield* triggers.records(id, recordsMax))
+      .filter(({ after, asked }) => after === undefined && asked === undefined)
+      .toSorted((a, b) => a.slot - b.slot)
+    kept.push({
+      id,
+      name,
+      records,
+      account: {
+        versions: accounts.get(id)!.versions,
+        records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
+        cursor,
+        isPaused,
+      },
+    })
+  }
+  return {
+    runs: new Map(
+      (yield* runsOf(storage)).entries().map(([id, view]) => [id, inWorld(view, when)]),
+    ),
+    triggers: kept,
+    executors: yield* executors.list(standard),
+  }
+})
+
+/** What is due later is as much later there. */
+const inWorld = (
+  view: RunView,
+  when: (said: number) => number | undefined,
+): RunView => {
+  const { createdAt, dueAt, finishedAt } = view
+  const translated = (said: DateTime.Utc) => DateTime.makeUnsafe(when(millis(said)) ?? millis(said))
+  return {
+    ...view,
+    createdAt: translated(createdAt),
+    dueAt: DateTime.addDuration(
+      translated(createdAt),
+      DateTime.distance(createdAt, dueAt),
+    ),
+    ...(finishedAt !== undefined && { finishedAt: translated(finishedAt) }),
+  }
+}
 
 /** Who asked for the run, by the payload that every simulated task has. */
 export const requestOf = ({ payload }: Pick<RunView, "payload">): string =>

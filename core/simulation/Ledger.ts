@@ -51,6 +51,13 @@ export type Entry =
       readonly report: string
       readonly delayMillis?: number
     } & Granted)
+    /** An executor has beaten, or joined, for a lease of so long. */
+    | {
+      readonly kind: "beat"
+      readonly incarnation: number
+      readonly isAlive: boolean
+      readonly ttlMillis?: number
+    }
     /** A start was marked, or a conclusion kept. */
     | ({ readonly kind: "marked"; readonly what: "start" | "conclusion" } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
@@ -74,7 +81,8 @@ export type Entry =
       readonly kind: "started"
       readonly process: string
       readonly task: string
-      readonly gate: GateKey | undefined
+      /** What it shares with those that it may have to wait for. */
+      readonly gate: string | undefined
       readonly attempt: number
       readonly slot: number | undefined
     } & Granted)

@@ -1,8 +1,13 @@
 /** All that is known of a world that has come to its end. */
 import type { Kept } from "./Kept.ts"
 import type { Ledger } from "./Ledger.ts"
+import type { SetClock } from "./SetClock.ts"
+import type { Table } from "./Table.ts"
 
-/** An instant is in milliseconds since 1970, by the world's own clock. */
+/**
+ * An instant is in milliseconds since 1970, by the world's own clock; but slots, and what is kept of
+ * triggers, are by that of the storage.
+ */
 export interface Outcome {
   readonly ledger: Ledger
   readonly kept: Kept
@@ -12,12 +17,19 @@ export interface Outcome {
     readonly from: number
     readonly until: number
   }>
+  /** What these triggers tail, in its order. */
+  readonly tailed: ReadonlyArray<{
+    readonly trigger: string
+    readonly rows: Table["rows"]
+  }>
   /** From the acknowledgement of a pause to the order to go on. */
   readonly pauses: ReadonlyArray<{
     readonly trigger: string
     readonly from: number
     readonly to: number
   }>
+  /** That of the storage. */
+  readonly clock: SetClock
   /** The task each end of whose runs makes another run. */
   readonly followed: string
   readonly schedulers: ReadonlyArray<string>

@@ -1,9 +1,13 @@
 /** What a seed stands for: who takes part, what is asked for, and what goes wrong when. */
 import { Effect, Random } from "effect"
 import type { Level } from "../domain/Lane.ts"
+import { CalendarName } from "../domain/Calendar.ts"
 import type { Schedule } from "../domain/Trigger.ts"
+import type { Row } from "./Table.ts"
 import type { TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
+
+export const calendarName = CalendarName.make("days")
 
 export interface Plan {
   readonly schedulers: number
@@ -16,15 +20,34 @@ export interface Plan {
   readonly tasks: ReadonlyArray<TaskName>
   readonly submits: ReadonlyArray<Submit>
   readonly triggers: ReadonlyArray<{ readonly name: string; readonly schedule: Schedule }>
+  /** Who reads the table that is tailed: whoever fires triggers, the program of each scheduler. */
+  readonly tails: ReadonlyArray<TailName>
+  readonly rows: ReadonlyArray<WrittenRow>
+  /** As somebody keeps the calendar of the triggers, from when on. */
+  readonly calendars: ReadonlyArray<
+    { readonly at: number; readonly holidays: ReadonlyArray<string> }
+  >
+  /** When the clock of the storage is set, and how far ahead of the world's it is then. */
+  readonly steps: ReadonlyArray<{ readonly at: number; readonly aheadMillis: number }>
   readonly faults: ReadonlyArray<Fault>
   readonly orders: ReadonlyArray<Order>
+}
+
+export const tailNames = ["tail-table", "tail-program"] as const
+export type TailName = typeof tailNames[number]
+
+/** A row of the table, in a transaction that takes so long. */
+export interface WrittenRow {
+  readonly at: number
+  readonly millis: number
+  readonly isKept: boolean
+  readonly fate: Row["fate"]
 }
 
 /** What an operator does to a trigger. */
 export interface Order {
   readonly at: number
-  /** An index among the triggers. */
-  readonly trigger: number
+  readonly trigger: string
   readonly kind: "pause" | "schedule" | "payload"
   /** Of a pause. */
   readonly millis: number
@@ -66,9 +89,14 @@ const others = [
   "everywhere",
   "tidy",
   "handed",
+  "solo",
+  "duo",
+  "shared",
 ] as const satisfies ReadonlyArray<TaskName>
 /** So many of the others take part in a seed. */
-const othersCount = 6
+const othersCount = 7
+/** The days that the world sees. */
+const days = ["2025-12-31", "2026-01-01"]
 
 export interface Fault {
   readonly at: number
@@ -110,9 +138,20 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
       }
       return drawn
     })
+  /** So many of both keys that they wait side by side. */
+  const rush = (first: Submit) =>
+    Effect.flatMap(between(6, 12), (count) =>
+      many(
+        count,
+        Effect.gen(function* () {
+          const key = `key-${yield* between(0, 1)}`
+          return { ...first, key, by: yield* between(0, schedulers - 1), order: undefined }
+        }),
+      ))
   /** Two or three at the same instant, as callers do that share a cause. */
   const burst = Effect.gen(function* () {
     const first = yield* submitFrom(100, healsAt - 5000)
+    if (first.task === "shared") return yield* rush(first)
     const others = yield* many(
       yield* between(0, 2),
       Effect.map(between(0, schedulers - 1), (by) => ({ ...first, by, order: undefined })),
@@ -122,7 +161,12 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const trigger = Effect.gen(function* () {
     const seconds = yield* between(1, 6)
     const schedule: Schedule = (yield* chance)(0.5)
-      ? { _tag: "Cron", expression: `*/${seconds} * * * * *`, zone: "UTC" }
+      ? {
+        _tag: "Cron",
+        expression: `*/${seconds} * * * * *`,
+        zone: "UTC",
+        ...((yield* chance)(0.4) && { calendar: calendarName, freeDay: "skip" }),
+      }
       : { _tag: "Every", millis: seconds * 1000 }
     return schedule
   })
@@ -144,17 +188,38 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const triggers = (yield* many(yield* between(0, 3), trigger))
     .map((schedule, at) => ({ name: `trigger-${at}`, schedule }))
   const faults = yield* many(yield* between(0, 12), fault)
+  const tails = (yield* chance)(0.5) ? yield* Random.shuffle(tailNames) : []
+  const someTails = tails.slice(0, yield* between(1, tailNames.length))
+  const row = Effect.gen(function* () {
+    const drawn: WrittenRow = {
+      at: yield* between(100, healsAt + 2000),
+      millis: (yield* chance)(0.4) ? yield* between(1, 5000) : 0,
+      isKept: (yield* chance)(0.85),
+      fate: yield* oneOf(["fires", "fires", "fires", "fires", "passes", "flawed"] as const),
+    }
+    return drawn
+  })
+  const rows = someTails.length === 0 ? [] : yield* many(yield* between(4, 16), row)
+  const free = many(2, chance).pipe(
+    Effect.map((chances) => days.filter((_, at) => chances[at]!(0.5))),
+  )
+  const calendars = [{ at: 0, holidays: yield* free }]
+  for (let left = yield* between(0, 2); left > 0; left--) {
+    calendars.push({ at: yield* between(500, triggersUntil - 4000), holidays: yield* free })
+  }
+  const names = [...triggers.map(({ name }) => name), ...someTails]
   const order = Effect.gen(function* () {
     const drawn: Order = {
       at: yield* between(500, healsAt - 1000),
-      trigger: yield* between(0, triggers.length - 1),
+      trigger: yield* oneOf(names),
       kind: yield* oneOf(["pause", "schedule", "payload"] as const),
       millis: yield* between(100, 3 * ttlMillis),
       schedule: yield* trigger,
     }
     return drawn
   })
-  const orders = triggers.length === 0 ? [] : yield* many(yield* between(0, 6), order)
+  const steps = (yield* chance)(0.3) ? yield* setting(between) : []
+  const orders = names.length === 0 ? [] : yield* many(yield* between(0, 6), order)
   return {
     schedulers,
     executors,
@@ -165,7 +230,36 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     tasks,
     submits,
     triggers,
+    tails: someTails,
+    rows,
+    calendars,
+    steps,
     faults,
     orders,
   }
+})
+
+/** Longer than the world lasts, so that no time is said twice. */
+const sixMinutes = 360_000
+const twentyTimes = Array.from({ length: 20 }, (_, at) => at + 1)
+
+/**
+ * It is set forward and back, up to two hours, and in the end ahead of all that it has said: what is
+ * due by a clock that was set back is due that much later.
+ */
+const setting = Effect.fnUntraced(function* (
+  between: (low: number, high: number) => Effect.Effect<number>,
+) {
+  const count = yield* between(1, 3)
+  const drawn = (yield* Random.shuffle([...twentyTimes, ...twentyTimes.map((times) => -times)]))
+    .slice(0, count)
+  const most = Math.max(0, ...drawn) + (yield* between(1, 20))
+  const last = healsAt - (yield* between(1000, 5000))
+  const instants: Array<number> = []
+  for (let left = count; left > 0; left--) instants.push(yield* between(1000, last - 1000))
+  return [...instants.toSorted((a, b) => a - b), last].map((at, nth) => ({
+    // Between any two things that happen in whole milliseconds.
+    at: at + 0.25,
+    aheadMillis: (drawn[nth] ?? most) * sixMinutes,
+  }))
 })

@@ -30,7 +30,7 @@ export const simulate = (seed: number, mistake?: MistakeName): Effect.Effect<Ver
   Effect.gen(function* () {
     yield* TestClock.setTime(startsAt)
     const plan = yield* Plan.draw
-    const plant: World.Mistake = mistake === undefined ? (storage) => storage : mistakes[mistake][0]
+    const plant: World.Plant = mistake === undefined ? {} : mistakes[mistake][0]
     const technology = mistake === undefined ? technologyOf(seed) : "memory"
     const outcome = yield* World.run(plan, technology, plant)
     const { entries } = outcome.ledger

@@ -5,12 +5,13 @@
  * In most seeds every scheduler holds every duty at once, which is the worst that ownership may do;
  * in the others one holds them, and the rest stand by.
  */
-import { Clock, Context, Effect, Layer, Option, Random, Scope } from "effect"
+import { Clock, Context, Effect, Layer, Option, Random, Result, Schedule, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Memory from "../../adapters/memory/mod.ts"
 import type { MemoryState } from "../../adapters/memory/mod.ts"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Sqlite from "../../adapters/sqlite/mod.ts"
+import { Calendar } from "../domain/Calendar.ts"
 import { standard } from "../domain/Namespace.ts"
 import * as Run from "../domain/Run.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
@@ -18,6 +19,7 @@ import { Executor } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as StandbyOwnership from "../engine/StandbyOwnership.ts"
+import type { Judge } from "../engine/Tails.ts"
 import * as Trigger from "../engine/Trigger.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { Lock } from "../services/Lock.ts"
@@ -25,14 +27,16 @@ import { Storage } from "../services/Storage.ts"
 import { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
 import { Caller } from "./Caller.ts"
-import { farLock, farStorage, farTransport, type Over } from "./far.ts"
+import { farLock, farSource, farStorage, farTransport, type Over } from "./far.ts"
 import * as Kept from "./Kept.ts"
 import { Ledger } from "./Ledger.ts"
 import * as Network from "./Network.ts"
 import { observe } from "./observe.ts"
 import type { Outcome } from "./Outcome.ts"
-import type { Plan } from "./Plan.ts"
+import { calendarName, type Plan } from "./Plan.ts"
 import { Process } from "./Process.ts"
+import { Table } from "./Table.ts"
+import { SetClock } from "./SetClock.ts"
 import { atRandom, breaker, breakerSettings, followedTask, handlerOf, tasks } from "./tasks.ts"
 import {
   backAt,
@@ -53,29 +57,51 @@ export type Mistake = (
   state: MemoryState,
 ) => Storage["Service"]
 
+/** What is wrong on purpose. */
+export interface Plant {
+  readonly storage?: Mistake
+  readonly lock?: (lock: Lock["Service"]) => Lock["Service"]
+  readonly executor?: (executor: Executor["Service"]) => Executor["Service"]
+}
+
 export type Technology = "memory" | "sqlite"
 
 export const run = Effect.fnUntraced(function* (
   plan: Plan,
   technology: Technology,
-  mistake: Mistake,
+  plant: Plant,
 ) {
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
+  const ofStorage = new SetClock(clock)
   const ledger = new Ledger(now)
   // The storage has seen years of use, so that an instant is an instant and not a small number.
   const state = new WitnessedState({ finished: 100_000, records: 10_000 }, ledger)
   // Never closed: the programs in it end with the world, as by a power cut.
   const scope = yield* Scope.make()
   const kept = technology === "memory"
-    ? yield* Layer.buildWithScope(Memory.layerOver(state), scope)
-    : yield* Effect.orDie(
-      Layer.buildWithScope(Sqlite.layer({ file: ":memory:" }), yield* Effect.scope),
+    ? yield* Effect.provideService(
+      Layer.buildWithScope(Memory.layerOver(state), scope),
+      Clock.Clock,
+      ofStorage.clock,
     )
-  const storage = watched(mistake(Context.get(kept, Storage), state), ledger)
+    : yield* Effect.provideService(
+      Effect.orDie(
+        Layer.buildWithScope(Sqlite.layer({ file: ":memory:" }), yield* Effect.scope),
+      ),
+      Clock.Clock,
+      ofStorage.clock,
+    )
+  const table = new Table()
+  const withTable = Storage.of({
+    ...Context.get(kept, Storage),
+    tables: () => table.source("rows"),
+  })
+  const storage = watched(plant.storage?.(withTable, state) ?? withTable, ledger)
+  const lock = Context.get(kept, Lock)
   const shared = kept.pipe(
     Context.add(Storage, storage),
-    Context.add(Lock, watchedLock(Context.get(kept, Lock), ledger)),
+    Context.add(Lock, watchedLock(plant.lock?.(lock) ?? lock, ledger)),
   )
   const relay = Context.get(
     yield* Layer.buildWithScope(
@@ -102,13 +128,14 @@ export const run = Effect.fnUntraced(function* (
     })
     processes[at] = process
     const way = Network.way(process, weather[at]!, clock)
-    const program = isScheduler ? schedulerProgram(shared, way, plan) : executorProgram(
+    const program = isScheduler ? schedulerProgram(shared, way, plan, table) : executorProgram(
       farTransport(relay, way),
       process,
       name,
       plan,
       plan.sides[at - plan.schedulers]!,
       ledger,
+      plant.executor,
     )
     // A process that was killed is never closed; its fibers wait at the gate for ever.
     const life = yield* Scope.fork(scope)
@@ -157,21 +184,36 @@ export const run = Effect.fnUntraced(function* (
     )
   }
 
-  const judged: Array<Outcome["judged"][number]> = []
+  for (const { at, holidays } of plan.calendars) {
+    // By a clock that was set back it would bring slots again that have their records.
+    const keep = Effect.suspend(() =>
+      ofStorage.isBehind ? Effect.void : Effect.orDie(storage.calendars.put(calendarOf(holidays)))
+    )
+    yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
+  }
+  const from = now()
   for (const { name, schedule } of plan.triggers) {
-    const view = yield* Effect.orDie(storage.triggers.put(
-      triggerOf(name, schedule),
-    ))
-    // Those of the last moments may be left to the planner that comes next.
-    judged.push({ trigger: name, from: view.cursor!, until: startsAt + triggersUntil - 3000 })
+    const definition = triggerOf(name, schedule, plan.steps.length > 0)
+    yield* Effect.orDie(storage.triggers.put(definition))
   }
   yield* Effect.orDie(storage.triggers.put(follower))
+  if (plan.tails.includes("tail-table")) yield* Effect.orDie(storage.triggers.put(tableTail))
+  for (const [number, { at, fate, isKept, millis }] of plan.rows.entries()) {
+    const write = Effect.gen(function* () {
+      const end = table.write({ request: `row-${number}`, fate })
+      yield* Effect.sleep(millis)
+      end(isKept)
+    })
+    yield* Effect.forkIn(Effect.delay(write, at), scope)
+  }
 
   const pauses: Array<Outcome["pauses"][number]> = []
   const order = Effect.fnUntraced(function* (each: Plan["orders"][number], number: number) {
-    const name = TriggerName.make(plan.triggers[each.trigger]!.name)
+    const name = TriggerName.make(each.trigger)
     const found = yield* storage.triggers.find(standard, name)
-    const view = Option.getOrThrow(found)
+    // The program that tails may not have come to put it.
+    if (Option.isNone(found)) return
+    const view = found.value
     ledger.write({ kind: "fault", what: each.kind, process: name, until: now() })
     if (each.kind === "pause") {
       if (view.isPaused) return
@@ -185,7 +227,7 @@ export const run = Effect.fnUntraced(function* (
     yield* storage.triggers.put(
       new TriggerDefinition({
         ...view.definition,
-        ...(each.kind === "schedule"
+        ...(each.kind === "schedule" && view.definition.schedule._tag !== "Tail"
           ? { schedule: each.schedule }
           : { payload: JSON.stringify({ key: name, request: `order-${number}` }) }),
       }),
@@ -193,6 +235,10 @@ export const run = Effect.fnUntraced(function* (
   })
   for (const [number, each] of plan.orders.entries()) {
     yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
+  }
+  for (const { aheadMillis, at } of plan.steps) {
+    const set = Effect.sync(() => ofStorage.set(aheadMillis))
+    yield* Effect.forkIn(Effect.delay(set, at), scope)
   }
   yield* Effect.forkIn(observe(storage, ledger, technology === "memory" ? backAt : 0), scope)
 
@@ -205,7 +251,7 @@ export const run = Effect.fnUntraced(function* (
   const step = 5000
   for (let at = triggersUntil; at < endsAt; at += step) {
     const open = yield* Effect.orDie(openOf(storage))
-    if (open.length === 0) break
+    if (open.length === 0 && (yield* Effect.orDie(isThrough(storage, plan, table)))) break
     for (const { id, state } of open) {
       if (state !== "Suspended") continue
       ledger.write({ kind: "ordered", order: "resume", run: id, answer: "sent", sentAt: now() })
@@ -221,9 +267,17 @@ export const run = Effect.fnUntraced(function* (
   }))
   return {
     ledger,
-    kept: yield* Effect.orDie(Kept.read(storage)),
-    judged,
+    kept: yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said))),
+    // Those of the last moments may be left to the planner that comes next.
+    judged: plan.triggers.map(({ name }) => ({
+      trigger: name,
+      // Slots come after the instant at which it was put.
+      from: from + 1,
+      until: ofStorage.latest(from, startsAt + triggersUntil) - 3000,
+    })),
+    tailed: plan.tails.map((trigger) => ({ trigger, rows: table.rows })),
     pauses,
+    clock: ofStorage,
     followed: followedTask.name,
     faults,
     schedulers: Array.from({ length: plan.schedulers }, (_, at) => nameOf(at)),
@@ -244,14 +298,26 @@ export const openOf = Effect.fnUntraced(function* (storage: Storage["Service"]) 
   )
 })
 
-const triggerOf = (name: string, schedule: Plan["triggers"][number]["schedule"]) =>
+/** Whether all rows have been taken. */
+const isThrough = (storage: Storage["Service"], { tails }: Plan, table: Table) =>
+  Effect.map(
+    storage.triggers.tails({ namespace: standard }),
+    (views) => views.filter(({ tail }) => tail.position === table.end).length === tails.length,
+  )
+
+const calendarOf = (holidays: ReadonlyArray<string>) =>
+  new Calendar({ namespace: standard, name: calendarName, rest: [], holidays, workdays: [] })
+
+const triggerOf = (name: string, schedule: Plan["triggers"][number]["schedule"], isSet: boolean) =>
   new TriggerDefinition({
     namespace: standard,
     name: TriggerName.make(name),
     task: tasks.plain.name,
     schedule,
     payload: JSON.stringify({ key: name, request: name }),
-    misfire: { _tag: "All", max: 1000 },
+    // By a clock that is set an hour ahead, very many are late.
+    misfire: { _tag: "All", max: isSet ? 5 : 1000 },
+    ...(isSet && { graceMillis: 5000 }),
   })
 
 export const follower = new TriggerDefinition({
@@ -263,11 +329,39 @@ export const follower = new TriggerDefinition({
   misfire: { _tag: "Once" },
 })
 
+const wanted = { when: [{ at: "/isWanted", is: "equal", to: true }] } as const
+
+const tableTail = new TriggerDefinition({
+  namespace: standard,
+  name: TriggerName.make("tail-table"),
+  task: tasks.plain.name,
+  schedule: Trigger.tailTable("rows", wanted),
+  payload: "null",
+  misfire: { _tag: "Once" },
+})
+
+/** Reads the table in its own program, until the trigger is put and for ever after. */
+const programTail = (table: Table, way: Over) =>
+  Layer.effectDiscard(Effect.gen(function* () {
+    const { tail } = yield* Triggers
+    const source = farSource(table.source("program"), way)
+    const { schedule } = Trigger.tail(source, wanted)
+    const { misfire, namespace, payload, task } = tableTail
+    const input = { namespace, name: "tail-program", task, schedule, payload, misfire }
+    const judge: Judge = (value) =>
+      Effect.succeed(Result.succeed({ payload: JSON.stringify(value) }))
+    yield* tail(input, source, judge).pipe(
+      Effect.retry({ schedule: Schedule.spaced("1 second") }),
+      Effect.forkScoped,
+    )
+  }))
+
 /** A scheduler has its storage, and the lock of those who stand by, at the end of a way. */
 const schedulerProgram = (
   shared: Context.Context<Storage | Wakeups | Lock>,
   way: Over,
-  { isStandby }: Plan,
+  { isStandby, tails }: Plan,
+  table: Table,
 ) => {
   const far = shared.pipe(
     Context.add(Storage, farStorage(Context.get(shared, Storage), way)),
@@ -275,7 +369,9 @@ const schedulerProgram = (
   )
   return Layer.mergeAll(
     Scheduler.layerWith({ sweepInterval: "500 millis", dueInterval: "500 millis" }),
-    Triggers.layer,
+    tails.includes("tail-program")
+      ? Layer.provideMerge(programTail(table, way), Triggers.layer)
+      : Triggers.layer,
   ).pipe(
     Layer.provide(
       isStandby
@@ -293,17 +389,21 @@ const executorProgram = (
   plan: Plan,
   side: string,
   ledger: Ledger,
+  plant: Plant["executor"],
 ) => {
+  const executor = Executor.layerWith({
+    name,
+    concurrency: plan.concurrency,
+    labels: { side },
+    ttl: ttlMillis,
+  })
   const handlers = [...plan.tasks, "echo" as const]
     .map((task) => handlerOf(task, atRandom, process, ledger))
   return Layer.mergeAll(handlers[0]!, ...handlers.slice(1)).pipe(
     Layer.provide(
-      Executor.layerWith({
-        name,
-        concurrency: plan.concurrency,
-        labels: { side },
-        ttl: ttlMillis,
-      }),
+      plant === undefined
+        ? executor
+        : Layer.provide(Layer.effect(Executor, Effect.map(Executor, plant)), executor),
     ),
     Layer.provide(Layer.succeed(Transport, transport)),
   )

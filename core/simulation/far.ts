@@ -1,6 +1,7 @@
 /** The ports as they are from afar: every call goes over a way, on which anything may happen. */
 import { Effect } from "effect"
 import { Lock } from "../services/Lock.ts"
+import { type Source, SourceUnavailable } from "../services/Source.ts"
 import { Storage } from "../services/Storage.ts"
 import { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { Transport, TransportUnavailable } from "../services/Transport.ts"
@@ -37,9 +38,25 @@ export const farStorage = (storage: Storage["Service"], over: Over): Storage["Se
       ...far("audit", storage.audit),
       place: over("audit.place", storage.audit.place, unavailable("place")),
     },
+    ...(storage.tables !== undefined && {
+      tables: (table) => farSource(storage.tables!(table), over),
+    }),
     now: over("now", storage.now, unavailable("now")),
   })
 }
+
+export const farSource = (source: Source, over: Over): Source => ({
+  ...source,
+  open: Effect.map(source.open, ({ end, read }) => {
+    const unavailable = Effect.suspend(() =>
+      Effect.fail(new SourceUnavailable({ source: source.name, reason: "no answer" }))
+    )
+    return {
+      read: (after, limit) => over("source.read", read(after, limit), unavailable),
+      end: over("source.end", end, unavailable),
+    }
+  }),
+})
 
 export const farTransport = (transport: Transport["Service"], over: Over): Transport["Service"] =>
   overAll(

@@ -5,6 +5,7 @@ import * as Breaker from "../domain/Breaker.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Policy } from "../domain/Policy.ts"
 import * as Retry from "../domain/Retry.ts"
+import * as Share from "../domain/Share.ts"
 import * as Waiting from "../domain/Waiting.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import * as Task from "../engine/Task.ts"
@@ -79,6 +80,23 @@ export const tasks = {
   /** Has hooks, and something to go on with when it was put down. */
   tidy: Task.make("tidy", { payload, success, policy: { retry } }),
   handed: Task.make("handed", { payload, success, policy: { retry } }),
+  /** One of its runs at a time in each executor, and of the next two. */
+  solo: Task.make("solo", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.fifo, blockingScope: "executor" },
+  }),
+  duo: Task.make("duo", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.concurrent(2), blockingScope: "executor" },
+  }),
+  /** Its keys have two places in common. */
+  shared: Task.make("shared", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.fair(2, { "key-0": 3 }), ...byKey },
+  }),
 }
 export type TaskName = keyof typeof tasks
 
@@ -86,14 +104,19 @@ export const followedTask = tasks.fifo
 
 export const policyOf = (task: string): Policy => tasks[task as TaskName].policy
 
+const keyed: ReadonlySet<TaskName> = new Set(["fifo", "replace", "loaded", "shared"])
+
 /** The key by which runs of the task block each other. */
 export const keyOf = (task: TaskName, key: string): string | undefined =>
-  task === "fifo" || task === "replace" || task === "loaded" ? key : undefined
+  keyed.has(task) ? key : undefined
 
-const gateOf = (task: TaskName, key: string) => {
+/** What the run shares with those that it may have to wait for. */
+const gateOf = (task: TaskName, key: string, process: Process) => {
+  if (policyOf(task).blockingScope === "executor") return `${task} in ${process.name}`
   const { gate } = Waiting.place(standard, tasks[task].name, tasks[task].policy, keyOf(task, key))
   // One that is always open is there for those who place.
-  return gate !== undefined && gate.places < 1000 ? gate.key : undefined
+  if (gate === undefined || gate.places >= 1000) return undefined
+  return Share.isGate(gate.key) ? Share.poolOf(gate.key) : gate.key
 }
 
 /** What a handler does; it may fail by dying. */
@@ -124,7 +147,7 @@ const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =
       kind: "started",
       process: process.name,
       task,
-      gate: gateOf(task, key),
+      gate: gateOf(task, key, process),
       run,
       fence,
       attempt,

@@ -1,7 +1,10 @@
 /** The times of the simulated world, in milliseconds from its begin, but for the begin itself. */
 
-/** When the world begins: years in, so that an instant is not mistaken for a small number. */
-export const startsAt = Date.UTC(2026, 0, 1)
+/**
+ * When the world begins: years in, so that an instant is not mistaken for a small number, and a little
+ * before midnight, so that it sees two days.
+ */
+export const startsAt = Date.UTC(2025, 11, 31, 23, 59, 40)
 
 /** Things go wrong up to here; then all heals, and everything has to end. */
 export const healsAt = 40_000

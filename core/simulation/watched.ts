@@ -13,7 +13,7 @@ export const watched = (
   storage: Storage["Service"],
   ledger: Ledger,
 ): Storage["Service"] => {
-  const { permits, runs, triggers } = storage
+  const { executors, permits, runs, triggers } = storage
 
   const settled = (reports: ReadonlyArray<Report>, answers: ReadonlyArray<string>) => {
     for (const [at, report] of reports.entries()) {
@@ -107,6 +107,27 @@ export const watched = (
         }
         return answer
       }),
+    },
+    executors: {
+      ...executors,
+      join: (joining) =>
+        Effect.tap(executors.join(joining), (incarnation) =>
+          Effect.sync(() =>
+            ledger.write({
+              kind: "beat",
+              incarnation,
+              isAlive: true,
+              ttlMillis: joining.ttlMillis,
+            })
+          )),
+      beat: (incarnation, known, vitals) =>
+        Effect.tap(
+          executors.beat(incarnation, known, vitals),
+          ({ _tag }) =>
+            Effect.sync(() =>
+              ledger.write({ kind: "beat", incarnation, isAlive: _tag === "Alive" })
+            ),
+        ),
     },
     triggers: {
       ...triggers,

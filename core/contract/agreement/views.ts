@@ -6,6 +6,7 @@ import { Effect, Option } from "effect"
 import type { StateName } from "../../domain/Run.ts"
 import type { RunHappening, RunView } from "../../domain/RunView.ts"
 import type { RunQuery } from "../../services/RunStorage.ts"
+import { tailsOf } from "./commands/tails.ts"
 import type { Draws } from "./Draws.ts"
 import type { Side } from "./Side.ts"
 import { asSet, type Call, type Command, namespaces, tasks, type World } from "./World.ts"
@@ -158,6 +159,7 @@ const of = Effect.fnUntraced(function* (side: Side, namespace: RunQuery["namespa
       yield* calendars.list(namespace),
       ({ name }) => calendars.find(namespace, name),
     ),
+    tails: yield* tailsOf(side, namespace),
     triggers: kept.map(({ id: trigger, ...view }) => ({ trigger, ...view })),
     records: yield* Effect.forEach(kept, ({ id }) => triggers.records(id, 100)),
     executors: told.filter(({ beatAt, standing }) =>

@@ -7,6 +7,7 @@ import { Storage } from "../../services/Storage.ts"
 import {
   abort,
   assertState,
+  discard,
   found,
   freshNamespace,
   giveUp,
@@ -58,7 +59,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       const current = yield* next.one
       assert.strictEqual(current.run, old.run)
       const before = yield* found(old.run)
-      for (const report of [succeed, retry, giveUp, timeOut, release, abort]) {
+      for (const report of [succeed, retry, giveUp, timeOut, release, abort, discard]) {
         assert.deepEqual(yield* hand.settle(report(old)), { settled: ["fenced"], freed: [] })
         assert.deepEqual(yield* next.settle(report(old)), { settled: ["fenced"], freed: [] })
         assert.deepStrictEqual(yield* found(old.run), before)
@@ -109,7 +110,7 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       yield* assertState(run, "Ready")
     }))
 
-  for (const report of [succeed, retry, giveUp, timeOut, release, abort]) {
+  for (const report of [succeed, retry, giveUp, timeOut, release, abort, discard]) {
     const { _tag } = report({ run: RunId.make(1), fence: Fence.make(1) })
     it.effect(`R5 fenced: ${_tag} repeated is a duplicate and counts once`, () =>
       Effect.gen(function* () {

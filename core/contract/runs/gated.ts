@@ -137,6 +137,33 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* admitAll(gate.key)).length, 1)
     }))
 
+  it.effect("R8 gates: many of all kinds, asked together, are decided about as each alone", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const wanted = [
+        [gateOf(namespace, 1), 1, 0],
+        [gateOf(namespace, 3), 3, 0],
+        [gateOf(namespace, 200), 150, 0],
+        [gateOf(namespace, 1, "discard"), 1, 149],
+        [gateOf(namespace, 1, "latest"), 1, 149],
+        [gateOf(namespace, 1, "replace"), 1, 149],
+      ] as const
+      const gates = wanted.map(([gate]) => gate)
+      const made = new Map(gates.map(({ key }) => [key, new Set<RunId>()]))
+      for (const gate of gates) {
+        const some = yield* submitAll(times(150).map(() => specOf(namespace, { gate })))
+        for (const run of some) made.get(gate.key)!.add(run)
+      }
+      const admissions = yield* runs.admit([...gates, gates[0]!].map(({ key }) => key))
+      for (const [{ key }, ready, discarded] of wanted) {
+        const own = admissions.filter(({ run }) => made.get(key)!.has(run))
+        const count = (state: string) => own.filter((each) => each.state === state).length
+        assert.deepStrictEqual([count("Ready"), count("Discarded")], [ready, discarded], key)
+      }
+      assert.deepEqual(yield* runs.admit(gates.map(({ key }) => key)), [])
+    }))
+
   it.effect("R8 gates: discard ends what comes while the gate is full", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

@@ -45,13 +45,13 @@ describe("crash points", () => {
 
   it("find a report that counts whatever its fence", { timeout }, async () => {
     const path = paths.find(({ name }) => name === "retry")!
-    const { wrong } = await enumerate(path, mistakes.noFenceCheck[0], 1)
+    const { wrong } = await enumerate(path, mistakes.noFenceCheck[0].storage, 1)
     assert.isNotEmpty(wrong)
   })
 
   it("find a slot that fires again", { timeout }, async () => {
     const path = paths.find(({ name }) => name === "fire")!
-    const { wrong } = await enumerate(path, mistakes.noUniqueSlot[0], 1)
+    const { wrong } = await enumerate(path, mistakes.noUniqueSlot[0].storage, 1)
     assert.isNotEmpty(wrong)
   })
 })

@@ -23,6 +23,7 @@ import { Ledger } from "../Ledger.ts"
 import type { Outcome } from "../Outcome.ts"
 import { Process } from "../Process.ts"
 import { followedTask, handlerOf } from "../tasks.ts"
+import { SetClock } from "../SetClock.ts"
 import { startsAt } from "../times.ts"
 import { watched } from "../watched.ts"
 import { WitnessedState } from "../WitnessedState.ts"
@@ -75,6 +76,7 @@ export const walk = (path: Path, aim?: Aim, mistake: Mistake = (storage) => stor
 const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mistake: Mistake) {
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
+  const ofStorage = new SetClock(clock)
   const ledger = new Ledger(now)
   const state = new WitnessedState({ finished: 10_000, records: 10_000 }, ledger)
   const scope = yield* Scope.make()
@@ -186,9 +188,11 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   }
   const outcome: Outcome = {
     ledger,
-    kept: yield* Kept.read(storage),
+    kept: yield* Kept.read(storage, (said) => said),
     judged,
+    tailed: [],
     pauses: [],
+    clock: ofStorage,
     followed: followedTask.name,
     schedulers: [],
     faults: [],

@@ -118,19 +118,17 @@ export const I7: Checker = (outcome, that) => {
 
 /** What failed is tried again no sooner than its policy says, and the delay is what that says. */
 export const I8: Checker = (outcome, that) => {
-  const { kept: { runs }, ledger } = outcome
+  const { clock, kept: { runs }, ledger } = outcome
   const failures = new Map<RunId, number>()
-  const due = new Map<RunId, number>()
+  const due = new Map<RunId, { readonly since: number; readonly at: number }>()
   for (const entry of ledger.entries) {
     if (entry.kind === "granted") {
-      const at = due.get(entry.run)
-      if (at === undefined) continue
+      const again = due.get(entry.run)
+      if (again === undefined) continue
       due.delete(entry.run)
+      const early = again.at - clock.latest(again.since, entry.at)
       // A storage may keep whole milliseconds.
-      that(
-        entry.at > at - 1,
-        () => `run ${entry.run} was tried again ${at - entry.at} ms too early`,
-      )
+      that(early < 1, () => `run ${entry.run} was tried again ${early} ms too early`)
     } else if (entry.kind === "settled" && entry.answer === "applied" && entry.report === "Retry") {
       const { at, delayMillis = 0, run } = entry
       const task = runs.get(run)?.task
@@ -138,7 +136,7 @@ export const I8: Checker = (outcome, that) => {
       const { retry } = policyOf(task)
       const failed = (failures.get(run) ?? 0) + 1
       failures.set(run, failed)
-      due.set(run, at + delayMillis)
+      due.set(run, { since: at, at: clock.said(at) + delayMillis })
       const least = Math.min(retry.delayMillis * retry.growth ** (failed - 1), retry.capMillis)
       that(
         least <= delayMillis && delayMillis <= Math.ceil(least * (1 + retry.jitter)),

@@ -10,7 +10,7 @@ const behindMillis = 4000
  * What was refused for want of room has left no run, and what was taken in found room: as many as
  * there may be had not been waiting for long.
  */
-export const I23: Checker = ({ kept, ledger }, that) => {
+export const I23: Checker = ({ clock, kept, ledger }, that) => {
   const made = new Set(wholes(kept).map(requestOf))
   const sent = Map.groupBy(ledger.of("sent"), ({ request }) => request)
   const refused = Map.groupBy(
@@ -33,7 +33,12 @@ export const I23: Checker = ({ kept, ledger }, that) => {
     }))
   for (const { view } of waits) {
     const at = millis(view.createdAt)
-    const waiting = waits.filter(({ from, to }) => from < at - behindMillis && to > at)
+    const waiting = waits.filter(({ from, to, view: other }) =>
+      from < at - behindMillis && to > at &&
+      // What is due later is due when the clock says so.
+      (millis(other.createdAt) === millis(other.dueAt) ||
+        clock.isSteady(millis(other.createdAt), at))
+    )
     that(
       waiting.length < policyOf(view.task).backlog!.high,
       () => `run ${view.id} was taken in while ${waiting.length} had long been waiting`,

@@ -4,13 +4,13 @@ import type { Checker } from "./Invariant.ts"
 import { firstGrants } from "./tenures.ts"
 
 /** An open breaker lets nobody through; one that tries lets few, until they have gone well. */
-export const I24: Checker = ({ kept: { runs }, ledger }, that) => {
+export const I24: Checker = ({ clock, kept: { runs }, ledger }, that) => {
   const { probeMillis, probes } = breakerSettings
   const permits = ledger.of("permitted")
   const looks = permits.filter(({ count }) => count >= 0)
   for (const { at, count, epoch, phase } of permits) {
     if (phase === "Open") that(count === 0, () => `${count} were let through at ${at}, it was open`)
-    if (phase !== "HalfOpen") continue
+    if (phase !== "HalfOpen" || !clock.isSteady(at - probeMillis, at)) continue
     const before = permits.filter((other) =>
       other.epoch === epoch && at - probeMillis < other.at && other.at <= at
     )
@@ -38,6 +38,7 @@ export const I24: Checker = ({ kept: { runs }, ledger }, that) => {
     const { rateLimit } = policyOf(task)
     if (rateLimit === undefined) continue
     for (const [nth, { at }] of grants.entries()) {
+      if (!clock.isSteady(at - rateLimit.perMillis, at)) continue
       const since = grants.slice(0, nth + 1).findIndex((other) =>
         at - other.at < rateLimit.perMillis
       )

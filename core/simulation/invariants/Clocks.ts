@@ -4,9 +4,18 @@ import type { Checker } from "./Invariant.ts"
 
 /**
  * What is kept of an instant is by the storage's clock, although those of the processes are hours
- * apart. (The world's own clock is the storage's.)
+ * apart; and who beats in time keeps its lease, even when that clock is set.
  */
 export const I22: Checker = ({ kept: { runs }, ledger }, that) => {
+  const leases = new Map<number, { readonly at: number; readonly ttlMillis: number }>()
+  for (const { at, incarnation, isAlive, ttlMillis } of ledger.of("beat")) {
+    const lease = leases.get(incarnation) ?? { at, ttlMillis: ttlMillis! }
+    that(
+      isAlive || at - lease.at >= lease.ttlMillis - 1,
+      () => `executor ${incarnation} was lost ${at - lease.at} ms after it had beaten`,
+    )
+    if (isAlive) leases.set(incarnation, { ...lease, at })
+  }
   const sent = new Map<string, number>()
   for (const { at, request } of ledger.of("sent")) {
     if (!sent.has(request)) sent.set(request, at)

@@ -2,6 +2,7 @@
 import * as Run from "../../domain/Run.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import { millis, requestOf } from "../Kept.ts"
+import { policyOf } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { attemptEnds } from "./tenures.ts"
 
@@ -73,10 +74,17 @@ export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
   }
 }
 
+/** How many runs may be under way at once of those that share a gate. */
+const placesOf = (task: string): number => {
+  const { blocking } = policyOf(task)
+  return blocking?._tag === "Concurrent" || blocking?._tag === "Fair" ? blocking.limit : 1
+}
+
 /**
- * Under `concurrent(2)` no three runs of a gate are under way at once; under every other blocking, and
- * where they touch a thing exclusively, no two. An attempt counts as under way from its start until it
- * ended or its grant did.
+ * Under `concurrent(2)` no three runs of a gate are under way at once, and under `fair(2, …)` of all
+ * keys together; under every other blocking, and where they touch a thing exclusively, no two. Of a
+ * task that is blocked per executor that holds in each. An attempt counts as under way from its start
+ * until it ended or its grant did.
  */
 export const I13: Checker = (outcome, that) => {
   const ends = attemptEnds(outcome)
@@ -85,7 +93,7 @@ export const I13: Checker = (outcome, that) => {
     ({ gate }) => gate!,
   )
   for (const [gate, started] of byGate) {
-    const places = started[0]!.task === "pair" ? 2 : 1
+    const places = placesOf(started[0]!.task)
     for (const { at, run } of started) {
       const under = started.filter((other) =>
         other.run !== run && other.at <= at &&

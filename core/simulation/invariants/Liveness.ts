@@ -5,7 +5,7 @@ import type { Outcome } from "../Outcome.ts"
 import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
-import { attemptEnds } from "./tenures.ts"
+import { attemptEnds, type Tenure, tenuresOf } from "./tenures.ts"
 
 const sweepMillis = 500
 
@@ -64,11 +64,47 @@ const startsWithin = (mostMillis: number, sinceCalm: number): Checker => (outcom
 /** What is due starts within five seconds, where there is room. */
 export const L1: Checker = startsWithin(5000, 0)
 
-/** Hints arrive again, some time after all was cut off: nobody waits for the next look. */
-export const L4: Checker = startsWithin(1500, 5000)
+/**
+ * Hints arrive again, some time after all was cut off: nobody waits for the next look, which comes
+ * after three quarters of a second at the earliest.
+ */
+export const L4: Checker = startsWithin(700, 5000)
 
-/** Nobody is said to hold a run for long who is not there any more. */
-export const L2: Checker = ({ calmFrom, ledger }, that) => {
+/** What a lease may be off by, where its storage keeps whole milliseconds and measures its clock. */
+const slackMillis = 600
+
+/**
+ * Nobody is said to hold a run for long who is not there any more: whoever was silent for its ttl, or
+ * for that since the clock was set, holds nothing after the next sweep.
+ */
+export const L2: Checker = (outcome, that) => {
+  const { calmFrom, clock, kept: { runs }, ledger } = outcome
+  const moved = Map.groupBy(ledger.of("moved"), ({ run }) => run)
+  /** Whoever was notified of a run, or put it down, has ended the grant as well. */
+  const endOf = ({ from, run, to }: Tenure) =>
+    Math.min(
+      to,
+      moved.get(run)?.find(({ at, to }) => at > from && to !== "Running")?.at ?? Infinity,
+      ...[runs.get(run)?.finishedAt ?? []].flat().map(millis),
+    )
+  const beats = Map.groupBy(ledger.of("beat"), ({ incarnation }) => incarnation)
+  const swept = ledger.of("swept").map(({ at }) => at)
+  for (const tenure of [...tenuresOf(outcome).values()].flat()) {
+    const { from, incarnation, run } = tenure
+    const to = endOf(tenure)
+    const own = beats.get(incarnation)
+    if (own === undefined) continue
+    const heard = Math.max(
+      from,
+      ...own.filter(({ at, isAlive }) => isAlive && at <= to).map(({ at }) => at),
+      ...clock.steps.filter((at) => at <= to),
+    )
+    const ends = heard + own[0]!.ttlMillis! + slackMillis
+    that(
+      !swept.some((at) => ends < at && at < to),
+      () => `run ${run} was held on by executor ${incarnation}, silent since ${heard}`,
+    )
+  }
   const since = new Map<string, number>()
   for (const { at, fence, isHeldByNobody, run, state } of ledger.of("seen")) {
     if (at < calmFrom || state !== "Running") continue
@@ -84,7 +120,7 @@ export const L2: Checker = ({ calmFrom, ledger }, that) => {
 }
 
 /** Whoever holds the duties dies, and another has them within the ttl and two seconds. */
-export const L3: Checker = ({ endedAt, faults, ledger, schedulers }, that) => {
+export const L3: Checker = ({ clock, endedAt, faults, ledger, schedulers }, that) => {
   const swept = ledger.of("swept").map(({ at }) => at)
   const isWell = (process: string, from: number, to: number) =>
     !faults.some((fault) =>
@@ -94,6 +130,8 @@ export const L3: Checker = ({ endedAt, faults, ledger, schedulers }, that) => {
     const to = from + 5000 + 2000
     const others = schedulers.filter((other) => other !== process)
     if (what !== "kill" || !schedulers.includes(process) || to > endedAt) continue
+    // The lock of who stood by begins anew then.
+    if (!clock.isSteady(from, to)) continue
     // Any of them may be the next, and one that is cut off holds up the rest.
     if (others.length === 0 || !others.every((other) => isWell(other, from - 10_000, to))) continue
     that(

@@ -4,15 +4,17 @@ import { millis } from "../Kept.ts"
 import type { Checker } from "./Invariant.ts"
 
 /** Each slot has one record, and a fired one has one run. */
-export const I9: Checker = ({ judged, kept, ledger }, that) => {
+export const I9: Checker = ({ clock, judged, kept, ledger, tailed }, that) => {
+  const tails = new Set<string | undefined>(tailed.map(({ trigger }) => trigger))
   const runsBySlot = Map.groupBy(
-    // One that follows another has its record beside those of slots, which I19 looks after.
+    // Those of events and of entries have their records beside those of slots: see I19 and T16.
     [...kept.runs.values()]
-      .filter(({ after, shard, slot }) =>
-        slot !== undefined && after === undefined && shard === undefined
+      .filter(({ after, shard, slot, trigger }) =>
+        slot !== undefined && after === undefined && shard === undefined && !tails.has(trigger)
       ),
     ({ slot, trigger }) => `${trigger} ${millis(slot!)}`,
   )
+  const begin = ledger.entries[0]?.at ?? 0
   for (const { from, trigger, until } of judged) {
     const { account, records } = kept.triggers.find(({ name }) => name === trigger)!
     const { findings, open } = SlotAudit.judge(account, from, until)
@@ -27,9 +29,10 @@ export const I9: Checker = ({ judged, kept, ledger }, that) => {
         runs.length === (outcome === "fired" ? 1 : 0) && (runs.length === 0 || runs[0]!.id === run),
         () => `${trigger} has ${runs.length} runs of slot ${slot}, which is ${outcome}`,
       )
-      // An edit may bring it slots before the one that it would have begun with.
+      // An edit may bring it slots before the one that it would have begun with, and by a clock that
+      // was set back also such as lie before it was put.
       that(
-        slot >= account.versions[0]!.since,
+        slot >= Math.min(...account.versions.map(({ since }) => since)),
         () => `${trigger} has a record of ${slot}, before it was put`,
       )
     }
@@ -39,17 +42,18 @@ export const I9: Checker = ({ judged, kept, ledger }, that) => {
   }
   for (const { at, run, slot } of ledger.of("started")) {
     if (slot === undefined) continue
-    that(at >= slot, () => `run ${run} was started before its slot ${slot}`)
+    that(clock.latest(begin, at) >= slot, () => `run ${run} was started before its slot ${slot}`)
   }
 }
 
 /** A slot fires at its instant, or as soon after it as all is well again. */
-export const I10: Checker = ({ calmFrom, kept: { runs } }, that) => {
+export const I10: Checker = ({ calmFrom, clock, kept: { runs } }, that) => {
   for (const { after, createdAt, id, shard, slot } of runs.values()) {
     if (slot === undefined || after !== undefined || shard !== undefined) continue
-    const late = millis(createdAt) - millis(slot)
+    const late = clock.said(millis(createdAt)) - millis(slot)
     that(late >= 0, () => `run ${id} was made ${-late} ms before its slot`)
-    if (millis(slot) < calmFrom) continue
+    // One that the clock has passed by was never there to be fired in time.
+    if ((clock.when(millis(slot)) ?? -Infinity) < calmFrom) continue
     that(late <= 1000, () => `run ${id} was made ${late} ms after its slot, and all was well`)
   }
 }

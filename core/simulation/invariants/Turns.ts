@@ -8,7 +8,7 @@ import type { Checker } from "./Invariant.ts"
  * Of two that wait in one lane the one that comes first by level and rank is granted first, so that
  * within its patience a level is passed by better ones, and by none after that.
  */
-export const I26: Checker = ({ kept: { runs }, ledger }, that) => {
+export const I26: Checker = ({ clock, kept: { runs }, ledger }, that) => {
   const delayed = new Set(
     ledger.of("sent").filter(({ delayMillis }) => delayMillis > 0).map(({ request }) => request),
   )
@@ -33,6 +33,8 @@ export const I26: Checker = ({ kept: { runs }, ledger }, that) => {
     // Instants are told in whole milliseconds, and what came within the same one may have come after.
     for (const [other, second] of waits.entries()) {
       if (other === nth || second.from >= first.to - 1 || second.to <= first.to) continue
+      // Who came first is told by the clock, as of then.
+      if (!clock.isSteady(Math.min(first.from, second.from), first.to)) continue
       that(
         order(first, second) < 0,
         () => `run ${first.run} was granted before run ${second.run}, whose turn it was`,

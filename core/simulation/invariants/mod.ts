@@ -1,6 +1,7 @@
 /**
- * The invariants of the product, by their numbers in its reliability bar. I20 and I21 are of roles
- * and namespaces, which this world does not have.
+ * The invariants of the product, by their numbers in its reliability bar, and with them those laws of
+ * ports that only show over many steps. I20 and I21 are of roles and namespaces, which this world does
+ * not have.
  */
 import type { Outcome } from "../Outcome.ts"
 import { I17, I6, I7, I8 } from "./Attempts.ts"
@@ -16,7 +17,9 @@ import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
 import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
 import { I25 } from "./Places.ts"
+import { R23 } from "./Shares.ts"
 import { I10, I18, I9 } from "./Slots.ts"
+import { T16 } from "./Tails.ts"
 import { I26 } from "./Turns.ts"
 
 const checkers = {
@@ -49,6 +52,8 @@ const checkers = {
   L3,
   L4,
   L5,
+  R23,
+  T16,
 } satisfies Record<string, Checker>
 
 export type Name = keyof typeof checkers

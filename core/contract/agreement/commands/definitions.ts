@@ -65,7 +65,7 @@ export const removeCalendar: Command = (_, draws) => {
 
 const someSchedule = (world: World, draws: Draws): Trigger.Schedule => {
   const jitter = draws.chance(0.2) ? { jitterMillis: 5000 } : {}
-  switch (draws.oneOf(["every", "every", "cron", "cron", "at"])) {
+  switch (draws.oneOf(["every", "every", "cron", "cron", "at", "tail"])) {
     case "every":
       return {
         _tag: "Every",
@@ -84,6 +84,13 @@ const someSchedule = (world: World, draws: Draws): Trigger.Schedule => {
           calendar: draws.oneOf(calendarNames),
           freeDay: draws.oneOf(["skip", "next"] as const),
         }),
+      }
+    case "tail":
+      return {
+        _tag: "Tail",
+        source: draws.oneOf(["orders", "bills"]),
+        from: "beginning",
+        unreadable: "skip",
       }
     default:
       return { _tag: "At", at: world.now + draws.oneOf([-1000, 1000, 60_000]), ...jitter }
@@ -112,7 +119,7 @@ export const putTrigger: Command = (world, draws) => {
 }
 
 /** The same name may be the same trigger or another once it was removed. */
-const withoutId = ({ id: trigger, ...view }: { readonly id: Trigger.TriggerId }) => ({
+export const withoutId = ({ id: trigger, ...view }: { readonly id: Trigger.TriggerId }) => ({
   trigger,
   ...view,
 })

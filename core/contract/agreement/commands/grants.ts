@@ -6,8 +6,10 @@ import { held } from "../../../services/ExecutorStorage.ts"
 import type { Claimed, Grant, Report, Settled } from "../../../services/RunStorage.ts"
 import {
   abort,
+  discard,
   failure,
   giveUp,
+  giveWay,
   handOver,
   putDown,
   release,
@@ -40,6 +42,8 @@ const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Repor
   ["time out", timeOut],
   ["release", release],
   ["abort", abort],
+  ["give way", giveWay],
+  ["discard", discard],
   ["put down", (held) => putDown(held)],
   ["put down with", (held) => putDown(held, '{"at": 7}')],
   ["hand over", (held) => handOver(held)],

@@ -9,6 +9,7 @@ import * as Orders from "./orders.ts"
 import * as Permits from "./permits.ts"
 import * as Submits from "./submits.ts"
 import * as Sweeps from "./sweeps.ts"
+import * as Tails from "./tails.ts"
 
 const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [9, Submits.submit],
@@ -42,6 +43,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [1, Definitions.pauseTrigger],
   [1, Definitions.due],
   [4, Definitions.fire],
+  [3, Tails.take],
   [3, Permits.take],
   [0.5, Permits.look],
   [1, Permits.giveBack],

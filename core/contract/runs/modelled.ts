@@ -11,17 +11,17 @@
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Random, Result } from "effect"
-import type { Gate } from "../domain/Blocking.ts"
-import * as Blocking from "../domain/Blocking.ts"
-import type { Incarnation } from "../domain/Executor.ts"
-import type { Fence } from "../domain/Lease.ts"
-import { type Level, levels } from "../domain/Lane.ts"
-import * as Run from "../domain/Run.ts"
-import type { RunId } from "../domain/RunId.ts"
-import type { Report, RunSpec } from "../services/RunStorage.ts"
-import { Storage } from "../services/Storage.ts"
-import { listening } from "./OutboxStorageContract.ts"
-import { replay } from "./replay.ts"
+import type { Gate } from "../../domain/Blocking.ts"
+import * as Blocking from "../../domain/Blocking.ts"
+import type { Incarnation } from "../../domain/Executor.ts"
+import type { Fence } from "../../domain/Lease.ts"
+import { type Level, levels } from "../../domain/Lane.ts"
+import * as Run from "../../domain/Run.ts"
+import type { RunId } from "../../domain/RunId.ts"
+import type { Report, RunSpec } from "../../services/RunStorage.ts"
+import { Storage } from "../../services/Storage.ts"
+import { listening } from "../OutboxStorageContract.ts"
+import { replay } from "../replay.ts"
 import {
   abort,
   admitAll,
@@ -55,7 +55,7 @@ import {
   timeOut,
   times,
   ttl,
-} from "./world.ts"
+} from "../world.ts"
 
 const commandsPerSequence = 60
 const minute = 60_000

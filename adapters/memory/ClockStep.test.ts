@@ -1,0 +1,67 @@
+import { assert, it } from "@effect/vitest"
+import { Clock, Context, Duration, Effect, Exit, Layer, Option } from "effect"
+import { TestClock } from "effect/testing"
+import { ExecutorName, type Joining } from "../../core/domain/Executor.ts"
+import { LockKey } from "../../core/domain/Lease.ts"
+import { standard } from "../../core/domain/Namespace.ts"
+import { Lock } from "../../core/services/Lock.ts"
+import { Storage } from "../../core/services/Storage.ts"
+import * as Memory from "./mod.ts"
+
+const hour = 3_600_000
+const joining = (name: string): Joining => ({
+  namespace: standard,
+  name: ExecutorName.make(name),
+  capacity: 1,
+  labels: {},
+  ttlMillis: 10_000,
+})
+const nothing = { count: 0, digest: 0 }
+
+/** Storage and locks on a clock that can be set. */
+const settable = Effect.gen(function* () {
+  const clock = yield* Clock.Clock
+  let step = hour * 24
+  const stepped: Clock.Clock = Object.create(clock, {
+    currentTimeMillisUnsafe: { value: () => clock.currentTimeMillisUnsafe() + step },
+  })
+  const services = yield* Effect.provideService(
+    Layer.build(Memory.layer),
+    Clock.Clock,
+    stepped,
+  )
+  return {
+    executors: Context.get(services, Storage).executors,
+    runs: Context.get(services, Storage).runs,
+    lock: Context.get(services, Lock),
+    step: (millis: number) => {
+      step += millis
+    },
+  }
+})
+
+for (const [which, millis] of [["forward", hour], ["back", -hour]] as const) {
+  it.effect(`I22: a clock that is set an hour ${which} ends no lease, and each in time`, () =>
+    Effect.gen(function* () {
+      const { executors, lock, runs, step } = yield* settable
+      const dead = yield* executors.join(joining("dead"))
+      yield* TestClock.adjust(6000)
+      const ada = yield* executors.join(joining("ada"))
+      const key = LockKey.make("key")
+      const lease = Option.getOrThrow(yield* lock.acquire(key, "ada", Duration.seconds(10)))
+      yield* TestClock.adjust(5000)
+      step(millis)
+      assert.deepEqual((yield* runs.recover(10)).lost, [dead])
+      assert.strictEqual((yield* executors.beat(dead, nothing))._tag, "Lost")
+      assert.isTrue(Option.isNone(yield* lock.acquire(key, "bob", Duration.seconds(10))))
+      // What was left of a lease before is left of it after.
+      yield* TestClock.adjust(4000)
+      assert.strictEqual((yield* executors.beat(ada, nothing))._tag, "Alive")
+      yield* lock.renew(lease, Duration.seconds(10))
+      step(-2 * millis)
+      yield* TestClock.adjust(11_000)
+      assert.deepEqual((yield* runs.recover(10)).lost, [ada])
+      assert.isTrue(Exit.isFailure(yield* Effect.exit(lock.renew(lease, Duration.seconds(10)))))
+      assert.isTrue(Option.isSome(yield* lock.acquire(key, "bob", Duration.seconds(10))))
+    }))
+}

@@ -1,0 +1,48 @@
+import { assert, describe, it } from "@effect/vitest"
+import type { Schedule } from "./Trigger.ts"
+import * as Turn from "./Turn.ts"
+
+const hour = 3_600_000
+const now = 1000 * hour
+const every = (millis: number): Schedule => ({ _tag: "Every", millis, start: 0 })
+const standing = (differently: Partial<Turn.Standing> = {}): Turn.Standing => ({
+  schedule: every(1000),
+  calendar: undefined,
+  cursor: now + 1000,
+  isPaused: false,
+  ...differently,
+})
+
+/** Its slots up to here have records, and the clock was set back since. */
+const recorded = now + hour
+const ahead = { cursor: recorded + 1000 }
+
+describe("a rule that changes while the clock is set back", () => {
+  it("is in force for slots that have no record", () => {
+    const wanted = { schedule: every(5000), calendar: undefined }
+    const { cursor, since } = Turn.edited(standing(ahead), wanted, now, recorded)
+    assert.strictEqual(since, recorded + 1)
+    assert.strictEqual(cursor, recorded + 5000)
+  })
+
+  it("is in force from where it was when its schedule stays", () => {
+    const { calendar, schedule } = standing()
+    const { cursor, since } = Turn.edited(standing(ahead), { calendar, schedule }, now, recorded)
+    assert.deepStrictEqual({ cursor, since }, { ...ahead, since: ahead.cursor })
+  })
+
+  it("is resumed where it was, though nothing was recorded yet", () => {
+    const before = standing({ ...ahead, isPaused: true })
+    assert.deepStrictEqual(Turn.resumed(before, now, undefined), { closed: undefined, ...ahead })
+  })
+})
+
+describe("a rule", () => {
+  it("is resumed at the first slot to come, and what was due is skipped", () => {
+    const before = standing({ cursor: now - 2000, isPaused: true })
+    assert.deepStrictEqual(Turn.resumed(before, now + 500, now - 3000), {
+      closed: { from: now - 2000, through: now, reason: "paused" },
+      cursor: now + 1000,
+    })
+  })
+})
