@@ -1,12 +1,9 @@
 /** Executors as real processes that are killed, stopped for too long, or kill themselves. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, Redacted, type Scope } from "effect"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import { until } from "../core/contract/program.ts"
 import { times } from "../core/contract/world.ts"
 import { standard } from "../core/domain/Namespace.ts"
@@ -15,45 +12,15 @@ import { Scheduler } from "../core/engine/Scheduler.ts"
 import { Storage } from "../core/services/Storage.ts"
 import { executing, Poison, storageAt, ttlMillis, Work } from "./executor.fixture.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
+import { processOf, said } from "./process.fixture.ts"
 
-const fixture = fileURLToPath(new URL("./executor.fixture.ts", import.meta.url))
-const isDeno = "Deno" in globalThis
+const fixture = new URL("./executor.fixture.ts", import.meta.url)
 
 /** What a busy machine may take on top, to start a process for one. */
 const patienceMillis = 20_000
 
 const child = (address: string, name: string, how: "hang" | "work") =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const words = [...(isDeno ? ["run", "-A"] : []), fixture, address, name, how]
-      const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] })
-      const lines: Array<string> = []
-      let rest = ""
-      child.stdout.setEncoding("utf8").on("data", (some: string) => {
-        const parts = `${rest}${some}`.split("\n")
-        rest = parts.pop()!
-        lines.push(...parts)
-      })
-      const ended = once(child, "exit")
-      return {
-        lines,
-        ended: Effect.promise(() => ended),
-        // Under Deno the end of a child that `child.kill` has stopped is never told.
-        signal: (name: NodeJS.Signals) =>
-          Effect.sync(() => {
-            if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, name)
-          }),
-      }
-    }),
-    ({ ended, signal }) =>
-      signal("SIGKILL").pipe(Effect.andThen(signal("SIGCONT")), Effect.andThen(ended)),
-  )
-
-const said = (lines: ReadonlyArray<string>, word: string) =>
-  until(
-    Effect.sync(() => lines.filter((line) => line.startsWith(word))),
-    ({ length }) => length > 0,
-  )
+  processOf(fixture, address, name, how)
 
 describe("an executor that is a process", { concurrent: true }, () => {
   const test = (

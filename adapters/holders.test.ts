@@ -1,45 +1,38 @@
 /** Locks between real processes, of which one is killed, or stopped until it is too late. */
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
-import { spawn } from "node:child_process"
-import { once } from "node:events"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { until } from "../core/contract/program.ts"
 import { LockKey } from "../core/domain/Lease.ts"
 import { Locks } from "../core/engine/Locks.ts"
 import { Lock } from "../core/services/Lock.ts"
 import { locksAt } from "./holder.fixture.ts"
 import { TestStorage } from "./postgres/TestStorage.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
+import { processOf } from "./process.fixture.ts"
 import * as TestRedis from "./redis/TestServer.fixture.ts"
 
-const fixture = fileURLToPath(new URL("./holder.fixture.ts", import.meta.url))
-const isDeno = "Deno" in globalThis
+const fixture = new URL("./holder.fixture.ts", import.meta.url)
 const ttlMillis = 2000
 const key = LockKey.make("key")
 
 /** A process that holds the lock, as its lines say. */
 const holder = (address: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const words = [...(isDeno ? ["run", "-A"] : []), fixture, address, key, `${ttlMillis}`]
-      const child = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] })
-      const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-      return {
-        line: Effect.promise(async () => String((await lines.next()).value)),
-        // Under Deno the end of a child that `child.kill` has stopped is never told.
-        signal: (name: NodeJS.Signals) =>
-          Effect.sync(() => {
-            if (child.exitCode === null && child.signalCode === null) process.kill(child.pid!, name)
-          }),
-        ended: once(child, "exit"),
-      }
-    }),
-    ({ ended, signal }) => Effect.andThen(signal("SIGKILL"), Effect.promise(() => ended)),
-  )
+  Effect.map(processOf(fixture, address, key, `${ttlMillis}`), ({ lines, signal }) => {
+    let read = 0
+    return {
+      line: Effect.map(
+        until(Effect.sync(() => lines[read]), (line) => line !== undefined),
+        (line) => {
+          read++
+          return line!
+        },
+      ),
+      signal,
+    }
+  })
 
 const fenceIn = (line: string) => {
   assert.match(line, /^held \d+$/)
