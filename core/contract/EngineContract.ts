@@ -1317,30 +1317,53 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           })
         }
         assert.strictEqual(calls.get("bad"), 4 + waiting.length)
-        // By itself each key tries with few, opens again when they fail, and closes when they go well.
-        yield* breakers.order(bad, "auto")
+      }))
+
+    test("I24 breaker, by key: each tries by itself with few, and closes when they go well", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const breakers = yield* Breakers
+        const breaker = fresh("gateway")
         yield* breakers.set(breaker, {
           callsMin: 2,
           openFor: "300 millis",
           probes: 1,
           probeEvery: "200 millis",
         })
-        isDown = true
-        calls.clear()
+        let isDown = true
+        let calls = 0
+        const places = 2
+        const send = Task.make(fresh("send"), {
+          payload: { account: Schema.String },
+          policy: {
+            breaker: { name: breaker, by: "key" },
+            blocking: Blocking.concurrent(places),
+            blockingKey: ({ account }) => account,
+          },
+        })
+        yield* serving(send.toLayer(() =>
+          Effect.suspend(() => {
+            calls++
+            return isDown ? Effect.die(new Error("it is down")) : Effect.void
+          })
+        ))
         const began = performance.now()
-        const more = yield* submits("bad", 12)
-        yield* until(Effect.sync(() => calls.get("bad") ?? 0), (count) => count >= 4)
+        const more = yield* Effect.forEach(times(12), () => send.submit({ account: "bad" }))
+        yield* until(Effect.sync(() => calls), (count) => count >= 4)
         // As many as open it or are under way then, and one probe each time.
         const tries = 1 + (performance.now() - began) / 300
-        assert.isAtMost(calls.get("bad")!, 2 + places + tries)
+        assert.isAtMost(calls, 2 + places + tries)
         isDown = false
         const ends = yield* Effect.forEach(more, scheduler.ended)
         assert.strictEqual(
           ends.filter(({ state }) => state === "Failed").length,
-          calls.get("bad")! - ends.filter(({ state }) => state === "Succeeded").length,
+          calls - ends.filter(({ state }) => state === "Succeeded").length,
         )
         assert.deepEqual(ends.filter(({ attempt }) => attempt !== 1), [])
-        yield* until(breakers.find(bad), ({ state }) => state === "Closed")
+        yield* until(
+          breakers.find({ name: breaker, key: "bad" }),
+          ({ state }) => state === "Closed",
+        )
       }))
 
     test("runs work under a lock, one holder at a time", () =>

@@ -460,8 +460,8 @@ export const laws = <R>(
       const closed = yield* transport.pass(a!.run, breaker, regulation)
       if (closed._tag !== "Closed") return assert.fail("it is open")
       // So that an order by hand is soon heard.
-      assert.isAtMost(closed.retryInMillis, 10_000)
-      assert.isAbove(closed.retryInMillis, 5000)
+      assert.isAtMost(closed.retryInMillis, 5000)
+      assert.isAbove(closed.retryInMillis, 2000)
       assert.deepInclude(yield* transport.pass(b!.run, breaker, regulation), {
         _tag: "Open",
         key: "b",

@@ -257,7 +257,7 @@ export const hear = ({ calls, epoch, key }: Heard): Command<void> => (cells, now
 }
 
 /** A run that may not start now asks again after at most so long, so that orders are soon heard. */
-const askAgainMillis = 10_000
+const askAgainMillis = 5_000
 
 /** When a run that this permit lets not start asks again. */
 export const postponedMillis = ({ retryInMillis = askAgainMillis }: Permit): number =>

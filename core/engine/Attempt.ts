@@ -313,7 +313,8 @@ const rollbackFailed = (failure: Failure, why: Failure): Failure => ({
 export const begunTooLate = (withinMillis: number): Unsuccessful => ({
   failure: {
     tag: "RetryTooLate",
-    message: `another attempt was to begin within ${withinMillis} ms of when the run first became due`,
+    message:
+      `another attempt was to begin within ${withinMillis} ms of when the run first became due`,
   },
   isAnswer: true,
 })
