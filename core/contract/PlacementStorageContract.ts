@@ -436,7 +436,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("P6 spread: to cancel the parent is to cancel its parts, which keep its deadline", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
-      const specs = [600_000, 60_000].map((deadlineMillis) =>
+      // Past the patience of their level, so that neither puts one before the other.
+      const specs = [600_000, 90_000].map((deadlineMillis) =>
         routedSpec(namespace, { deadlineMillis })
       )
       const [first, second] = yield* readied(specs)
@@ -446,7 +447,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* cancelled(first!)).answer, "requested")
       yield* admitAll(gates[0]!)
       yield* assertState(first!, "Cancelled")
-      yield* elapse(Duration.seconds(61))
+      yield* elapse(Duration.seconds(91))
       const { freed } = yield* expireAll
       assert.isTrue(freed.has(gates[1]!))
       yield* admitAll(gates[1]!)
