@@ -26,6 +26,7 @@ import tails from "./tails.ts"
 import admission from "./admission.ts"
 import shares from "./shares.ts"
 import ranks from "./ranks.ts"
+import levelsSet from "./levelsSet.ts"
 
 export interface Migration {
   readonly name: string
@@ -56,6 +57,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "admission", statements: admission },
   { name: "shares", statements: shares },
   { name: "ranks", statements: ranks },
+  { name: "levels set", statements: levelsSet },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
