@@ -161,6 +161,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.strictEqual((await breaker("list")).answer.items[0].order.to, "open")
     assert.isUndefined((await breaker("auto", "sms")).answer.order)
     assert.strictEqual((await breaker("show", "sms")).answer.state, "Closed")
+    const key = ["sms", "--key", "tenant-7"] as const
+    assert.strictEqual((await breaker("open", ...key)).answer.order.to, "open")
+    assert.deepEqual(
+      (await breaker("keys", "sms")).answer.items.map(({ key }: { key: string }) => key),
+      ["tenant-7"],
+    )
+    assert.strictEqual((await breaker("show", ...key)).answer.order.to, "open")
+    assert.isUndefined((await breaker("show", "sms")).answer.order)
+    assert.isUndefined((await breaker("auto", ...key)).answer.order)
     const unknown = await breaker("show", "sns")
     assert.strictEqual(unknown.code, 3, unknown.err)
     assert.include(unknown.err, "sms")

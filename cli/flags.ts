@@ -61,6 +61,11 @@ export const calendarName = Argument.String("name").pipe(
   Argument.withDescription("Name of the calendar"),
 )
 
+export const breakerKey = Flag.String("key").pipe(
+  Flag.withDescription("That of this key alone, of a breaker by key"),
+  Flag.optional,
+)
+
 export const breakerName = Argument.String("name").pipe(
   Argument.withDescription("Name of the breaker"),
 )

@@ -3,7 +3,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Cause, Effect, Exit, Layer, Option } from "effect"
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag } from "effect/cli"
-import { breakerList } from "./commands/breakerList.ts"
+import { breakerKeys, breakerList } from "./commands/breakerList.ts"
 import { breakerAuto, breakerClose, breakerOpen } from "./commands/breakerOrder.ts"
 import { breakerSet } from "./commands/breakerSet.ts"
 import { breakerShow } from "./commands/breakerShow.ts"
@@ -112,6 +112,7 @@ const breaker = Command.make("breaker").pipe(
   Command.withDescription("Circuit breakers: what holds runs while calls fail"),
   Command.withSubcommands([
     breakerList,
+    breakerKeys,
     breakerShow,
     breakerSet,
     breakerOpen,

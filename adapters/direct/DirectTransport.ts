@@ -17,14 +17,15 @@
  *   hint is followed by one beat; a lost hint costs the time to the executor's own next beat.
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
  */
-import { Clock, Duration, Effect, type Latch, Layer, Random } from "effect"
+import { Clock, Duration, Effect, type Latch, Layer, Option, Random } from "effect"
 import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
-import type { Heard } from "../../core/domain/Permit.ts"
+import { type Heard, postponedMillis, regulationOfKey } from "../../core/domain/Permit.ts"
 import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Waiting from "../../core/domain/Waiting.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
 import * as Placer from "../../core/services/Placer.ts"
 import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
@@ -32,6 +33,7 @@ import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import {
+  Passage,
   type Round,
   SessionLost,
   Transport,
@@ -106,6 +108,24 @@ const make = Effect.gen(function* () {
         : claimed.grants.map((grant) => ({ ...grant, epoch })),
       retryInMillis,
     }
+  })
+
+  const pass: Transport["Service"]["pass"] = Effect.fnUntraced(function* (run, breaker, limited) {
+    const found = yield* answering("pass", runs.find(run))
+    // Whoever is not known is not started either.
+    if (Option.isNone(found)) return Passage.cases.Open.make({ key: "" })
+    const { gate, namespace, task } = found.value
+    const key = (gate && Waiting.keyOf(gate)) ?? ""
+    const permit = yield* answering(
+      "pass",
+      permits.take(regulationOfKey(namespace, task, breaker, key), 1),
+    )
+    const { count, epoch } = permit
+    if (count > 0) {
+      return Passage.cases.Open.make({ key, ...(epoch !== undefined && { epoch }) })
+    }
+    if (limited !== undefined) yield* Effect.ignore(permits.giveBack(limited, permit, 1))
+    return Passage.cases.Closed.make({ retryInMillis: postponedMillis(permit) })
   })
 
   const settle = Effect.fnUntraced(
@@ -218,6 +238,7 @@ const make = Effect.gen(function* () {
     round,
     settle,
     start: (incarnation, marks) => answering("start", runs.start(incarnation, marks)),
+    pass,
     conclude: (incarnation, conclusions) =>
       answering("conclude", runs.conclude(incarnation, conclusions)),
     state: (namespace, task, key) => answering("state", runs.state(namespace, task, key)),
@@ -247,16 +268,16 @@ const withCleanLines = (told: Told): Told => ({
   lines: told.lines.map((line) => ({ ...line, text: LogLine.cleaned(line.text) })),
 })
 
-/** The calls that reports tell of, by breaker and epoch. */
+/** The calls that reports tell of, by breaker, key and epoch. */
 const heardOf = (reports: ReadonlyArray<Report>): ReadonlyArray<Heard> => {
   const all = new Map<string, Heard & { readonly calls: Array<Call> }>()
   for (const { call } of reports) {
     if (call === undefined) continue
-    const { breaker, epoch, isBad, millis, namespace } = call
-    const key = `${namespace} ${epoch} ${breaker}`
-    const heard = all.get(key) ?? { namespace, breaker, epoch, calls: [] }
+    const { isBad, millis, ...of } = call
+    const name = JSON.stringify([of.namespace, of.breaker, of.key, of.epoch])
+    const heard = all.get(name) ?? { ...of, calls: [] }
     heard.calls.push({ isBad, millis })
-    all.set(key, heard)
+    all.set(name, heard)
   }
   return [...all.values()]
 }

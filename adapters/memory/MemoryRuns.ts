@@ -3,6 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -53,7 +54,12 @@ const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
     : {}
 
 /** After these reports a run goes on without the grant. */
-const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
+const goesOn: ReadonlySet<Report["_tag"]> = new Set([
+  "Retry",
+  "Release",
+  "Postpone",
+  "Yield",
+])
 
 const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
   journal.some((each) => each.kind === "Claimed" && each.fence === fence)
@@ -276,10 +282,11 @@ export const make = (
     if ("failure" in report) entry.failure = report.failure
     // A run that was asked to stop is cancelled instead, whatever its holder made of it.
     if (entry.state._tag !== "Cancelled") {
+      if (report._tag === "Postpone") state.forgetPostponed(entry)
       if (goesOn.has(report._tag)) state.noteGrant(entry, granted)
       note(entry, report)
     }
-    if (entry.state._tag === "Scheduled" && report._tag === "Retry") {
+    if (entry.state._tag === "Scheduled" && "delayMillis" in report) {
       reschedule(entry, report.delayMillis)
     }
     freePlace(entry, freed)
@@ -301,6 +308,9 @@ export const make = (
         state.note(entry, "Released", now())
         entry.checkpoint = report.checkpoint ?? entry.checkpoint
         break
+      case "Postpone":
+        state.note(entry, "Postponed", now())
+        break
       case "Yield":
         state.note(entry, "Yielded", now())
         state.forgetDeadline(entry)
@@ -312,7 +322,7 @@ export const make = (
     }
   }
 
-  /** A retried run stands in the calendar by its new due time. */
+  /** A retried or postponed run stands in the calendar by its new due time. */
   const reschedule = (entry: Entry, delayMillis: number): void => {
     state.scheduled.delete(entry)
     entry.dueAt = now() + delayMillis
@@ -348,7 +358,12 @@ export const make = (
     const settled = request.reports.map((report) => settle(request.incarnation, report, freed))
     const answer = (entries: ReadonlyArray<Entry>): Claimed => ({
       settled,
-      grants: entries.map(grant),
+      grants: entries.map((entry) =>
+        request.tellsAge !== true ? grant(entry) : {
+          ...grant(entry),
+          dueMillisAgo: Math.max(0, now() - entry.createdAt - entry.spec.delayMillis),
+        }
+      ),
       freed: [...freed],
     })
     // What is handed out again is granted as well, so first it must not be too late.
@@ -594,6 +609,13 @@ export const make = (
     return { runs, freed: [...freed] }
   }
 
+  const latelyOf = (
+    { journal, spec: { namespace, task } }: Entry,
+  ): { readonly lately?: number } => {
+    const within = state.tasks.get(`${namespace} ${task}`)?.definition.policy.crashesWithinMillis
+    return within === undefined ? {} : { lately: Crashes.lately(journal, now(), within) }
+  }
+
   const recover = (limit: number) => {
     const lost: Array<Incarnation> = []
     const runs: Array<{ run: RunId; state: Run.StateName }> = []
@@ -607,10 +629,17 @@ export const make = (
       for (const entry of [...member.held]) {
         if (runs.length === limit) break
         const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
+        const lately = latelyOf(entry)
         state.noteGrant(entry, entry)
         state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
         const concluded = conclusion && { concluded: conclusion.state }
-        state.move(entry, { _tag: "Lose", crashesMax, isAtMostOnce, ...concluded }, now())
+        state.move(entry, {
+          _tag: "Lose",
+          crashesMax,
+          isAtMostOnce,
+          ...lately,
+          ...concluded,
+        }, now())
         if (conclusion !== undefined && Run.isFinal(entry.state._tag)) {
           entry.result = conclusion.result
           entry.failure = conclusion.failure

@@ -417,6 +417,16 @@ export class MemoryState {
     entry.journal.push({ at: claimedAt, kind: "Claimed", attempt, fence })
   }
 
+  /** The next grant that is postponed takes the place of the one before it (R30). */
+  forgetPostponed({ journal }: Entry): void {
+    const fence = journal.find(({ kind }) => kind === "Postponed")?.fence
+    if (fence === undefined) return
+    const left = journal.filter((each) =>
+      each.fence !== fence || (each.kind !== "Claimed" && each.kind !== "Postponed")
+    )
+    journal.splice(0, journal.length, ...left)
+  }
+
   private enter(entry: Entry, now: number, readyAt = now): void {
     if (isWaiting(entry.state)) {
       entry.holder = undefined

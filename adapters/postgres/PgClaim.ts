@@ -57,6 +57,8 @@ interface GrantRow extends Row {
   readonly idempotency_key: string | null
   /** `Numbers` of runs that are not plain. */
   readonly numbers: string | null
+  /** By the storage's clock, of a round that is handed out again. */
+  readonly now?: number
 }
 
 /** What the statement tells of itself, in the columns of a row whose run is -1. */
@@ -120,14 +122,14 @@ export const make = (
     for (const part of distinct(reports)) {
       const sorted = part.toSorted((a, b) => reports[a]!.run - reports[b]!.run)
       const of = sorted.map((index) => reports[index]!)
-      const hasCheckpoints = of.some(mayKeep)
+      const hasMore = of.some(needsMore)
       const hasStates = of.some((report) => keptOf(report) !== undefined)
       const rows = yield* pg.query<
         { run: number; lane: number | null; gate: GateKey | null; told: number }
       >(
         "claims",
         "settle",
-        hasStates ? settleAndKeepAll : hasCheckpoints ? settleAndKeep : settleAny,
+        hasStates ? settleAndKeepAll : hasMore ? settleAndKeep : settleAny,
         [
           incarnation,
           numbers(of.map(({ run }) => run)),
@@ -298,12 +300,13 @@ export const make = (
     if (header.told > 0) hints.give(["o"])
     if (from !== undefined && rows.length <= limit) floors.doubt()
     if (rows.length > 1 || reports.length > 0) onClaimed()
-    const { freed: missed, grants } = rows.length === 1 ? none : yield* grantsOf(
+    const { freed: missed, grants: plain } = rows.length === 1 ? none : yield* grantsOf(
       incarnation,
       rows.filter((row) => row !== own),
       decodeNumbers(header.numbers),
       header.now,
     )
+    const grants = request.tellsAge === true ? aged(plain, rows, header.now) : plain
     const freed = header.freed === null
       ? missed
       : [...new Set([...JSON.parse(header.freed) as Array<GateKey>, ...missed])]
@@ -340,7 +343,8 @@ export const make = (
       ])
       if (again.length > 0) {
         const courses = decodeNumbers(again.map(({ numbers }) => numbers).join(";"))
-        const { freed, grants } = yield* grantsOf(incarnation, again, courses, 0)
+        const { freed, grants: plain } = yield* grantsOf(incarnation, again, courses, 0)
+        const grants = request.tellsAge === true ? aged(plain, again, again[0]!.now!) : plain
         return { ...settlement, grants, freed: [...settlement.freed, ...freed] }
       }
     }
@@ -355,8 +359,22 @@ export const make = (
 
 const none = { grants: [], freed: [] }
 
-const mayKeep = (report: Report): boolean =>
-  report._tag === "Yield" || report._tag === "Release" && report.checkpoint !== undefined
+/** With how long ago their runs first became due: a run is never updated. */
+const aged = (
+  grants: ReadonlyArray<Grant>,
+  rows: ReadonlyArray<GrantRow>,
+  now: number,
+): ReadonlyArray<Grant> => {
+  const due = new Map(rows.map((row) => [row.run, row.due]))
+  return grants.map((grant) => ({
+    ...grant,
+    dueMillisAgo: Math.max(0, now - due.get(grant.run)!),
+  }))
+}
+
+const needsMore = (report: Report): boolean =>
+  report._tag === "Yield" || report._tag === "Postpone" ||
+  report._tag === "Release" && report.checkpoint !== undefined
 
 /** The one statement has no place for states. */
 const isPlainSuccess = (report: Report): boolean =>
@@ -398,6 +416,7 @@ const kinds = [
   "Yield",
   "Await",
   "Discard",
+  "Postpone",
 ] as const
 
 const settleParams = (reports: ReadonlyArray<Report>) => [
@@ -411,9 +430,9 @@ const settleParams = (reports: ReadonlyArray<Report>) => [
 const failureOf = (report: Report): string | undefined =>
   "failure" in report && report.failure !== undefined ? encodeFailure(report.failure) : undefined
 
-/** Until it is tried again, or has timed out; never is `-1`. */
+/** Until it is due again, or has timed out; never is `-1`. */
 const delayOf = (report: Report): number =>
-  report._tag === "Retry"
+  report._tag === "Retry" || report._tag === "Postpone"
     ? Math.ceil(report.delayMillis)
     : report._tag === "Await"
     ? Math.ceil(report.timeoutMillis ?? -1)
@@ -624,14 +643,15 @@ const selectRound = `
   SELECT r.id::float8 AS run, r.level::int AS level, r.task, r.due_at::float8 AS due,
     r.slot::float8 AS slot, r.payload, r.idempotency_key,
     concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int, l.level)
-      AS numbers
+      AS numbers, clock()::float8 AS now
   FROM lease l CROSS JOIN LATERAL (SELECT * FROM run WHERE id = l.run_id OFFSET 0) r
   WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`
 
 /**
  * Running + Succeed → Succeeded, and unless it is cancelling: + Retry → Scheduled, + GiveUp →
- * Failed, + TimeOut → TimedOut, + Release → Ready, + Yield → Suspended, + Await → Awaiting, +
- * Discard → Discarded; in all other cases → Cancelled. One suspending + Retry, + Release → Suspended.
+ * Failed, + TimeOut → TimedOut, + Release → Ready, + Postpone → Scheduled, + Yield → Suspended,
+ * + Await → Awaiting, + Discard → Discarded; in all other cases → Cancelled. One suspending + Retry,
+ * + Release, + Postpone → Suspended.
  */
 const finalOfKind = "CASE kind WHEN 0 THEN 0 WHEN 2 THEN 1 WHEN 3 THEN 2 WHEN 8 THEN 4 ELSE 3 END"
 const endKinds = "0, 2, 3, 5, 8"
@@ -649,7 +669,7 @@ const settleText = (more: string): string => `
 } AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
       ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
-        WHEN is_suspending AND said IN (1, 4) THEN 6 ELSE said END AS kind
+        WHEN is_suspending AND said IN (1, 4, 9) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
       CROSS JOIN LATERAL (SELECT ($4::int[])[nth] AS said OFFSET 0) k),
   o AS (
@@ -674,14 +694,15 @@ const settleText = (more: string): string => `
       attempt, crashes, kind, is_careful, gate)
     SELECT run_id, ms, CASE WHEN kind = 7 AND delay >= 0 THEN ms + delay END,
       CASE kind WHEN 7 THEN claimed_at END, own_lane, $1, fence, level,
-      attempt - (said IN (4, 6))::int, crashes, kind - 6, is_careful,
+      attempt - (said IN (4, 6, 9))::int, crashes, kind - 6, is_careful,
       CASE WHEN kind = 7 OR gate IS NULL THEN gate
         ELSE (SELECT y.gate FROM run WHERE id = y.run_id AND gate_places <= 1) END
     FROM y WHERE kind IN (6, 7)),${more}
   s AS (
     INSERT INTO scheduled (due_at, run_id, lane, fence, level, attempt, crashes, is_careful, gate)
-    SELECT ms + delay, run_id, own_lane, fence, level, attempt, crashes, is_careful, gate
-    FROM y WHERE kind = 1),
+    SELECT ms + delay, run_id, own_lane, fence, level, attempt - (kind = 9)::int, crashes, is_careful,
+      gate
+    FROM y WHERE kind IN (1, 9)),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
     SELECT own_lane, level, ${
@@ -695,16 +716,22 @@ const settleText = (more: string): string => `
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
     SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
-      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded' ELSE 'Awaited' END,
+      CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded'
+        WHEN 9 THEN 'Postponed' ELSE 'Awaited' END,
       failure
-    FROM y WHERE kind IN (1, 4, 6, 7))
+    FROM y WHERE kind IN (1, 4, 6, 7, 9))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     (SELECT count(*)::int FROM told) AS told,
-    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7)
+    CASE WHEN gate IS NOT NULL AND kind NOT IN (1, 4, 7, 9)
       THEN (SELECT gate FROM run WHERE id = run_id AND (kind <> 6 OR gate_places > 1)) END AS gate
   FROM y`
 
 const settleAny = settleText("")
+
+/** The next grant that is postponed takes the place of the one before it in the journal (R30). */
+const forgetPostponed = `
+  f AS (DELETE FROM journal WHERE kind = 'Postponed'
+    AND run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 9 AND kind <> 5))),`
 
 /** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const keepCheckpoints = `
@@ -716,9 +743,9 @@ const keepCheckpoints = `
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
     WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`
 
-const settleAndKeep = settleText(keepCheckpoints)
+const settleAndKeep = settleText(keepCheckpoints + forgetPostponed)
 
-const settleAndKeepAll = settleText(`${keepCheckpoints}
+const settleAndKeepAll = settleText(`${keepCheckpoints}${forgetPostponed}
   m AS MATERIALIZED (
     SELECT DISTINCT ON (r.task, key) r.task, key, value
     FROM y CROSS JOIN LATERAL (SELECT width_bucket(y.run_id, $2::bigint[]) AS nth OFFSET 0) w
@@ -777,7 +804,7 @@ const judgeSettled = `
         AND o.incarnation = $4
     ) OR EXISTS (
       SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
-        AND j.kind IN ('Retried', 'Released', 'Yielded', 'Awaited', 'Revived')
+        AND j.kind IN ('Retried', 'Released', 'Postponed', 'Yielded', 'Awaited', 'Revived')
         AND j.detail IS NULL)),
   noted AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind, detail)

@@ -603,7 +603,7 @@ const notesOf = (row: NoteRow): ReadonlyArray<Note> => {
 }
 
 /** By these the holder's report is known when it comes again, unless they say otherwise. */
-const reports = ["Retried", "Released", "Yielded", "Awaited", "Revived"]
+const reports = ["Retried", "Released", "Postponed", "Yielded", "Awaited", "Revived"]
 
 const settledOf = (outcome: OutcomeRow | undefined, journal: ReadonlyArray<NoteRow>): Fence =>
   Math.max(

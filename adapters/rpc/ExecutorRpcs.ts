@@ -6,6 +6,7 @@
  */
 import { Schema } from "effect"
 import { Rpc, RpcGroup, RpcMiddleware, RpcSerialization } from "effect/rpc"
+import { BreakerName } from "../../core/domain/Breaker.ts"
 import { Incarnation, Joining, Vitals } from "../../core/domain/Executor.ts"
 import { Lane } from "../../core/domain/Lane.ts"
 import { Fence } from "../../core/domain/Lease.ts"
@@ -24,7 +25,12 @@ import {
   Settled,
   stateKeyMax,
 } from "../../core/services/RunStorage.ts"
-import { JoinRefused, SessionLost, TransportUnavailable } from "../../core/services/Transport.ts"
+import {
+  JoinRefused,
+  Passage,
+  SessionLost,
+  TransportUnavailable,
+} from "../../core/services/Transport.ts"
 
 /** A larger frame ends the connection. Give it to the HTTP server as `websocket.maxPayload`. */
 export const frameBytesMax = 64 * 1024 * 1024
@@ -100,6 +106,11 @@ export class ExecutorRpcs extends RpcGroup.make(
       marks: atMost(HeldGrant, batchMax),
     },
     success: Schema.Array(Schema.Boolean),
+    error: TransportUnavailable,
+  }),
+  Rpc.make("pass", {
+    payload: { run: RunId, breaker: BreakerName, regulation: Schema.optionalKey(Regulation) },
+    success: Passage,
     error: TransportUnavailable,
   }),
   Rpc.make("conclude", {

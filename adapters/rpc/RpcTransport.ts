@@ -152,6 +152,11 @@ const make = Effect.fnUntraced(function* ({ url }: Options, door: Door.Door) {
         ),
         (accepted) => accepted.flat(),
       ),
+    pass: (run, breaker, regulation) =>
+      answer(
+        "pass",
+        () => client.pass({ run, breaker, ...(regulation !== undefined && { regulation }) }),
+      ),
     state: (namespace, task, key) => answer("state", () => client.state({ namespace, task, key })),
     conclude: (incarnation, conclusions) =>
       Effect.map(

@@ -130,6 +130,7 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
           ),
       ),
     settle: ({ incarnation, reports }) => transport.settle(incarnation, reports),
+    pass: ({ breaker, regulation, run }) => transport.pass(run, breaker, regulation),
     start: ({ incarnation, marks }) => transport.start(incarnation, marks),
     state: ({ key, namespace, task }) => transport.state(namespace, task, key),
     conclude: ({ conclusions, incarnation }) => transport.conclude(incarnation, conclusions),

@@ -22,17 +22,33 @@ import { standingOf } from "./SqliteExecutors.ts"
 import { tell } from "./SqliteOutbox.ts"
 
 export const claim = (tx: Transaction, request: ClaimRequest): Claimed | "Lost" => {
-  const { incarnation, isAgain, lanes, limit, loop, reports, round } = request
+  const { incarnation, isAgain, lanes, limit, loop, reports, round, tellsAge } = request
   const standing = standingOf(tx, incarnation)
   if (standing !== "live" && standing !== "draining") return "Lost"
   const { freed, settled } = settleAll(tx, incarnation, reports)
   if (isAgain) {
     const again = tx.db.tuples<GrantRow>(grantsOfRound, incarnation, loop, round)
-    if (again.length > 0) return { settled, ...grantsOf(tx, again, freed) }
+    if (again.length > 0) return { settled, ...aged(tx, tellsAge, grantsOf(tx, again, freed)) }
   }
   const granted = standing === "live" && limit > 0 ? grant(tx, request, lanes, limit) : []
-  return { settled, ...grantsOf(tx, granted, freed) }
+  return { settled, ...aged(tx, tellsAge, grantsOf(tx, granted, freed)) }
 }
+
+/** With how long ago their runs first became due, if that was asked for. */
+const aged = (
+  { db, now }: Transaction,
+  isAsked: true | undefined,
+  claimed: Omit<Claimed, "settled">,
+): Omit<Claimed, "settled"> =>
+  isAsked === undefined ? claimed : {
+    ...claimed,
+    grants: claimed.grants.map((grant) => {
+      const { due } = db.get<{ readonly due: number }>(selectDue, grant.run)!
+      return { ...grant, dueMillisAgo: Math.max(0, now - due) }
+    }),
+  }
+
+const selectDue = "SELECT created_at + delay_millis AS due FROM run WHERE id = ?"
 
 const grantsOf = (
   tx: Transaction,
@@ -386,6 +402,7 @@ const settle = (
   if (state === undefined) return unapplied(tx, report)
   // A run that was asked to stop is cancelled instead, whatever its holder made of it.
   if (state._tag !== "Cancelled") {
+    if (report._tag === "Postpone") forgetPostponed(tx, row.id)
     if (goesOn.has(report._tag)) noteGrant(tx, row)
     noteReport(tx, row.id, state, report)
   }
@@ -394,7 +411,12 @@ const settle = (
 }
 
 /** After these reports a run goes on without the grant. */
-const goesOn: ReadonlySet<Report["_tag"]> = new Set(["Retry", "Release", "Yield"])
+const goesOn: ReadonlySet<Report["_tag"]> = new Set([
+  "Retry",
+  "Release",
+  "Postpone",
+  "Yield",
+])
 
 /** What else there is to a report that was applied. */
 const noteReport = (
@@ -411,6 +433,8 @@ const noteReport = (
       note(tx, after, "Released")
       if (report.checkpoint !== undefined) putDown(tx, id, report.checkpoint)
       return
+    case "Postpone":
+      return note(tx, after, "Postponed")
     case "Await":
       note(tx, after, "Awaited")
       return begun(tx, id)
@@ -419,6 +443,14 @@ const noteReport = (
       return putDown(tx, id, report.checkpoint)
   }
 }
+
+/** The next grant that is postponed takes the place of the one before it (R30). */
+const forgetPostponed = ({ db }: Transaction, run: RunId): void =>
+  void db.run(
+    `DELETE FROM journal WHERE run = ?1 AND kind IN ('Claimed', 'Postponed')
+       AND fence = (SELECT fence FROM journal WHERE run = ?1 AND kind = 'Postponed')`,
+    run,
+  )
 
 /** It is never too late to go on. */
 const begun = ({ db }: Transaction, run: RunId): void =>

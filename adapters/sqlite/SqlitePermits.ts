@@ -7,6 +7,19 @@ interface CellRow {
   readonly cell: string
 }
 
+type KeyName = readonly [namespace: string, name: string]
+
+interface KeyRow extends CellRow {
+  readonly namespace: string
+  readonly name: string
+}
+
+const pageOfKeys = `
+  SELECT namespace, name, cell FROM permit
+  WHERE kind = 'key' AND (namespace, name) > (?, ?) ORDER BY namespace, name LIMIT ?`
+
+const forget = "DELETE FROM permit WHERE namespace = ? AND kind = 'key' AND name = ?"
+
 const select = "SELECT cell FROM permit WHERE namespace = ? AND kind = ? AND name = ?"
 
 export const make = (db: Database): PermitStorage =>
@@ -31,12 +44,27 @@ export const make = (db: Database): PermitStorage =>
         }
         return answer
       }),
-    list: (namespace, kind, limit) =>
+    list: (namespace, kind, prefix, limit) =>
       db.read("list permits", () =>
         db.all<{ readonly name: string; readonly cell: string }>(
-          "SELECT name, cell FROM permit WHERE namespace = ? AND kind = ? ORDER BY name LIMIT ?",
+          `SELECT name, cell FROM permit
+           WHERE namespace = ?1 AND kind = ?2 AND substr(name, 1, length(?3)) = ?3
+           ORDER BY name LIMIT ?4`,
           namespace,
           kind,
+          prefix,
           limit,
         ).map(({ cell, name }) => ({ name, cell }))),
+    sweep: (isForgotten, limit, from) =>
+      db.write("forget permits", ({ now }) => {
+        const [namespace, name] = from === undefined ? ["", ""] : JSON.parse(from) as KeyName
+        const page = db.all<KeyRow>(pageOfKeys, namespace, name, limit)
+        const over = page.filter(({ cell }) => isForgotten(cell, now))
+        for (const each of over) db.run(forget, each.namespace, each.name)
+        const last = page.length < limit ? undefined : page.at(-1)
+        return {
+          forgotten: over.length,
+          next: last && JSON.stringify([last.namespace, last.name] satisfies KeyName),
+        }
+      }),
   })

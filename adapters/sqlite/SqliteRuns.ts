@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -543,9 +544,10 @@ const recover = (tx: Transaction, limit: number): Recovered => {
     )
     for (const { run } of held) {
       const row = rowOf(db, run)!
+      const lately = latelyOf(tx, row)
       noteGrant(tx, row)
       note(tx, row, "Lost", `${name} is ${standing}`)
-      const state = lose(tx, row, name)
+      const state = lose(tx, row, name, lately)
       freePlace(row, state, freed)
       runs.push({ run, state: state._tag })
     }
@@ -556,12 +558,38 @@ const recover = (tx: Transaction, limit: number): Recovered => {
   return { lost, runs, freed: [...freed] }
 }
 
-const lose = (tx: Transaction, row: RunRow, name: string): Run.RunState => {
+/** Looked for only where it may make a difference. */
+const latelyOf = (
+  { db, now }: Transaction,
+  { crashes, crashes_max, id, kind }: RunRow,
+): number | undefined => {
+  if (crashes < crashes_max) return undefined
+  const { within } = db.get<{ readonly within: number | null }>(selectWindow, kind) ?? {}
+  if (within === null || within === undefined) return undefined
+  const journal = db.all<{ readonly kind: string; readonly at: number }>(
+    "SELECT kind, at FROM journal WHERE run = ?",
+    id,
+  )
+  return Crashes.lately(journal, now, within)
+}
+
+const selectWindow = `
+  SELECT task.definition ->> '$.policy.crashesWithinMillis' AS within
+  FROM kind JOIN task ON task.namespace = kind.namespace AND task.name = kind.task
+  WHERE kind.id = ?`
+
+const lose = (
+  tx: Transaction,
+  row: RunRow,
+  name: string,
+  lately: number | undefined,
+): Run.RunState => {
   const concluded = SqliteConclusions.find(tx, row.id)
   const event = {
     _tag: "Lose",
     crashesMax: row.crashes_max,
     isAtMostOnce: row.is_at_most_once === 1,
+    ...(lately !== undefined && { lately }),
     ...(concluded !== undefined && { concluded: concluded.state }),
   } as const
   return move(tx, row, event, {

@@ -1,7 +1,7 @@
 /** `belfry breaker open`, `close` and `auto`: orders by hand. */
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { breakerName, client, namespace } from "../flags.ts"
+import { breakerKey, breakerName, client, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
@@ -13,7 +13,7 @@ const note = Flag.String("note").pipe(
 const ordering = (word: string, to: "open" | "closed" | "auto", description: string) =>
   Command.make(
     word,
-    { ...client, namespace, note, name: breakerName },
+    { ...client, namespace, note, key: breakerKey, name: breakerName },
     (given) =>
       lazily(
         () =>
@@ -31,6 +31,7 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
                 ...inNamespace(given.namespace),
                 to,
                 ...(Option.isSome(given.note) && { note: given.note.value }),
+                ...(Option.isSome(given.key) && { key: given.key.value }),
               },
             })
           )
@@ -42,6 +43,7 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
     Command.withDescription(description),
     Command.withExamples([
       { command: `belfry breaker ${word} sms-gateway --note "the gateway is being moved"` },
+      { command: `belfry breaker ${word} sms-gateway --key tenant-7` },
     ]),
   )
 

@@ -1,21 +1,27 @@
 /** `belfry breaker show`: how a circuit breaker stands, and what it is set to. */
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import { Command } from "effect/cli"
 import type { BreakerView } from "../../core/domain/Breaker.ts"
-import { breakerName, client, namespace } from "../flags.ts"
+import { breakerKey, breakerName, client, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const breakerShow = Command.make(
   "show",
-  { ...client, namespace, name: breakerName },
+  { ...client, namespace, key: breakerKey, name: breakerName },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
       Effect.fnUntraced(function* ([{ inNamespace, open }, { breakerJson }]) {
         const { call } = yield* open(given)
         const breaker = yield* call((api) =>
-          api.breakers.get({ params: { name: given.name }, query: inNamespace(given.namespace) })
+          api.breakers.get({
+            params: { name: given.name },
+            query: {
+              ...inNamespace(given.namespace),
+              ...(Option.isSome(given.key) && { key: given.key.value }),
+            },
+          })
         )
         if (given.json) return Output.printJson(breakerJson(breaker))
         Output.print(Output.table(["", ""], facts(breaker)))
@@ -23,7 +29,10 @@ export const breakerShow = Command.make(
     ),
 ).pipe(
   Command.withDescription("Show how a circuit breaker stands, and its settings"),
-  Command.withExamples([{ command: "belfry breaker show sms-gateway" }]),
+  Command.withExamples([
+    { command: "belfry breaker show sms-gateway" },
+    { command: "belfry breaker show sms-gateway --key tenant-7" },
+  ]),
 )
 
 export const facts = (

@@ -77,10 +77,14 @@ const sentence = Reason.match({
     `The rate limit of its task lets the next start ${
       Output.fromNow(until.epochMilliseconds, Date.now())
     }, at ${DateTime.formatIso(until)}.`,
-  BreakerOpen: ({ breaker, cause, until }) =>
-    `The breaker "${breaker}" is open${cause === undefined ? "" : `: ${Output.plain(cause)}`}. ` +
+  BreakerOpen: ({ breaker, cause, key, until }) =>
+    `The breaker "${breaker}"${key === undefined ? "" : ` of key "${Output.plain(key)}"`} is open${
+      cause === undefined ? "" : `: ${Output.plain(cause)}`
+    }. ` +
     (until === undefined
-      ? `Take the order back: belfry breaker auto ${breaker}`
+      ? `Take the order back: belfry breaker auto ${breaker}${
+        key === undefined ? "" : ` --key ${Output.plain(key)}`
+      }`
       : `It tries again at ${DateTime.formatIso(until)}.`),
   Held: ({ incarnation, isCancelling, isSuspending, name }) =>
     `The executor ${name} (${incarnation}) has it` +

@@ -14,6 +14,7 @@ import {
   HttpApiSecurity,
   OpenApi,
 } from "effect/http-api"
+import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
@@ -305,8 +306,15 @@ export class Breakers extends HttpApiGroup.make("breakers").add(
   }),
   HttpApiEndpoint.get("get", "/breakers/:name", {
     params: named,
-    query: inNamespace,
+    query: { ...inNamespace, key: Schema.optionalKey(BreakerKey) },
     success: Views.Breaker,
+    error: breakerErrors,
+  }),
+  /** Those of which something bad is known, or that have an order of their own. */
+  HttpApiEndpoint.get("keys", "/breakers/:name/keys", {
+    params: named,
+    query: inNamespace,
+    success: Views.BreakerList,
     error: breakerErrors,
   }),
   HttpApiEndpoint.put("put", "/breakers/:name", {

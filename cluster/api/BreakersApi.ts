@@ -2,7 +2,7 @@
 import { Effect } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
-import { Breakers } from "../../core/engine/Breakers.ts"
+import { type BreakerRef, Breakers } from "../../core/engine/Breakers.ts"
 import { breakerUnknown, refusal, storageProblem } from "./answers.ts"
 import { Api } from "./Api.ts"
 
@@ -24,13 +24,17 @@ export const layer = HttpApiBuilder.group(
           Effect.catchTag("StorageUnavailable", storageProblem),
         ),
 
-      get: ({ params: { name }, query }) => {
-        const namespace = query.namespace ?? standard
-        return breakers.find(name, namespace).pipe(
+      get: ({ params: { name }, query: { key, namespace = standard } }) =>
+        breakers.find(refOf(name, key), namespace).pipe(
           Effect.catchTag("BreakerUnknown", () => unknown(namespace, name)),
           Effect.catchTag("StorageUnavailable", storageProblem),
-        )
-      },
+        ),
+
+      keys: ({ params: { name }, query: { namespace = standard } }) =>
+        Effect.map(breakers.keys(name, namespace), (items) => ({ items })).pipe(
+          Effect.catchTag("BreakerUnknown", () => unknown(namespace, name)),
+          Effect.catchTag("StorageUnavailable", storageProblem),
+        ),
 
       put: ({ params: { name }, payload: { namespace = standard, ...given } }) =>
         breakers.set(name, {
@@ -49,8 +53,8 @@ export const layer = HttpApiBuilder.group(
           }),
         ),
 
-      order: ({ params: { name }, payload: { namespace = standard, note, to } }) =>
-        breakers.order(name, to, note, namespace).pipe(
+      order: ({ params: { name }, payload: { key, namespace = standard, note, to } }) =>
+        breakers.order(refOf(name, key), to, note, namespace).pipe(
           Effect.catchTag("BreakerUnknown", () => unknown(namespace, name)),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
@@ -60,3 +64,6 @@ export const layer = HttpApiBuilder.group(
     })
   }),
 )
+
+const refOf = (name: string, key: string | undefined): BreakerRef =>
+  key === undefined ? name : { name, key }

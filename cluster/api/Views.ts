@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import { By } from "../../core/domain/Asked.ts"
-import { BreakerView, Order } from "../../core/domain/Breaker.ts"
+import { BreakerKey, BreakerView, Order } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
@@ -502,6 +502,8 @@ export const OrderBreaker = Schema.Struct({
   to: Schema.Literals(["open", "closed", "auto"]),
   /** Who says so, and why. */
   note: Order.fields.note,
+  /** For this key alone. */
+  key: Schema.optionalKey(BreakerKey),
 })
 
 /** Whether a live executor carries it out. */

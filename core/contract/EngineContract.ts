@@ -1265,6 +1265,143 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual((yield* breakers.find(other)).state, "Closed")
       }))
 
+    test("tries again only within the time that its policy gives from when the run was due", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const begun: Array<number> = []
+        const withinMillis = 600
+        const hopeless = Task.make(fresh("hopeless"), {
+          policy: {
+            retry: Retry.exponential({
+              ...{ attempts: 1000, delayMillis: 60, growth: 1, jitter: 0 },
+              withinMillis,
+            }),
+          },
+        })
+        yield* serving(hopeless.toLayer(() =>
+          Effect.suspend(() => {
+            begun.push(performance.now())
+            return Effect.die(new Error("it never works"))
+          })
+        ))
+        const submitted = performance.now()
+        const view = yield* scheduler.ended(yield* hopeless.submit({}))
+        assert.strictEqual(view.state, "Failed")
+        assert.isAbove(begun.length, 1)
+        assert.isAtMost(begun.length, 1 + withinMillis / 60)
+        // What it learns is as old as the answer to a claim.
+        assert.isAtMost(begun.at(-1)! - submitted, withinMillis + 500)
+      }))
+
+    test("I24 breaker, by key: one key that fails holds up no other, and burns no attempt", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const breakers = yield* Breakers
+        const breaker = fresh("gateway")
+        yield* breakers.set(breaker, { callsMin: 4, openFor: "1 hour" })
+        let isDown = true
+        const calls = new Map<string, number>()
+        const places = 2
+        const send = Task.make(fresh("send"), {
+          payload: { account: Schema.String },
+          policy: {
+            breaker: { name: breaker, by: "key" },
+            blocking: Blocking.concurrent(places),
+            blockingKey: ({ account }) => account,
+          },
+        })
+        yield* serving(send.toLayer(({ account }) =>
+          Effect.suspend(() => {
+            calls.set(account, (calls.get(account) ?? 0) + 1)
+            return isDown && account === "bad" ? Effect.die(new Error("it is down")) : Effect.void
+          })
+        ))
+        const submits = (account: string, count: number) =>
+          Effect.forEach(times(count), () => send.submit({ account }))
+        const first = yield* submits("bad", 4)
+        for (const run of first) yield* scheduler.ended(run)
+        const bad = { name: breaker, key: "bad" }
+        yield* until(breakers.find(bad), ({ state }) => state === "Open")
+        const waiting = yield* submits("bad", 5)
+        const others = [...yield* submits("good", 5), ...yield* submits("better", 5)]
+        for (const run of others) {
+          assert.deepInclude(yield* scheduler.ended(run), { state: "Succeeded", attempt: 1 })
+        }
+        // Those that hold the places of the key are postponed, and the others wait behind them.
+        for (const run of [waiting[0]!, waiting.at(-1)!]) {
+          const reason = yield* until(
+            scheduler.why(run),
+            ({ _tag }) => _tag === "BreakerOpen",
+          )
+          if (reason._tag !== "BreakerOpen") return assert.fail(reason._tag)
+          assert.deepInclude(reason, { breaker, key: "bad" })
+          assert.isAbove(DateTime.toEpochMillis(reason.until!), Date.now())
+        }
+        yield* until(
+          Effect.forEach(waiting, state),
+          (views) => views.filter(({ state }) => state === "Scheduled").length === places,
+        )
+        assert.strictEqual(calls.get("bad"), 4)
+        assert.deepEqual((yield* breakers.keys(breaker)).map(({ key }) => key), ["bad"])
+        isDown = false
+        yield* breakers.order(bad, "closed", "it is up again")
+        for (const run of waiting) {
+          assert.deepInclude(yield* scheduler.ended(run), {
+            state: "Succeeded",
+            attempt: 1,
+            crashes: 0,
+          })
+        }
+        assert.strictEqual(calls.get("bad"), 4 + waiting.length)
+      }))
+
+    test("I24 breaker, by key: each tries by itself with few, and closes when they go well", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const breakers = yield* Breakers
+        const breaker = fresh("gateway")
+        yield* breakers.set(breaker, {
+          callsMin: 2,
+          openFor: "300 millis",
+          probes: 1,
+          probeEvery: "200 millis",
+        })
+        let isDown = true
+        let calls = 0
+        const places = 2
+        const send = Task.make(fresh("send"), {
+          payload: { account: Schema.String },
+          policy: {
+            breaker: { name: breaker, by: "key" },
+            blocking: Blocking.concurrent(places),
+            blockingKey: ({ account }) => account,
+          },
+        })
+        yield* serving(send.toLayer(() =>
+          Effect.suspend(() => {
+            calls++
+            return isDown ? Effect.die(new Error("it is down")) : Effect.void
+          })
+        ))
+        const began = performance.now()
+        const more = yield* Effect.forEach(times(12), () => send.submit({ account: "bad" }))
+        yield* until(Effect.sync(() => calls), (count) => count >= 4)
+        // As many as open it or are under way then, and one probe each time.
+        const tries = 1 + (performance.now() - began) / 300
+        assert.isAtMost(calls, 2 + places + tries)
+        isDown = false
+        const ends = yield* Effect.forEach(more, scheduler.ended)
+        assert.strictEqual(
+          ends.filter(({ state }) => state === "Failed").length,
+          calls - ends.filter(({ state }) => state === "Succeeded").length,
+        )
+        assert.deepEqual(ends.filter(({ attempt }) => attempt !== 1), [])
+        yield* until(
+          breakers.find({ name: breaker, key: "bad" }),
+          ({ state }) => state === "Closed",
+        )
+      }))
+
     test("runs work under a lock, one holder at a time", () =>
       Effect.gen(function* () {
         let under = 0

@@ -119,6 +119,7 @@ export const make = (
         settle: (incarnation, reports) => lossy("settle", inner.settle(incarnation, reports)),
         start: (incarnation, marks) => lossy("start", inner.start(incarnation, marks)),
         state: (namespace, task, key) => lossy("state", inner.state(namespace, task, key)),
+        pass: (run, breaker, regulation) => lossy("pass", inner.pass(run, breaker, regulation)),
         conclude: (incarnation, conclusions) =>
           lossy("conclude", inner.conclude(incarnation, conclusions)),
         beat: (incarnation, held, vitals) => lossy("beat", inner.beat(incarnation, held, vitals)),

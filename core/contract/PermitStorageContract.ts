@@ -13,6 +13,8 @@
  * | P5  | cells kept that had changed since they were read; one of two kept                   |
  * | P6  | a look that takes; half of the wait                                                 |
  * | P7  | new settings close it; those of all namespaces listed                               |
+ * | P8  | keys as one; settings of before; an order of the name outdoes that of a key         |
+ * | P9  | kept of each call; kept for ever; forgotten while open, or with an order            |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
@@ -65,9 +67,9 @@ const take = (regulation: Regulation, wanted: number) =>
 
 const hear = (heard: Heard) => Storage.use(({ permits }) => permits.hear(heard))
 
-const found = (namespace: Namespace, breaker: string) =>
+const found = (namespace: Namespace, breaker: string, key?: string) =>
   Effect.map(
-    Storage.use(({ permits }) => permits.find(namespace, breaker)),
+    Storage.use(({ permits }) => permits.find(namespace, breaker, key)),
     Option.getOrThrowWith(() => new Error("the breaker is not known")),
   )
 
@@ -91,6 +93,45 @@ const guarded = Effect.gen(function* () {
       ),
     state: Effect.map(found(namespace, breaker), ({ state }) => state),
   }
+})
+
+/** The keys of a breaker of these settings, in a namespace of its own. */
+const keyed = Effect.gen(function* () {
+  const { permits } = yield* Storage
+  const namespace = freshNamespace()
+  const breaker = fresh("breaker")
+  yield* permits.set(namespace, breaker, settings)
+  const of = (key: string): Regulation => ({ namespace, task: greet, breaker, key })
+  const epochOf = (key: string) => Effect.map(take(of(key), 0), ({ epoch }) => epoch!)
+  return {
+    namespace,
+    breaker,
+    of,
+    epochOf,
+    hear: (key: string, count: number, bad: number) =>
+      Effect.flatMap(
+        epochOf(key),
+        (epoch) => hear({ namespace, breaker, key, epoch, calls: callsOf(count, bad) }),
+      ),
+    counts: (...keys: ReadonlyArray<string>) =>
+      Effect.forEach(keys, (key) => Effect.map(take(of(key), 9), ({ count }) => count)),
+    states: Effect.map(
+      permits.keys(namespace, breaker),
+      (all) => all.map(({ key, order, state }) => `${key} ${order?.to ?? state}`),
+    ),
+  }
+})
+
+/** Until all keys were looked at. */
+const forgotten = Effect.gen(function* () {
+  const { permits } = yield* Storage
+  let [from, count] = [undefined as string | undefined, 0]
+  do {
+    const swept = yield* permits.forget(3, from)
+    from = swept.next
+    count += swept.forgotten
+  } while (from !== undefined)
+  return count
 })
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
@@ -334,5 +375,103 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual(yield* runs.depth([lane, empty], 9), 3)
       assert.isAtLeast(yield* runs.depth([lane, empty], 2), 2)
       assert.strictEqual(yield* runs.depth([empty], 9), 0)
+    }))
+
+  it.effect("P8 keys: what becomes of the calls of one says nothing of another", () =>
+    Effect.gen(function* () {
+      const { breaker, counts, hear, namespace, of, states } = yield* keyed
+      const strange = 'a "b c'
+      yield* hear("a", 4, 4)
+      yield* hear("b", 4, 1)
+      yield* hear(strange, 4, 4)
+      assert.deepEqual(yield* counts("a", "b", "c", strange, ""), [0, 9, 9, 0, 9])
+      assert.deepEqual(yield* states, ["a Open", `${strange} Open`, "b Closed"])
+      const { closed, retryInMillis } = yield* take(of("a"), 1)
+      assert.deepInclude(closed, { _tag: "BreakerOpen", breaker, key: "a" })
+      assert.isAtMost(retryInMillis!, hour)
+      // Paced for each.
+      yield* elapse(Duration.minutes(61))
+      assert.deepEqual(yield* counts("a", "a", strange, "b"), [2, 0, 2, 9])
+      yield* hear("a", 2, 0)
+      assert.deepEqual(yield* counts("a", strange), [4, 0])
+      const permit = yield* take(of(strange), 0)
+      yield* Storage.use(({ permits }) => permits.giveBack(of(strange), permit, 1))
+      assert.deepEqual(yield* counts(strange), [1])
+      // Nor of the breaker that is named, nor of one whose name begins the same.
+      assert.strictEqual((yield* take({ namespace, task: greet, breaker }, 9)).count, 9)
+      assert.strictEqual((yield* found(namespace, breaker)).calls, 0)
+      const longer = { namespace, breaker: `${breaker} "`, key: "z" }
+      const { epoch } = yield* take({ ...longer, task: greet }, 1)
+      yield* Storage.use(({ permits }) =>
+        permits.hear({ ...longer, epoch: epoch!, calls: callsOf(1, 1) })
+      )
+      assert.strictEqual((yield* states).length, 3)
+    }))
+
+  it.effect("P8 keys: they have the settings of the name, and its order or their own", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const { breaker, counts, epochOf, hear: hearNow, namespace, states } = yield* keyed
+      const before = yield* epochOf("b")
+      yield* hearNow("a", 3, 3)
+      yield* permits.set(namespace, breaker, { ...settings, callsMin: 3 })
+      yield* hearNow("a", 1, 0)
+      assert.deepEqual(yield* counts("a"), [0])
+      assert.strictEqual((yield* found(namespace, breaker, "a")).settings.callsMin, 3)
+      yield* permits.order(namespace, breaker, "closed", "so it is", "a")
+      assert.deepEqual(yield* counts("a", "b"), [9, 9])
+      yield* permits.order(namespace, breaker, "open")
+      assert.deepEqual(yield* counts("a", "b"), [9, 0])
+      // It was let through before there was an order, so it says nothing of the time after.
+      yield* hear({ namespace, breaker, key: "b", epoch: before, calls: callsOf(9, 9) })
+      yield* permits.order(namespace, breaker, "auto")
+      yield* hear({ namespace, breaker, key: "b", epoch: before, calls: callsOf(9, 9) })
+      assert.deepEqual(yield* counts("a", "b"), [9, 9])
+      assert.deepEqual(yield* states, ["a closed"])
+      const view = yield* permits.order(namespace, breaker, "open", "its own", "new")
+      assert.deepInclude(view, { key: "new", name: breaker, state: "Closed" })
+      assert.deepInclude(view.order, { to: "open", note: "its own" })
+      assert.deepEqual(yield* counts("new", "b"), [0, 9])
+      yield* permits.order(namespace, breaker, "auto", undefined, "a")
+      // As it was before the order, which was open no longer than it is now.
+      assert.isUndefined((yield* found(namespace, breaker, "a")).order)
+      assert.isTrue(Option.isNone(yield* permits.find(namespace, fresh("breaker"), "a")))
+    }))
+
+  it.effect("P8 keys: those who ask for one at once share what there is", () =>
+    Effect.gen(function* () {
+      const { hear, of } = yield* keyed
+      yield* hear("a", 4, 4)
+      yield* elapse(Duration.minutes(61))
+      const permits = yield* together(times(8).map((at) => take(of(at < 5 ? "a" : "b"), 1)))
+      const counts = permits.map(({ count }) => count)
+      assert.strictEqual(counts.slice(0, 5).reduce((sum, count) => sum + count, 0), 2)
+      assert.deepEqual(counts.slice(5), [1, 1, 1])
+    }))
+
+  it.effect("P9 forgotten: nothing is kept of what goes well, nor of what has gone by", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const { breaker, counts, hear, namespace, states } = yield* keyed
+      yield* hear("well", 9, 0)
+      assert.deepEqual(yield* states, [])
+      for (const at of times(4)) yield* hear(`seldom ${at}`, 2, 1)
+      yield* hear("down", 4, 4)
+      yield* permits.order(namespace, breaker, "closed", undefined, "held")
+      yield* forgotten
+      assert.strictEqual((yield* states).length, 6)
+      yield* elapse(Duration.minutes(61))
+      assert.isAtLeast(yield* forgotten, 4)
+      assert.deepEqual(yield* states, ["down Open", "held closed"])
+      // Since it was open somebody has asked.
+      assert.deepEqual(yield* counts("down"), [2])
+      yield* elapse(Duration.hours(23))
+      yield* forgotten
+      assert.deepEqual(yield* states, ["down HalfOpen", "held closed"])
+      yield* elapse(Duration.hours(2))
+      yield* forgotten
+      assert.deepEqual(yield* states, ["held closed"])
+      assert.deepEqual(yield* counts("down", "held"), [9, 9])
+      assert.strictEqual((yield* found(namespace, breaker)).name, breaker)
     }))
 }

@@ -49,6 +49,10 @@
  * |     | resumed or revived; not found where it stands; granted in the order of its submit; of a   |
  * |     | parent; not said by whom                                                                  |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
+ * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
+ * |     | told; not known when it comes again                                                       |
+ * | R31 | since it was due last; not of what is handed out again                                    |
+ * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -69,6 +73,7 @@ import * as LevelSet from "./runs/levelSet.ts"
 import * as Met from "./runs/met.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
+import * as Postponed from "./runs/postponed.ts"
 import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
@@ -128,5 +133,6 @@ export const laws = <R>(
   Met.laws(it)
   Touching.laws(it)
   Shares.laws(it)
+  Postponed.laws(it, elapse)
   LevelSet.laws(it, elapse)
 }

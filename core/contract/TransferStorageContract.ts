@@ -198,6 +198,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     })
 
     yield* permits.order(namespace, "mail server", "open", "it is moved")
+    yield* permits.order(namespace, "mail server", "closed", "it is not", "a key")
 
     // What ends in time.
     const crashed = yield* joined(namespace, Duration.seconds(10))
@@ -400,6 +401,7 @@ const told = (namespace: Namespace) =>
         view.state === "Suspended" ? { ...view, claimedAt: undefined } : view
       ),
       breakers: yield* permits.list(namespace),
+      keys: yield* permits.keys(namespace, "mail server"),
       state: yield* runs.state(namespace, greet, "ada"),
       events: yield* Effect.forEach(views, ({ id }) => runs.events(id)),
       counts: yield* runs.counts(namespace),

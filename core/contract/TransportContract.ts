@@ -16,7 +16,8 @@
  * | X4  | no wait; no wake-up while it waits            |
  * | X5  | beats, revocations or reconcile not passed on |
  * | X6  | who is lost gets an empty answer              |
- * | X7  | all of the limit claimed; heard when sent     |
+ * | X7  | all of the limit claimed; heard when sent;    |
+ * |     | one key for all; no limit given back          |
  * | X8  | defined and not looked at                     |
  * | X9  | not passed on; lines passed on as they came   |
  *
@@ -26,6 +27,8 @@
  */
 import { assert } from "@effect/vitest"
 import { Cause, Duration, Effect, Fiber, type Layer, Option, Random } from "effect"
+import * as Blocking from "../domain/Blocking.ts"
+import { usual } from "../domain/Breaker.ts"
 import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Fence } from "../domain/Lease.ts"
@@ -42,6 +45,7 @@ import * as LossyTransport from "./LossyTransport.ts"
 import { tell } from "./LogStorageContract.ts"
 import {
   abort,
+  admitAll,
   assertState,
   block,
   cancelled,
@@ -429,6 +433,41 @@ export const laws = <R>(
       }])
       const { bad, calls } = Option.getOrThrow(yield* permits.find(namespace, breaker))
       assert.deepEqual([calls, bad], [2, 1])
+    }))
+
+  it.effect("X7 permits: the breaker of its key lets a run start, or says how long it waits", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const namespace = freshNamespace()
+      const { incarnation, round } = yield* session(namespace)
+      const transport = yield* Transport
+      const breaker = "gateway"
+      const rateLimit = { limit: 2, perMillis: 900_000 }
+      const regulation = { namespace, task: greet, rateLimit }
+      yield* permits.set(namespace, breaker, { ...usual, callsMin: 1, openMillis: 3_600_000 })
+      const gate = (key: string) => ({
+        ...gateOf(namespace, 1),
+        key: Blocking.GateKey.make(`${namespace}:${greet}:${key}`),
+      })
+      yield* submitAll(["a", "b"].map((key) => specOf(namespace, { gate: gate(key) })))
+      for (const key of ["a", "b"]) yield* admitAll(gate(key).key)
+      const { grants: [a, b] } = yield* round({ regulation })
+      const passage = yield* transport.pass(a!.run, breaker, regulation)
+      if (passage._tag !== "Open") return assert.fail("it is closed")
+      assert.strictEqual(passage.key, "a")
+      const call = { namespace, breaker, key: "a", epoch: passage.epoch!, isBad: true, millis: 5 }
+      yield* transport.settle(incarnation, [{ ...retry(a!), call }])
+      const closed = yield* transport.pass(a!.run, breaker, regulation)
+      if (closed._tag !== "Closed") return assert.fail("it is open")
+      // So that an order by hand is soon heard.
+      assert.isAtMost(closed.retryInMillis, 5000)
+      assert.isAbove(closed.retryInMillis, 2000)
+      assert.deepInclude(yield* transport.pass(b!.run, breaker, regulation), {
+        _tag: "Open",
+        key: "b",
+      })
+      // What was permitted for the start that is not, another may have.
+      assert.strictEqual((yield* permits.take(regulation, 9)).count, 1)
     }))
 
   it.effect("X6 lost is final: who left, or was lost, is told so", () =>

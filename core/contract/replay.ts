@@ -79,6 +79,7 @@ const reports = ({ fence }: Run.RunState): ReadonlyArray<Run.RunEvent> => [
   { _tag: "GiveUp", fence },
   { _tag: "TimeOut", fence },
   { _tag: "Release", fence },
+  { _tag: "Postpone", fence },
   { _tag: "Abort", fence },
   { _tag: "Discard", fence },
   { _tag: "Yield", fence },
@@ -107,6 +108,8 @@ const eventsOf = (
       return [{ _tag: "Retry", fence }]
     case "Released":
       return [{ _tag: "Release", fence }]
+    case "Postponed":
+      return [{ _tag: "Postpone", fence }]
     case "Yielded":
       return [{ _tag: "Yield", fence }]
     case "Awaited":

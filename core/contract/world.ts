@@ -186,6 +186,7 @@ export interface Hand {
       readonly reports?: ReadonlyArray<Report>
       /** Sends the round before again. */
       readonly isAgain?: boolean
+      readonly tellsAge?: true
     },
   ) => Effect.Effect<Claimed, unknown, Storage>
   /** The grant of the one run that `claim` is expected to return. */
@@ -235,6 +236,7 @@ export const joined = (
           lanes: differently.lanes ?? [Lane.ofTask(namespace, greet)],
           limit,
           reports: differently.reports ?? [],
+          ...(differently.tellsAge !== undefined && { tellsAge: differently.tellsAge }),
         })
         if (answer === "Lost") return assert.fail("the executor is lost")
         return answer
@@ -277,6 +279,12 @@ export const timeOut = ({ fence, run }: Held): Report => ({
   failure: { tag: "TimedOut", message: "it took too long" },
 })
 export const release = ({ fence, run }: Held): Report => ({ _tag: "Release", run, fence })
+export const postpone = ({ fence, run }: Held, delayMillis: number): Report => ({
+  _tag: "Postpone",
+  run,
+  fence,
+  delayMillis,
+})
 export const abort = ({ fence, run }: Held): Report => ({ _tag: "Abort", run, fence })
 /** Stopped for another one. */
 export const giveWay = ({ fence, run }: Held): Report => ({

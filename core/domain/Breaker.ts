@@ -8,12 +8,31 @@
  * that was let through in an earlier one says nothing about this one, and is not counted.
  *
  * An operator may open or close it by hand; it goes on by itself when the order is taken back.
+ *
+ * A breaker *by key* is one for each key of the runs: settings are those of its name, and so is an
+ * order, unless the key has one of its own. Of a key that nothing bad is known of nothing is kept.
  */
 import { Schema } from "effect"
 import { Namespace } from "./Namespace.ts"
 import * as Text from "./Text.ts"
 
 export const BreakerName = Schema.NonEmptyString.check(Schema.isMaxLength(127), Text.kept)
+
+/** At most so long, as the key of a gate. */
+export const BreakerKey = Schema.String.check(Schema.isMaxLength(512), Text.kept)
+
+/** The breaker that the runs of a task stand behind: one for all of them, or one for each key. */
+export const Behind = Schema.Union([
+  BreakerName,
+  Schema.Struct({ name: BreakerName, by: Schema.Literal("key") }),
+])
+export type Behind = typeof Behind.Type
+export type ByKey = Exclude<Behind, string>
+
+export const isByKey = (behind: Behind | undefined): behind is ByKey =>
+  behind !== undefined && typeof behind !== "string"
+
+export const nameOf = (behind: Behind): string => isByKey(behind) ? behind.name : behind
 
 const between = (minimum: number, maximum: number) =>
   Schema.Int.check(Schema.isBetween({ minimum, maximum }))
@@ -96,6 +115,8 @@ export type Breaker = typeof Breaker.Type
 export const BreakerView = Schema.Struct({
   namespace: Namespace,
   name: BreakerName,
+  /** Of a breaker by key. */
+  key: Schema.optionalKey(BreakerKey),
   settings: Settings,
   state: Schema.Literals(["Closed", "Open", "HalfOpen"]),
   since: Schema.DateTimeUtc,
@@ -275,4 +296,45 @@ export const order = (
     epoch: rest.epoch + 1,
     order: { to, at: now, ...(note !== undefined && { note }) },
   }
+}
+
+/** That of a key, as it counts: with the settings of its name, and its order unless it has its own. */
+export const inherit = (own: Breaker, named: Breaker): Breaker => {
+  const order = own.order ?? named.order
+  return {
+    ...own,
+    settings: named.settings,
+    // An order of the name begins another time for its keys as well.
+    epoch: own.epoch + named.epoch,
+    ...(order !== undefined && { order }),
+  }
+}
+
+/** What is kept of `inherited`, as it has become of `own`. */
+export const disinherit = (
+  { order: _, ...inherited }: Breaker,
+  { order }: Breaker,
+  named: Breaker,
+): Breaker => ({
+  ...inherited,
+  epoch: inherited.epoch - named.epoch,
+  ...(order !== undefined && { order }),
+})
+
+/** Whether nothing is known of it that one just made would not do as well. */
+export const isAsNew = ({ order, phase }: Breaker): boolean =>
+  order === undefined && phase._tag === "Closed" && phase.row === 0 &&
+  phase.present.bad + phase.before.bad === 0
+
+const dayMillis = 86_400_000
+
+/**
+ * Whether that of a key may be forgotten. One that has never opened may when its calls are out of the
+ * window; one that has when nobody has asked for a day, as calls may be under way that an earlier
+ * epoch let through.
+ */
+export const isForgotten = ({ epoch, order, phase, settings }: Breaker, now: number): boolean => {
+  if (order !== undefined) return false
+  const last = phase._tag === "Open" ? phase.until : phase.from
+  return now - last >= (epoch === 1 ? settings.windowMillis : dayMillis)
 }

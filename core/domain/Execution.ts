@@ -18,7 +18,7 @@ export const Execution = Schema.Struct({
   startedAt: Schema.DateTimeUtc,
   endedAt: Schema.optionalKey(Schema.DateTimeUtc),
   /**
-   * `Retried`, `Released`, `Lost`, `Yielded`, `Awaited`, a final state, or, of one whose run was revived
+   * `Retried`, `Released`, `Postponed`, `Lost`, `Yielded`, `Awaited`, a final state, or, of one whose run was revived
    * after it, `Revived`; absent while it runs.
    */
   end: Schema.optionalKey(Schema.String),
@@ -31,6 +31,7 @@ export type Execution = typeof Execution.Type
 const ends: ReadonlySet<string> = new Set([
   "Retried",
   "Released",
+  "Postponed",
   "Lost",
   "Yielded",
   "Awaited",

@@ -1,11 +1,11 @@
 /**
  * A permit lets runs of a task start now, whose starts are limited, or that stand behind a breaker.
  *
- * What has been decided is kept in two kinds of cells, one per limited task and one per breaker. Each
- * function here goes from what the cells of an asker are to what they shall be; an adapter sees to it
- * that no two go at once.
+ * What has been decided is kept in cells: one per limited task, one per breaker, and of a breaker by
+ * key one per key, as long as something bad is known of it. Each function here goes from what the
+ * cells of an asker are to what they shall be; an adapter sees to it that no two go at once.
  */
-import { DateTime, Schema } from "effect"
+import { DateTime, Option, Schema } from "effect"
 import * as Breaker from "./Breaker.ts"
 import { Namespace } from "./Namespace.ts"
 import { Policy } from "./Policy.ts"
@@ -17,7 +17,9 @@ export const Regulation = Schema.Struct({
   namespace: Namespace,
   task: TaskName,
   rateLimit: Policy.fields.rateLimit,
-  breaker: Policy.fields.breaker,
+  breaker: Schema.optionalKey(Breaker.BreakerName),
+  /** Its breaker is that of this key. */
+  key: Schema.optionalKey(Breaker.BreakerKey),
 })
 export type Regulation = typeof Regulation.Type
 
@@ -25,25 +27,38 @@ export type Regulation = typeof Regulation.Type
 export const isRegulated = ({ breaker, rateLimit }: Policy): boolean =>
   breaker !== undefined || rateLimit !== undefined
 
-/** Nothing, if the runs of the task may start whenever there is a place. */
+/**
+ * What is asked before runs of the task are claimed; nothing, if there may be as many as there are
+ * places. The breaker of a key is asked by each run for itself, as only then its key is known.
+ */
 export const regulationOf = (
   namespace: Namespace,
   task: TaskName,
   policy: Policy,
 ): Regulation | undefined => {
   const { breaker, rateLimit } = policy
-  return !isRegulated(policy) ? undefined : {
+  const named = Breaker.isByKey(breaker) ? undefined : breaker
+  return rateLimit === undefined && named === undefined ? undefined : {
     namespace,
     task,
     ...(rateLimit !== undefined && { rateLimit }),
-    ...(breaker !== undefined && { breaker }),
+    ...(named !== undefined && { breaker: named }),
   }
 }
+
+/** What a run of this key asks right before it starts. */
+export const regulationOfKey = (
+  namespace: Namespace,
+  task: TaskName,
+  breaker: string,
+  key: string,
+): Regulation => ({ namespace, task, breaker, key })
 
 /** Why no run may start now. */
 export const Closed = Schema.TaggedUnion({
   BreakerOpen: {
     breaker: Breaker.BreakerName,
+    key: Schema.optionalKey(Breaker.BreakerKey),
     /** Unless an operator holds it open. */
     until: Schema.optionalKey(Schema.DateTimeUtc),
     cause: Schema.optionalKey(Schema.String),
@@ -64,11 +79,11 @@ export interface Permit {
 }
 
 export interface CellKey {
-  readonly kind: "limit" | "breaker"
+  readonly kind: "limit" | "breaker" | "key"
   readonly name: string
 }
 
-/** JSON text; absent as long as nothing was kept. */
+/** JSON text; absent as long as nothing was kept. An absent one that is answered is left as it is. */
 export type Cell = string | undefined
 
 export interface Step<Answer> {
@@ -89,36 +104,75 @@ const breakerOf = (cell: Cell, now: number): Breaker.Breaker =>
 const limitKey = (task: TaskName): CellKey => ({ kind: "limit", name: task })
 const breakerKey = (name: string): CellKey => ({ kind: "breaker", name })
 
-export const keysOf = ({ breaker, rateLimit, task }: Regulation): ReadonlyArray<CellKey> => [
+/** What the names of all cells of keys of a breaker begin with, and of no other. */
+export const keysPrefix = (breaker: string): string => `${JSON.stringify(breaker)} `
+const keyKey = (breaker: string, key: string): CellKey => ({
+  kind: "key",
+  name: keysPrefix(breaker) + key,
+})
+
+/** The cells of a breaker, or of one of its keys. */
+export const ofBreaker = (name: string, key?: string): ReadonlyArray<CellKey> =>
+  key === undefined ? [breakerKey(name)] : [breakerKey(name), keyKey(name, key)]
+
+export const keysOf = ({ breaker, key, rateLimit, task }: Regulation): ReadonlyArray<CellKey> => [
   ...(rateLimit === undefined ? [] : [limitKey(task)]),
-  ...(breaker === undefined ? [] : [breakerKey(breaker)]),
+  ...(breaker === undefined ? [] : ofBreaker(breaker, key)),
 ]
 
+/** A breaker as it counts, and how to keep what becomes of it. */
+interface Kept {
+  readonly breaker: Breaker.Breaker
+  readonly cells: (after: Breaker.Breaker) => ReadonlyArray<Cell>
+}
+
+/** Of the cells of `ofBreaker`. */
+const keptOf = ([named, own]: ReadonlyArray<Cell>, isOfKey: boolean, now: number): Kept => {
+  const whole = breakerOf(named, now)
+  if (!isOfKey) return { breaker: whole, cells: (after) => [encodeBreaker(after)] }
+  const before = breakerOf(own, now)
+  return {
+    breaker: Breaker.inherit(before, whole),
+    cells: (after) => {
+      const left = Breaker.disinherit(after, before, whole)
+      return [
+        named ?? encodeBreaker(whole),
+        own === undefined && Breaker.isAsNew(left) ? undefined : encodeBreaker(left),
+      ]
+    },
+  }
+}
+
 /** The kept state of what regulates, in the shape that the functions here work on. */
-const opened = ({ breaker, rateLimit }: Regulation, cells: ReadonlyArray<Cell>, now: number) => ({
+const opened = (
+  { breaker, key, rateLimit }: Regulation,
+  cells: ReadonlyArray<Cell>,
+  now: number,
+) => ({
   paidUntil: rateLimit === undefined ? now : Number(cells[0] ?? 0),
-  breaker: breaker === undefined
+  kept: breaker === undefined
     ? undefined
-    : breakerOf(cells[rateLimit === undefined ? 0 : 1], now),
+    : keptOf(rateLimit === undefined ? cells : cells.slice(1), key !== undefined, now),
 })
 
 const sealed = (
   { rateLimit }: Regulation,
   paidUntil: number,
+  kept: Kept | undefined,
   breaker: Breaker.Breaker | undefined,
 ): ReadonlyArray<Cell> => [
   ...(rateLimit === undefined ? [] : [String(paidUntil)]),
-  ...(breaker === undefined ? [] : [encodeBreaker(breaker)]),
+  ...(kept === undefined || breaker === undefined ? [] : kept.cells(breaker)),
 ]
 
 /** A permit for at most `wanted`. */
 export const take = (regulation: Regulation, wanted: number): Command<Permit> => (cells, now) => {
   const { rateLimit } = regulation
-  const { breaker, paidUntil } = opened(regulation, cells, now)
+  const { kept, paidUntil } = opened(regulation, cells, now)
   const affordable = rateLimit === undefined
     ? wanted
     : Math.min(wanted, RateLimit.available(rateLimit, paidUntil, now))
-  const passage = breaker && Breaker.pass(breaker, affordable, now)
+  const passage = kept && Breaker.pass(kept.breaker, affordable, now)
   const count = passage?.count ?? affordable
   const paid = rateLimit === undefined || count === 0
     ? paidUntil
@@ -130,17 +184,22 @@ export const take = (regulation: Regulation, wanted: number): Command<Permit> =>
       ...(count === wanted
         ? { retryInMillis: undefined, closed: undefined }
         : count < affordable
-        ? behind(regulation.breaker!, passage!, now)
+        ? behind(regulation, passage!, now)
         : limited(RateLimit.waitMillis(rateLimit!, paid, now), now)),
     },
-    cells: sealed(regulation, paid, passage?.breaker),
+    cells: sealed(regulation, paid, kept, passage?.breaker),
   }
 }
 
-const behind = (name: string, { breaker, retryInMillis }: Breaker.Passage, now: number) => ({
+const behind = (
+  { breaker: name, key }: Regulation,
+  { breaker, retryInMillis }: Breaker.Passage,
+  now: number,
+) => ({
   retryInMillis,
   closed: Closed.cases.BreakerOpen.make({
-    breaker: name,
+    breaker: name!,
+    ...(key !== undefined && { key }),
     ...(retryInMillis !== undefined && { until: DateTime.makeUnsafe(now + retryInMillis) }),
     ...causeOf(breaker),
   }),
@@ -171,13 +230,14 @@ export const giveBack =
   (regulation: Regulation, epoch: number | undefined, count: number): Command<void> =>
   (cells, now) => {
     const { rateLimit } = regulation
-    const { breaker, paidUntil } = opened(regulation, cells, now)
+    const { kept, paidUntil } = opened(regulation, cells, now)
     return {
       answer: undefined,
       cells: sealed(
         regulation,
         rateLimit === undefined ? paidUntil : RateLimit.pay(rateLimit, paidUntil, now, -count),
-        breaker && Breaker.giveBack(breaker, epoch ?? 0, count),
+        kept,
+        kept && Breaker.giveBack(kept.breaker, epoch ?? 0, count),
       ),
     }
   }
@@ -186,16 +246,22 @@ export const giveBack =
 export interface Heard {
   readonly namespace: Namespace
   readonly breaker: string
+  readonly key?: string | undefined
   readonly epoch: number
   readonly calls: ReadonlyArray<Breaker.Call>
 }
 
-export const hear = ({ calls, epoch }: Heard): Command<void> => ([cell], now) => ({
-  answer: undefined,
-  cells: [encodeBreaker(Breaker.hear(breakerOf(cell, now), epoch, calls, now))],
-})
+export const hear = ({ calls, epoch, key }: Heard): Command<void> => (cells, now) => {
+  const { breaker, cells: after } = keptOf(cells, key !== undefined, now)
+  return { answer: undefined, cells: after(Breaker.hear(breaker, epoch, calls, now)) }
+}
 
-export const ofBreaker = (name: string): ReadonlyArray<CellKey> => [breakerKey(name)]
+/** A run that may not start now asks again after at most so long, so that orders are soon heard. */
+const askAgainMillis = 5_000
+
+/** When a run that this permit lets not start asks again. */
+export const postponedMillis = ({ retryInMillis = askAgainMillis }: Permit): number =>
+  Math.max(1, Math.ceil(Math.min(retryInMillis, askAgainMillis)))
 
 const changing = (
   namespace: Namespace,
@@ -203,8 +269,8 @@ const changing = (
   change: (breaker: Breaker.Breaker, now: number) => Breaker.Breaker,
 ): Command<Breaker.BreakerView> =>
 ([cell], now) => {
-  const text = encodeBreaker(change(breakerOf(cell, now), now))
-  return { answer: viewOf(namespace, name, text), cells: [text] }
+  const after = change(breakerOf(cell, now), now)
+  return { answer: viewOf(namespace, name, after), cells: [encodeBreaker(after)] }
 }
 
 /** Gives a breaker its settings, and leaves it in the phase it is in. */
@@ -218,8 +284,67 @@ export const order = (
   note?: string,
 ) => changing(namespace, name, (breaker, now) => Breaker.order(breaker, to, now, note))
 
-export const viewOf = (namespace: Namespace, name: string, cell: string): Breaker.BreakerView => {
-  const { order, phase, settings, since } = decodeBreaker(cell)
+/** An order that is for one key alone. */
+export const orderKey = (
+  namespace: Namespace,
+  name: string,
+  key: string,
+  to: Breaker.Order["to"] | "auto",
+  note?: string,
+): Command<Breaker.BreakerView> =>
+([named, own], now) => {
+  const whole = breakerOf(named, now)
+  const after = Breaker.order(breakerOf(own, now), to, now, note)
+  return {
+    answer: viewOf(namespace, name, Breaker.inherit(after, whole), key),
+    cells: [
+      named ?? encodeBreaker(whole),
+      own === undefined && Breaker.isAsNew(after) ? undefined : encodeBreaker(after),
+    ],
+  }
+}
+
+/** A breaker that somebody has asked, told of, or set, or one of its keys. */
+export const find = (
+  namespace: Namespace,
+  name: string,
+  key?: string,
+): Command<Option.Option<Breaker.BreakerView>> =>
+(cells, now) => ({
+  answer: cells[0] === undefined
+    ? Option.none()
+    : Option.some(viewOf(namespace, name, keptOf(cells, key !== undefined, now).breaker, key)),
+  cells,
+})
+
+/** As it is listed by its name. */
+export const listed = (namespace: Namespace, name: string, cell: string): Breaker.BreakerView =>
+  viewOf(namespace, name, decodeBreaker(cell))
+
+/** The key of a breaker whose own cell and whose name's these are. */
+export const listedKey = (
+  namespace: Namespace,
+  name: string,
+  named: string,
+  own: { readonly name: string; readonly cell: string },
+): Breaker.BreakerView =>
+  viewOf(
+    namespace,
+    name,
+    Breaker.inherit(decodeBreaker(own.cell), decodeBreaker(named)),
+    own.name.slice(keysPrefix(name).length),
+  )
+
+/** Whether the cell of a key may be let go of. */
+export const isForgotten = (cell: string, now: number): boolean =>
+  Breaker.isForgotten(decodeBreaker(cell), now)
+
+const viewOf = (
+  namespace: Namespace,
+  name: string,
+  { order, phase, settings, since }: Breaker.Breaker,
+  key?: string,
+): Breaker.BreakerView => {
   const heard = phase._tag === "Closed"
     ? { count: phase.present.count + phase.before.count, bad: phase.present.bad + phase.before.bad }
     : phase._tag === "HalfOpen"
@@ -228,6 +353,7 @@ export const viewOf = (namespace: Namespace, name: string, cell: string): Breake
   return {
     namespace,
     name,
+    ...(key !== undefined && { key }),
     settings,
     state: phase._tag,
     since: DateTime.makeUnsafe(since),

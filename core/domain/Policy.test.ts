@@ -16,6 +16,7 @@ const stored = `{"namespace":"default","name":"greet","policy":{"retry":{"attemp
 
 /** One valid value for every field that has a meaning of its own when it is left out. */
 const values: Record<string, unknown> = {
+  crashesWithinMillis: 60_000,
   timeoutMillis: 1000,
   deadlineMillis: 60_000,
   blocking: { _tag: "Concurrent", limit: 3 },
@@ -75,9 +76,7 @@ describe("Policy.check", () => {
 
   for (const field of Policy.notYetCarriedOut) {
     it(`refuses ${field}, which nothing acts on yet`, () => {
-      const given = field === "retry.withinMillis"
-        ? { ...usualPolicy, retry: { ...Retry.none, withinMillis: 5 } }
-        : { ...usualPolicy, [field]: values[field] }
+      const given = { ...usualPolicy, [field]: values[field] }
       const refusal = refused(given)
       assert.strictEqual(refusal.field, `policy.${field}`)
       assert.include(refusal.reason, "not yet carried out")
@@ -87,6 +86,7 @@ describe("Policy.check", () => {
 
   it("leaves no field out that is neither acted on nor refused", () => {
     const actedOn = [
+      "crashesWithinMillis",
       "timeoutMillis",
       "deadlineMillis",
       "isolation",
@@ -155,6 +155,8 @@ describe("Policy.check", () => {
     }
   })
 
+  const byKey = { name: "gateway", by: "key" }
+
   const many = Object.fromEntries("abcdefghijklm".split("").map((name) => [name, "shared"]))
 
   for (
@@ -173,7 +175,44 @@ describe("Policy.check", () => {
         "nobody counts",
         "ResourceAware",
       ],
+      [{ breaker: byKey }, "policy.breaker", "nothing bounds", "Blocking.concurrent(10)"],
+      [
+        { breaker: byKey, blocking: Blocking.fifo, blockingScope: "task" },
+        "policy.breaker",
+        "nothing bounds",
+        "one breaker for all",
+      ],
+      [
+        { breaker: byKey, blocking: Blocking.fair(3) },
+        "policy.breaker",
+        "all keys share",
+        "Blocking.concurrent",
+      ],
+      [
+        { breaker: byKey, blocking: Blocking.fifo, routing: { _tag: "Broadcast" } },
+        "policy.breaker",
+        "parts",
+        "another routing",
+      ],
       [{ retry: { ...Retry.none, delayMillis: -1 } }, "policy.retry.delayMillis", "-1", "0"],
+      [
+        { crashesMax: 0, crashesWithinMillis: 5 },
+        "policy.crashesWithinMillis",
+        "none to forget",
+        "survive some",
+      ],
+      [
+        { retry: { ...Retry.none, withinMillis: 5 } },
+        "policy.retry.withinMillis",
+        "no attempt but the first",
+        "more than one",
+      ],
+      [
+        { retry: Retry.exponential({ attempts: 3, delayMillis: 50, withinMillis: 40 }) },
+        "policy.retry.withinMillis",
+        "no attempt but the first",
+        "sooner",
+      ],
       [{ retry: { ...Retry.none, attempts: 0 } }, "policy.retry.attempts", "0 is not", "1"],
       [{ retry: { ...Retry.none, attempts: 1.5 } }, "policy.retry.attempts", "1.5 is not", "Give"],
       [{ retry: { ...Retry.none, jitter: NaN } }, "policy.retry.jitter", "NaN", "Give"],

@@ -9,7 +9,7 @@ import { Result, Schema } from "effect"
 import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
 import { Blocking, type Rule, ruleOf, Scope, weightsMax } from "./Blocking.ts"
-import { BreakerName } from "./Breaker.ts"
+import * as Breaker from "./Breaker.ts"
 import { Level, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { refusalOf, Refused } from "./Refused.ts"
@@ -36,6 +36,8 @@ export const Policy = Schema.Struct({
   delivery: Schema.Literals(["at-least-once", "at-most-once"]),
   /** How many lost executors a run survives before it is put into quarantine. */
   crashesMax: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 100 })),
+  /** Only of those within such a time, since the run last came on; of all unless given. */
+  crashesWithinMillis: Schema.optionalKey(millis(366 * dayMillis)),
   level: Level,
   /** Only executors with such labels carry it out. */
   selector: Schema.optionalKey(Selector),
@@ -47,8 +49,8 @@ export const Policy = Schema.Struct({
   /** With so many of its runs waiting, no more are taken in. */
   backlog: Schema.optionalKey(Backlog),
   rateLimit: Schema.optionalKey(RateLimit),
-  /** The name of the circuit breaker that the runs stand behind. */
-  breaker: Schema.optionalKey(BreakerName),
+  /** The circuit breaker that the runs stand behind, by its name; or that of their key. */
+  breaker: Schema.optionalKey(Breaker.Behind),
   /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
   isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
   alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
@@ -82,11 +84,6 @@ const notYet: ReadonlyArray<{
   readonly isAsked: (policy: Policy) => boolean
   readonly remedy: string
 }> = [
-  {
-    field: "retry.withinMillis",
-    isAsked: ({ retry }) => retry.withinMillis !== undefined,
-    remedy: "Leave it out; attempts and capMillis bound how long a run is tried",
-  },
   {
     field: "alerts",
     isAsked: ({ alerts }) => alerts !== undefined && alerts.length > 0,
@@ -147,6 +144,42 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ touches = {} }) => Object.keys(touches).length > thingsMax,
     reason: `more than ${thingsMax} things are touched`,
     remedy: "Give those that are touched together one name",
+  },
+  {
+    field: "crashesWithinMillis",
+    isSaid: ({ crashesMax, crashesWithinMillis, delivery }) =>
+      crashesWithinMillis !== undefined && (crashesMax === 0 || delivery === "at-most-once"),
+    reason: "the first crash ends the run, so there are none to forget",
+    remedy: "Leave it out, or let a run survive some crashes",
+  },
+  {
+    field: "retry.withinMillis",
+    isSaid: ({ retry: { attempts, delayMillis, withinMillis } }) =>
+      withinMillis !== undefined && (attempts === 1 || withinMillis < delayMillis),
+    reason: "no attempt but the first would ever begin within it",
+    remedy: "Allow more than one attempt, the second of them sooner, or leave it out",
+  },
+  {
+    field: "breaker",
+    isSaid: ({ blocking, blockingScope = "key", breaker }) =>
+      Breaker.isByKey(breaker) && (blocking === undefined || blockingScope !== "key"),
+    reason: "a breaker by key lets through those that hold a place of their key, and nothing " +
+      "bounds how many do",
+    remedy: "Name a blocking by key too, such as Blocking.concurrent(10), or one breaker for all " +
+      "by its name",
+  },
+  {
+    field: "breaker",
+    isSaid: ({ blocking, breaker }) => Breaker.isByKey(breaker) && blocking?._tag === "Fair",
+    reason: "those that wait for the breaker of one key would hold the places that all keys share",
+    remedy: "Use Blocking.concurrent, which gives each key places of its own",
+  },
+  {
+    field: "breaker",
+    isSaid: ({ breaker, routing }) =>
+      Breaker.isByKey(breaker) && (routing?._tag === "Sharded" || routing?._tag === "Broadcast"),
+    reason: "the parts of such a run pass the gate of their parent, and have no key",
+    remedy: "Name one breaker for all by its name, or another routing",
   },
   {
     field: "resources",

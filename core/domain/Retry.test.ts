@@ -44,6 +44,18 @@ describe("Retry.delayAfter", () => {
     )
     assert.deepStrictEqual(bounds, [[1000, 3000], [1000, 9000], [1000, 20_000], [1000, 20_000]])
   })
+  it("is none when the next attempt could not begin in time", () => {
+    const policy = Retry.exponential({
+      ...{ attempts: 9, delayMillis: 1000, growth: 2, jitter: 0, withinMillis: 5000 },
+    })
+    assert.strictEqual(Retry.delayAfter(policy, 1, 0, 0), 1000)
+    assert.strictEqual(Retry.delayAfter(policy, 1, 0, 4000), 1000)
+    assert.isUndefined(Retry.delayAfter(policy, 1, 0, 4001))
+    assert.strictEqual(Retry.delayAfter(policy, 3, 0, 1000), 4000)
+    assert.isUndefined(Retry.delayAfter(policy, 4, 0, 0))
+    const free = Retry.exponential({ attempts: 9 })
+    assert.isDefined(Retry.delayAfter(free, 8, 0, Number.MAX_SAFE_INTEGER))
+  })
   it("is none at all for a policy without delay", () => {
     const policy = { attempts: 3, delayMillis: 0, growth: 1, capMillis: 0, jitter: 1 }
     for (const chance of chances) assert.strictEqual(Retry.delayAfter(policy, 1, chance), 0)

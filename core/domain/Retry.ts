@@ -44,6 +44,7 @@ export const exponential = (options: {
   readonly jitter?: number
   readonly jitterKind?: "added" | "wide"
   readonly errors?: NonNullable<Retry["errors"]>
+  readonly withinMillis?: number
 }): Retry => ({
   attempts: options.attempts,
   delayMillis: options.delayMillis ?? 1000,
@@ -52,6 +53,7 @@ export const exponential = (options: {
   jitter: options.jitter ?? 0.2,
   ...(options.jitterKind !== undefined && { jitterKind: options.jitterKind }),
   ...(options.errors !== undefined && { errors: options.errors }),
+  ...(options.withinMillis !== undefined && { withinMillis: options.withinMillis }),
 })
 
 /** Only failures with one of these tags are tried again. */
@@ -71,14 +73,15 @@ export const covers = ({ errors }: Retry, tag: string): boolean =>
   errors === undefined || errors.tags.includes(tag) === (errors._tag === "Only")
 
 /**
- * The delay after the `failures`-th failure, or `undefined` when it was the last one allowed.
- * `chance` is from [0, 1). The delay is never shorter than the policy says, and a whole number of
+ * The delay after the `failures`-th failure, or `undefined` when it was the last one allowed, or the
+ * next one could not begin in time: the run first became due `ageMillis` ago. `chance` is from [0, 1). The delay is never shorter than the policy says, and a whole number of
  * milliseconds, so that every store can keep it.
  */
 export const delayAfter = (
   policy: Retry,
   failures: number,
   chance: number,
+  ageMillis = 0,
 ): number | undefined => {
   if (failures >= policy.attempts) return undefined
   const grown = (times: number) =>
@@ -86,9 +89,14 @@ export const delayAfter = (
       policy.delayMillis * policy.growth ** times,
       Math.max(policy.capMillis, policy.delayMillis),
     )
-  return Math.ceil(
+  const delay = Math.ceil(
     policy.jitterKind === "wide"
       ? policy.delayMillis + (grown(failures) - policy.delayMillis) * chance
       : grown(failures - 1) * (1 + policy.jitter * chance),
   )
+  return isTooLate(policy, ageMillis + delay) ? undefined : delay
 }
+
+/** Whether another attempt may not begin any more so long after the run first became due. */
+export const isTooLate = ({ withinMillis = Infinity }: Retry, ageMillis: number): boolean =>
+  ageMillis > withinMillis

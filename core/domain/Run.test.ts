@@ -66,6 +66,7 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "GiveUp": { _tag: "GiveUp", fence },
   "TimeOut": { _tag: "TimeOut", fence },
   "Release": { _tag: "Release", fence },
+  "Postpone": { _tag: "Postpone", fence },
   "Abort": { _tag: "Abort", fence },
   "Lose": { _tag: "Lose", crashesMax: 3, isAtMostOnce: false },
   "Lose at its last crash": { _tag: "Lose", crashesMax: 1, isAtMostOnce: false },
@@ -163,6 +164,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { attempt: 2, isCareful: true }],
@@ -182,6 +184,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { attempt: 0, isCareful: true }],
@@ -202,6 +205,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 0 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 0 }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 0 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
@@ -221,6 +225,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
@@ -240,6 +245,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Ready", { attempt: 2 }],
+    "Postpone": ["Scheduled", { isGated: false, attempt: 2 }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Ready", { crashes: 2, isCareful: true }],
@@ -259,6 +265,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
@@ -277,6 +284,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Cancelled"],
     "TimeOut": ["Cancelled"],
     "Release": ["Cancelled"],
+    "Postpone": ["Cancelled"],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Cancelled"],
     "Lose": ["Cancelled"],
@@ -295,6 +303,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { attempt: 2, isCareful: true, isAdmitted: true }],
@@ -314,6 +323,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "GiveUp": ["Failed"],
     "TimeOut": ["TimedOut"],
     "Release": ["Suspended", { attempt: 2, isAdmitted: true }],
+    "Postpone": ["Suspended", { attempt: 2, isAdmitted: true }],
     "Abort": ["Cancelled"],
     "Discard by its holder": ["Discarded", { attempt: 2 }],
     "Lose": ["Suspended", { crashes: 2, isCareful: true, isAdmitted: true }],
@@ -446,7 +456,9 @@ describe("Run.advance", () => {
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
         if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
-        if (!["Release", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)) {
+        if (
+          !["Release", "Postpone", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)
+        ) {
           assert.isAtLeast(attempt, state.attempt)
         }
       }

@@ -3,7 +3,7 @@
  * and admitted, is claimed by an executor, and ends once.
  *
  * ```text
- *                 ┌──────────── Retry ─────────────┐
+ *                 ┌─────── Retry, Postpone ────────┐
  *                 ▼                                │
  *   submit ─▶ Scheduled ──Due──▶ Ready ──Claim──▶ Running ──Succeed──▶ Succeeded
  *      │          │                ▲ ▲  ▲          │ │ │ │──GiveUp───▶ Failed
@@ -29,8 +29,8 @@
  * What has ended stays so, but for one thing: an operator may revive what failed, as the same run.
  *
  * Three numbers, and they are not the same. The *fence* rises with every grant. The *attempt*
- * counts starts of user code: it is given back when the grant was, and when it is put down, since
- * what is resumed goes on with the same attempt. *Crashes* count executors that were lost after
+ * counts starts of user code: it is given back when the grant was, or was postponed, and when it is
+ * put down, since what is resumed goes on with the same attempt. *Crashes* count executors that were lost after
  * they had marked the start.
  */
 import { Result, Schema } from "effect"
@@ -125,6 +125,8 @@ export const RunEvent = Schema.TaggedUnion({
   TimeOut: { fence: Fence },
   /** Its holder gives it back unstarted. */
   Release: { fence: Fence },
+  /** As `Release`, and it is due again later: what it would call lets nobody through now. */
+  Postpone: { fence: Fence },
   /** Its holder has stopped it, as asked. */
   Abort: { fence: Fence },
   /** Its holder has put it down, to be resumed. */
@@ -134,6 +136,8 @@ export const RunEvent = Schema.TaggedUnion({
   /** Its holder is lost. */
   Lose: {
     crashesMax: Schema.Int,
+    /** How many losses count, this one with them; each of its crashes unless named. */
+    lately: Schema.optionalKey(Schema.Int),
     isAtMostOnce: Schema.Boolean,
     /** How it will end, as its holder had concluded. */
     concluded: Schema.optionalKey(Schema.Literals(["Succeeded", "Failed", "TimedOut"])),
@@ -218,10 +222,12 @@ const revive = (state: RunState, { isGated }: Of<RunEvent, "Revive">): RunState 
 })
 
 const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
+  const { crashesMax, lately = Infinity } = event
+  const isTooMany = (crashes: number) => Math.min(crashes, lately) > crashesMax
   if (event.concluded !== undefined) {
     // Its outcome is known, and what is left of it is no attempt.
     const crashes = state.crashes + 1
-    const isOver = state.isCancelling || crashes > event.crashesMax
+    const isOver = state.isCancelling || isTooMany(crashes)
     const left = { ...numbers(state), crashes, isCareful: true }
     return isOver
       ? { _tag: event.concluded, ...left }
@@ -234,7 +240,7 @@ const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
   }
   if (event.isAtMostOnce) return to("Failed", state)
   const crashed = { ...numbers(state), crashes: state.crashes + 1, isCareful: true }
-  return { _tag: crashed.crashes > event.crashesMax ? "Quarantined" : "Ready", ...crashed }
+  return { _tag: isTooMany(crashed.crashes) ? "Quarantined" : "Ready", ...crashed }
 }
 
 /**
@@ -305,6 +311,15 @@ const transitions: {
         state,
         () => to("Discarded", { ...state, attempt: state.attempt - 1 }),
       ),
+    // It keeps its place of a gate, as between two attempts.
+    Postpone: (state) =>
+      unlessCancelling(state, () =>
+        unlessSuspending(state, {
+          _tag: "Scheduled",
+          ...numbers(state),
+          attempt: state.attempt - 1,
+          isGated: false,
+        })),
     Abort: (state) => to("Cancelled", state),
     Yield: (state) =>
       unlessCancelling(

@@ -109,7 +109,7 @@ export type RunView = typeof RunView.Type
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
-   * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`,
+   * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`, `Postponed`,
    * `CancelAsked`, `LevelSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
    * `Reopened`, or a final state.
    */

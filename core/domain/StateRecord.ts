@@ -84,7 +84,7 @@ export const Place = Schema.TaggedUnion({
 })
 export type Place = typeof Place.Type
 
-const CellKind = Schema.Literals(["breaker", "limit"])
+const CellKind = Schema.Literals(["breaker", "key", "limit"])
 
 /** One entry of the journal of a run. */
 export const Note = Schema.Struct({

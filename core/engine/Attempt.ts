@@ -26,6 +26,7 @@ import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure } from "../domain/RunView.ts"
 import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
+import type { Passage } from "../services/Transport.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Ended, Handler, Unsuccessful } from "./Handler.ts"
@@ -33,7 +34,7 @@ import { keptOf } from "./remembering.ts"
 import type { Telling } from "./Telling.ts"
 
 /** Why an attempt is being interrupted. */
-export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "abandon"
+export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "postpone" | "abandon"
 
 export interface Attempt {
   readonly grant: Grant
@@ -50,6 +51,10 @@ export interface Attempt {
   kept: Kept | undefined
   /** How long it is handed over for at most. */
   awaitsMillis: number | undefined
+  /** After which delay it is tried again, if it is, once that is decided. */
+  retriedIn: { readonly millis: number | undefined } | undefined
+  /** How the breaker of its key answered, if it stands behind one. */
+  passage: Passage | undefined
   telling: Telling | undefined
   /** How it ended, while its hooks go on. Only a loss, or a shutdown, stops them. */
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
@@ -302,6 +307,16 @@ const rollbackFailed = (failure: Failure, why: Failure): Failure => ({
   tag: "RollbackFailed",
   message: `${why.message}; it was to be rolled back after ${failure.tag}: ${failure.message}`
     .slice(0, 4096),
+})
+
+/** A retry that nobody was free for in time. */
+export const begunTooLate = (withinMillis: number): Unsuccessful => ({
+  failure: {
+    tag: "RetryTooLate",
+    message:
+      `another attempt was to begin within ${withinMillis} ms of when the run first became due`,
+  },
+  isAnswer: true,
 })
 
 export const tookTooLong = (timeoutMillis: number, isStuck = false): Unsuccessful => ({

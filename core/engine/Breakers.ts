@@ -3,7 +3,14 @@
  * that their runs stand behind; nothing has to be set up for that, it has usual settings then.
  */
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
-import { BreakerName, type BreakerView, Order, Settings, usual } from "../domain/Breaker.ts"
+import {
+  BreakerKey,
+  BreakerName,
+  type BreakerView,
+  Order,
+  Settings,
+  usual,
+} from "../domain/Breaker.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { refusalOf, type Refused } from "../domain/Refused.ts"
 import { Storage } from "../services/Storage.ts"
@@ -30,6 +37,9 @@ export interface BreakerOptions {
   readonly probeEvery?: Duration.Input
 }
 
+/** One of all runs, by its name; or that of a key. */
+export type BreakerRef = string | { readonly name: string; readonly key: string }
+
 /** Nobody has used or set a breaker of this name. */
 export class BreakerUnknown extends Schema.TaggedError<BreakerUnknown>()("BreakerUnknown", {
   name: Schema.String,
@@ -46,18 +56,27 @@ export class Breakers extends Context.Service<Breakers, {
     namespace?: Namespace,
   ) => Effect.Effect<BreakerView, Refused | StorageUnavailable>
 
-  /** `auto` takes an order back: it opens and closes by its calls again. */
+  /**
+   * `auto` takes an order back: it opens and closes by its calls again. An order of the name is for
+   * all keys that have none of their own.
+   */
   readonly order: (
-    name: string,
+    breaker: BreakerRef,
     to: Order["to"] | "auto",
     note?: string,
     namespace?: Namespace,
   ) => Effect.Effect<BreakerView, BreakerUnknown | Refused | StorageUnavailable>
 
   readonly find: (
-    name: string,
+    breaker: BreakerRef,
     namespace?: Namespace,
   ) => Effect.Effect<BreakerView, BreakerUnknown | StorageUnavailable>
+
+  /** The keys of a breaker of which something bad is known, or that have an order of their own. */
+  readonly keys: (
+    name: string,
+    namespace?: Namespace,
+  ) => Effect.Effect<ReadonlyArray<BreakerView>, BreakerUnknown | StorageUnavailable>
 
   readonly list: (
     namespace?: Namespace,
@@ -74,8 +93,9 @@ const make = Effect.gen(function* () {
   const here = (given: Namespace | undefined) =>
     given === undefined ? CurrentNamespace : Effect.succeed(given)
 
-  const find: Breakers["Service"]["find"] = Effect.fnUntraced(function* (name, given) {
-    const found = yield* permits.find(yield* here(given), name)
+  const find: Breakers["Service"]["find"] = Effect.fnUntraced(function* (breaker, given) {
+    const { key, name } = named(breaker)
+    const found = yield* permits.find(yield* here(given), name, key)
     return Option.isSome(found) ? found.value : yield* new BreakerUnknown({ name })
   })
 
@@ -89,16 +109,26 @@ const make = Effect.gen(function* () {
         yield* checked(Settings, settingsOf(options), "breaker"),
       )
     }),
-    order: Effect.fnUntraced(function* (name, to, note, given) {
+    order: Effect.fnUntraced(function* (breaker, to, note, given) {
+      const { key, name } = named(breaker)
       const namespace = yield* here(given)
       if (note !== undefined) yield* checked(Order.fields.note, note, "note")
+      if (key !== undefined) yield* checked(BreakerKey, key, "key")
       yield* find(name, namespace)
-      return yield* permits.order(namespace, name, to, note)
+      return yield* permits.order(namespace, name, to, note, key)
     }),
     find,
+    keys: Effect.fnUntraced(function* (name, given) {
+      const namespace = yield* here(given)
+      yield* find(name, namespace)
+      return yield* permits.keys(namespace, name)
+    }),
     list: (given) => Effect.flatMap(here(given), permits.list),
   })
 })
+
+const named = (breaker: BreakerRef): { readonly name: string; readonly key?: string } =>
+  typeof breaker === "string" ? { name: breaker } : breaker
 
 const millis = (input: Duration.Input) => Duration.toMillis(Duration.fromInputUnsafe(input))
 

@@ -40,6 +40,7 @@ import {
   Schema,
   type Scope,
 } from "effect"
+import type { ByKey } from "../domain/Breaker.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import { type Incarnation, Joining, type Vitals } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
@@ -135,6 +136,9 @@ const restMillis = 5000
 const isNarrow = (policy: Policy.Policy): boolean =>
   isRegulated(policy) || Policy.ruleOfExecutor(policy) !== undefined
 
+/** Its retries go by how long its runs have been due. */
+const isBoundByAge = ({ policy }: Handler): boolean => policy.retry.withinMillis !== undefined
+
 /** One exchange of reports for grants. */
 interface Trip {
   readonly loop: number
@@ -194,6 +198,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
 
+  const pass = ({ run, task }: Grant, policy: Policy.Policy, { name }: ByKey) =>
+    untilAnswered(
+      Effect.suspend(() => transport.pass(run, name, regulationOf(namespace, task, policy))),
+    ).pipe(
+      Effect.timeoutOption(ttlMillis / 2),
+      Effect.map(Option.getOrUndefined),
+    )
+
   const recall = ({ namespace, task }: Grant, key: string) =>
     Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
 
@@ -214,6 +226,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     labels,
     stopMillis,
     mark,
+    pass,
     conclude,
     recall,
     onChange: wake,
@@ -402,6 +415,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       reports,
       waitMillis,
       ...(regulation !== undefined && { regulation }),
+      ...(handlers.some(isBoundByAge) && { tellsAge: true as const }),
     }
     if (limit > 0 && waiting === "has waited") waiting = "not"
     const isIdle = waitMillis > 0

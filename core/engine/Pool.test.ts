@@ -32,6 +32,7 @@ const quiet: Pool.Options = {
   labels: {},
   stopMillis: 1000,
   mark: () => Effect.succeed(true),
+  pass: () => Effect.undefined,
   conclude: () => Effect.succeed(true),
   recall: () => Effect.succeed(undefined),
   onChange: () => {},
@@ -90,6 +91,49 @@ describe("a run whose start is marked", () => {
   it.effect("does nothing when somebody else holds it by now", () =>
     Effect.gen(function* () {
       assert.deepEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })
+    }))
+})
+
+describe("a run whose retries are bounded by its age", () => {
+  const retry = Retry.exponential({ attempts: 9, delayMillis: 1000, jitter: 0, withinMillis: 5000 })
+  const policy = { ...usualPolicy, retry }
+  /** The reports of a handler that fails two seconds after the grant. */
+  const reported = Effect.fnUntraced(function* (grant: Partial<Grant>, hooks?: Hooks) {
+    let starts = 0
+    const work = Effect.andThen(Effect.sleep("2 seconds"), Effect.fail(failed("Down")))
+    const pool = yield* serving(() => Effect.andThen(Effect.sync(() => void starts++), work), {
+      policy,
+      ...(hooks !== undefined && { hooks }),
+    })
+    pool.take([grantOf(1, grant)])
+    yield* TestClock.adjust("2 seconds")
+    return { starts, reports: pool.takeReports(9).map(({ _tag }) => _tag) }
+  })
+
+  it.effect("is tried again while the next attempt begins in time, and not after it", () =>
+    Effect.gen(function* () {
+      assert.deepEqual((yield* reported({ dueMillisAgo: 2000 })).reports, ["Retry"])
+      assert.deepEqual((yield* reported({ dueMillisAgo: 2001 })).reports, ["GiveUp"])
+    }))
+
+  it.effect("is not begun again when nobody was free for it in time", () =>
+    Effect.gen(function* () {
+      const late = { attempt: 2, dueMillisAgo: 5001 }
+      assert.deepEqual(yield* reported(late), { starts: 0, reports: ["GiveUp"] })
+      // A first attempt is never too late, nor is one after a crash.
+      assert.strictEqual((yield* reported({ ...late, attempt: 1 })).starts, 1)
+      assert.strictEqual((yield* reported({ ...late, crashes: 1 })).starts, 1)
+    }))
+
+  it.effect("is rolled back when it is not tried again, and only then", () =>
+    Effect.gen(function* () {
+      const undone: Array<number> = []
+      for (const dueMillisAgo of [2000, 2001]) {
+        yield* reported({ dueMillisAgo }, {
+          rollback: () => Effect.sync(() => void undone.push(dueMillisAgo)),
+        })
+      }
+      assert.deepEqual(undone, [2001])
     }))
 })
 

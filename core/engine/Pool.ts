@@ -21,9 +21,11 @@
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
+import * as Breaker from "../domain/Breaker.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import { isRegulated } from "../domain/Permit.ts"
+import type { Policy } from "../domain/Policy.ts"
 import type { PoolSizes } from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -33,8 +35,10 @@ import type { Failure } from "../domain/RunView.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
 import type { Told } from "../services/LogStorage.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
+import type { Passage } from "../services/Transport.ts"
 import {
   type Attempt,
+  begunTooLate,
   carryOut,
   leave,
   type Stop,
@@ -95,6 +99,12 @@ export interface Options {
   readonly stopMillis: number
   /** Whether user code may start. */
   readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  /** How the breaker of the grant's key answers; nothing if no answer came in time. */
+  readonly pass: (
+    grant: Grant,
+    policy: Policy,
+    breaker: Breaker.ByKey,
+  ) => Effect.Effect<Passage | undefined>
   readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
   /** What the grant's task keeps for a key. */
   readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
@@ -107,7 +117,18 @@ export interface Options {
 
 export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope> = Effect
   .fnUntraced(function* (
-    { conclude, labels, mark, onChange, onGivenBack, onNews, recall, stopMillis, ...options },
+    {
+      conclude,
+      labels,
+      mark,
+      onChange,
+      onGivenBack,
+      onNews,
+      pass,
+      recall,
+      stopMillis,
+      ...options
+    },
   ) {
     const clock = yield* Clock.Clock
     const random = yield* Random.Random
@@ -236,6 +257,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         checkpoint: undefined,
         kept: undefined,
         awaitsMillis: undefined,
+        retriedIn: undefined,
+        passage: undefined,
         telling: undefined,
         outcome: undefined,
         hook: undefined,
@@ -248,12 +271,26 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
       const work = carryOut(attempt, around)
-      if (!attempt.grant.isCareful && !isRegulated(attempt.handler.policy)) return work
-      return Effect.flatMap(mark(attempt.grant), (mayStart) => {
+      const { grant, handler: { policy } } = attempt
+      const { withinMillis } = policy.retry
+      if (withinMillis !== undefined && grant.attempt - grant.crashes > 1) {
+        // What goes on with what was concluded is no attempt.
+        const isLate = grant.conclusion === undefined && Retry.isTooLate(policy.retry, ageOf(grant))
+        if (isLate) return Effect.fail(begunTooLate(withinMillis))
+      }
+      if (!grant.isCareful && !isRegulated(policy)) return work
+      const marked = Effect.flatMap(mark(grant), (mayStart) => {
         // A start that was not accepted is not ours to report on.
         if (!mayStart) return leave(attempt, "abandon")
         // The answer may have come while this process stood still, and the lease ran out meanwhile.
         return monotonic() < freshUntil ? work : leave(attempt, "giveBack")
+      })
+      // What its holder has concluded calls nobody any more.
+      if (!Breaker.isByKey(policy.breaker) || grant.conclusion !== undefined) return marked
+      return Effect.flatMap(pass(grant, policy, policy.breaker), (passage) => {
+        if (passage === undefined) return leave(attempt, "giveBack")
+        attempt.passage = passage
+        return passage._tag === "Open" ? marked : leave(attempt, "postpone")
       })
     }
 
@@ -296,6 +333,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
       else if (stop === "handOver") reportOn(attempt, handOver(attempt))
       else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
+      else if (stop === "postpone") reportOn(attempt, postponed(attempt))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
     }
 
@@ -313,6 +351,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       _tag: "Yield" | "Release",
     ): Report => ({ _tag, run, fence, ...(checkpoint !== undefined && { checkpoint }) })
 
+    const postponed = ({ grant: { fence, run }, passage }: Attempt): Report => ({
+      _tag: "Postpone",
+      run,
+      fence,
+      delayMillis: passage?._tag === "Closed" ? passage.retryInMillis : 0,
+    })
+
     const handOver = ({ awaitsMillis, grant: { fence, run } }: Attempt): Report => ({
       _tag: "Await",
       run,
@@ -321,12 +366,19 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     })
 
     /** What the breaker of its task is told; a declared error is an answer like any other. */
-    const calledIn = ({ grant, handler, startedAt }: Attempt, isBad: boolean) => {
+    const calledIn = ({ grant, handler, passage, startedAt }: Attempt, isBad: boolean) => {
       const { breaker } = handler.policy
-      const { epoch, namespace } = grant
+      const { key, epoch } = passage?._tag === "Open" ? passage : { key: undefined, ...grant }
       if (breaker === undefined || epoch === undefined) return {}
       return {
-        call: { namespace, breaker, epoch, isBad, millis: Math.round(monotonic() - startedAt) },
+        call: {
+          namespace: grant.namespace,
+          breaker: Breaker.nameOf(breaker),
+          ...(key !== undefined && { key }),
+          epoch,
+          isBad,
+          millis: Math.round(monotonic() - startedAt),
+        },
       }
     }
 
@@ -344,13 +396,30 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         : { _tag: "Retry", run, fence, delayMillis, failure, ...called }
     }
 
-    /** Until it is tried again, if it is. */
-    const delayOf = ({ grant, handler }: Attempt, { failure, isAnswer }: Unsuccessful) => {
-      const { policy: { retry } } = handler
-      return isAnswer || !Retry.covers(retry, failure.tag)
-        ? undefined
-        : Retry.delayAfter(retry, grant.attempt - grant.crashes, random.nextDoubleUnsafe())
+    /** Until it is tried again, if it is. Decided once, as hooks go by it before the report does. */
+    const delayOf = (attempt: Attempt, { failure, isAnswer }: Unsuccessful) => {
+      const { grant, handler: { policy: { retry } } } = attempt
+      if (isAnswer || !Retry.covers(retry, failure.tag)) return undefined
+      attempt.retriedIn ??= {
+        millis: Retry.delayAfter(
+          retry,
+          grant.attempt - grant.crashes,
+          random.nextDoubleUnsafe(),
+          ageOf(grant),
+        ),
+      }
+      return attempt.retriedIn.millis
     }
+
+    /** Since when the runs of grants have been due that say so, by the monotonic clock. */
+    const dueSince = new WeakMap<Grant, number>()
+
+    const noteAge = (grant: Grant) => {
+      const { dueMillisAgo } = grant
+      if (dueMillisAgo !== undefined) dueSince.set(grant, monotonic() - dueMillisAgo)
+    }
+
+    const ageOf = (grant: Grant) => monotonic() - (dueSince.get(grant) ?? monotonic())
 
     const stop = (attempt: Attempt, why: Stop) => {
       if (attempt.outcome !== undefined) {
@@ -471,11 +540,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         pump()
       },
       take: (grants) => {
+        grants.forEach(noteAge)
         queue.push(...grants)
         pump()
         if (queue.length > 0) trim()
       },
       meet: (grants, rule) => {
+        grants.forEach(noteAge)
         for (const grant of grants.toSorted((a, b) => a.run - b.run)) meet(grant, rule)
         pump()
         if (queue.length > 0) trim()

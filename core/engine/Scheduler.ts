@@ -13,7 +13,8 @@ import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as Lane from "../domain/Lane.ts"
-import { regulationOf } from "../domain/Permit.ts"
+import { isByKey } from "../domain/Breaker.ts"
+import { type Regulation, regulationOf, regulationOfKey } from "../domain/Permit.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
@@ -388,14 +389,19 @@ const makeClient = Effect.gen(function* () {
     return answer as Exclude<A, "refused" | "ended">
   })
 
-  /** Why no run of the task may start now, if so. */
-  const closed = Effect.fnUntraced(function* (run: RunId) {
-    const { namespace, task } = yield* find(run)
+  /** Why no run of the task, or of the key of this one, may start now, if so. */
+  const closed = Effect.fnUntraced(function* (run: RunId, isReady: boolean) {
+    const { gate, namespace, task } = yield* find(run)
     const defined = yield* storage.tasks.find(namespace, task)
-    const regulation = Option.isNone(defined)
-      ? undefined
-      : regulationOf(namespace, task, defined.value.definition.policy)
-    return regulation && (yield* storage.permits.look(regulation)).closed
+    if (Option.isNone(defined)) return undefined
+    const { policy } = defined.value.definition
+    const look = (regulation: Regulation) =>
+      Effect.map(storage.permits.look(regulation), ({ closed }) => closed)
+    const regulation = isReady ? regulationOf(namespace, task, policy) : undefined
+    const answer = regulation && (yield* look(regulation))
+    if (answer !== undefined || !isByKey(policy.breaker)) return answer
+    const key = (gate && Waiting.keyOf(gate)) ?? ""
+    return yield* look(regulationOfKey(namespace, task, policy.breaker.name, key))
   })
 
   return Scheduler.of({
@@ -437,9 +443,15 @@ const makeClient = Effect.gen(function* () {
     why: Effect.fnUntraced(function* (run) {
       const reason = yield* known(run, yield* runs.why(run))
       if (reason._tag === "Unplaced") return yield* explained(run, reason)
-      if (reason._tag === "GateFull") return { ...reason, ...levelOf(yield* find(run)) }
-      if (reason._tag !== "Waiting") return reason
-      return (yield* closed(run)) ?? { ...reason, ...levelOf(yield* find(run)) }
+      // Behind the breaker of its key, those that it lets not start are due again later, and the
+      // others wait for their places.
+      const mayBeClosed = reason._tag === "Waiting" || reason._tag === "DueLater" ||
+        reason._tag === "GateFull"
+      const held = mayBeClosed ? yield* closed(run, reason._tag === "Waiting") : undefined
+      if (held !== undefined) return held
+      return reason._tag === "Waiting" || reason._tag === "GateFull"
+        ? { ...reason, ...levelOf(yield* find(run)) }
+        : reason
     }),
     log: Effect.fnUntraced(function* (query) {
       const page = yield* logs.read(query)
@@ -604,7 +616,7 @@ const batch = 1000
 
 const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const storage = yield* Storage
-  const { history, placements, runs } = storage
+  const { history, permits, placements, runs } = storage
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
   const watched = yield* watcher
@@ -641,6 +653,13 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     yield* Effect.sleep(hasMore ? took : yield* spread(retentionInterval))
   })
 
+  let reached: string | undefined
+  const forget = Effect.gen(function* () {
+    const { next } = yield* permits.forget(batch, reached)
+    reached = next
+    yield* Effect.sleep(yield* spread(retentionInterval))
+  })
+
   const loops = [
     { duty: "sweep", name: "promote due runs", step: promote, everyMillis: dueInterval },
     { duty: "sweep", name: "sweep", step: sweep, everyMillis: Duration.toMillis(sweepInterval) },
@@ -648,6 +667,12 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
       duty: "retention",
       name: "let go of what is old",
       step: retire,
+      everyMillis: Duration.toMillis(retentionInterval),
+    },
+    {
+      duty: "retention",
+      name: "forget quiet keys of breakers",
+      step: forget,
       everyMillis: Duration.toMillis(retentionInterval),
     },
   ] as const

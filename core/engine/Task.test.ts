@@ -35,6 +35,18 @@ describe("Task.make", () => {
     })
   })
 
+  it("refuses a breaker by key of a task that derives none", () => {
+    const breaker = { name: "gateway", by: "key" } as const
+    const { field, remedy } = refusal({ breaker, blocking: Blocking.fifo })
+    assert.strictEqual(field, "policy.breaker")
+    assert.include(remedy, "blockingKey")
+    const blockingKey = () => "a"
+    const { policy } = Task.make("kept", {
+      policy: { breaker, blocking: Blocking.fifo, blockingKey },
+    })
+    assert.deepEqual(policy.breaker, breaker)
+  })
+
   it("refuses a policy by the path of its field, before anything is stored", () => {
     const retry = refusal({ retry: Retry.exponential({ attempts: 2, delayMillis: -1 }) })
     assert.strictEqual(
@@ -49,10 +61,7 @@ describe("Task.make", () => {
   })
 
   it("refuses what is not yet carried out", () => {
-    const { field, reason } = refusal({ retry: { ...Retry.none, withinMillis: 1000 } })
-    assert.deepStrictEqual(
-      [field, reason],
-      ["policy.retry.withinMillis", "this is not yet carried out"],
-    )
+    const { field, reason } = refusal({ alerts: [{ on: "failed", channel: "mail" }] })
+    assert.deepStrictEqual([field, reason], ["policy.alerts", "this is not yet carried out"])
   })
 })

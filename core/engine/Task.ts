@@ -18,6 +18,7 @@
  * ```
  */
 import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
+import { isByKey } from "../domain/Breaker.ts"
 import type { Passing } from "../domain/Following.ts"
 import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
@@ -442,7 +443,14 @@ const schemaOf = (payload: Fields | Kept): Kept =>
 
 /** Throws a `Refused`: the definition is code, and cannot go on with it. */
 const policyOf = (options: PolicyOptions<never>): Policy => {
-  const { blockingKey: _, selector, timeout, ...rest } = options
+  const { blockingKey, selector, timeout, ...rest } = options
+  if (isByKey(rest.breaker) && blockingKey === undefined) {
+    throw new Refused({
+      field: "policy.breaker",
+      reason: "it is by key, and no key is derived from the payload",
+      remedy: "Derive one with blockingKey, or name one breaker for all by its name",
+    })
+  }
   return Result.getOrThrow(Policies.check({
     ...usualPolicy,
     ...rest,

@@ -15,8 +15,14 @@
  *   that is known: before then there is not.
  * - **P7 settings.** A breaker has those last given to it, the usual ones before; with new ones it
  *   stays in its phase.
+ * - **P8 keys.** Of a breaker by key, each key is one of its own for P2 to P6: what becomes of the
+ *   calls of one lets no more and no fewer of another through. All have the settings of the name, and
+ *   its order, but for a key that was given one itself.
+ * - **P9 forgotten.** Of a key nothing is kept until a call of it went badly, or an order is given.
+ *   `forget` lets go of what says nothing any more: a key that has never opened once its window is
+ *   over, and one that has when nobody has asked for a day; never of one that has an order.
  */
-import { Effect, Option } from "effect"
+import { Effect, type Option } from "effect"
 import type { BreakerView, Order, Settings } from "../domain/Breaker.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import * as Permit from "../domain/Permit.ts"
@@ -53,18 +59,38 @@ export interface PermitStorage {
     breaker: string,
     to: Order["to"] | "auto",
     note?: string,
+    key?: string,
   ) => Effect.Effect<BreakerView, StorageUnavailable>
 
-  /** Those that somebody has asked, told of, or set. */
+  /** Those that somebody has asked, told of, or set; of one of these, any key. */
   readonly find: (
     namespace: Namespace,
     breaker: string,
+    key?: string,
   ) => Effect.Effect<Option.Option<BreakerView>, StorageUnavailable>
 
   /** By name, at most a thousand. */
   readonly list: (
     namespace: Namespace,
   ) => Effect.Effect<ReadonlyArray<BreakerView>, StorageUnavailable>
+
+  /** The keys of a breaker of which something is kept, at most a thousand. */
+  readonly keys: (
+    namespace: Namespace,
+    breaker: string,
+  ) => Effect.Effect<ReadonlyArray<BreakerView>, StorageUnavailable>
+
+  /** Looks at no more than `limit` keys, from where the last call got to. */
+  readonly forget: (
+    limit: number,
+    from?: Swept["next"],
+  ) => Effect.Effect<Swept, StorageUnavailable>
+}
+
+export interface Swept {
+  readonly forgotten: number
+  /** Where to go on, unless all were looked at. */
+  readonly next: string | undefined
 }
 
 /** All that an adapter brings: named texts, each change of which is one step. */
@@ -79,20 +105,28 @@ export interface Cells {
     command: Permit.Command<Answer>,
   ) => Effect.Effect<Answer, StorageUnavailable>
 
-  /** Of one kind, by name, at most so many. */
+  /** Of one kind whose names begin so, by name, at most so many. */
   readonly list: (
     namespace: Namespace,
     kind: Permit.CellKey["kind"],
+    prefix: string,
     limit: number,
   ) => Effect.Effect<
     ReadonlyArray<{ readonly name: string; readonly cell: string }>,
     StorageUnavailable
   >
+
+  /** Removes what `isForgotten` among at most so many cells of keys, unless it changes meanwhile. */
+  readonly sweep: (
+    isForgotten: (cell: string, now: number) => boolean,
+    limit: number,
+    from: string | undefined,
+  ) => Effect.Effect<Swept, StorageUnavailable>
 }
 
 const listed = 1000
 
-export const ofCells = ({ list, step }: Cells): PermitStorage => ({
+export const ofCells = ({ list, step, sweep }: Cells): PermitStorage => ({
   take: (regulation, wanted) =>
     step(regulation.namespace, Permit.keysOf(regulation), Permit.take(regulation, wanted)),
   look: (regulation) =>
@@ -103,22 +137,31 @@ export const ofCells = ({ list, step }: Cells): PermitStorage => ({
       Permit.keysOf(regulation),
       Permit.giveBack(regulation, epoch, count),
     ),
-  hear: (heard) => step(heard.namespace, Permit.ofBreaker(heard.breaker), Permit.hear(heard)),
+  hear: (heard) =>
+    step(heard.namespace, Permit.ofBreaker(heard.breaker, heard.key), Permit.hear(heard)),
   set: (namespace, breaker, settings) =>
     step(namespace, Permit.ofBreaker(breaker), Permit.set(namespace, breaker, settings)),
-  order: (namespace, breaker, to, note) =>
-    step(namespace, Permit.ofBreaker(breaker), Permit.order(namespace, breaker, to, note)),
-  find: (namespace, breaker) =>
-    step(namespace, Permit.ofBreaker(breaker), ([cell]) => ({
-      answer: Option.map(
-        Option.fromNullishOr(cell),
-        (cell) => Permit.viewOf(namespace, breaker, cell),
-      ),
-      cells: [cell],
-    })),
+  order: (namespace, breaker, to, note, key) =>
+    step(
+      namespace,
+      Permit.ofBreaker(breaker, key),
+      key === undefined
+        ? Permit.order(namespace, breaker, to, note)
+        : Permit.orderKey(namespace, breaker, key, to, note),
+    ),
+  find: (namespace, breaker, key) =>
+    step(namespace, Permit.ofBreaker(breaker, key), Permit.find(namespace, breaker, key)),
   list: (namespace) =>
     Effect.map(
-      list(namespace, "breaker", listed),
-      (all) => all.map(({ cell, name }) => Permit.viewOf(namespace, name, cell)),
+      list(namespace, "breaker", "", listed),
+      (all) => all.map(({ cell, name }) => Permit.listed(namespace, name, cell)),
     ),
+  keys: Effect.fnUntraced(function* (namespace, breaker) {
+    const [named] = (yield* list(namespace, "breaker", breaker, 1))
+      .filter(({ name }) => name === breaker)
+    if (named === undefined) return []
+    const all = yield* list(namespace, "key", Permit.keysPrefix(breaker), listed)
+    return all.map((own) => Permit.listedKey(namespace, breaker, named.cell, own))
+  }),
+  forget: (limit, from) => sweep(Permit.isForgotten, limit, from),
 })

@@ -66,13 +66,21 @@
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
+ * - **R30 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
+ *   granted before that time. It has lost no attempt and counts no crash; a deadline goes on. However
+ *   often it is postponed, the last of these grants is told of and the others are not.
+ * - **R31 age.** Where a claim asks for it, each of its grants says for how long its run has been due
+ *   for the first time, by the storage's clock, whatever became of it since.
+ * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
+ *   quarantine when past the crashes that it survives in all it has been lost as often within the
+ *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import { Gate, GateKey } from "../domain/Blocking.ts"
-import { BreakerName } from "../domain/Breaker.ts"
+import { BreakerKey, BreakerName } from "../domain/Breaker.ts"
 import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
@@ -162,6 +170,8 @@ export const Grant = Schema.Struct({
   shard: Schema.optionalKey(Shard),
   /** How it will end: only what comes after that is left to do. */
   conclusion: Schema.optionalKey(Conclusion),
+  /** How long ago the run first became due, if that was asked for. */
+  dueMillisAgo: Schema.optionalKey(Schema.Int),
   /** Of the breaker that let it through; set by who asked for the permit. */
   epoch: Schema.optionalKey(Schema.Int),
 })
@@ -175,6 +185,7 @@ const checkpoint = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(che
 export const BreakerCall = Schema.Struct({
   namespace: Namespace,
   breaker: BreakerName,
+  key: Schema.optionalKey(BreakerKey),
   /** In which it was let through. */
   epoch: Schema.Int,
   isBad: Schema.Boolean,
@@ -204,6 +215,8 @@ export const Report = Schema.TaggedUnion({
   TimeOut: { ...Held, failure: Failure },
   /** Given back: what was kept goes with it. */
   Release: { ...Held, checkpoint },
+  /** Given back unstarted, and due again so long after now. */
+  Postpone: { ...Held, delayMillis: Schema.Int },
   /** With a failure, if another run has taken its place. */
   Abort: { ...Held, failure: Schema.optionalKey(Failure) },
   /** Unstarted, and for good: its holder is busy with another, or has a later one. */
@@ -229,6 +242,8 @@ export const ClaimRequest = Schema.Struct({
   limit: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 1000 })),
   /** Settled in the same step, before the claim. */
   reports: Schema.Array(Report),
+  /** Each grant is to say how long ago its run first became due. */
+  tellsAge: Schema.optionalKey(Schema.Literal(true)),
 })
 export type ClaimRequest = typeof ClaimRequest.Type
 

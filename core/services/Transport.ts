@@ -13,12 +13,15 @@
  * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R22.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
- *   tells of a call is heard by its breaker when it is applied.
+ *   tells of a call is heard by its breaker when it is applied. Of a run behind the breaker of its key,
+ *   `pass` answers whether that key lets it through (P8); until then it starts nothing, and when not it
+ *   learns how long to postpone it for.
  * - **X8 checked.** `serve` refuses a definition whose policy `Policy.check` refuses, by its field, as
  *   where the task was made; then none of them is defined.
  * - **X9 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
  */
 import { Context, type Effect, type Option, Schema } from "effect"
+import { BreakerKey } from "../domain/Breaker.ts"
 import { Incarnation, type Joining, type Vitals } from "../domain/Executor.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { Regulation } from "../domain/Permit.ts"
@@ -64,6 +67,13 @@ export interface Round extends ClaimRequest {
   readonly regulation?: Regulation | undefined
 }
 
+/** Whether a run may start that stands behind the breaker of its key. */
+export const Passage = Schema.TaggedUnion({
+  Open: { key: BreakerKey, epoch: Schema.optionalKey(Schema.Int) },
+  Closed: { retryInMillis: Schema.Int },
+})
+export type Passage = typeof Passage.Type
+
 export class Transport extends Context.Service<Transport, {
   readonly join: (
     joining: Joining,
@@ -90,6 +100,16 @@ export class Transport extends Context.Service<Transport, {
     incarnation: Incarnation,
     marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
+
+  /**
+   * Asks, for one run, the breaker of its key. What was permitted before its claim is given back if
+   * that lets nobody through: the rate limit of `regulation`.
+   */
+  readonly pass: (
+    run: RunId,
+    breaker: string,
+    regulation?: Regulation,
+  ) => Effect.Effect<Passage, TransportUnavailable>
 
   readonly conclude: (
     incarnation: Incarnation,

@@ -17,6 +17,7 @@ import triggers from "./triggers.ts"
 import placements from "./placements.ts"
 import outbox from "./outbox.ts"
 import logs from "./logs.ts"
+import crashes from "./crashes.ts"
 import conclusions from "./conclusions.ts"
 import vitals from "./vitals.ts"
 import deadlines from "./deadlines.ts"
@@ -57,6 +58,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "admission", statements: admission },
   { name: "shares", statements: shares },
   { name: "ranks", statements: ranks },
+  { name: "crashes", statements: crashes },
   { name: "levels set", statements: levelsSet },
 ]
 

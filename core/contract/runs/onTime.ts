@@ -2,6 +2,7 @@
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { Fence } from "../../domain/Lease.ts"
+import type { Grant } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
   admitAll,
@@ -63,6 +64,33 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* elapse(Duration.seconds(6))
       yield* promoteAll
       assert.deepInclude(yield* hand.one, { run, attempt: 2, fence: Fence.make(2) })
+    }))
+
+  it.effect("R31 age: a grant says for how long its run has been due, if it is asked", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitOne(specOf(namespace, { delayMillis: 10_000 }))
+      yield* elapse(Duration.seconds(12))
+      yield* promoteAll
+      const aged = (isAgain: boolean) =>
+        Effect.map(hand.claim(5, { tellsAge: true, isAgain }), ({ grants: [first] }) => first!)
+      const first = yield* aged(false)
+      // On a real clock time goes by beside.
+      const within = (grant: Grant, seconds: number) => {
+        assert.isAtLeast(grant.dueMillisAgo!, seconds * 1000)
+        assert.isBelow(grant.dueMillisAgo!, (seconds + 9) * 1000)
+      }
+      within(first, 2)
+      within(yield* aged(true), 2)
+      yield* hand.settle(retry(first, 20_000))
+      yield* elapse(Duration.seconds(21))
+      yield* promoteAll
+      const second = yield* aged(false)
+      within(second, 23)
+      yield* hand.settle(retry(second))
+      yield* promoteAll
+      assert.notProperty(yield* hand.one, "dueMillisAgo")
     }))
 
   it.effect("R9 not early: a delayed gated run waits for both", () =>

@@ -3,17 +3,21 @@ import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { Fence } from "../../domain/Lease.ts"
 import type { RunId } from "../../domain/RunId.ts"
+import { TaskDefinition } from "../../domain/Task.ts"
 import { Storage } from "../../services/Storage.ts"
 import type { RunSpec } from "../../services/RunStorage.ts"
 import {
   assertState,
   cancelled,
+  definitionOf,
   type Elapse,
   found,
   freshNamespace,
   ids,
   joined,
+  promoteAll,
   recoverAll,
+  retry,
   sorted,
   specOf,
   submitAll,
@@ -25,6 +29,50 @@ import {
 } from "../world.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+  it.effect("R32 forgotten crashes, B51: only those count that are within the window, since it came on", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      const definition = definitionOf(namespace)
+      const policy = { ...definition.policy, crashesMax: 1, crashesWithinMillis: 60_000 }
+      const windowed = Effect.tap(
+        joined(namespace),
+        () => tasks.define([new TaskDefinition({ ...definition, policy })]),
+      )
+      const run = yield* submitOne(specOf(namespace, { crashesMax: 1 }))
+      /** It crashes its executor, so long after the last time. */
+      const crashes = (seconds: number) =>
+        Effect.gen(function* () {
+          yield* elapse(Duration.seconds(seconds))
+          yield* promoteAll
+          const hand = yield* windowed
+          yield* hand.start(yield* hand.one)
+          yield* hand.leave
+          yield* recoverAll
+          const { crashes, state } = yield* found(run)
+          return [state, crashes]
+        })
+      assert.deepEqual(yield* crashes(1), ["Ready", 1])
+      assert.deepEqual(yield* crashes(61), ["Ready", 2])
+      // It fails like any other, and so has come on.
+      yield* elapse(Duration.seconds(5))
+      const hand = yield* windowed
+      yield* hand.settle(retry(yield* hand.one))
+      assert.deepEqual(yield* crashes(5), ["Ready", 3])
+      assert.deepEqual(yield* crashes(5), ["Quarantined", 4])
+      // Of a task without a window they count for life.
+      const other = freshNamespace()
+      const forLife = yield* submitOne(specOf(other, { crashesMax: 1 }))
+      for (const state of ["Ready", "Quarantined"] as const) {
+        yield* elapse(Duration.hours(1))
+        const hand = yield* joined(other)
+        yield* hand.start(yield* hand.one)
+        yield* hand.leave
+        yield* recoverAll
+        yield* assertState(forLife, state)
+      }
+    }))
+
   it.effect("R11 recovery, B10: frees what a lost incarnation held, as the table says", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()

@@ -8,6 +8,10 @@ import { someNamespace } from "./submits.ts"
 
 const breakers = ["mail", "bank"]
 
+/** Mostly none: then it is the breaker of all. */
+const someKey = (draws: Draws): { readonly key?: string } =>
+  draws.oneOf([{}, {}, { key: "a" }, { key: 'b "c' }])
+
 /** A limit, a breaker, or both. */
 const someRegulation = (draws: Draws): Regulation => {
   const task = draws.oneOf(tasks)
@@ -16,7 +20,7 @@ const someRegulation = (draws: Draws): Regulation => {
     namespace: someNamespace(draws),
     task,
     ...(which !== "breaker" && { rateLimit: { limit: 3, perMillis: 60_000, burst: 4 } }),
-    ...(which !== "limit" && { breaker: draws.oneOf(breakers) }),
+    ...(which !== "limit" && { breaker: draws.oneOf(breakers), ...someKey(draws) }),
   }
 }
 
@@ -26,8 +30,9 @@ const settings: ReadonlyArray<Settings> = [
   { ...Breaker.usual, callsMin: 3, windowMillis: 60_000, openMillis: 60_000 },
 ]
 
-const say = ({ breaker, namespace, rateLimit, task }: Regulation): string =>
-  `${task} of ${namespace}${rateLimit ? ", limited" : ""}${breaker ? `, behind ${breaker}` : ""}`
+const say = ({ breaker, key, namespace, rateLimit, task }: Regulation): string =>
+  `${task} of ${namespace}${rateLimit ? ", limited" : ""}` +
+  `${breaker ? `, behind ${breaker}` : ""}${key ? ` of ${key}` : ""}`
 
 export const take: Command = (world, draws) => {
   const regulation = someRegulation(draws)
@@ -69,6 +74,7 @@ export const hear: Command = (world, draws) => {
   const heard: Heard = {
     namespace: regulation.namespace,
     breaker: regulation.breaker!,
+    key: regulation.key,
     epoch,
     calls: [0, 1, 2].slice(draws.below(3)).map(() => ({
       isBad: draws.chance(0.6),
@@ -93,19 +99,27 @@ export const set: Command = (_, draws) => {
 export const order: Command = (_, draws) => {
   const [namespace, breaker] = [someNamespace(draws), draws.oneOf(breakers)]
   const to = draws.oneOf(["open", "closed", "auto", "auto"] as const)
+  const { key } = someKey(draws)
   return {
-    says: `order ${breaker} of ${namespace} to be ${to}`,
-    on: ({ storage }) => storage.permits.order(namespace, breaker, to, "so it is"),
+    says: `order ${breaker} of ${namespace} to be ${to}${key ? ` for ${key}` : ""}`,
+    on: ({ storage }) => storage.permits.order(namespace, breaker, to, "so it is", key),
   }
 }
 
 export const find: Command = (_, draws) => {
   const [namespace, breaker] = [someNamespace(draws), draws.oneOf(breakers)]
+  const { key } = someKey(draws)
   return {
-    says: `look at ${breaker} of ${namespace}`,
-    on: ({ storage }) => storage.permits.find(namespace, breaker),
+    says: `look at ${breaker} of ${namespace}${key ? ` for ${key}` : ""}`,
+    on: ({ storage }) => storage.permits.find(namespace, breaker, key),
   }
 }
+
+/** All at once, since where a part of them ends is for each storage to say. */
+export const forget: Command = () => ({
+  says: "forget the keys of breakers of which nothing bad is known",
+  on: ({ storage }) => storage.permits.forget(10_000),
+})
 
 /** How many runs are ready, by which submits are held back. */
 export const depth: Command = (_, draws) => {

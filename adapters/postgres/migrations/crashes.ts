@@ -1,0 +1,28 @@
+/** Crashes of long ago are forgotten, where the policy of the task says so. */
+export default [
+  // As Crashes.lately, with the loss itself; without a window more than any run survives. Asked only of
+  // runs that are past their crashes.
+  `CREATE FUNCTION crashes_lately(of_run bigint, of_task int, ms bigint) RETURNS int
+   LANGUAGE plpgsql STABLE
+   SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off AS $$
+   DECLARE
+     within bigint := (SELECT (definition::jsonb #>> '{policy,crashesWithinMillis}')::bigint
+       FROM task WHERE id = of_task);
+   BEGIN
+     IF within IS NULL THEN RETURN 32767; END IF;
+     RETURN 1 + (SELECT count(*)::int FROM journal WHERE run_id = of_run AND kind = 'Lost'
+       AND at > greatest(ms - within, (SELECT max(at) FROM journal
+         WHERE run_id = of_run AND kind IN ('Retried', 'Yielded', 'Awaited', 'Revived'))));
+   END $$`,
+
+  // Running + Lose → Quarantined, or as concluded, only if it was lost too often lately as well.
+  `DO $do$
+   DECLARE
+     was text := pg_get_functiondef('recover(int, bigint[])'::regprocedure);
+     past text := 'f.crashes + 1 > r.crashes_max';
+   BEGIN
+     IF strpos(was, past) = 0 THEN RAISE EXCEPTION 'recover is not as it was made'; END IF;
+     EXECUTE replace(was, past,
+       past || ' AND crashes_lately(f.run_id, r.task, clock()) > r.crashes_max');
+   END $do$`,
+]
