@@ -354,6 +354,14 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       "--level",
       "bulk",
     ], env)
+    const set = await place.run(
+      ["run", "set", later.out.trim(), "--level", "urgent", "--by", "ada"],
+      env,
+    )
+    assert.strictEqual(
+      set.out.trim(),
+      `run ${later.out.trim()} takes its turn by level 0 (urgent)`,
+    )
     const suspended = await place.run(["run", "suspend", later.out.trim(), "--json"], env)
     assert.deepStrictEqual(JSON.parse(suspended.out), {
       run: later.out.trim(),
@@ -362,7 +370,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const why = await place.run(["run", "why", later.out.trim()], env)
     assert.include(why.out, "waits to be resumed")
     const shown = await place.run(["run", "show", later.out.trim()], env)
-    assert.include(shown.out, "level 3 (bulk)")
+    assert.include(shown.out, "level 0 (urgent), submitted with 3 (bulk)")
     executor.kill("SIGTERM")
     assert.strictEqual((await executor.done).code, 0)
     const list = await place.run(["executor", "list", "--json"], env)

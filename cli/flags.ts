@@ -1,6 +1,7 @@
 /** Flags that several commands share. */
 import { Duration, Option } from "effect"
 import { Argument, Flag } from "effect/cli"
+import { levels, wordOf } from "../core/domain/Lane.ts"
 import { vocabularies } from "../core/domain/Vocabulary.ts"
 
 export const json = Flag.Boolean("json").pipe(
@@ -42,6 +43,13 @@ export const vocabulary = {
     Flag.optional,
   ),
 }
+
+export const level = Flag.Literals("level", [
+  ...levels.map(String),
+  ...levels.map((each) => wordOf[each]),
+]).pipe(
+  Flag.map((said) => levels.find((each) => said === String(each) || said === wordOf[each])!),
+)
 
 export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
 

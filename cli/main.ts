@@ -27,6 +27,7 @@ import { runCancel } from "./commands/runCancel.ts"
 import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
 import { runRevive } from "./commands/runRevive.ts"
+import { runSet } from "./commands/runSet.ts"
 import { runSuspend } from "./commands/runSuspend.ts"
 import { runLogs } from "./commands/runLogs.ts"
 import { runExecutions } from "./commands/runExecutions.ts"
@@ -72,6 +73,7 @@ const run = Command.make("run").pipe(
     runWhy,
     runAgain,
     runCancel,
+    runSet,
     runSuspend,
     runResume,
     runNotify,

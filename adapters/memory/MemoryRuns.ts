@@ -35,6 +35,7 @@ import type {
   Grant,
   Kept,
   Known,
+  LevelOrder,
   Notice,
   Ordered,
   Report,
@@ -393,14 +394,14 @@ export const make = (
       if (ready === undefined) continue
       for (const level of Lane.levels) {
         let taken = 0
-        for (const entry of ready.from((entry) => entry.spec.level < level)) {
-          if (entry.spec.level !== level || taken++ === limit) break
+        for (const entry of ready.from((entry) => entry.level < level)) {
+          if (entry.level !== level || taken++ === limit) break
           found.push(entry)
         }
       }
     }
     const order = Lane.order(now())
-    const place = ({ spec: { level }, rank, id }: Entry) => ({ level, rank, run: id })
+    const place = ({ level, rank, id }: Entry) => ({ level, rank, run: id })
     return found.sort((a, b) => order(place(a), place(b))).slice(0, limit)
   }
 
@@ -513,6 +514,14 @@ export const make = (
     }
     state.note(entry, "Suspended", now())
     freePlace(entry, freed)
+    return "confirmed"
+  }
+
+  const setLevel = ({ by, level }: LevelOrder) => (entry: Entry) => {
+    if (Run.isFinal(entry.state._tag)) return "ended"
+    const before = entry.level
+    if (!state.setLevel(entry, level, now())) return "refused"
+    state.note(entry, "LevelSet", now(), Lane.levelSet(before, level, by))
     return "confirmed"
   }
 
@@ -656,7 +665,8 @@ export const make = (
       crashes,
       fence,
       lane: spec.lane,
-      level: spec.level,
+      level: entry.level,
+      ...(entry.level !== spec.level && { submittedLevel: spec.level }),
       payload: spec.payload,
       createdAt: DateTime.makeUnsafe(entry.createdAt),
       dueAt: DateTime.makeUnsafe(entry.dueAt),
@@ -760,7 +770,7 @@ export const make = (
         const none = unserved(task, lane, serving.map(({ joining: { labels } }) => labels))
         if (none !== undefined) return none
         const order = Lane.order(now())
-        const place = (each: Entry) => ({ level: each.spec.level, rank: each.rank, run: each.id })
+        const place = (each: Entry) => ({ level: each.level, rank: each.rank, run: each.id })
         const ahead = [...state.ready.get(lane)!]
           .filter((other) => order(place(other), place(entry)) < 0).length
         return { _tag: "Waiting", lane, ahead }
@@ -838,6 +848,7 @@ export const make = (
     cancel: (run) => Effect.sync(() => cancel(run)),
     suspend: (run) => Effect.sync(() => ordered(run, suspend)),
     resume: (run) => Effect.sync(() => ordered(run, resume)),
+    setLevel: (run, order) => Effect.sync(() => ordered(run, setLevel(order))),
     notify: (run, notice) => Effect.sync(() => ordered(run, notify(notice))),
     revive: (run) => Effect.sync(() => ordered(run, revive)),
     expire: (limit) => Effect.sync(() => expire(limit)),

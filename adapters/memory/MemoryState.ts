@@ -55,6 +55,8 @@ export interface Entry {
   /** When it becomes, or became, due. */
   dueAt: number
   /** Set while it is ready. */
+  /** Of its submit, unless an operator has set another. */
+  level: Lane.Level
   rank: number
   /** Where it waits, or waited last: its own, until it is placed. */
   lane: Lane.Lane
@@ -313,6 +315,7 @@ export class MemoryState {
           hasDeadline: deadlineMillis !== undefined,
         }),
       dueAt: now + spec.delayMillis,
+      level: spec.level,
       rank: 0,
       lane: spec.lane,
       placed: undefined,
@@ -354,6 +357,25 @@ export class MemoryState {
     const isSinceDue = event._tag === "Due" ||
       (event._tag === "Resume" && entry.state.fence === 0)
     this.enter(entry, now, isSinceDue ? entry.dueAt : now)
+    return true
+  }
+
+  /** Whether the run takes its turn by another level from now on. */
+  setLevel(entry: Entry, level: Lane.Level, now: number): boolean {
+    const next = Run.advance(entry.state, { _tag: "SetLevel" })
+    if (Result.isFailure(next)) return false
+    const { deadlineAt, dueAt, lane, spec, state } = entry
+    this.quit(entry)
+    if (state._tag === "Ready") {
+      const until = state.attempt === 0 ? deadlineAt : undefined
+      const isNew = state.fence === 0 && spec.gate === undefined
+      entry.rank = Lane.rank(isNew ? dueAt : Lane.readyAt(entry, now, until), level, until)
+    }
+    entry.state = next.success
+    entry.level = level
+    this.place(entry)
+    // It was placed.
+    if (state._tag === "Ready" && lane !== spec.lane) this.moveTo(entry, lane)
     return true
   }
 
@@ -412,7 +434,7 @@ export class MemoryState {
     }
     if (entry.state._tag === "Ready") {
       const deadlineAt = entry.state.attempt === 0 ? entry.deadlineAt : undefined
-      entry.rank = Lane.rank(readyAt, entry.spec.level, deadlineAt)
+      entry.rank = Lane.rank(readyAt, entry.level, deadlineAt)
     } else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)
@@ -545,11 +567,10 @@ const isWaiting = ({ _tag }: Run.RunState): boolean =>
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
 
-const byTurn = (a: Entry, b: Entry): number => a.spec.level - b.spec.level || a.turn - b.turn
+const byTurn = (a: Entry, b: Entry): number => a.level - b.level || a.turn - b.turn
 
 /** Within a lane; which of several levels goes first depends on the time and is judged at a claim. */
-const byPlace = (a: Entry, b: Entry): number =>
-  a.spec.level - b.spec.level || a.rank - b.rank || a.id - b.id
+const byPlace = (a: Entry, b: Entry): number => a.level - b.level || a.rank - b.rank || a.id - b.id
 
 export const within = <K, V>(map: Map<K, V>, key: K, make: () => V): V => {
   const known = map.get(key)

@@ -78,23 +78,26 @@ const headerOf = (row: GrantRow) => ({
 /** What a grant carries of its run's course. */
 interface Numbers {
   readonly rank: number
+  /** By which it took its turn: an operator may have set another than its submit. */
+  readonly level: Lane.Level
   readonly fence: number
   readonly attempt: number
   readonly crashes: number
   readonly isCareful: boolean
 }
 
-/** `run,rank,fence,attempt,crashes,careful` of each, with `;` between them. */
+/** `run,rank,fence,attempt,crashes,careful,level` of each, with `;` between them. */
 const decodeNumbers = (text: string | null): ReadonlyMap<number, Numbers> =>
   new Map(
     text === null ? [] : text.split(";").map((each): [number, Numbers] => {
-      const [run, rank, fence, attempt, crashes, careful] = each.split(",").map(Number)
+      const [run, rank, fence, attempt, crashes, careful, level] = each.split(",").map(Number)
       return [run!, {
         rank: rank!,
         fence: fence!,
         attempt: attempt!,
         crashes: crashes!,
         isCareful: careful === 1,
+        level: level as Lane.Level,
       }]
     }),
   )
@@ -215,8 +218,9 @@ export const make = (
     const order = Lane.order(now)
     const taskOf = yield* names.tasksOf(rows.map(({ task }) => task))
     const placed = rows.map((row) => {
-      const { run, level } = row
+      const { run } = row
       const known = courses.get(run)
+      const level = known?.level ?? row.level
       return { row, run, level, known, rank: known?.rank ?? Lane.rank(row.due, level) }
     })
     return placed.sort(order).map(({ row, known }): Grant => {
@@ -628,8 +632,8 @@ const claimText = (
       WHERE gate IS NOT NULL),
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
       THEN (SELECT string_agg(run_id::text, ',') FROM x) END,
-    (SELECT string_agg(concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int),
-      ';') FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
+    (SELECT string_agg(concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int,
+      level), ';') FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
   FROM guard`
 
 const selectHere = `
@@ -638,7 +642,7 @@ const selectHere = `
 const selectRound = `
   SELECT r.id::float8 AS run, r.level::int AS level, r.task, r.due_at::float8 AS due,
     r.slot::float8 AS slot, r.payload, r.idempotency_key,
-    concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int)
+    concat_ws(',', l.run_id, l.claimed_at, l.fence, l.attempt, l.crashes, l.is_careful::int, l.level)
       AS numbers, clock()::float8 AS now
   FROM lease l CROSS JOIN LATERAL (SELECT * FROM run WHERE id = l.run_id OFFSET 0) r
   WHERE l.incarnation = $1 AND l.loop = $2 AND l.round = $3`

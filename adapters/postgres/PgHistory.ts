@@ -219,6 +219,7 @@ export const retireRunsOfTask = `
   [
     "idempotency",
     "journal",
+    "level_set",
     "deadline",
     "checkpoint",
     "conclusion",

@@ -257,6 +257,9 @@ export const make = Effect.fnUntraced(function* (
   const resume: RunStorage["resume"] = (run) =>
     order("resume", resumeAndTell, run, [`${pg.schema}_submit`])
 
+  const setLevel: RunStorage["setLevel"] = (run, { by, level }) =>
+    order("setLevel", setLevelAndTell, run, [`${pg.schema}_submit`, level, by ?? null])
+
   const notify: RunStorage["notify"] = (run, notice) =>
     order("notify", "notify_run($1::bigint, $2, $3, $4)", run, [
       notice._tag === "Succeeded",
@@ -497,6 +500,7 @@ export const make = Effect.fnUntraced(function* (
     cancel,
     suspend,
     resume,
+    setLevel,
     notify,
     revive,
     expire,
@@ -526,6 +530,12 @@ interface RecoveredRow {
 const resumeAndTell = `(
   SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
   FROM resume($1::bigint, ${patienceArray}) r)`
+
+/** So may this one. */
+const setLevelAndTell = `(
+  SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
+  FROM set_level($1::bigint, $3::smallint, ${patienceArray},
+    '{${Lane.levels.map((level) => Lane.wordOf[level]).join(",")}}'::text[], $4) r)`
 
 /** The function is called for the row of `now`, if it passes: so its argument depends on it. */
 const recoverUnlessStepped = `

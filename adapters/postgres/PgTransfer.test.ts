@@ -48,6 +48,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             journal: "run_id id at claimed_at fence attempt kind detail failure",
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
+            level_set: "run_id level",
             checkpoint: "run_id value",
             conclusion: "run_id fence state phase result failure",
             state: "task key value",

@@ -44,6 +44,7 @@ import {
   encodeFailure,
   encodeTrigger,
   grantsOnce,
+  levelNow,
   outcomeCodeOf,
   outcomeOf,
   patience,
@@ -480,6 +481,7 @@ interface RunRow extends Row {
   readonly parent: RunId | null
   readonly nth: number
   readonly siblings: number
+  readonly level_set: Level | null
   readonly deadline_at: number | null
   readonly checkpoint: string | null
   readonly conclusion: string | null
@@ -501,7 +503,7 @@ const selectRuns = `
     r.due_at::float8 AS due_at, r.is_at_most_once, r.crashes_max::int AS crashes_max, r.gate,
     r.gate_places, r.is_gate_discarding, r.idempotency_key, octet_length(i.digest) AS digest_bytes,
     g.name AS trigger, r.slot::float8 AS slot, k.parent::float8 AS parent, k.nth,
-    k.count AS siblings, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
+    k.count AS siblings, y.level::int AS level_set, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
     (SELECT row_to_json(z)::text FROM conclusion z WHERE z.run_id = r.id) AS conclusion,
     e.bound_to, e.placement, e.at::float8 AS placed_at,
     row_to_json(o)::text AS outcome, row_to_json(x)::text AS lease,
@@ -514,6 +516,7 @@ const selectRuns = `
   LEFT JOIN idempotency i ON i.run_id = r.id
   LEFT JOIN trigger g ON g.id = r.trigger
   LEFT JOIN child k ON k.run_id = r.id
+  LEFT JOIN level_set y ON y.run_id = r.id AND y.level <> r.level
   LEFT JOIN deadline d ON d.run_id = r.id
   LEFT JOIN checkpoint c ON c.run_id = r.id
   LEFT JOIN placed e ON e.run_id = r.id
@@ -567,6 +570,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth, count: row.siblings },
   }),
+  ...(row.level_set !== null && { levelSet: row.level_set }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
   ...(row.conclusion !== null && {
@@ -1139,6 +1143,14 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   )
   yield* insert(
     ask,
+    "level_set",
+    { run_id: "bigint", level: "smallint" },
+    all.flatMap(({ id, levelSet }) =>
+      levelSet === undefined ? [] : [{ run_id: id, level: levelSet }]
+    ),
+  )
+  yield* insert(
+    ask,
     "deadline",
     { run_id: "bigint", expires_at: "bigint" },
     all.flatMap(({ deadlineAt, id }) =>
@@ -1198,7 +1210,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   const standing = (tag: Place["_tag"]) => all.filter(({ place }) => place._tag === tag)
   yield* insert(ask, "outcome", outcomeColumns, standing("Ended").map(placeRow))
   yield* insert(ask, "lease", leaseColumns, standing("Running").map(placeRow), {
-    also: { lane: "r.lane", level: "r.level", gate: "gate_id(r.gate)" },
+    also: { lane: "r.lane", level: levelNow, gate: "gate_id(r.gate)" },
     from: ofRun,
   })
   yield* insert(
@@ -1206,7 +1218,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
     "scheduled",
     { ...waitingColumns, due_at: "bigint" },
     standing("Scheduled").map(placeRow),
-    { also: { lane: "r.lane", level: "r.level", gate: "gate_id(r.gate)" }, from: ofRun },
+    { also: { lane: "r.lane", level: levelNow, gate: "gate_id(r.gate)" }, from: ofRun },
   )
   yield* insert(
     ask,
@@ -1216,7 +1228,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
     {
       also: {
         lane: "r.lane",
-        level: "r.level",
+        level: levelNow,
         gate: "gate_id(r.gate)",
         places: "r.gate_places",
         is_discarding: "r.is_gate_discarding",
@@ -1229,10 +1241,10 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
     more: { rank: "bigint" },
     also: {
       lane: "r.lane",
-      level: "r.level",
+      level: levelNow,
       gate: "gate_id(r.gate)",
       rank: `CASE WHEN x.fence = 0 AND r.gate IS NULL
-        THEN least(r.due_at + ('${patience}'::bigint[])[r.level + 1],
+        THEN least(r.due_at + ('${patience}'::bigint[])[${levelNow} + 1],
           (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)) ELSE x.rank END`,
     },
     from: ofRun,
@@ -1246,7 +1258,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       more: { has_place: "boolean" },
       also: {
         lane: "r.lane",
-        level: "r.level",
+        level: levelNow,
         gate: "CASE WHEN x.has_place THEN gate_id(r.gate) END",
       },
       from: ofRun,

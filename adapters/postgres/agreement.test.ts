@@ -16,6 +16,7 @@ const rows = [
   "journal",
   "child",
   "deadline",
+  "level_set",
   "checkpoint",
   "conclusion",
   "progress",

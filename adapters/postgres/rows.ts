@@ -63,15 +63,18 @@ export const decodeCalendar = Schema.decodeSync(CalendarJson)
 
 const at = (millis: number): DateTime.Utc => DateTime.makeUnsafe(millis)
 
+/** The level by which the run `r` takes its turn: an operator may have set one. */
+export const levelNow = "coalesce((SELECT s.level FROM level_set s WHERE s.run_id = r.id), r.level)"
+
 /**
  * The row of the run `r` in `ready`, if it is there: one that is new and not gated stands where its due
  * time says, or its deadline; any other is found by its id.
  */
 export const readyRow = (columns: string, condition = "true"): string => `
-    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = r.level
-      AND rank = r.due_at + ('${patience}'::bigint[])[r.level + 1] AND run_id = r.id
+    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = ${levelNow}
+      AND rank = r.due_at + ('${patience}'::bigint[])[${levelNow} + 1] AND run_id = r.id
     UNION ALL
-    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = r.level
+    SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = ${levelNow}
       AND rank = (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id) AND run_id = r.id
     UNION ALL
     SELECT ${columns} FROM ready WHERE ${condition} AND run_id = r.id
@@ -92,7 +95,8 @@ export const rankOf = (
 
 /** One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. */
 export const runViews = (which: string): string => `
-  SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane, r.level, r.payload,
+  SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane,
+    ${levelNow} AS level, r.level AS submitted_level, r.payload,
     r.idempotency_key, r.gate, g.name AS trigger, r.slot::float8 AS slot,
     r.created_at::float8 AS created_at, coalesce(s.due_at, r.due_at)::float8 AS due_at,
     coalesce(o.attempt, x.attempt, s.attempt, q.attempt, p.attempt, b.attempt, 0) AS attempt,
@@ -142,6 +146,7 @@ export interface RunRow {
   readonly task: TaskName
   readonly lane: Lane.Lane
   readonly level: Lane.Level
+  readonly submitted_level: Lane.Level
   readonly payload: string
   readonly idempotency_key: string | null
   readonly gate: GateKey | null
@@ -205,6 +210,7 @@ export const runView = (row: RunRow): RunView => ({
   fence: row.fence as Fence,
   lane: row.lane,
   level: row.level,
+  ...(row.level !== row.submitted_level && { submittedLevel: row.submitted_level }),
   payload: row.payload,
   createdAt: at(row.created_at),
   dueAt: at(row.due_at),

@@ -27,6 +27,8 @@ export interface RunRow {
   readonly lane: number
   readonly lane_name: string
   readonly level: Lane.Level
+  /** An operator has set the other since. */
+  readonly submitted_level: Lane.Level
   readonly created_at: number
   readonly delay_millis: number
   readonly is_at_most_once: number
@@ -73,13 +75,14 @@ export interface RunRow {
   readonly failure: string | null
 }
 
-/** Of the level of a run: what its rank is later than the instant at which it became ready. */
-export const patience = `CASE run.level ${
-  Lane.levels.map((level) => `WHEN ${level} THEN ${Lane.patienceMillis[level]}`).join(" ")
-} END`
+/** Of the level in a row: what its rank is later than the instant at which it became ready. */
+export const patienceOf = (table: string): string =>
+  `CASE ${table}.level ${
+    Lane.levels.map((level) => `WHEN ${level} THEN ${Lane.patienceMillis[level]}`).join(" ")
+  } END`
 
 /** The rank of one that was ready from its submit, and has no deadline. */
-export const rankOfRun = `run.created_at + ${patience}`
+export const rankOfRun = `run.created_at + ${patienceOf("run")}`
 
 const finalOfNumber = Run.finals.map((state, at) => `WHEN ${at} THEN '${state}'`).join(" ")
 
@@ -89,7 +92,8 @@ const numberOf = (column: string) =>
 
 /** One statement is one snapshot, so a run is seen in one state. The last failure is the journal's. */
 const selectRun = `
-  SELECT run.id, run.kind, kind.namespace, kind.task, run.lane, lane.name AS lane_name, run.level,
+  SELECT run.id, run.kind, kind.namespace, kind.task, run.lane, lane.name AS lane_name,
+    coalesce(level_set.level, run.level) AS level, run.level AS submitted_level,
     run.created_at, run.delay_millis, run.is_at_most_once, run.crashes_max,
     run.gate, run.gate_places, run.gate_when_full,
     trigger.name AS trigger_name, run.slot, run.idempotency_key, run.payload,
@@ -129,6 +133,7 @@ const selectRun = `
   FROM run
   JOIN kind ON kind.id = run.kind
   JOIN lane ON lane.id = run.lane
+  LEFT JOIN level_set ON level_set.run = run.id
   LEFT JOIN outcome ON outcome.run = run.id
   LEFT JOIN lease ON lease.run = run.id
   LEFT JOIN ready ON ready.lane = run.lane AND ready.level = run.level
@@ -211,6 +216,47 @@ export const move = (
     tx.tally(row.kind, state._tag, 1)
   }
   return state
+}
+
+/** Whether the run takes its turn by another level from now on. */
+export const setLevel = (tx: Transaction, row: RunRow, level: Lane.Level): boolean => {
+  const { db, now } = tx
+  if (Result.isFailure(Run.advance(stateOf(row), { _tag: "SetLevel" }))) return false
+  db.run(
+    `INSERT INTO level_set (run, level) VALUES (?, ?)
+     ON CONFLICT (run) DO UPDATE SET level = excluded.level`,
+    row.id,
+    level,
+  )
+  switch (row.state) {
+    case "Scheduled":
+      db.run("UPDATE scheduled SET is_careful = 1 WHERE run = ?", row.id)
+      break
+    case "Blocked":
+      db.run("UPDATE blocked SET level = ?, is_careful = 1 WHERE run = ?", level, row.id)
+      break
+    case "Suspended":
+      db.run("UPDATE parked SET is_careful = 1 WHERE run = ?", row.id)
+      break
+    default: {
+      const deadlineAt = row.attempt === 0 ? deadlineOf(db, row.id) : undefined
+      const place = { level: row.level, rank: row.rank! }
+      const isNew = row.fence === 0 && row.gate === null
+      const readyAt = isNew ? row.due_at : Lane.readyAt(place, now, deadlineAt)
+      db.run(
+        `UPDATE ready SET level = ?, rank = ?, is_careful = 1, is_late = 1
+         WHERE lane = ? AND level = ? AND rank = ? AND run = ?`,
+        level,
+        Lane.rank(readyAt, level, deadlineAt),
+        row.ready_lane,
+        row.level,
+        row.rank,
+        row.id,
+      )
+      tx.hint(`lane ${row.ready_lane_name}`)
+    }
+  }
+  return true
 }
 
 type Running = Extract<Run.RunState, { readonly _tag: "Running" }>

@@ -10,7 +10,7 @@ import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
-import { move, note, patience, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
@@ -144,8 +144,10 @@ const deadline = `
 
 /** The cell Admit of Blocked: all its numbers stay, and it is ready since now. */
 const becomeReady = `
-  INSERT INTO ready SELECT run.lane, run.level,
-    coalesce(min(?2 + ${patience}, ${deadline}), ?2 + ${patience}), run.id, blocked.kind,
+  INSERT INTO ready SELECT run.lane, blocked.level,
+    coalesce(min(?2 + ${patienceOf("blocked")}, ${deadline}), ?2 + ${
+  patienceOf("blocked")
+}), run.id, blocked.kind,
     blocked.attempt, blocked.crashes, blocked.fence, blocked.settled, ${isCareful}, 1, NULL,
     blocked.gate
   FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value

@@ -207,6 +207,7 @@ const retireRun = (tx: Transaction, run: RunId): boolean => {
   db.run("DELETE FROM progress WHERE run = ?", run)
   db.run("DELETE FROM log WHERE run = ?", run)
   db.run("DELETE FROM placed WHERE run = ?", run)
+  db.run("DELETE FROM level_set WHERE run = ?", run)
   db.run("DELETE FROM run WHERE id = ?", run)
   return true
 }

@@ -116,6 +116,7 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
   fence: row.fence,
   lane: row.lane_name as Lane.Lane,
   level: row.level,
+  ...(row.level !== row.submitted_level && { submittedLevel: row.submitted_level }),
   payload: row.payload,
   createdAt: DateTime.makeUnsafe(row.created_at),
   dueAt: DateTime.makeUnsafe(row.due_at),

@@ -20,6 +20,7 @@ import type {
   FamilySpec,
   FamilySubmitted,
   Known,
+  LevelOrder,
   Notice,
   Ordered,
   Recovered,
@@ -29,7 +30,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
+import { add, move, note, noteGrant, rowOf, type RunRow, setLevel } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
@@ -103,6 +104,7 @@ export const make = (db: Database): RunStorage => {
     cancel: (run) => db.write("cancel", (tx) => ordered(tx, run, cancel)),
     suspend: (run) => db.write("suspend", (tx) => ordered(tx, run, suspend)),
     resume: (run) => db.write("resume", (tx) => ordered(tx, run, resume)),
+    setLevel: (run, order) => db.write("setLevel", (tx) => ordered(tx, run, levelOf(order))),
     notify: (run, notice) => db.write("notify", (tx) => ordered(tx, run, notify(notice))),
     revive: (run) => db.write("revive", (tx) => ordered(tx, run, revive)),
     expire: (limit) =>
@@ -415,6 +417,13 @@ const suspend = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   }
   note(tx, row, "Suspended")
   freePlace(row, state, freed)
+  return "confirmed"
+}
+
+const levelOf = ({ by, level }: LevelOrder) => (tx: Transaction, row: RunRow) => {
+  if (Run.isFinal(row.state)) return "ended"
+  if (!setLevel(tx, row, level)) return "refused"
+  note(tx, row, "LevelSet", Lane.levelSet(row.level, level, by))
   return "confirmed"
 }
 

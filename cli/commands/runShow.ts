@@ -67,7 +67,13 @@ export const runShow = Command.make(
           ...(run.failure?.causes ?? []).map(({ message, tag }) =>
             ["caused by", `${tag}: ${Output.plain(message, 2000)}`] as const
           ),
-          ["lane", `${run.lane}, level ${run.level} (${wordOf[run.level]})`],
+          [
+            "lane",
+            `${run.lane}, level ${run.level} (${wordOf[run.level]})` +
+            (run.submittedLevel === undefined
+              ? ""
+              : `, submitted with ${run.submittedLevel} (${wordOf[run.submittedLevel]})`),
+          ],
           ["gate", run.gate],
           ["key", run.idempotencyKey],
           [

@@ -3,11 +3,10 @@ import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Run } from "../../cluster/api/Views.ts"
 import { isFinal } from "../../core/domain/Run.ts"
-import { levels, wordOf } from "../../core/domain/Lane.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { Connection } from "../Connection.ts"
-import { client, duration, namespace } from "../flags.ts"
+import { client, duration, level, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -33,12 +32,10 @@ export const runSubmit = Command.make("submit", {
     Flag.withDescription("Cut it into so many shards, under a parent that ends when they all have"),
     Flag.optional,
   ),
-  level: Flag.Literals("level", [...levels.map(String), ...levels.map((each) => wordOf[each])])
-    .pipe(
-      Flag.withDescription("0 to 4, or by its word; of the task unless named"),
-      Flag.map((said) => levels.find((each) => said === String(each) || said === wordOf[each])!),
-      Flag.optional,
-    ),
+  level: level.pipe(
+    Flag.withDescription("0 to 4, or by its word; of the task unless named"),
+    Flag.optional,
+  ),
   key: Flag.String("key").pipe(
     Flag.withDescription("Idempotency key: a second submit with it answers with the first run"),
     Flag.optional,

@@ -1,6 +1,7 @@
 /** `belfry run why`: why a run is where it is. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
+import { wordOf } from "../../core/domain/Lane.ts"
 import { Obstacle } from "../../core/domain/Placement.ts"
 import { Reason } from "../../core/domain/RunView.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -42,12 +43,20 @@ const obstacleOf = Obstacle.match({
   Outranked: ({ by }) => `comes after ${by}`,
 })
 
+const setTo = (level: Extract<Reason, { _tag: "Waiting" }>["level"]) =>
+  level === undefined
+    ? ""
+    : `. Its level was set to ${wordOf[level.present]}; it was submitted as ${
+      wordOf[level.submitted]
+    }`
+
 const sentence = Reason.match({
   DueLater: ({ at, failure }) =>
     `It is due ${Output.fromNow(at.epochMilliseconds, Date.now())}, at ${DateTime.formatIso(at)}` +
     `${after(failure)}.`,
-  GateFull: ({ ahead, gate, holders }) =>
-    `All places of the gate "${gate}" are held, by ${holders.join(", ")}; ${ahead} go first.`,
+  GateFull: ({ ahead, gate, holders, level }) =>
+    `All places of the gate "${gate}" are held, by ${holders.join(", ")}; ${ahead} go first` +
+    `${setTo(level)}.`,
   GateOpen: ({ gate }) => `The gate "${gate}" has a place for it; it will pass in a moment.`,
   NoExecutor: ({ task }) =>
     `No live executor serves "${task}". Start one: belfry executor your-tasks.ts`,
@@ -61,8 +70,9 @@ const sentence = Reason.match({
       ? `No executor in the namespace serves "${task}". Start one: belfry executor your-tasks.ts`
       : `No executor in the namespace takes it, by ${strategy}: ` +
         `${passedOver.map(whyNot).join("; ")}.`,
-  Waiting: ({ ahead, lane }) =>
-    `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first.`,
+  Waiting: ({ ahead, lane, level }) =>
+    `It is ready in the lane "${lane}" and waits for a free executor; ${ahead} go first` +
+    `${setTo(level)}.`,
   RateLimited: ({ until }) =>
     `The rate limit of its task lets the next start ${
       Output.fromNow(until.epochMilliseconds, Date.now())

@@ -170,6 +170,12 @@ export class Runs extends HttpApiGroup.make("runs").add(
     success: Views.Ordered,
     error: orderErrors,
   }),
+  HttpApiEndpoint.put("setLevel", "/runs/:id/level", {
+    params: ofRun,
+    payload: Views.SetLevel,
+    success: Views.Ordered,
+    error: [...orderErrors, Problems.RequestRefused],
+  }),
   HttpApiEndpoint.post("notify", "/runs/:id/notify", {
     params: ofRun,
     payload: Views.Notify,

@@ -256,6 +256,36 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.isTrue(items.every(({ state }) => state === "Succeeded"))
     }))
 
+  it.effect("sets the level of a run that waits, and tells that of its submit beside it", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const { run } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
+      })
+      const set = (payload: object) =>
+        call(
+          "PUT",
+          `/api/v1/runs/${run}/level`,
+          { ...authorized, "content-type": "application/json" },
+          JSON.stringify(payload),
+        )
+      assert.deepEqual(
+        yield* client.runs.setLevel({ params: { id: run }, payload: { level: 0, by: "Ada" } }),
+        { run, answer: "confirmed" },
+      )
+      const shown = yield* client.runs.get({ params: { id: run }, query: {} })
+      assert.deepInclude(shown, { level: 0, submittedLevel: 1, state: "Scheduled" })
+      const { items } = yield* client.runs.events({ params: { id: run }, query: {} })
+      assert.deepInclude(items.at(-1)!, { kind: "LevelSet", detail: "usual → urgent, by Ada" })
+      problem(yield* set({ level: 7 }), "request-unreadable", 400)
+      yield* client.runs.cancel({ params: { id: run } })
+      assert.strictEqual(
+        problem(yield* set({ level: 1 }), "order-refused", 409).state,
+        "Cancelled",
+      )
+    }))
+
   it.effect("answers discarded, cancels, and says why a run waits", () =>
     Effect.gen(function* () {
       const client = yield* api

@@ -199,6 +199,15 @@ export const layer = HttpApiBuilder.group(
       resume: ({ params }) => answered(params.id, scheduler.resume(params.id)),
       revive: ({ params }) => answered(params.id, scheduler.revive(params.id)),
 
+      setLevel: ({ params, payload: { by, level } }) =>
+        scheduler.setLevel(params.id, level, by === undefined ? {} : { by }).pipe(
+          Effect.map((answer) => ({ run: params.id, answer })),
+          Effect.catchTags({
+            ...orderErrors,
+            Refused: (refused) => Effect.fail(refusal(refused)),
+          }),
+        ),
+
       notify: ({ params, payload: { failure, result } }) =>
         scheduler.notify(
           params.id,

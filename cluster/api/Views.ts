@@ -161,6 +161,9 @@ export const Ordered = Schema.Struct({
   answer: Schema.Literals(["confirmed", "requested", "applied", "duplicate"]),
 })
 
+/** It takes its turn by this level from now on, if it waits. */
+export const SetLevel = Schema.Struct({ level: Level, by: Schema.optionalKey(By) })
+
 /** How it ended: with `failure` if it failed, else with `result`, or none. */
 export const Notify = Schema.Struct({
   result: Schema.optionalKey(Schema.Json),

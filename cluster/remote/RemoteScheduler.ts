@@ -112,6 +112,9 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     submitSharded: (submission, sharding, more) => submitWhenRoom(submission, more, sharding),
     suspend: (id) => runs.suspend({ params: { id } }).pipe(ordered(id, "suspend")),
     resume: (id) => runs.resume({ params: { id } }).pipe(ordered(id, "resume")),
+    setLevel: (id, level, { by } = {}) =>
+      runs.setLevel({ params: { id }, payload: { level, ...(by !== undefined && { by }) } })
+        .pipe(ordered(id, "setLevel")),
     revive: (id) => runs.revive({ params: { id } }).pipe(ordered(id, "revive")),
     notify: (id, notice) =>
       runs.notify({ params: { id }, payload: noticeOf(notice) }).pipe(ordered(id, "notify")),

@@ -641,6 +641,42 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepInclude(refused, { _tag: "Refused", field: "deadline" })
       }))
 
+    test("has a run that waits go sooner on request, and says by whom and instead of what", () =>
+      Effect.gen(function* () {
+        const order: Array<string> = []
+        const only = Task.make("one-at-a-time", {
+          payload: { name: Schema.String },
+          policy: { blocking: Blocking.fifo },
+        })
+        const scheduler = yield* Scheduler
+        const go = yield* Deferred.make<void>()
+        yield* serving(only.toLayer(({ name }) => {
+          order.push(name)
+          return name === "first" ? Deferred.await(go) : Effect.void
+        }))
+        const first = yield* only.submit({ name: "first" })
+        yield* until(Effect.sync(() => order.length), (count) => count === 1)
+        const second = yield* only.submit({ name: "second" })
+        const third = yield* only.submit({ name: "third" })
+        yield* scheduler.setLevel(third, 0, { by: "Ada" })
+        const why = yield* scheduler.why(third)
+        assert.deepInclude(why, {
+          _tag: "GateFull",
+          ahead: 0,
+          level: { present: 0, submitted: 1 },
+        })
+        assert.notProperty(yield* scheduler.why(second), "level")
+        const refused = yield* Effect.flip(scheduler.setLevel(first, 0))
+        assert.deepInclude(refused, { _tag: "OrderRefused", state: "Running" })
+        const nobody = yield* Effect.flip(scheduler.setLevel(second, 0, { by: "" }))
+        assert.deepInclude(nobody, { _tag: "Refused", field: "by" })
+        yield* Deferred.succeed(go, undefined)
+        for (const run of [second, third]) yield* scheduler.ended(run)
+        assert.deepStrictEqual(order, ["first", "third", "second"])
+        const said = (yield* scheduler.events(third)).find(({ kind }) => kind === "LevelSet")
+        assert.strictEqual(said?.detail, "usual → urgent, by Ada")
+      }))
+
     test("I9 slot accounting, I10 timeliness: a trigger fires at each of its slots, once, and not early", () =>
       Effect.gen(function* () {
         const slots: Array<number> = []

@@ -45,6 +45,9 @@
  * |     | key; nobody looks for those never named                                                   |
  * | R24 | not of what is put down, or given back by `reconcile`; twice of what is revived, or was   |
  * |     | lost before that                                                                          |
+ * | R25 | as if ready since now; not at the gate, not where it waits for its time; forgotten when   |
+ * |     | resumed or revived; not found where it stands; granted in the order of its submit; of a   |
+ * |     | parent; not said by whom                                                                  |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |
@@ -66,6 +69,7 @@ import * as Idempotent from "./runs/idempotent.ts"
 import * as Kept from "./runs/kept.ts"
 import * as Known from "./runs/known.ts"
 import * as Latest from "./runs/latest.ts"
+import * as LevelSet from "./runs/levelSet.ts"
 import * as Met from "./runs/met.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
@@ -130,4 +134,5 @@ export const laws = <R>(
   Touching.laws(it)
   Shares.laws(it)
   Postponed.laws(it, elapse)
+  LevelSet.laws(it, elapse)
 }

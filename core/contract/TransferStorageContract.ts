@@ -60,6 +60,7 @@ import {
   type Hand,
   handOver,
   joined,
+  levelSet,
   nothingHeld,
   notified,
   promoteAll,
@@ -246,6 +247,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       specOf(namespace, { lane, deadlineMillis: 3_600_000 }),
       specOf(namespace, { lane, level: 4 }),
     ])
+    yield* levelSet(inLane[4]!, { level: 0, by: "Ada" })
     const later = yield* submitOne(specOf(namespace, { delayMillis: 3_600_000 }))
     const promoted = yield* submitOne(
       specOf(namespace, { lane: laneOf(namespace), delayMillis: 1 }),
@@ -275,6 +277,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     const waiting = yield* submitAll(
       [1, 2, 0, 1].map((level) => specOf(namespace, { lane, gate: queue, level: level as 0 })),
     )
+    yield* levelSet(waiting[1]!, { level: 0 })
     const keeping = gateOf(namespace, 1)
     const putAside = yield* grant({ gate: keeping })
     yield* hand.settle(putDown(putAside, '{"at":7}'))
@@ -814,10 +817,10 @@ export const suite = <R, R2 = R>(
           ),
           [
             inLane[2],
+            inLane[4],
             inLane[1],
             inLane[3],
             inLane[0],
-            inLane[4],
           ],
         )
         yield* settled(hand.incarnation, succeed(atHead))
@@ -828,7 +831,7 @@ export const suite = <R, R2 = R>(
           claimed.push(grants[0]!.run)
           yield* next.settle(succeed(grants[0]!))
         }
-        assert.deepEqual(claimed, [waiting[2], waiting[0], waiting[3], waiting[1]])
+        assert.deepEqual(claimed, [waiting[1], waiting[2], waiting[0], waiting[3]])
       }))
 
     after("X9 in order: what was put down keeps its place, and goes on where it was", (world) =>

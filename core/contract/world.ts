@@ -29,6 +29,7 @@ import type {
   Claimed,
   Grant,
   Known,
+  LevelOrder,
   Notice,
   Report,
   RunSpec,
@@ -325,6 +326,8 @@ const orderedOf = <A>(
 export const cancelled = orderedOf((runs, run) => runs.cancel(run))
 export const suspended = orderedOf((runs, run) => runs.suspend(run))
 export const resumed = orderedOf((runs, run) => runs.resume(run))
+export const levelSet = (run: RunId, order: LevelOrder) =>
+  orderedOf((runs, run) => runs.setLevel(run, order))(run)
 export const revived = orderedOf((runs, run) => runs.revive(run))
 export const notified = (run: RunId, notice: Notice = { _tag: "Succeeded" }) =>
   orderedOf((runs, run) => runs.notify(run, notice))(run)

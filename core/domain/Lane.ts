@@ -103,6 +103,10 @@ export const wordOf: Readonly<Record<Level, string>> = {
   4: "idle",
 }
 
+/** What the events of a run say when it gets another level. */
+export const levelSet = (from: Level, to: Level, by?: string): string =>
+  `${wordOf[from]} → ${wordOf[to]}${by === undefined ? "" : `, by ${by}`}`
+
 /** How long runs of a level let better levels go first. */
 export const patienceMillis: Readonly<Record<Level, number>> = {
   0: 0,
@@ -118,6 +122,16 @@ export const patienceMillis: Readonly<Record<Level, number>> = {
  */
 export const rank = (readyAt: number, level: Level, deadlineAt = Infinity): number =>
   Math.min(readyAt + patienceMillis[level], deadlineAt)
+
+/**
+ * When a run became ready that stands in its lane by `rank`. Where its deadline hides that, it is as if
+ * it did so now.
+ */
+export const readyAt = (
+  { level, rank }: Pick<Place, "level" | "rank">,
+  now: number,
+  deadlineAt?: number,
+): number => rank === deadlineAt ? now : rank - patienceMillis[level]
 
 /** What decides between two waiting runs of any lanes. */
 export interface Place {

@@ -41,7 +41,10 @@ const Course = {
   attempt: Schema.Int,
   crashes: Schema.Int,
   fence: Fence,
-  /** The start is marked in storage before user code runs: at-most-once, or lost once before. */
+  /**
+   * The start is marked in storage before user code runs: at-most-once, lost once before, with a
+   * deadline, or with a level that an operator has set.
+   */
   isCareful: Schema.Boolean,
 }
 export const Numbers = Schema.Struct(Course)
@@ -152,6 +155,8 @@ export const RunEvent = Schema.TaggedUnion({
   Revive: { isGated: Schema.Boolean },
   /** A child of it was revived. */
   Reopen: {},
+  /** An operator has given it another level. */
+  SetLevel: {},
 })
 export type RunEvent = typeof RunEvent.Type
 
@@ -191,6 +196,9 @@ const unlessSuspending = (state: Running, next: RunState): RunState =>
 /** Only what never began can be too late to begin. */
 const expire = (state: RunState): RunState | undefined =>
   state.attempt === 0 ? to("Expired", state) : undefined
+
+/** What stands elsewhere than its submit says is granted with all its numbers, as careful ones are. */
+const careful = <S extends RunState>(state: S): S => ({ ...state, isCareful: true })
 
 const ended = (state: RunState, isSuccess: boolean): RunState =>
   to(isSuccess ? "Succeeded" : "Failed", state)
@@ -253,6 +261,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, state.fence > 0),
     Expire: expire,
+    SetLevel: careful,
   },
   Blocked: {
     Admit: (state) => to("Ready", state),
@@ -260,6 +269,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, false),
     Expire: expire,
+    SetLevel: careful,
   },
   Ready: {
     Claim: (state) => ({
@@ -276,6 +286,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, true),
     Expire: expire,
+    SetLevel: careful,
   },
   Running: {
     Start: (state) => ({ ...state, isStartMarked: true }),
@@ -344,6 +355,7 @@ const transitions: {
     Resume: resume,
     Cancel: (state) => to("Cancelled", state),
     Expire: expire,
+    SetLevel: careful,
   },
   Succeeded: {},
   Failed: {

@@ -72,6 +72,8 @@ export const RunView = Schema.Struct({
   fence: Fence,
   lane: Lane,
   level: Level,
+  /** An operator has set another since: that of its submit. */
+  submittedLevel: Schema.optionalKey(Level),
   /** JSON text, as submitted. */
   payload: Schema.String,
   /** JSON text, as the handler answered. */
@@ -108,7 +110,7 @@ export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
    * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`, `Postponed`,
-   * `CancelAsked`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
+   * `CancelAsked`, `LevelSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
    * `Reopened`, or a final state.
    */
   kind: Schema.String,
@@ -118,12 +120,17 @@ export const RunHappening = Schema.Struct({
 })
 export type RunHappening = typeof RunHappening.Type
 
+/** Its level, and that of its submit, where an operator has set another. */
+const Set = {
+  level: Schema.optionalKey(Schema.Struct({ present: Level, submitted: Level })),
+}
+
 /** Why a run is where it is, with a pointer to what it waits for. */
 export const Reason = Schema.TaggedUnion({
   /** It is not due yet, or waits for its next attempt. */
   DueLater: { at: Schema.DateTimeUtc, failure: Schema.optionalKey(Failure) },
   /** Others hold all places of its gate. */
-  GateFull: { gate: GateKey, holders: Schema.Array(RunIdFromString), ahead: Schema.Int },
+  GateFull: { gate: GateKey, holders: Schema.Array(RunIdFromString), ahead: Schema.Int, ...Set },
   /** It passed its gate's decision by and is admitted with the next one. */
   GateOpen: { gate: GateKey },
   /** No live executor serves its task. */
@@ -140,7 +147,7 @@ export const Reason = Schema.TaggedUnion({
     passedOver: PassedOver,
   },
   /** Executors serve its task, and this many runs of its lane go first. */
-  Waiting: { lane: Lane, ahead: Schema.Int },
+  Waiting: { lane: Lane, ahead: Schema.Int, ...Set },
   /** It is ready, and the limit of its task lets the next start then. */
   RateLimited: Closed.cases.RateLimited.fields,
   /** It is ready, and its breaker lets none through. */

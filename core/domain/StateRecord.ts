@@ -165,6 +165,8 @@ export const StateRecord = Schema.TaggedUnion({
     task: TaskName,
     lane: Lane,
     level: Level,
+    /** An operator has set this one since. */
+    levelSet: Schema.optionalKey(Level),
     payload: Schema.String,
     createdAt: Instant,
     delayMillis: Schema.Int,

@@ -110,11 +110,12 @@ export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
 /** The run cannot take this order in the state it is in. Nothing was changed. */
 export class OrderRefused extends Schema.TaggedError<OrderRefused>()("OrderRefused", {
   run: RunIdFromString,
-  order: Schema.Literals(["suspend", "resume", "notify", "revive"]),
+  order: Schema.Literals(["suspend", "resume", "setLevel", "notify", "revive"]),
   state: StateName,
 }) {
   override get message() {
-    return `run ${this.run} is ${this.state}, and takes no ${this.order}`
+    const order = this.order === "setLevel" ? "other level" : this.order
+    return `run ${this.run} is ${this.state}, and takes no ${order}`
   }
 }
 
@@ -184,6 +185,19 @@ export class Scheduler extends Context.Service<Scheduler, {
   readonly resume: (
     run: RunId,
   ) => Effect.Effect<"confirmed", RunUnknown | OrderRefused | StorageUnavailable>
+
+  /**
+   * Has a run that waits go sooner or later than it would: by another level, from now on and wherever
+   * it waits until it ends.
+   */
+  readonly setLevel: (
+    run: RunId,
+    level: Lane.Level,
+    options?: Pick<SubmitOptions, "by">,
+  ) => Effect.Effect<
+    "confirmed",
+    Refused | RunUnknown | OrderRefused | StorageUnavailable
+  >
 
   /** Ends a run that was handed over. `duplicate`: somebody notified before. */
   readonly notify: (
@@ -395,6 +409,11 @@ const makeClient = Effect.gen(function* () {
       submitSharded(submission, sharding, options),
     suspend: (run) => ordered(run, "suspend", runs.suspend(run)),
     resume: (run) => ordered(run, "resume", runs.resume(run)),
+    setLevel: Effect.fnUntraced(function* (run, level, { by } = {}) {
+      const unsaid = refusedBy(by)
+      if (unsaid !== undefined) return yield* unsaid
+      return yield* ordered(run, "setLevel", runs.setLevel(run, { level, by }))
+    }),
     notify: (run, notice) =>
       Effect.andThen(checkedNotice(notice), ordered(run, "notify", runs.notify(run, notice))),
     revive: (run) => ordered(run, "revive", runs.revive(run)),
@@ -428,7 +447,11 @@ const makeClient = Effect.gen(function* () {
       // others wait for their places.
       const mayBeClosed = reason._tag === "Waiting" || reason._tag === "DueLater" ||
         reason._tag === "GateFull"
-      return (mayBeClosed ? yield* closed(run, reason._tag === "Waiting") : undefined) ?? reason
+      const held = mayBeClosed ? yield* closed(run, reason._tag === "Waiting") : undefined
+      if (held !== undefined) return held
+      return reason._tag === "Waiting" || reason._tag === "GateFull"
+        ? { ...reason, ...levelOf(yield* find(run)) }
+        : reason
     }),
     log: Effect.fnUntraced(function* (query) {
       const page = yield* logs.read(query)
@@ -454,6 +477,10 @@ const makeClient = Effect.gen(function* () {
     }),
   })
 })
+
+/** What is to be said of its level, if that is not the one of its submit. */
+const levelOf = ({ level, submittedLevel: submitted }: RunView) =>
+  submitted === undefined ? {} : { level: { present: level, submitted } }
 
 const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) => {
   const refused = (field: string, reason: string, remedy: string) =>
@@ -546,17 +573,9 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       }),
     )
   }
-  if (options.by !== undefined && (options.by === "" || options.by.length > 256)) {
-    return Effect.fail(
-      new Refused({
-        field: "by",
-        reason: `it has ${options.by.length} characters`,
-        remedy: "Use 1 to 256 characters",
-      }),
-    )
-  }
+  const unsaid = refusedBy(options.by)
+  if (unsaid !== undefined) return Effect.fail(unsaid)
   const texts = {
-    by: options.by,
     payload: submission.payload,
     idempotencyKey: key,
     blockingKey: submission.blockingKey,
@@ -568,6 +587,22 @@ const checked = (submission: Submission, options: SubmitOptions) => {
     }
   }
   return Effect.void
+}
+
+/** Why that is nobody to have asked for anything, if so. */
+const refusedBy = (by: string | undefined): Refused | undefined => {
+  if (by === undefined) return undefined
+  if (by === "" || by.length > 256) {
+    return new Refused({
+      field: "by",
+      reason: `it has ${by.length} characters`,
+      remedy: "Use 1 to 256 characters",
+    })
+  }
+  const reason = Text.flaw(by)
+  return reason === undefined
+    ? undefined
+    : new Refused({ field: "by", reason, remedy: Text.remedy })
 }
 
 const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>

@@ -60,6 +60,9 @@
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
  *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
+ * - **R25 level set.** Once `setLevel` has answered `confirmed` the run takes its turn by that level,
+ *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
+ *   ready; both levels are told with it, and who set it with its events. Nothing else changes.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
@@ -291,6 +294,12 @@ export const Notice = Schema.TaggedUnion({
 })
 export type Notice = typeof Notice.Type
 
+/** An operator wants a run to go sooner, or later. */
+export interface LevelOrder {
+  readonly level: Level
+  readonly by?: string | undefined
+}
+
 /** What became of an order to one run. `freed`: gates that `admit` has to look at now. */
 export interface Ordered<Answer> {
   readonly answer: Answer
@@ -380,6 +389,12 @@ export interface RunStorage {
 
   /** `confirmed`: it is not suspended any more, or was not. `refused`: its holder still has it. */
   readonly resume: (run: RunId) => Effect.Effect<
+    Option.Option<Ordered<"confirmed" | "refused" | "ended">>,
+    StorageUnavailable
+  >
+
+  /** `refused`: it does not wait, but for its end. Of parts the parent is asked before it has any. */
+  readonly setLevel: (run: RunId, order: LevelOrder) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "refused" | "ended">>,
     StorageUnavailable
   >

@@ -27,6 +27,7 @@ import tails from "./tails.ts"
 import admission from "./admission.ts"
 import shares from "./shares.ts"
 import ranks from "./ranks.ts"
+import levelsSet from "./levelsSet.ts"
 
 export interface Migration {
   readonly name: string
@@ -58,6 +59,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "shares", statements: shares },
   { name: "ranks", statements: ranks },
   { name: "crashes", statements: crashes },
+  { name: "levels set", statements: levelsSet },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -5,7 +5,7 @@
  */
 
 /** A function as it is, with one thing in it told otherwise, whatever else it has become. */
-const retold = (signature: string, before: string, after: string): string =>
+export const retold = (signature: string, before: string, after: string): string =>
   `DO $do$
    DECLARE
      was text := pg_get_functiondef('${signature}'::regprocedure);

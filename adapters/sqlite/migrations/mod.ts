@@ -13,6 +13,7 @@ import { logs } from "./0011_logs.ts"
 import { levels } from "./0012_levels.ts"
 import { tails } from "./0013_tails.ts"
 import { shares } from "./0014_shares.ts"
+import { levelsSet } from "./0015_levels_set.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -30,4 +31,5 @@ export const steps: ReadonlyArray<string> = [
   levels,
   tails,
   shares,
+  levelsSet,
 ]

@@ -1,5 +1,6 @@
 /** Somebody orders one run to be cancelled, put down, resumed, ended or tried again. */
 import { Effect, Option } from "effect"
+import { levels } from "../../../domain/Lane.ts"
 import type { StateName } from "../../../domain/Run.ts"
 import type { Notice, Ordered } from "../../../services/RunStorage.ts"
 import { failure } from "../../world.ts"
@@ -47,6 +48,16 @@ export const resume = order(
   ["Suspended"],
   ({ storage }, run) => storage.runs.resume(run),
 )
+
+export const setLevel: Command = (world, draws) => {
+  const level = draws.oneOf(levels)
+  const by = draws.chance(0.5) ? "Ada" : undefined
+  return order(
+    `set level ${level} of`,
+    ["Scheduled", "Blocked", "Ready", "Suspended"],
+    ({ storage }, run) => storage.runs.setLevel(run, { level, by }),
+  )(world, draws)
+}
 
 const notices: ReadonlyArray<Notice> = [
   { _tag: "Succeeded" },

@@ -1,0 +1,273 @@
+/** R25: runs that an operator has go sooner, or later. */
+import { assert } from "@effect/vitest"
+import { Duration, Effect, Option } from "effect"
+import * as Lane from "../../domain/Lane.ts"
+import type { Namespace } from "../../domain/Namespace.ts"
+import { RunId } from "../../domain/RunId.ts"
+import type { RunSpec } from "../../services/RunStorage.ts"
+import { Storage } from "../../services/Storage.ts"
+import {
+  admitAll,
+  assertState,
+  cancelled,
+  type Elapse,
+  expireAll,
+  found,
+  freshNamespace,
+  gateOf,
+  giveUp,
+  greet,
+  handOver,
+  ids,
+  joined,
+  levelSet,
+  promoteAll,
+  release,
+  resumed,
+  retry,
+  revived,
+  sorted,
+  specOf,
+  submitAll,
+  submitOne,
+  succeed,
+  suspended,
+  type Tests,
+  times,
+} from "../world.ts"
+
+const urgent = { level: 0 } as const
+
+export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+  /** Whether it goes before those that became ready before it, at their level. */
+  const assertFirst = (namespace: Namespace, run: RunId) =>
+    Effect.gen(function* () {
+      const hand = yield* joined(namespace)
+      assert.strictEqual((yield* hand.one).run, run)
+    })
+
+  it.effect("R25 level set: among ready runs it goes by that, sooner or later", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const [a, b, c, d] = yield* submitAll(times(4).map(() => specOf(namespace)))
+      assert.deepStrictEqual(yield* levelSet(c!, urgent), { answer: "confirmed", freed: [] })
+      yield* levelSet(a!, { level: 2 })
+      const { grants } = yield* hand.claim(4)
+      assert.deepStrictEqual(ids(grants), [c!, b!, d!, a!], "also in the order of the answer")
+      assert.isTrue(grants[0]!.isCareful)
+    }))
+
+  it.effect("R25 level set: beside others of that level it goes by when it became ready", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const low = yield* submitOne(specOf(namespace, { level: 2 }))
+      yield* elapse(Duration.seconds(5))
+      const usual = yield* submitOne(specOf(namespace))
+      yield* levelSet(low, { level: 1 })
+      assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [low, usual])
+    }))
+
+  it.effect("R25 level set: it is cancelled where it stands then", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const run = yield* submitOne(specOf(namespace))
+      yield* levelSet(run, urgent)
+      assert.strictEqual((yield* cancelled(run)).answer, "confirmed")
+      yield* assertState(run, "Cancelled")
+    }))
+
+  it.effect("R25 level set: both levels are told, and who set it", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      assert.notProperty(yield* found(run), "submittedLevel")
+      yield* levelSet(run, { level: 0, by: "Ada" })
+      assert.deepInclude(yield* found(run), { level: 0, submittedLevel: 1, state: "Ready" })
+      yield* levelSet(run, { level: 4 })
+      assert.deepInclude(yield* found(run), { level: 4, submittedLevel: 1 })
+      const listed = yield* runs.list({ namespace, states: ["Ready"], limit: 9 })
+      assert.deepInclude(listed[0]!, { id: run, level: 4, submittedLevel: 1 })
+      yield* hand.settle(succeed(yield* hand.one))
+      assert.deepInclude(yield* found(run), { level: 4, submittedLevel: 1, state: "Succeeded" })
+      const said = (yield* runs.events(run)).filter(({ kind }) => kind === "LevelSet")
+      assert.deepStrictEqual(said.map(({ detail }) => detail), [
+        "usual → urgent, by Ada",
+        "urgent → idle",
+      ])
+    }))
+
+  it.effect("R25 level set: back to what it was, it is as it was", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const [first, second] = yield* submitAll(times(2).map(() => specOf(namespace)))
+      yield* elapse(Duration.seconds(5))
+      yield* levelSet(first!, { level: 3 })
+      yield* levelSet(first!, { level: 1 })
+      assert.notProperty(yield* found(first!), "submittedLevel")
+      const hand = yield* joined(namespace)
+      assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [first!, second!])
+    }))
+
+  it.effect("R25 level set: it has waited as long as it has", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const idle = yield* submitOne(specOf(namespace, { level: 4 }))
+      yield* elapse(Duration.minutes(9))
+      const usual = yield* submitOne(specOf(namespace))
+      yield* elapse(Duration.seconds(30))
+      yield* levelSet(idle, { level: 2 })
+      const hand = yield* joined(namespace)
+      // It is overdue half a minute from now, as is the other.
+      yield* elapse(Duration.seconds(50))
+      assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [idle, usual])
+    }))
+
+  /** Where a run waits, and what brings it into its lane from there. */
+  type Way = (namespace: Namespace, spec: Partial<RunSpec>) => Effect.Effect<
+    readonly [run: RunId, on: Effect.Effect<unknown, unknown, Storage | R>],
+    unknown,
+    Storage | R
+  >
+  const ways: Readonly<Record<string, Way>> = {
+    "until it is due": (namespace, spec) =>
+      Effect.map(submitOne(specOf(namespace, { ...spec, delayMillis: 5000 })), (run) => [
+        run,
+        Effect.andThen(elapse(Duration.seconds(7)), promoteAll),
+      ]),
+    "at a gate": (namespace, spec) => {
+      const gate = gateOf(namespace, 1)
+      return Effect.map(
+        submitOne(specOf(namespace, { ...spec, gate })),
+        (run) => [run, admitAll(gate.key)],
+      )
+    },
+    "in its lane, past a gate": (namespace, spec) =>
+      Effect.gen(function* () {
+        const gate = gateOf(namespace, 1)
+        const run = yield* submitOne(specOf(namespace, { ...spec, gate }))
+        yield* admitAll(gate.key)
+        return [run, Effect.void] as const
+      }),
+    "in its lane, with a deadline": (namespace, spec) =>
+      Effect.map(
+        submitOne(specOf(namespace, { ...spec, deadlineMillis: 50_000 })),
+        (run) => [run, Effect.void],
+      ),
+    "in its lane, given back": (namespace, spec) =>
+      Effect.gen(function* () {
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, spec))
+        yield* other.settle(release(yield* other.one))
+        return [run, Effect.void] as const
+      }),
+    "for its next attempt": (namespace, spec) =>
+      Effect.gen(function* () {
+        const other = yield* joined(namespace)
+        const run = yield* submitOne(specOf(namespace, spec))
+        yield* other.settle(retry(yield* other.one, 5000))
+        return [run, Effect.andThen(elapse(Duration.seconds(7)), promoteAll)] as const
+      }),
+    "to be resumed": (namespace, spec) =>
+      Effect.gen(function* () {
+        const run = yield* submitOne(specOf(namespace, spec))
+        yield* suspended(run)
+        return [run, resumed(run)] as const
+      }),
+  }
+  for (const [where, way] of Object.entries(ways)) {
+    it.effect(`R25 level set: of one that waits ${where}`, () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
+        const [run, on] = yield* way(namespace, { lane: Lane.ofTask(namespace, greet) })
+        const { state } = yield* found(run)
+        assert.strictEqual((yield* levelSet(run, urgent)).answer, "confirmed")
+        assert.deepInclude(yield* found(run), { state, level: 0, submittedLevel: 1 })
+        yield* on
+        yield* assertState(run, "Ready")
+        // It is found where it stands.
+        yield* suspended(run)
+        yield* resumed(run)
+        yield* assertState(run, "Ready")
+        const usual = yield* submitOne(specOf(namespace, { lane: elsewhere, level: 1 }))
+        yield* elapse(Duration.seconds(1))
+        const sooner = yield* submitOne(specOf(namespace, { lane: elsewhere, level: 0 }))
+        const hand = yield* joined(namespace)
+        const lanes = [elsewhere, Lane.ofTask(namespace, greet)]
+        const order: Array<RunId> = []
+        for (const _ of times(3)) order.push(...ids((yield* hand.claim(1, { lanes })).grants))
+        assert.deepStrictEqual(order, [run, sooner, usual])
+      }))
+  }
+
+  it.effect("R25 level set: at a gate it passes those that were submitted before", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const made = yield* submitAll(times(3).map(() => specOf(namespace, { gate })))
+      yield* admitAll(gate.key)
+      yield* levelSet(made[2]!, urgent)
+      yield* cancelled(made[0]!)
+      assert.deepStrictEqual(ids(yield* admitAll(gate.key)), [made[2]!])
+    }))
+
+  it.effect("R25 level set: it stays so in all attempts, and when it is revived", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      yield* levelSet(run, urgent)
+      yield* hand.settle(retry(yield* hand.one))
+      yield* elapse(Duration.seconds(1))
+      yield* promoteAll
+      const usual = yield* submitOne(specOf(namespace))
+      const again = yield* hand.one
+      assert.strictEqual(again.run, run)
+      yield* hand.settle(giveUp(again))
+      yield* revived(run)
+      assert.deepInclude(yield* found(run), { state: "Ready", level: 0 })
+      yield* assertFirst(namespace, run)
+      yield* assertFirst(namespace, usual)
+    }))
+
+  it.effect("R25 level set: one with a deadline expires by it, whatever its level", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const made = yield* submitAll(
+        times(2).map(() => specOf(namespace, { deadlineMillis: 40_000 })),
+      )
+      yield* levelSet(made[0]!, { level: 4 })
+      yield* levelSet(made[1]!, urgent)
+      yield* elapse(Duration.seconds(50))
+      yield* expireAll
+      for (const run of made) yield* assertState(run, "Expired")
+    }))
+
+  it.effect("R25 level set: refused of what does not wait, and changes nothing", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const made = yield* submitAll(times(3).map(() => specOf(namespace)))
+      const { grants } = yield* hand.claim(3)
+      assert.deepStrictEqual(sorted(ids(grants)), made)
+      const [running, awaiting, ended] = grants
+      yield* hand.settle(handOver(awaiting!), succeed(ended!))
+      const parent = yield* runs.submitFamily({
+        parent: specOf(namespace),
+        children: [specOf(namespace)],
+        places: 1,
+      })
+      if (parent._tag === "Conflict") return assert.fail("it is new")
+      for (const run of [running!.run, awaiting!.run, parent.run]) {
+        assert.strictEqual((yield* levelSet(run, urgent)).answer, "refused")
+        assert.deepInclude(yield* found(run), { level: 1 })
+      }
+      assert.strictEqual((yield* levelSet(ended!.run, urgent)).answer, "ended")
+      assert.isTrue(Option.isNone(yield* runs.setLevel(RunId.make(2 ** 52), urgent)))
+    }))
+}
