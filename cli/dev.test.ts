@@ -156,7 +156,18 @@ describe("belfry dev", patient, () => {
     const { run } = await place.json([...hello, "--delay", "10 minutes"])
     assert.strictEqual((await place.json(["run", "why", run]))._tag, "DueLater")
     assert.match((await place.run(["run", "why", run])).out, /due in (9|10) min/)
-    assert.strictEqual((await place.json(["run", "cancel", run])).answer, "confirmed")
+    for (const order of ["suspend", "resume", "cancel"]) {
+      const ordered = await place.json(["run", order, run, "--by", `Ada ${order}`])
+      assert.strictEqual(ordered.answer, "confirmed")
+    }
+    const { items } = await place.json(["run", "events", run]) as {
+      items: ReadonlyArray<{ by?: string; kind: string }>
+    }
+    assert.deepStrictEqual(
+      items.flatMap(({ by, kind }) => by === undefined ? [] : [`${kind}: ${by}`]),
+      ["Suspended: Ada suspend", "Resumed: Ada resume", "CancelAsked: Ada cancel"],
+    )
+    assert.match((await place.run(["run", "events", run])).out, /CancelAsked .*Ada cancel/)
     assert.strictEqual((await place.run(["run", "cancel", run])).code, 3)
   })
 

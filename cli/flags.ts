@@ -44,6 +44,14 @@ export const vocabulary = {
   ),
 }
 
+/** For commands that give an order. */
+export const by = Flag.String("by").pipe(
+  Flag.withDescription("Who gives the order, as is told with the events of the run"),
+  Flag.optional,
+)
+export const ofBy = (given: Option.Option<string>): { readonly by?: string } =>
+  Option.isSome(given) ? { by: given.value } : {}
+
 export const level = Flag.Literals("level", [
   ...levels.map(String),
   ...levels.map((each) => wordOf[each]),

@@ -124,7 +124,10 @@ export interface Belfry extends AsyncDisposable {
   ) => Promise<Outcome<Output<S>, Output<E>>>
 
   /** `requested`: its holder was asked to stop it, and will. */
-  readonly cancel: (run: number) => Promise<"confirmed" | "requested" | "ended">
+  readonly cancel: (
+    run: number,
+    options?: { readonly by?: string },
+  ) => Promise<"confirmed" | "requested" | "ended">
   readonly show: (run: number) => Promise<Run>
   /** Why a run is where it is. */
   readonly why: (run: number) => Promise<typeof Reason.Encoded>
@@ -284,7 +287,7 @@ export const over = <R, E>(
       run(Effect.flatMap(submit(task, payload, options), (id) => result(task, id)), options),
     result: (task, id, options) => run(result(task, id), options),
     outcome: (task, id, options) => run(outcome(task, id), options),
-    cancel: (id) => ofRun(id, (scheduler, run) => scheduler.cancel(run)),
+    cancel: (id, options) => ofRun(id, (scheduler, run) => scheduler.cancel(run, options)),
     show: (id) => ofRun(id, (scheduler, run) => Effect.map(scheduler.find(run), runOf)),
     why: (id) =>
       ofRun(id, (scheduler, run) =>

@@ -3,13 +3,14 @@ import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
-import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
-import { type Fence, never } from "../../core/domain/Lease.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -46,7 +47,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import { Sorted } from "./Sorted.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import { type Entry, type Happened, type MemoryState, within } from "./MemoryState.ts"
+import { type Ended, type Entry, type MemoryState, within } from "./MemoryState.ts"
 
 const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
   first?.kind === Asked.kind && first.detail !== undefined
@@ -63,6 +64,13 @@ const goesOn: ReadonlySet<Report["_tag"]> = new Set([
 
 const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
   journal.some((each) => each.kind === "Claimed" && each.fence === fence)
+
+/** As it is told once the run goes on. */
+const endOf = ({ failure, finishedAt, state: { _tag } }: Entry): Ended => ({
+  at: finishedAt,
+  kind: _tag,
+  failure,
+})
 
 /** Where a run waits for a grant, and its last one is over. */
 const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
@@ -135,6 +143,7 @@ export const make = (
   const admitted = (entry: Entry): Admission => {
     const { lane } = entry.spec
     state.move(entry, { _tag: "Admit" }, now())
+    state.note(entry, "Admitted", now())
     return { run: entry.id, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
   }
 
@@ -169,7 +178,7 @@ export const make = (
       for (const holder of holders(gate)) {
         if (holder.state._tag === "Running" && holder.state.isCancelling) continue
         state.note(holder, "Replaced", now(), Blocking.replacedBy(latest.id).message)
-        cancelOne(holder)
+        cancelOne(holder, undefined)
       }
     }
     return decided() === "admit" ? [...admissions, admitted(latest)] : admissions
@@ -257,7 +266,7 @@ export const make = (
   ): Settled => {
     const entry = state.runs.get(report.run)
     if (entry === undefined) return "fenced"
-    const granted = { claimedAt: entry.claimedAt, state: entry.state }
+    const granted = { claimedAt: entry.claimedAt, holder: entry.holder, state: entry.state }
     const held = { ...entry.state, holder: entry.holder }
     const isOwn = held._tag === "Running" && held.holder?.incarnation === incarnation
     const { run: _, ...event } = report
@@ -407,9 +416,12 @@ export const make = (
 
   const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
     const entry = state.runs.get(run)
-    return entry !== undefined && entry.holder?.incarnation === incarnation &&
-      entry.state._tag === "Running" && !entry.state.isCancelling && !entry.state.isSuspending &&
-      state.move(entry, { _tag: "Start", fence }, now())
+    if (entry?.state._tag !== "Running" || entry.holder?.incarnation !== incarnation) return false
+    const { isCancelling, isStartMarked, isSuspending } = entry.state
+    if (isCancelling || isSuspending) return false
+    const isTaken = state.move(entry, { _tag: "Start", fence }, now())
+    if (isTaken && !isStartMarked) state.note(entry, "Started", now())
+    return isTaken
   }
 
   const conclude = (
@@ -468,22 +480,26 @@ export const make = (
     }
   }
 
-  const cancel = (run: RunId) => {
+  const cancel = (run: RunId, by?: string) => {
     const entry = state.runs.get(run)
-    return entry === undefined ? Option.none() : Option.some(cancelOne(entry))
+    return entry === undefined ? Option.none() : Option.some(cancelOne(entry, by))
   }
 
   const cancelOne = (
     entry: Entry,
+    by: string | undefined,
   ): Ordered<"confirmed" | "requested" | "ended"> => {
     const freed = new Set<GateKey>()
     if (!state.move(entry, { _tag: "Cancel" }, now())) return { answer: "ended", freed: [] }
+    // The end of what waited tells of it by itself, but not whose order it was.
+    if (by !== undefined || entry.state._tag === "Running") {
+      state.note(entry, "CancelAsked", now(), undefined, undefined, by)
+    }
     if (entry.state._tag === "Awaiting") {
-      entry.children.forEach(cancelOne)
+      for (const child of entry.children) cancelOne(child, by)
       return { answer: "requested", freed: [FanIn.gate(entry.id, 1).key] }
     }
     if (entry.state._tag === "Running") {
-      state.note(entry, "CancelAsked", now())
       state.hint(`executor ${entry.holder!.incarnation}`)
       return { answer: "requested", freed: [] }
     }
@@ -503,16 +519,16 @@ export const make = (
     return Option.some({ answer, freed: [...freed] })
   }
 
-  const suspend = (entry: Entry, freed: Set<GateKey>) => {
+  const suspend = (by?: string) => (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
     if (entry.state._tag === "Suspended") return "confirmed"
     if (!state.move(entry, { _tag: "Suspend" }, now())) return "refused"
     if (entry.state._tag === "Running") {
-      state.note(entry, "SuspendAsked", now())
+      state.note(entry, "SuspendAsked", now(), undefined, undefined, by)
       state.hint(`executor ${entry.holder!.incarnation}`)
       return "requested"
     }
-    state.note(entry, "Suspended", now())
+    state.note(entry, "Suspended", now(), undefined, undefined, by)
     freePlace(entry, freed)
     return "confirmed"
   }
@@ -527,7 +543,7 @@ export const make = (
 
   const stateOf = (entry: Entry): Run.StateName => entry.state._tag
 
-  const resume = (entry: Entry, freed: Set<GateKey>) => {
+  const resume = (by?: string) => (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
     if (entry.state._tag !== "Suspended") {
       return entry.state._tag === "Running" && entry.state.isSuspending ? "refused" : "confirmed"
@@ -535,48 +551,52 @@ export const make = (
     const { gate } = entry.spec
     const isDue = entry.dueAt <= now()
     entry.turn = state.nextRunId(now())
-    state.note(entry, "Resumed", now())
+    state.note(entry, "Resumed", now(), undefined, undefined, by)
     state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
     // It may hold none now, but it held none before either where it waits for its due time again.
     if (stateOf(entry) !== "Scheduled") freePlace(entry, freed)
     return "confirmed"
   }
 
-  const notify = (notice: Notice) => (entry: Entry, freed: Set<GateKey>) => {
+  const notify = (notice: Notice, by?: string) => (entry: Entry, freed: Set<GateKey>) => {
     if (Run.isFinal(entry.state._tag)) return entry.isNotified ? "duplicate" : "ended"
     const isSuccess = notice._tag === "Succeeded"
     if (!state.move(entry, { _tag: "Notify", isSuccess }, now())) return "refused"
     entry.isNotified = true
-    state.note(entry, "Notified", now())
+    state.note(entry, "Notified", now(), undefined, undefined, by)
     entry.result = isSuccess ? notice.result : undefined
     entry.failure = isSuccess ? undefined : notice.failure
     freePlace(entry, freed)
     return "applied"
   }
 
-  const revive = (entry: Entry, freed: Set<GateKey>) => {
+  const revive = (by?: string) => (entry: Entry, freed: Set<GateKey>) => {
     if (!Run.isFinal(entry.state._tag)) return "confirmed"
     const isParent = entry.children.length > 0
     const parent = isParent ? entry : entry.shard && state.runs.get(entry.shard.parent)
     const revived = (isParent ? entry.children : [entry])
-      .filter((each) => reviveOne(each, freed))
+      .filter((each) => reviveOne(each, freed, by))
     if (revived.length === 0) return "refused"
+    const ended = parent && endOf(parent)
     if (parent !== undefined && state.move(parent, { _tag: "Reopen" }, now())) {
+      state.noteEnd(parent, ended!)
       parent.failure = undefined
-      state.note(parent, "Reopened", now())
+      state.note(parent, "Reopened", now(), undefined, undefined, by)
     }
     return "confirmed"
   }
 
-  const reviveOne = (entry: Entry, freed: Set<GateKey>): boolean => {
+  const reviveOne = (entry: Entry, freed: Set<GateKey>, by: string | undefined): boolean => {
     const { gate } = entry.spec
     entry.turn = state.nextRunId(now())
-    const granted = { claimedAt: entry.claimedAt, state: entry.state }
+    const granted = { claimedAt: entry.claimedAt, holder: entry.holder, state: entry.state }
+    const ended = endOf(entry)
     if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
     entry.conclusion = undefined
     if (!isGrantTold(entry)) state.noteGrant(entry, granted)
-    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure)
+    state.noteEnd(entry, ended)
+    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure, by)
     freePlace(entry, freed)
     return true
   }
@@ -631,7 +651,8 @@ export const make = (
         const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
         const lately = latelyOf(entry)
         state.noteGrant(entry, entry)
-        state.note(entry, "Lost", now(), `${member.joining.name} is ${member.standing}`)
+        const loss = lossOf(member.joining.name, member.standing, conclusion)
+        state.note(entry, "Lost", now(), loss)
         const concluded = conclusion && { concluded: conclusion.state }
         state.move(entry, {
           _tag: "Lose",
@@ -702,30 +723,18 @@ export const make = (
   const events = (run: RunId): ReadonlyArray<RunHappening> => {
     const entry = state.runs.get(run)
     if (entry === undefined) return []
-    const { attempt, fence } = entry.state
-    const happened: ReadonlyArray<Happened> = [
-      { at: entry.createdAt, kind: "Submitted", attempt: 0, fence: never },
-      ...entry.journal,
-      ...(entry.claimedAt === undefined || isGrantTold(entry)
-        ? []
-        : [{ at: entry.claimedAt, kind: "Claimed", attempt, fence }]),
-      ...(entry.finishedAt === undefined ? [] : [{
-        at: entry.finishedAt,
-        kind: entry.state._tag,
-        attempt,
-        fence,
-        ...(entry.failure !== undefined && { detail: entry.failure.message }),
-      }]),
-    ]
-    return happened
-      .toSorted((a, b) => a.at - b.at)
-      .map(({ at, attempt, detail, fence, kind }: Happened): RunHappening => ({
-        at: DateTime.makeUnsafe(at),
-        kind,
-        attempt,
-        fence,
-        ...(detail !== undefined && { detail }),
-      }))
+    const { claimedAt, createdAt, failure, finishedAt, journal, state: { _tag, attempt, fence } } =
+      entry
+    const end = finishedAt === undefined ? undefined : {
+      at: finishedAt,
+      kind: _tag,
+      ...(failure !== undefined && { detail: failure.message }),
+    }
+    const executor = state.named(entry.holder)
+    return History.of(
+      { createdAt, attempt, fence, claimedAt, executor, end },
+      journal.map(({ failure: _, ...told }) => told),
+    )
   }
 
   const why = (run: RunId): Option.Option<Reason> =>
@@ -845,12 +854,12 @@ export const make = (
       Effect.sync(() => conclusions.map((each) => conclude(incarnation, each))),
     reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
     promote: (limit) => Effect.sync(() => promote(limit)),
-    cancel: (run) => Effect.sync(() => cancel(run)),
-    suspend: (run) => Effect.sync(() => ordered(run, suspend)),
-    resume: (run) => Effect.sync(() => ordered(run, resume)),
+    cancel: (run, by) => Effect.sync(() => cancel(run, by)),
+    suspend: (run, by) => Effect.sync(() => ordered(run, suspend(by))),
+    resume: (run, by) => Effect.sync(() => ordered(run, resume(by))),
     setLevel: (run, order) => Effect.sync(() => ordered(run, setLevel(order))),
-    notify: (run, notice) => Effect.sync(() => ordered(run, notify(notice))),
-    revive: (run) => Effect.sync(() => ordered(run, revive)),
+    notify: (run, notice, by) => Effect.sync(() => ordered(run, notify(notice, by))),
+    revive: (run, by) => Effect.sync(() => ordered(run, revive(by))),
     expire: (limit) => Effect.sync(() => expire(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),
     find: (run) => Effect.sync(() => find(run)),

@@ -10,7 +10,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Calendar } from "../../core/domain/Calendar.ts"
 import type { Sighting } from "../../core/domain/ClockStep.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
-import type { Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
+import type { Holder, Incarnation, Joining, Standing, Vitals } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Shard } from "../../core/domain/FanIn.ts"
 import type { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
@@ -91,7 +91,13 @@ export interface Entry {
   readonly journal: Array<Happened>
 }
 
-export type Granted = Pick<Entry, "claimedAt" | "state">
+export type Granted = Pick<Entry, "claimedAt" | "holder" | "state">
+
+export interface Ended {
+  readonly at: number | undefined
+  readonly kind: string
+  readonly failure: Failure | undefined
+}
 
 export interface Follows {
   readonly run: RunId.RunId
@@ -105,6 +111,8 @@ export interface Happened {
   readonly fence: Fence
   readonly detail?: string
   readonly failure?: Failure
+  readonly executor?: Holder
+  readonly by?: string
 }
 
 export interface Member {
@@ -398,7 +406,14 @@ export class MemoryState {
     entry.deadlineAt = undefined
   }
 
-  note(entry: Entry, kind: string, now: number, detail?: string, failure?: Failure): void {
+  note(
+    entry: Entry,
+    kind: string,
+    now: number,
+    detail?: string,
+    failure?: Failure,
+    by?: string,
+  ): void {
     const { attempt, fence } = entry.state
     entry.journal.push({
       at: now,
@@ -407,14 +422,33 @@ export class MemoryState {
       fence,
       ...(detail !== undefined && { detail }),
       ...(failure !== undefined && { failure }),
+      ...(by !== undefined && { by }),
     })
     if (entry.journal.length > 1000) entry.journal.shift()
   }
 
   /** A grant that is over, of a run that goes on, as the run was with it. */
-  noteGrant(entry: Entry, { claimedAt, state: { attempt, fence } }: Granted): void {
+  noteGrant(entry: Entry, { claimedAt, holder, state: { attempt, fence } }: Granted): void {
     if (claimedAt === undefined) return
-    entry.journal.push({ at: claimedAt, kind: "Claimed", attempt, fence })
+    const executor = this.named(holder)
+    entry.journal.push({
+      at: claimedAt,
+      kind: "Claimed",
+      attempt,
+      fence,
+      ...(executor !== undefined && { executor }),
+    })
+  }
+
+  /** Who that is, while it is known. */
+  named(holder: Entry["holder"]): Holder | undefined {
+    const member = holder && this.members.get(holder.incarnation)
+    return member && { incarnation: member.incarnation, name: member.joining.name }
+  }
+
+  /** How a run had ended that goes on. */
+  noteEnd(entry: Entry, { at, failure, kind }: Ended): void {
+    if (at !== undefined) this.note(entry, kind, at, failure?.message, failure)
   }
 
   /** The next grant that is postponed takes the place of the one before it (R30). */
@@ -422,7 +456,7 @@ export class MemoryState {
     const fence = journal.find(({ kind }) => kind === "Postponed")?.fence
     if (fence === undefined) return
     const left = journal.filter((each) =>
-      each.fence !== fence || (each.kind !== "Claimed" && each.kind !== "Postponed")
+      each.fence !== fence || !["Claimed", "Started", "Postponed"].includes(each.kind)
     )
     journal.splice(0, journal.length, ...left)
   }

@@ -243,11 +243,14 @@ const strangerIn = (data: string) => {
 const untilFree = Effect.fnUntraced(function* ({ data }: Place) {
   for (let tenths = 0;; tenths++) {
     const holder = yield* Files.attempt(`read ${data}`, () => readHolder(data))
-    if (!holder || !Files.isAlive(holder.pid) || strangerIn(data)) return
+    if (!holder || !isHeld(data, holder)) return
     if (tenths >= (holder.status === "stopping" ? 300 : 20)) return yield* inUse(data, holder)
     yield* Effect.sleep("100 millis")
   }
 })
+
+const isHeld = (data: string, holder = readHolder(data)): boolean =>
+  holder !== undefined && Files.isAlive(holder.pid) && strangerIn(data) === undefined
 
 const inUse = (data: string, holder = readHolder(data)) =>
   new LocalServerUnavailable({
@@ -301,7 +304,10 @@ const didNotStart = ({ data, folder }: Place, { port }: Options, log: string) =>
       remedy: "choose another port, or none",
     })
   }
-  if (isMemoryHeld(log) || log.includes('lock file "postmaster.pid"')) return inUse(data)
+  // Of two that start at once one begins the log anew, and what the other was told is gone.
+  if (isMemoryHeld(log) || log.includes('lock file "postmaster.pid"') || isHeld(data)) {
+    return inUse(data)
+  }
   return new LocalServerUnavailable({
     reason: `PostgreSQL did not start in ${folder}: ${log}`,
     remedy: "the reason is what the server itself says",

@@ -714,8 +714,8 @@ const settleText = (more: string): string => `
 }, run_id, attempt - 1, crashes, fence, is_careful, gate
     FROM y WHERE kind = 4),
   j AS (
-    INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, failure)
-    SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, fence, attempt,
+    INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, failure)
+    SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, $1, fence, attempt,
       CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded'
         WHEN 9 THEN 'Postponed' ELSE 'Awaited' END,
       failure
@@ -730,8 +730,10 @@ const settleAny = settleText("")
 
 /** The next grant that is postponed takes the place of the one before it in the journal (R30). */
 const forgetPostponed = `
-  f AS (DELETE FROM journal WHERE kind = 'Postponed'
-    AND run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 9 AND kind <> 5))),`
+  f AS (DELETE FROM journal g USING journal p
+    WHERE p.run_id = ANY (ARRAY(SELECT run_id FROM y WHERE said = 9 AND kind <> 5))
+      AND p.kind = 'Postponed' AND g.run_id = p.run_id AND g.fence = p.fence
+      AND g.kind IN ('Started', 'Postponed')),`
 
 /** What was put down, or given back with something kept, has begun: it is never too late to go on. */
 const keepCheckpoints = `
@@ -777,9 +779,10 @@ const selectMore = `
     RETURNING *),
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM x))),
   o AS (
-    INSERT INTO outcome (run_id, finished_at, fence, state, attempt, crashes, is_reported, failure)
-    SELECT run_id, clock(), fence, CASE WHEN is_cancelling THEN 3 ELSE 6 END, is_cancelling::int,
-      crashes, false,
+    INSERT INTO outcome (run_id, finished_at, claimed_at, incarnation, fence, state, attempt, crashes,
+      is_reported, failure)
+    SELECT run_id, clock(), claimed_at, incarnation, fence,
+      CASE WHEN is_cancelling THEN 3 ELSE 6 END, is_cancelling::int, crashes, false,
       CASE WHEN NOT is_cancelling THEN $3::text END FROM x)
   SELECT u.run_id::float8 AS run, c.value AS checkpoint, k.parent::float8 AS parent, k.nth, k.count,
     x.run_id IS NOT NULL AS is_late,

@@ -204,7 +204,7 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const cancel: RunStorage["cancel"] = Effect.fnUntraced(function* (run) {
+  const cancel: RunStorage["cancel"] = Effect.fnUntraced(function* (run, by) {
     const [row] = yield* pg.query<{
       answer: "confirmed" | "requested" | "ended" | null
       holders: ReadonlyArray<Incarnation>
@@ -214,8 +214,8 @@ export const make = Effect.fnUntraced(function* (
       "writes",
       "cancel",
       `SELECT c.answer, c.holders, c.is_parent, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
-       FROM cancel($1::bigint, ${patienceArray}) c`,
-      [`${run}`],
+       FROM cancel($1::bigint, ${patienceArray}, $2) c`,
+      [`${run}`, by ?? null],
     )
     if (row === undefined || row.answer === null) return Option.none()
     const { answer, gate, holders, is_parent } = row
@@ -251,30 +251,32 @@ export const make = Effect.fnUntraced(function* (
     return Option.some({ answer, freed: is_freed === true && gate !== null ? [gate] : [] })
   })
 
-  const suspend: RunStorage["suspend"] = (run) =>
-    order("suspend", `suspend($1::bigint, ${patienceArray})`, run)
+  const suspend: RunStorage["suspend"] = (run, by) =>
+    order("suspend", `suspend($1::bigint, ${patienceArray}, $2)`, run, [by ?? null])
 
-  const resume: RunStorage["resume"] = (run) =>
-    order("resume", resumeAndTell, run, [`${pg.schema}_submit`])
+  const resume: RunStorage["resume"] = (run, by) =>
+    order("resume", resumeAndTell, run, [`${pg.schema}_submit`, by ?? null])
 
   const setLevel: RunStorage["setLevel"] = (run, { by, level }) =>
     order("setLevel", setLevelAndTell, run, [`${pg.schema}_submit`, level, by ?? null])
 
-  const notify: RunStorage["notify"] = (run, notice) =>
-    order("notify", "notify_run($1::bigint, $2, $3, $4)", run, [
+  const notify: RunStorage["notify"] = (run, notice, by) =>
+    order("notify", "notify_run($1::bigint, $2, $3, $4, $5)", run, [
       notice._tag === "Succeeded",
       notice._tag === "Succeeded" ? notice.result ?? null : null,
       notice._tag === "Failed" ? encodeFailure(notice.failure) : null,
+      by ?? null,
     ])
 
-  const revive: RunStorage["revive"] = Effect.fnUntraced(function* (run) {
+  const revive: RunStorage["revive"] = Effect.fnUntraced(function* (run, by) {
     const [row] = yield* pg.query<{
       answer: "confirmed" | "refused" | null
       gates: ReadonlyArray<GateKey>
       lanes: ReadonlyArray<number>
-    }>("writes", "revive", `SELECT * FROM revive($1::bigint, ${patienceArray}, $2)`, [
+    }>("writes", "revive", `SELECT * FROM revive($1::bigint, ${patienceArray}, $2, $3)`, [
       `${run}`,
       FanIn.prefix,
+      by ?? null,
     ])
     if (row === undefined || row.answer === null) return Option.none()
     hintLanes(row.lanes)
@@ -529,7 +531,7 @@ interface RecoveredRow {
 /** It may stand below the floors of every process: see `PgFloors`. */
 const resumeAndTell = `(
   SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
-  FROM resume($1::bigint, ${patienceArray}) r)`
+  FROM resume($1::bigint, ${patienceArray}, $3) r)`
 
 /** So may this one. */
 const setLevelAndTell = `(
@@ -606,11 +608,19 @@ const selectLeft = `
 
 /** Running + Start → Running, marked; not when it is asked to stop, or to be put down. */
 const startMarked = `
-  UPDATE lease SET is_start_marked = true
-  WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
-    AND NOT is_cancelling AND NOT is_suspending
-    AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
-  RETURNING run_id::float8 AS run, fence`
+  WITH x AS MATERIALIZED (
+    SELECT run_id, fence, attempt, is_start_marked FROM lease
+    WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
+      AND NOT is_cancelling AND NOT is_suspending
+      AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
+    FOR UPDATE),
+  u AS (
+    UPDATE lease l SET is_start_marked = true FROM x
+    WHERE l.incarnation = $1 AND l.run_id = x.run_id AND NOT x.is_start_marked),
+  j AS (
+    INSERT INTO journal (run_id, at, fence, attempt, kind)
+    SELECT run_id, clock(), fence, attempt, 'Started' FROM x WHERE NOT is_start_marked)
+  SELECT run_id::float8 AS run, fence FROM x`
 
 /** As Running + Release, for what its holder was told of and does not know. */
 const reconcileHeld = `
@@ -637,8 +647,8 @@ const reconcileHeld = `
         THEN (SELECT x.gate FROM run WHERE id = x.run_id AND gate_places <= 1) END
     FROM x, now WHERE NOT is_cancelling AND is_suspending),
   j AS (
-    INSERT INTO journal (run_id, at, claimed_at, fence, attempt, kind, detail)
-    SELECT run_id, ms, claimed_at, fence, attempt, 'Released', 'its holder does not know of it'
+    INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, detail)
+    SELECT run_id, ms, claimed_at, $1, fence, attempt, 'Released', 'its holder does not know of it'
     FROM x, now)
   SELECT NULL::float8 AS passed, own_lane AS lane FROM x WHERE NOT is_cancelling AND NOT is_suspending
   UNION ALL
@@ -678,8 +688,10 @@ const promoteDue = `
 const viewsOfIds = runViews("SELECT unnest($1::bigint[]) AS id")
 
 const selectJournal = `
-  SELECT at::float8 AS at, claimed_at::float8 AS claimed_at, kind, attempt, fence, detail, failure
-  FROM journal WHERE run_id = $1::bigint ORDER BY id LIMIT 10000`
+  SELECT j.at::float8 AS at, j.claimed_at::float8 AS claimed_at, j.kind, j.attempt, j.fence, j.detail,
+    j.failure, j.asked_by, e.incarnation, e.name AS executor
+  FROM journal j LEFT JOIN executor e ON e.incarnation = j.incarnation
+  WHERE j.run_id = $1::bigint ORDER BY j.id LIMIT 10000`
 
 const selectState = `
   SELECT value FROM state WHERE key = $3 AND task = (

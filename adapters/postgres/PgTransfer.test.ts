@@ -45,7 +45,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             outcome:
               `run_id finished_at claimed_at incarnation fence state attempt crashes is_reported
               result failure`,
-            journal: "run_id id at claimed_at fence attempt kind detail failure",
+            journal:
+              "run_id id at claimed_at fence attempt incarnation kind detail failure asked_by",
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
             level_set: "run_id level",

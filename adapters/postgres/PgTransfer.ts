@@ -7,7 +7,7 @@
  */
 import { Effect, Option, Schema, Stream } from "effect"
 import { createHash } from "node:crypto"
-import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
+import type { ExecutorName, Holder, Incarnation } from "../../core/domain/Executor.ts"
 import type { Fence, LockKey } from "../../core/domain/Lease.ts"
 import type { Level } from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
@@ -541,12 +541,17 @@ interface NoteRow extends Row {
   readonly fence: Fence
   readonly detail: string | null
   readonly failure: string | null
+  readonly incarnation: Holder["incarnation"] | null
+  readonly executor: Holder["name"]
+  readonly asked_by: string | null
 }
 
 const selectNotes = `
-  SELECT run_id::float8 AS run, at::float8 AS at, claimed_at::float8 AS claimed_at, kind,
-    attempt::int AS attempt, fence, detail, failure
-  FROM journal WHERE run_id = ANY ($1::bigint[]) ORDER BY run_id, id`
+  SELECT j.run_id::float8 AS run, j.at::float8 AS at, j.claimed_at::float8 AS claimed_at, j.kind,
+    j.attempt::int AS attempt, j.fence, j.detail, j.failure, j.asked_by,
+    e.incarnation, e.name AS executor
+  FROM journal j LEFT JOIN executor e ON e.incarnation = j.incarnation
+  WHERE j.run_id = ANY ($1::bigint[]) ORDER BY j.run_id, j.id`
 
 const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   _tag: "Run",
@@ -589,8 +594,11 @@ const notesOf = (row: NoteRow): ReadonlyArray<Note> => {
   const { at, attempt, claimed_at, detail, fence, kind } = row
   const failure = row.failure === null ? undefined : decodeFailure(row.failure)
   const said = detail ?? failure?.message
+  const { asked_by: by, executor: name, incarnation } = row
+  const executor = incarnation === null ? {} : { executor: { incarnation, name } }
+  const isTold = claimed_at === null
   return [
-    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    ...(isTold ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence, ...executor }]),
     {
       at,
       kind,
@@ -598,6 +606,8 @@ const notesOf = (row: NoteRow): ReadonlyArray<Note> => {
       fence,
       ...(said !== undefined && { detail: said }),
       ...(failure !== undefined && { failure }),
+      ...(isTold && executor),
+      ...(by !== null && { by }),
     },
   ]
 }
@@ -1336,11 +1346,13 @@ const journalColumns = {
   kind: "text",
   detail: "text",
   failure: "text",
+  incarnation: "int",
+  asked_by: "text",
 }
 
 /** What a report has left says no more than its failure does: by that it is known. */
 const journalRows = ({ id, journal, place }: Of<"Run">) =>
-  journal.map(({ at, attempt, detail, failure, fence, kind }) => {
+  journal.map(({ at, attempt, by, detail, executor, failure, fence, kind }) => {
     const isOfReport = reports.includes(kind) && fence <= place.settled &&
       (kind !== "Revived" || fence === place.settled)
     return {
@@ -1351,6 +1363,8 @@ const journalRows = ({ id, journal, place }: Of<"Run">) =>
       kind,
       detail: isOfReport && detail === failure?.message ? null : detail,
       failure: failure && encodeFailure(failure),
+      incarnation: executor?.incarnation,
+      asked_by: by,
     }
   })
 

@@ -6,10 +6,12 @@ import { Calendar } from "../../core/domain/Calendar.ts"
 import type {
   ExecutorName,
   ExecutorView,
+  Holder,
   Incarnation,
   Standing,
   Vitals,
 } from "../../core/domain/Executor.ts"
+import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
@@ -137,7 +139,7 @@ export const runViews = (which: string): string => `
   LEFT JOIN LATERAL (
 ${readyRow("attempt, crashes, fence")}) q ON true
   LEFT JOIN trigger g ON g.id = r.trigger
-  LEFT JOIN executor e ON e.incarnation = coalesce(o.incarnation, x.incarnation)`
+  LEFT JOIN executor e ON e.incarnation = coalesce(o.incarnation, x.incarnation, p.incarnation)`
 
 export interface RunRow {
   readonly [column: string]: unknown
@@ -220,9 +222,7 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.gate !== null && { gate: row.gate }),
   ...(row.trigger !== null && { trigger: row.trigger }),
   ...(row.slot !== null && { slot: at(row.slot) }),
-  ...(row.incarnation !== null && row.executor !== null && {
-    executor: { incarnation: row.incarnation, name: row.executor },
-  }),
+  ...(row.parked === null && holderOf(row)),
   ...(row.claimed_at !== null && { claimedAt: at(row.claimed_at) }),
   ...(row.finished_at !== null && { finishedAt: at(row.finished_at) }),
   ...(row.is_cancelling === true && { isCancelling: true }),
@@ -247,14 +247,18 @@ export interface JournalRow {
   readonly fence: number
   readonly detail: string | null
   readonly failure: string | null
+  readonly incarnation: Incarnation | null
+  readonly executor: ExecutorName | null
+  readonly asked_by: string | null
 }
+
+const holderOf = (
+  { executor, incarnation }: Pick<JournalRow, "executor" | "incarnation">,
+): { readonly executor?: Holder } =>
+  incarnation === null || executor === null ? {} : { executor: { incarnation, name: executor } }
 
 const messageOf = (failure: string | null) =>
   failure === null ? undefined : decodeFailure(failure).message
-
-/** Whether it tells of the grant with this fence. */
-const isOfGrant = (wanted: number) => ({ claimed_at, fence, kind }: JournalRow): boolean =>
-  fence === wanted && (claimed_at !== null || kind === "Claimed")
 
 /** The entry of the end of a run names its grant, and so does that of its revival: one tells of it. */
 export const grantsOnce = <R extends Pick<JournalRow, "claimed_at" | "fence" | "kind">>(
@@ -274,40 +278,42 @@ export const happenings = (
   run: RunRow,
   journal: ReadonlyArray<JournalRow>,
 ): ReadonlyArray<RunHappening> => {
-  const happening = (
-    millis: number,
-    kind: string,
-    attempt: number,
-    fence: number,
-    detail?: string | null,
-  ) => ({ millis, kind, attempt, fence, detail })
-  const claimed = (millis: number | null, attempt: number, fence: number) =>
-    millis === null ? [] : [happening(millis, "Claimed", attempt, fence)]
+  const endDetail = messageOf(run.failure)
+  const end = run.finished_at === null ? undefined : {
+    at: run.finished_at,
+    kind: stateOfRow(run),
+    ...(endDetail !== undefined && { detail: endDetail }),
+  }
+  return History.of(
+    {
+      createdAt: run.created_at,
+      attempt: run.attempt,
+      fence: run.fence as Fence,
+      claimedAt: run.claimed_at ?? undefined,
+      executor: holderOf(run).executor,
+      end,
+    },
+    grantsOnce(journal).flatMap(entriesOf),
+  )
+}
+
+/** A grant that a row tells of is an entry of its own. */
+const entriesOf = (row: JournalRow): ReadonlyArray<History.Entry> => {
+  const { asked_by: by, at, attempt, claimed_at, kind } = row
+  const fence = row.fence as Fence
+  const detail = row.detail ?? messageOf(row.failure)
   return [
-    happening(run.created_at, "Submitted", 0, 0),
-    ...grantsOnce(journal).flatMap((each) => [
-      ...claimed(each.claimed_at, each.attempt, each.fence),
-      happening(
-        each.at,
-        each.kind,
-        each.attempt,
-        each.fence,
-        each.detail ?? messageOf(each.failure),
-      ),
-    ]),
-    ...(journal.some(isOfGrant(run.fence)) ? [] : claimed(run.claimed_at, run.attempt, run.fence)),
-    ...(run.finished_at === null ? [] : [
-      happening(run.finished_at, stateOfRow(run), run.attempt, run.fence, messageOf(run.failure)),
-    ]),
-  ]
-    .sort((a, b) => a.millis - b.millis)
-    .map(({ attempt, detail, fence, kind, millis }) => ({
-      at: at(millis),
+    ...(claimed_at === null ? [] : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
+    {
+      at,
       kind,
       attempt,
-      fence: fence as Fence,
-      ...(detail !== undefined && detail !== null && { detail }),
-    }))
+      fence,
+      ...(detail !== undefined && { detail }),
+      ...(by !== null && { by }),
+      ...holderOf(row),
+    },
+  ]
 }
 
 export interface ExecutorRow {

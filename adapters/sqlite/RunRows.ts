@@ -146,7 +146,8 @@ const selectRun = `
   LEFT JOIN parked ON parked.run = run.id
   LEFT JOIN conclusion ON conclusion.run = lease.run
   LEFT JOIN child ON child.run = run.id
-  LEFT JOIN executor ON executor.incarnation = coalesce(lease.incarnation, outcome.incarnation)
+  LEFT JOIN executor
+    ON executor.incarnation = coalesce(lease.incarnation, outcome.incarnation, parked.incarnation)
   LEFT JOIN trigger ON trigger.id = run.trigger
   WHERE run.id = ?`
 
@@ -521,24 +522,31 @@ export const add = (
 }
 
 /** A run has at most so many journal rows; what comes after is left out. */
-const notesMax = 1000
+export const notesMax = 1000
 
 /** A grant that is over, of a run that goes on. */
 export const noteGrant = (
   { db }: Transaction,
-  { attempt, claimed_at, fence, id }: Pick<RunRow, "attempt" | "claimed_at" | "fence" | "id">,
+  { attempt, claimed_at, fence, id, incarnation }: RunRow,
 ): void => {
   if (claimed_at === null) return
   db.run(
-    `INSERT INTO journal (run, at, kind, attempt, fence)
-     SELECT ?1, ?2, 'Claimed', ?3, ?4
+    `INSERT INTO journal (run, at, kind, attempt, fence, incarnation)
+     SELECT ?1, ?2, 'Claimed', ?3, ?4, ?5
      WHERE (SELECT count(*) FROM journal WHERE run = ?1) < ${notesMax}
        AND NOT EXISTS (SELECT 1 FROM journal WHERE run = ?1 AND fence = ?4 AND kind = 'Claimed')`,
     id,
     claimed_at,
     attempt,
     fence,
+    incarnation,
   )
+}
+
+/** How a run had ended that goes on. */
+export const noteEnd = (tx: Transaction, row: RunRow): void => {
+  const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
+  note(tx, row, row.state, failure?.message, failure, { at: row.finished_at! })
 }
 
 export const note = (
@@ -547,18 +555,20 @@ export const note = (
   kind: string,
   detail?: string,
   failure?: Failure,
+  { at = now, by }: { readonly at?: number; readonly by?: string | undefined } = {},
 ): void => {
   db.run(
-    `INSERT INTO journal (run, at, kind, attempt, fence, detail, failure)
-     SELECT ?, ?, ?, ?, ?, ?, ?
+    `INSERT INTO journal (run, at, kind, attempt, fence, detail, failure, asked_by)
+     SELECT ?, ?, ?, ?, ?, ?, ?, ?
      WHERE (SELECT count(*) FROM journal WHERE run = ?) < ${notesMax}`,
     row.id,
-    now,
+    at,
     kind,
     row.attempt,
     row.fence,
     detail ?? null,
     failure === undefined ? null : JSON.stringify(failure),
+    by ?? null,
     row.id,
   )
 }

@@ -10,7 +10,7 @@ import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
-import { move, note, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, notesMax, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
@@ -154,12 +154,19 @@ const becomeReady = `
   CROSS JOIN run ON run.id = blocked.run
   RETURNING run, kind, lane`
 
+const noteAdmitted = `
+  INSERT INTO journal (run, at, kind, attempt, fence)
+  SELECT blocked.run, ?2, 'Admitted', blocked.attempt, blocked.fence
+  FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value
+  WHERE (SELECT count(*) FROM journal WHERE run = blocked.run) < ${notesMax}`
+
 /** Many at once cost a third of one by one. */
 const admitted = (tx: Transaction, runs: ReadonlyArray<RunId>): ReadonlyArray<Admission> => {
   if (runs.length === 0) return []
   const { db, now } = tx
   const passing = JSON.stringify(runs)
   const rows = db.tuples<[run: RunId, kind: number, lane: number]>(becomeReady, passing, now)
+  db.run(noteAdmitted, passing, now)
   db.run("DELETE FROM blocked WHERE run IN (SELECT value FROM json_each(?))", passing)
   const names = new Map<number, Lane.Lane>()
   const nameOf = (lane: number) => {

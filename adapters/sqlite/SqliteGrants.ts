@@ -447,7 +447,7 @@ const noteReport = (
 /** The next grant that is postponed takes the place of the one before it (R30). */
 const forgetPostponed = ({ db }: Transaction, run: RunId): void =>
   void db.run(
-    `DELETE FROM journal WHERE run = ?1 AND kind IN ('Claimed', 'Postponed')
+    `DELETE FROM journal WHERE run = ?1 AND kind IN ('Claimed', 'Started', 'Postponed')
        AND fence = (SELECT fence FROM journal WHERE run = ?1 AND kind = 'Postponed')`,
     run,
   )

@@ -2,7 +2,8 @@
 import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
-import type { ExecutorName, Incarnation } from "../../core/domain/Executor.ts"
+import type { ExecutorName, Holder, Incarnation } from "../../core/domain/Executor.ts"
+import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Run from "../../core/domain/Run.ts"
@@ -132,12 +133,7 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
   }),
   ...(row.trigger_name !== null && afterOf(at, row.id)),
   ...askedOf(at, row.id),
-  ...(row.incarnation !== null && row.executor_name !== null && {
-    executor: {
-      incarnation: row.incarnation as Incarnation,
-      name: row.executor_name as ExecutorName,
-    },
-  }),
+  ...(row.state !== "Awaiting" && holderOf(row)),
   ...(row.placement !== null && {
     placed: {
       ...JSON.parse(row.placement) as Placed,
@@ -339,44 +335,54 @@ const counts = (db: Database, namespace: Namespace) => {
   return counts
 }
 
-interface Happened {
-  readonly at: number
-  readonly kind: string
-  readonly attempt: number
-  readonly fence: number
-  readonly detail?: string
+type NamedRow = Pick<RunRow, "executor_name" | "incarnation">
+
+type JournalRow = Omit<History.Entry, "by" | "detail" | "executor"> & NamedRow & {
+  readonly asked_by: string | null
+  readonly detail: string | null
 }
 
-/** Whether it tells of the grant with this fence. */
-const isOf = (wanted: number) => ({ fence, kind }: Pick<Happened, "fence" | "kind">): boolean =>
-  kind === "Claimed" && fence === wanted
+const holderOf = ({ executor_name, incarnation }: NamedRow): { readonly executor?: Holder } =>
+  incarnation === null || executor_name === null ? {} : {
+    executor: { incarnation: incarnation as Incarnation, name: executor_name as ExecutorName },
+  }
 
 const events = (db: Database, run: RunId): ReadonlyArray<RunHappening> => {
   const row = rowOf(db, run)
   if (row === undefined) return []
   const { attempt, claimed_at, created_at, fence, finished_at, state } = row
-  const journal = db.all<{ detail: string | null } & Omit<Happened, "detail">>(
-    "SELECT at, kind, attempt, fence, detail FROM journal WHERE run = ? ORDER BY id",
+  const journal = db.all<JournalRow>(
+    `SELECT journal.at, journal.kind, journal.attempt, journal.fence, journal.detail,
+       journal.asked_by, executor.incarnation, executor.name AS executor_name
+     FROM journal LEFT JOIN executor ON executor.incarnation = journal.incarnation
+     WHERE run = ? ORDER BY id`,
     run,
   )
   const { failure } = failureOf(row)
-  const happened: Array<Happened> = [
-    { at: created_at, kind: "Submitted", attempt: 0, fence: 0 },
-    ...journal.map(({ detail, ...rest }) => ({ ...rest, ...(detail !== null && { detail }) })),
-    ...(claimed_at === null || journal.some(isOf(fence))
-      ? []
-      : [{ at: claimed_at, kind: "Claimed", attempt, fence }]),
-    ...(finished_at === null ? [] : [{
-      at: finished_at,
-      kind: state,
+  const end = finished_at === null ? undefined : {
+    at: finished_at,
+    kind: state,
+    ...(failure !== undefined && { detail: failure.message }),
+  }
+  return History.of(
+    {
+      createdAt: created_at,
       attempt,
       fence,
-      ...(failure !== undefined && { detail: failure.message }),
-    }]),
-  ]
-  return happened
-    .sort((a, b) => a.at - b.at)
-    .map((each) => ({ ...each, at: DateTime.makeUnsafe(each.at) }) as RunHappening)
+      claimedAt: claimed_at ?? undefined,
+      executor: holderOf(row).executor,
+      end,
+    },
+    journal.map(({ asked_by, at, attempt, detail, fence, kind, ...named }) => ({
+      at,
+      kind,
+      attempt,
+      fence,
+      ...(detail !== null && { detail }),
+      ...(asked_by !== null && { by: asked_by }),
+      ...holderOf(named),
+    })),
+  )
 }
 
 const reasonOf = (db: Database, row: RunRow, now: number): Reason => {

@@ -3,6 +3,7 @@ import { Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -30,7 +31,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, move, note, noteGrant, rowOf, type RunRow, setLevel } from "./RunRows.ts"
+import { add, move, note, noteEnd, noteGrant, rowOf, type RunRow, setLevel } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
@@ -101,12 +102,12 @@ export const make = (db: Database): RunStorage => {
           nextInMillis: steps.at(-1)!.nextInMillis,
         }),
       ),
-    cancel: (run) => db.write("cancel", (tx) => ordered(tx, run, cancel)),
-    suspend: (run) => db.write("suspend", (tx) => ordered(tx, run, suspend)),
-    resume: (run) => db.write("resume", (tx) => ordered(tx, run, resume)),
+    cancel: (run, by) => db.write("cancel", (tx) => ordered(tx, run, cancel(by))),
+    suspend: (run, by) => db.write("suspend", (tx) => ordered(tx, run, suspend(by))),
+    resume: (run, by) => db.write("resume", (tx) => ordered(tx, run, resume(by))),
     setLevel: (run, order) => db.write("setLevel", (tx) => ordered(tx, run, levelOf(order))),
-    notify: (run, notice) => db.write("notify", (tx) => ordered(tx, run, notify(notice))),
-    revive: (run) => db.write("revive", (tx) => ordered(tx, run, revive)),
+    notify: (run, notice, by) => db.write("notify", (tx) => ordered(tx, run, notify(notice, by))),
+    revive: (run, by) => db.write("revive", (tx) => ordered(tx, run, revive(by))),
     expire: (limit) =>
       Effect.map(
         inSteps(
@@ -245,7 +246,7 @@ const admit = (
   if (Touching.isGate(gate)) {
     return SqliteAdmission.admitTouching(tx, Touching.touchesOf(gate).namespace, most)
   }
-  const admissions = SqliteAdmission.admit(tx, gates, most, (row) => cancel(tx, row, new Set()))
+  const admissions = SqliteAdmission.admit(tx, gates, most, (row) => cancel()(tx, row, new Set()))
   if (admissions.length >= most) return admissions
   return [...admissions, ...gates.flatMap((gate) => gather(tx, gate))]
 }
@@ -313,14 +314,20 @@ const hasOlder = (at: Connection, gate: Blocking.Gate): boolean =>
   at.get("SELECT 1 FROM blocked WHERE gate = ? LIMIT 1 OFFSET 1", gate.key) !== undefined
 
 /** Running's cell Start; a run that was asked to stop, or to be put down, does not start. */
-const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean =>
-  tx.db.run(
-    `UPDATE lease SET is_started = 1
+const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
+  const held = tx.db.get<{ id: RunId; attempt: number; fence: Fence; is_started: number }>(
+    `SELECT run AS id, attempt, fence, is_started FROM lease
      WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0 AND is_suspending = 0`,
     run,
     incarnation,
     fence,
-  ).changes === 1
+  )
+  if (held?.is_started === 0) {
+    tx.db.run("UPDATE lease SET is_started = 1 WHERE run = ?", run)
+    note(tx, held, "Started")
+  }
+  return held !== undefined
+}
 
 const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }: Known) => {
   const held = tx.db.all<{ run: RunId; fence: Fence; loop: number; round: number }>(
@@ -388,16 +395,21 @@ const childrenOf = ({ db }: Transaction, parent: RunId): ReadonlyArray<RunRow> =
   db.all<{ run: RunId }>("SELECT run FROM child WHERE parent = ? ORDER BY nth", parent)
     .flatMap(({ run }) => rowOf(db, run) ?? [])
 
-const cancel = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+type Cancelled = "confirmed" | "requested" | "ended"
+
+const cancel = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>): Cancelled => {
   const state = move(tx, row, { _tag: "Cancel" })
   if (state === undefined) return "ended"
+  // The end of what waited tells of it by itself, but not whose order it was.
+  if (by !== undefined || state._tag === "Running") {
+    note(tx, row, "CancelAsked", undefined, undefined, { by })
+  }
   if (state._tag === "Awaiting") {
-    for (const child of childrenOf(tx, row.id)) cancel(tx, child, freed)
+    for (const child of childrenOf(tx, row.id)) cancel(by)(tx, child, freed)
     freed.add(FanIn.gate(row.id, 1).key)
     return "requested"
   }
   if (state._tag === "Running") {
-    note(tx, row, "CancelAsked")
     tx.hint(`executor ${row.incarnation!}`)
     return "requested"
   }
@@ -405,17 +417,17 @@ const cancel = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   return "confirmed"
 }
 
-const suspend = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+const suspend = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   if (Run.isFinal(row.state)) return "ended"
   if (row.state === "Suspended") return "confirmed"
   const state = move(tx, row, { _tag: "Suspend" })
   if (state === undefined) return "refused"
   if (state._tag === "Running") {
-    note(tx, row, "SuspendAsked")
+    note(tx, row, "SuspendAsked", undefined, undefined, { by })
     tx.hint(`executor ${row.incarnation!}`)
     return "requested"
   }
-  note(tx, row, "Suspended")
+  note(tx, row, "Suspended", undefined, undefined, { by })
   freePlace(row, state, freed)
   return "confirmed"
 }
@@ -427,7 +439,7 @@ const levelOf = ({ by, level }: LevelOrder) => (tx: Transaction, row: RunRow) =>
   return "confirmed"
 }
 
-const resume = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+const resume = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   if (Run.isFinal(row.state)) return "ended"
   if (row.state !== "Suspended") return row.is_suspending === 1 ? "refused" : "confirmed"
   const event = {
@@ -436,25 +448,26 @@ const resume = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
     places: row.gate_places ?? 0,
   } as const
   const state = move(tx, row, event, { turn: tx.nextRunId() })!
-  note(tx, row, "Resumed")
+  note(tx, row, "Resumed", undefined, undefined, { by })
   if (state._tag !== "Scheduled") freePlace(row, state, freed)
   return "confirmed"
 }
 
-const notify = (notice: Notice) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
-  if (Run.isFinal(row.state)) return wasNotified(tx, row) ? "duplicate" : "ended"
-  const isSuccess = notice._tag === "Succeeded"
-  const state = move(
-    tx,
-    row,
-    { _tag: "Notify", isSuccess },
-    isSuccess ? { result: notice.result } : { failure: notice.failure },
-  )
-  if (state === undefined) return "refused"
-  note(tx, row, "Notified")
-  freePlace(row, state, freed)
-  return "applied"
-}
+const notify =
+  (notice: Notice, by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+    if (Run.isFinal(row.state)) return wasNotified(tx, row) ? "duplicate" : "ended"
+    const isSuccess = notice._tag === "Succeeded"
+    const state = move(
+      tx,
+      row,
+      { _tag: "Notify", isSuccess },
+      isSuccess ? { result: notice.result } : { failure: notice.failure },
+    )
+    if (state === undefined) return "refused"
+    note(tx, row, "Notified", undefined, undefined, { by })
+    freePlace(row, state, freed)
+    return "applied"
+  }
 
 /** Since it was revived last, if ever. */
 const wasNotified = ({ db }: Transaction, { id }: RunRow): boolean =>
@@ -464,11 +477,11 @@ const wasNotified = ({ db }: Transaction, { id }: RunRow): boolean =>
     id,
   )?.kind === "Notified"
 
-const revive = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+const revive = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
   if (!Run.isFinal(row.state)) return "confirmed"
   const children = childrenOf(tx, row.id)
   const revived = (children.length > 0 ? children : [row])
-    .filter((each) => reviveOne(tx, each, freed))
+    .filter((each) => reviveOne(tx, each, freed, by))
   if (revived.length === 0) return "refused"
   const parent = children.length > 0
     ? row
@@ -476,19 +489,26 @@ const revive = (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
     ? undefined
     : rowOf(tx.db, row.parent)
   if (parent !== undefined && move(tx, parent, { _tag: "Reopen" }) !== undefined) {
-    note(tx, parent, "Reopened")
+    noteEnd(tx, parent)
+    note(tx, parent, "Reopened", undefined, undefined, { by })
   }
   return "confirmed"
 }
 
-const reviveOne = (tx: Transaction, row: RunRow, freed: Set<GateKey>): boolean => {
+const reviveOne = (
+  tx: Transaction,
+  row: RunRow,
+  freed: Set<GateKey>,
+  by: string | undefined,
+): boolean => {
   const event = { _tag: "Revive", isGated: row.gate !== null } as const
   const state = move(tx, row, event, { turn: tx.nextRunId() })
   if (state === undefined) return false
   SqliteConclusions.forget(tx, row.id)
   const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
   noteGrant(tx, row)
-  note(tx, row, "Revived", failure?.message, failure)
+  noteEnd(tx, row)
+  note(tx, row, "Revived", failure?.message, failure, { by })
   freePlace(row, state, freed)
   return true
 }
@@ -546,8 +566,9 @@ const recover = (tx: Transaction, limit: number): Recovered => {
       const row = rowOf(db, run)!
       const lately = latelyOf(tx, row)
       noteGrant(tx, row)
-      note(tx, row, "Lost", `${name} is ${standing}`)
-      const state = lose(tx, row, name, lately)
+      const concluded = SqliteConclusions.find(tx, row.id)
+      note(tx, row, "Lost", lossOf(name, standing, concluded))
+      const state = lose(tx, row, name, lately, concluded)
       freePlace(row, state, freed)
       runs.push({ run, state: state._tag })
     }
@@ -583,8 +604,8 @@ const lose = (
   row: RunRow,
   name: string,
   lately: number | undefined,
+  concluded: Conclusion | undefined,
 ): Run.RunState => {
-  const concluded = SqliteConclusions.find(tx, row.id)
   const event = {
     _tag: "Lose",
     crashesMax: row.crashes_max,

@@ -42,7 +42,7 @@ describe("SqliteTransfer", () => {
           due_at`,
         parked: `${standing} state is_parent is_admitted since awaits_until incarnation claimed_at`,
         outcome: `${standing} state incarnation claimed_at due_at finished_at result failure`,
-        journal: "id run at kind attempt fence detail failure",
+        journal: "id run at kind attempt fence detail failure incarnation asked_by",
         child: "parent nth count run",
         deadline: "run at",
         level_set: "run level",

@@ -8,7 +8,7 @@
  */
 import { Effect, Option, Schema, Stream } from "effect"
 import { Calendar } from "../../core/domain/Calendar.ts"
-import type { ExecutorName, Incarnation, Standing } from "../../core/domain/Executor.ts"
+import type { ExecutorName, Holder, Incarnation, Standing } from "../../core/domain/Executor.ts"
 import type { Fence, LockKey } from "../../core/domain/Lease.ts"
 import type { Level } from "../../core/domain/Lane.ts"
 import { Refused } from "../../core/domain/Refused.ts"
@@ -545,13 +545,24 @@ const grantedOf = ({ claimed_at, incarnation }: PlaceRow) => ({
 })
 
 const notes = `
-  SELECT at, kind, attempt, fence, detail, failure FROM journal WHERE run = ? ORDER BY id`
+  SELECT journal.at, journal.kind, journal.attempt, journal.fence, journal.detail, journal.failure,
+    journal.asked_by, executor.incarnation, executor.name
+  FROM journal LEFT JOIN executor ON executor.incarnation = journal.incarnation
+  WHERE run = ? ORDER BY id`
 
 const notesOf = (at: Connection, run: RunId): ReadonlyArray<Note> =>
   at.all<
-    Omit<Note, "detail" | "failure"> & { detail: string | null; failure: string | null }
-  >(notes, run).map(({ detail, failure, ...note }) => ({
+    Omit<Note, "by" | "detail" | "executor" | "failure"> & {
+      asked_by: string | null
+      detail: string | null
+      failure: string | null
+      incarnation: Holder["incarnation"] | null
+      name: Holder["name"]
+    }
+  >(notes, run).map(({ asked_by, detail, failure, incarnation, name, ...note }) => ({
     ...note,
+    ...(asked_by !== null && { by: asked_by }),
+    ...(incarnation !== null && { executor: { incarnation, name } }),
     ...(detail !== null && { detail }),
     ...(failure !== null && { failure: JSON.parse(failure) as Failure }),
   }))
@@ -867,7 +878,7 @@ class Import {
         placement: placed && JSON.stringify(placement),
       })
     }
-    for (const { at, attempt, detail, failure, fence, kind } of record.journal) {
+    for (const { at, attempt, by, detail, executor, failure, fence, kind } of record.journal) {
       this.insert("journal", {
         run: id,
         at,
@@ -876,6 +887,8 @@ class Import {
         fence,
         detail,
         failure: failure && JSON.stringify(failure),
+        incarnation: executor?.incarnation,
+        asked_by: by,
       })
     }
     this.put(record, kind, lane)

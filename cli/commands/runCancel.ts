@@ -2,17 +2,19 @@
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { client, runId } from "../flags.ts"
+import { by, client, ofBy, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
 
-export const runCancel = Command.make("cancel", { ...client, id: runId }, (given) =>
+export const runCancel = Command.make("cancel", { ...client, by, id: runId }, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
     Effect.fnUntraced(function* ([{ open }, { cancelledJson }]) {
       const { call } = yield* open(given)
-      const cancelled = yield* call((api) => api.runs.cancel({ params: { id: given.id as RunId } }))
+      const cancelled = yield* call((api) =>
+        api.runs.cancel({ params: { id: given.id as RunId }, query: ofBy(given.by) })
+      )
       if (given.json) Output.printJson(cancelledJson(cancelled))
       else if (cancelled.answer !== "ended") Output.print(words[cancelled.answer])
       if (cancelled.answer === "ended") {
@@ -25,7 +27,10 @@ export const runCancel = Command.make("cancel", { ...client, id: runId }, (given
     }),
   )).pipe(
     Command.withDescription("Stop a run, or keep it from starting"),
-    Command.withExamples([{ command: "belfry run cancel 123456789" }]),
+    Command.withExamples([
+      { command: "belfry run cancel 123456789" },
+      { command: "belfry run cancel 123456789 --by Ada" },
+    ]),
   )
 
 const words = {

@@ -24,12 +24,14 @@ export const runEvents = Command.make(
         if (given.json) return Output.printJson(document)
         if (given.jsonl) return document.items.forEach(Output.printJsonLine)
         Output.print(Output.table(
-          ["at", "what", "attempt", "fence", "detail"],
-          events.items.map(({ at, attempt, detail, fence, kind }) => [
+          ["at", "what", "attempt", "fence", "executor", "by", "detail"],
+          events.items.map(({ at, attempt, by, detail, executor, fence, kind }) => [
             DateTime.formatIso(at),
             kind,
             String(attempt),
             String(fence),
+            executor === undefined ? "" : `${executor.name} (${executor.incarnation})`,
+            Output.plain(by ?? "", 40),
             Output.plain(detail ?? ""),
           ]),
         ))

@@ -2,13 +2,14 @@
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { client, runId } from "../flags.ts"
+import { by, client, ofBy, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
 
 export const runNotify = Command.make("notify", {
   ...client,
+  by,
   id: runId,
   result: Argument.String("result").pipe(
     Argument.withDescription("JSON that the run succeeded with, none unless given"),
@@ -27,11 +28,14 @@ export const runNotify = Command.make("notify", {
       const notified = yield* call((api) =>
         api.runs.notify({
           params: { id: given.id as RunId },
-          payload: Option.isSome(given.failed)
-            ? { failure: { tag: "Notified", message: given.failed.value } }
-            : result === undefined
-            ? {}
-            : { result },
+          payload: {
+            ...(Option.isSome(given.failed)
+              ? { failure: { tag: "Notified", message: given.failed.value } }
+              : result === undefined
+              ? {}
+              : { result }),
+            ...ofBy(given.by),
+          },
         })
       )
       if (given.json) Output.printJson(orderedJson(notified))

@@ -55,7 +55,7 @@ export const triggerBackfill = Command.make("backfill", {
         const counts = yield* call((api) =>
           api.triggers.cancelBackfill({
             params: { name: given.name, request: cancel.value },
-            query,
+            query: { ...query, ...(Option.isSome(given.by) && { by: given.by.value }) },
           })
         )
         if (given.json) return Output.printJson(counts)

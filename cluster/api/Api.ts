@@ -14,6 +14,7 @@ import {
   HttpApiSecurity,
   OpenApi,
 } from "effect/http-api"
+import { By } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
@@ -58,6 +59,8 @@ const inVocabulary = { vocabulary: Schema.optionalKey(Vocabulary) }
 const named = { name: Schema.NonEmptyString.check(Schema.isMaxLength(127)) }
 const ofRun = { id: RunIdFromString }
 const runErrors = [Problems.RunUnknown, Problems.StorageUnavailable] as const
+/** Who gives the order, as is told with the events of the run. */
+const orderedBy = { by: Schema.optionalKey(By) }
 const orderErrors = [...runErrors, Problems.OrderRefused] as const
 const triggerErrors = [Problems.TriggerUnknown, Problems.StorageUnavailable] as const
 
@@ -157,16 +160,19 @@ export class Runs extends HttpApiGroup.make("runs").add(
   }),
   HttpApiEndpoint.post("cancel", "/runs/:id/cancel", {
     params: ofRun,
+    query: orderedBy,
     success: Views.Cancelled,
     error: runErrors,
   }),
   HttpApiEndpoint.post("suspend", "/runs/:id/suspend", {
     params: ofRun,
+    query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
   }),
   HttpApiEndpoint.post("resume", "/runs/:id/resume", {
     params: ofRun,
+    query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
   }),
@@ -184,6 +190,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
   }),
   HttpApiEndpoint.post("revive", "/runs/:id/revive", {
     params: ofRun,
+    query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
   }),
@@ -239,7 +246,7 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
   }),
   HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
     params: { ...named, request: Schema.NonEmptyString.check(Schema.isMaxLength(512)) },
-    query: inNamespace,
+    query: { ...inNamespace, ...orderedBy },
     success: Views.BackfillCancelled,
     error: [...triggerErrors, Problems.RequestRefused],
   }),

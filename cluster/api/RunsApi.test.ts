@@ -38,7 +38,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.deepInclude(executions.items[0], { end: "Succeeded", executor: run.executor! })
       const why = yield* client.runs.why({ params: { id: run.id } })
       assert.deepStrictEqual(why, { _tag: "Ended", state: "Succeeded" })
-      const { answer } = yield* client.runs.cancel({ params: { id: run.id } })
+      const { answer } = yield* client.runs.cancel({ params: { id: run.id }, query: {} })
       assert.strictEqual(answer, "ended")
     }))
 
@@ -114,15 +114,16 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
     Effect.gen(function* () {
       const client = yield* api
       const params = (id: RunId) => ({ params: { id } })
+      const by = (id: RunId, name: string) => ({ ...params(id), query: { by: name } })
       const { run } = yield* client.runs.submit({
         headers: {},
         payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
       })
-      assert.strictEqual((yield* client.runs.suspend(params(run))).answer, "confirmed")
+      assert.strictEqual((yield* client.runs.suspend(by(run, "Ada"))).answer, "confirmed")
       assert.strictEqual((yield* client.runs.why(params(run)))._tag, "Suspended")
       const early = problem(yield* post(`/api/v1/runs/${run}/notify`, {}), "order-refused", 409)
       assert.strictEqual(early.state, "Suspended")
-      assert.strictEqual((yield* client.runs.resume(params(run))).answer, "confirmed")
+      assert.strictEqual((yield* client.runs.resume(by(run, "Bob"))).answer, "confirmed")
       assert.strictEqual(
         (yield* client.runs.get({ ...params(run), query: {} })).state,
         "Scheduled",
@@ -132,10 +133,38 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
         payload: { task: Hello.name, payload: { name: 1 } },
       })
       assert.strictEqual((yield* untilEnded(failing.run)).state, "Failed")
-      assert.strictEqual((yield* client.runs.revive(params(failing.run))).answer, "confirmed")
+      assert.strictEqual((yield* client.runs.revive(by(failing.run, "Eve"))).answer, "confirmed")
       const again = yield* untilEnded(failing.run)
       assert.deepInclude(again, { state: "Failed", attempt: 2 })
       problem(yield* post("/api/v1/runs/12345/revive", {}), "run-unknown", 404)
+    }))
+
+  it.effect("Q2: says with each order whose it was, and refuses a name that is none", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const { run } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
+      })
+      const path = `/api/v1/runs/${run}`
+      for (const order of ["suspend?by=Ada", "resume?by=B%C3%B6b", "cancel?by=Cy"]) {
+        assert.strictEqual((yield* post(`${path}/${order}`, {})).status, 200)
+      }
+      const { items } = yield* client.runs.events({ params: { id: run }, query: {} })
+      assert.deepStrictEqual(
+        items.map(({ by, kind }) => [kind, by]),
+        [
+          ["Submitted", undefined],
+          ["Suspended", "Ada"],
+          ["Resumed", "Böb"],
+          ["CancelAsked", "Cy"],
+          ["Cancelled", undefined],
+        ],
+      )
+      for (const name of ["", "x".repeat(257)]) {
+        assert.strictEqual((yield* post(`${path}/cancel?by=${name}`, {})).status, 400)
+        assert.strictEqual((yield* post(`${path}/notify`, { by: name })).status, 400)
+      }
     }))
 
   it.effect("leaves a run as it is that does not take an order", () =>
@@ -159,7 +188,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       const failed = yield* submit({ name: 1 }, 0)
       yield* untilEnded(failed)
       const suspended = yield* submit({ name: "x" }, 3_600_000)
-      yield* client.runs.suspend({ params: { id: suspended } })
+      yield* client.runs.suspend({ params: { id: suspended }, query: {} })
       const scheduled = yield* submit({ name: "x" }, 3_600_000)
       const taken: Readonly<Record<string, ReadonlyArray<RunId>>> = {
         suspend: [ended, failed],
@@ -279,7 +308,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       const { items } = yield* client.runs.events({ params: { id: run }, query: {} })
       assert.deepInclude(items.at(-1)!, { kind: "LevelSet", detail: "usual → urgent, by Ada" })
       problem(yield* set({ level: 7 }), "request-unreadable", 400)
-      yield* client.runs.cancel({ params: { id: run } })
+      yield* client.runs.cancel({ params: { id: run }, query: {} })
       assert.strictEqual(
         problem(yield* set({ level: 1 }), "order-refused", 409).state,
         "Cancelled",
@@ -293,7 +322,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       const first = yield* submit
       const second = yield* submit
       assert.strictEqual(second.state, "Discarded")
-      const { answer } = yield* client.runs.cancel({ params: { id: first.run } })
+      const { answer } = yield* client.runs.cancel({ params: { id: first.run }, query: {} })
       assert.include(["confirmed", "requested"], answer)
       assert.strictEqual((yield* untilEnded(first.run)).state, "Cancelled")
       const later = yield* client.runs.submit({

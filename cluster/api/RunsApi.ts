@@ -79,8 +79,12 @@ export const layer = HttpApiBuilder.group(
 
     const answered = <A>(
       run: RunId,
-      order: Effect.Effect<A, RunUnknown | OrderRefused | StorageUnavailable>,
-    ) => Effect.map(order, (answer) => ({ run, answer })).pipe(Effect.catchTags(orderErrors))
+      order: Effect.Effect<A, Refused | RunUnknown | OrderRefused | StorageUnavailable>,
+    ) =>
+      Effect.map(order, (answer) => ({ run, answer })).pipe(
+        // What the API lets through, the scheduler does not refuse.
+        Effect.catchTags({ ...orderErrors, Refused: Effect.die }),
+      )
 
     return handlers.handleAll({
       submit: Effect.fnUntraced(
@@ -190,14 +194,15 @@ export const layer = HttpApiBuilder.group(
           Effect.catchTags(errors),
         ),
 
-      cancel: ({ params }) =>
-        Effect.map(scheduler.cancel(params.id), (answer) => ({ run: params.id, answer })).pipe(
-          Effect.catchTags(errors),
-        ),
+      cancel: ({ params, query }) =>
+        Effect.map(scheduler.cancel(params.id, query), (answer) => ({ run: params.id, answer }))
+          .pipe(
+            Effect.catchTags({ ...errors, Refused: Effect.die }),
+          ),
 
-      suspend: ({ params }) => answered(params.id, scheduler.suspend(params.id)),
-      resume: ({ params }) => answered(params.id, scheduler.resume(params.id)),
-      revive: ({ params }) => answered(params.id, scheduler.revive(params.id)),
+      suspend: ({ params, query }) => answered(params.id, scheduler.suspend(params.id, query)),
+      resume: ({ params, query }) => answered(params.id, scheduler.resume(params.id, query)),
+      revive: ({ params, query }) => answered(params.id, scheduler.revive(params.id, query)),
 
       setLevel: ({ params, payload: { by, level } }) =>
         scheduler.setLevel(params.id, level, by === undefined ? {} : { by }).pipe(
@@ -208,13 +213,14 @@ export const layer = HttpApiBuilder.group(
           }),
         ),
 
-      notify: ({ params, payload: { failure, result } }) =>
+      notify: ({ params, payload: { by, failure, result } }) =>
         scheduler.notify(
           params.id,
           failure !== undefined ? { _tag: "Failed", failure } : {
             _tag: "Succeeded",
             ...(result !== undefined && { result: JSON.stringify(result) }),
           },
+          { by },
         ).pipe(
           Effect.map((answer) => ({ run: params.id, answer })),
           Effect.catchTags({

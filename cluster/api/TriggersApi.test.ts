@@ -274,9 +274,13 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       ])
       const counts = yield* client.triggers.cancelBackfill({
         params: { ...params, request: "gap" },
-        query: {},
+        query: { by: "Bob" },
       })
       assert.deepStrictEqual(counts, { confirmed: 2, requested: 0, ended: 1 })
+      const last = filled.slots.at(-1)!.run!
+      const { items } = yield* client.runs.events({ params: { id: last }, query: {} })
+      const orders = items.flatMap(({ by, kind }) => by === undefined ? [] : [kind, by])
+      assert.deepStrictEqual(orders, ["CancelAsked", "Bob"])
       yield* client.triggers.remove({ params, query: {} })
     }))
 

@@ -167,7 +167,7 @@ export const layer = HttpApiBuilder.group(
 
       cancelBackfill: ({ params: { name, request }, query }) => {
         const namespace = query.namespace ?? standard
-        return triggers.cancelBackfill(namespace, name, request).pipe(
+        return triggers.cancelBackfill(namespace, name, request, query).pipe(
           Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
           Effect.catchTags({
             StorageUnavailable: storageProblem,

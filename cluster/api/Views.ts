@@ -171,6 +171,8 @@ export const Notify = Schema.Struct({
     tag: Schema.String.check(Schema.isMaxLength(256)),
     message: Schema.String.check(Schema.isMaxLength(8192)),
   })),
+  /** Who notifies, as is told with the events of the run. */
+  by: Schema.optionalKey(By),
 })
 
 const jitter = {

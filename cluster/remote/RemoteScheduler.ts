@@ -8,9 +8,11 @@
 import { Duration, Effect, Layer, Option } from "effect"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import {
   KeyConflict,
+  type OrderOptions,
   OrderRefused,
   RunFailed,
   RunUnknown,
@@ -87,6 +89,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         ),
     )
 
+  const saying = ({ by }: OrderOptions = {}) => by === undefined ? {} : { by }
+
   const known = (run: RunId, operation: string) =>
     unless(operation, "RunUnknown", () => new RunUnknown({ run }))
 
@@ -97,27 +101,32 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
   const ordered = <A extends string>(run: RunId, order: OrderRefused["order"]) =>
   <E, R>(
     call: Effect.Effect<{ readonly answer: string }, E, R>,
-  ): Effect.Effect<A, RunUnknown | OrderRefused | StorageUnavailable, R> =>
+  ): Effect.Effect<A, Refused | RunUnknown | OrderRefused | StorageUnavailable, R> =>
     Effect.mapBoth(call, {
       onSuccess: ({ answer }) => answer as A,
       onFailure: (error) => {
         const { _tag, state } = error as { readonly _tag?: string; readonly state?: Run.StateName }
         if (_tag === "OrderRefused") return new OrderRefused({ run, order, state: state! })
-        return _tag === "RunUnknown" ? new RunUnknown({ run }) : unanswered(order)(error)
+        return _tag === "RunUnknown" ? new RunUnknown({ run }) : refusedOr(order)(error)
       },
     })
 
   return Scheduler.of({
     submit: (submission, more) => submitWhenRoom(submission, more),
     submitSharded: (submission, sharding, more) => submitWhenRoom(submission, more, sharding),
-    suspend: (id) => runs.suspend({ params: { id } }).pipe(ordered(id, "suspend")),
-    resume: (id) => runs.resume({ params: { id } }).pipe(ordered(id, "resume")),
+    suspend: (id, given) =>
+      runs.suspend({ params: { id }, query: saying(given) }).pipe(ordered(id, "suspend")),
+    resume: (id, given) =>
+      runs.resume({ params: { id }, query: saying(given) }).pipe(ordered(id, "resume")),
     setLevel: (id, level, { by } = {}) =>
       runs.setLevel({ params: { id }, payload: { level, ...(by !== undefined && { by }) } })
         .pipe(ordered(id, "setLevel")),
-    revive: (id) => runs.revive({ params: { id } }).pipe(ordered(id, "revive")),
-    notify: (id, notice) =>
-      runs.notify({ params: { id }, payload: noticeOf(notice) }).pipe(ordered(id, "notify")),
+    revive: (id, given) =>
+      runs.revive({ params: { id }, query: saying(given) }).pipe(ordered(id, "revive")),
+    notify: (id, notice, given) =>
+      runs.notify({ params: { id }, payload: { ...noticeOf(notice), ...saying(given) } }).pipe(
+        ordered(id, "notify"),
+      ),
     submitAll: (submissions, more) =>
       Effect.forEach(submissions, (each) => submitWhenRoom(each, more), { concurrency: 8 }),
     again: (run, { by, delay, idempotencyKey, payload } = {}) =>
@@ -150,8 +159,14 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
             ),
         ),
       ),
-    cancel: (id) =>
-      runs.cancel({ params: { id } }).pipe(known(id, "cancel"), Effect.map(({ answer }) => answer)),
+    cancel: (id, given) =>
+      runs.cancel({ params: { id }, query: saying(given) }).pipe(
+        Effect.mapBoth({
+          onSuccess: ({ answer }) => answer,
+          onFailure: (error) =>
+            error._tag === "RunUnknown" ? new RunUnknown({ run: id }) : refusedOr("cancel")(error),
+        }),
+      ),
     find,
     list: ({ before, limit, namespace, parent, states, task }) =>
       Effect.gen(function* () {

@@ -188,8 +188,11 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
           })),
         })),
       ),
-    cancelBackfill: (namespace, name, request) =>
-      triggers.cancelBackfill({ params: { name, request }, query: { namespace } }).pipe(
+    cancelBackfill: (namespace, name, request, { by } = {}) =>
+      triggers.cancelBackfill({
+        params: { name, request },
+        query: { namespace, ...(by !== undefined && { by }) },
+      }).pipe(
         Effect.mapError((error) =>
           error._tag === "TriggerUnknown"
             ? new TriggerUnknown({ name })

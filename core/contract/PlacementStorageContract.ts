@@ -400,7 +400,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
       yield* assertState(run!, "Succeeded")
       const happened = (yield* runs.events(run!)).map(({ kind }) => kind)
-      assert.deepStrictEqual(happened, ["Submitted", "Spread", "Succeeded"])
+      assert.deepStrictEqual(happened, ["Submitted", "Admitted", "Spread", "Succeeded"])
     }))
 
   it.effect("P6 spread: a part stays bound however often it comes back, and can be tried again", () =>

@@ -48,6 +48,8 @@
  * | R25 | as if ready since now; not at the gate, not where it waits for its time; forgotten when   |
  * |     | resumed or revived; not found where it stands; granted in the order of its submit; of a   |
  * |     | parent; not said by whom                                                                  |
+ * | R28 | a gate passed not told (memory); the grant left out of what is cancelled while it awaits  |
+ * |     | (postgres)                                                                                |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |

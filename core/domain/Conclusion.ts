@@ -15,3 +15,19 @@ export const Conclusion = Schema.Struct({
   failure: Schema.optionalKey(Failure),
 })
 export type Conclusion = typeof Conclusion.Type
+
+/** What the journal says of a loss: who had the run, and how the run will end, if that was concluded. */
+export const lossOf = (
+  name: string,
+  standing: string,
+  conclusion: Pick<Conclusion, "state"> | undefined,
+): string =>
+  `${name} is ${standing}${
+    conclusion === undefined ? "" : `, having concluded ${conclusion.state}`
+  }`
+
+const pattern = /, having concluded (Succeeded|Failed|TimedOut)$/
+
+/** What an entry of a loss says of it. */
+export const ofLoss = (detail: string): Conclusion["state"] | undefined =>
+  pattern.exec(detail)?.[1] as Conclusion["state"] | undefined

@@ -5,7 +5,7 @@
  * Executions are derived from what happened to the run, so they cost nothing while it runs.
  */
 import { Schema } from "effect"
-import { ExecutorName, Incarnation } from "./Executor.ts"
+import { Holder } from "./Executor.ts"
 import { Fence } from "./Lease.ts"
 import { isFinal } from "./Run.ts"
 import type { RunHappening, RunView } from "./RunView.ts"
@@ -18,13 +18,13 @@ export const Execution = Schema.Struct({
   startedAt: Schema.DateTimeUtc,
   endedAt: Schema.optionalKey(Schema.DateTimeUtc),
   /**
-   * `Retried`, `Released`, `Postponed`, `Lost`, `Yielded`, `Awaited`, a final state, or, of one whose run was revived
-   * after it, `Revived`; absent while it runs.
+   * `Retried`, `Released`, `Postponed`, `Lost`, `Yielded`, `Awaited`, a final state, or, where that was not
+   * kept of one whose run was revived after it, `Revived`; absent while it runs.
    */
   end: Schema.optionalKey(Schema.String),
   detail: Schema.optionalKey(Schema.String),
-  /** Of the last one. One that was lost says in its detail who had it. */
-  executor: Schema.optionalKey(Schema.Struct({ incarnation: Incarnation, name: ExecutorName })),
+  /** Who had it; absent where that was not kept yet. */
+  executor: Schema.optionalKey(Holder),
 })
 export type Execution = typeof Execution.Type
 
@@ -35,13 +35,13 @@ const ends: ReadonlySet<string> = new Set([
   "Lost",
   "Yielded",
   "Awaited",
-  // When it had ended before that is not told any more.
+  // Earlier versions did not keep when it had ended before that.
   "Revived",
 ])
 
 /** The earliest first. */
 export const of = (
-  { executor, fence, id }: Pick<RunView, "executor" | "fence" | "id">,
+  { id }: Pick<RunView, "id">,
   events: ReadonlyArray<RunHappening>,
 ): ReadonlyArray<Execution> => {
   const begun = new Map(
@@ -59,7 +59,7 @@ export const of = (
       ...(end !== undefined && { end: end.kind }),
       ...(end !== undefined && end.kind !== "Revived" && { endedAt: end.at }),
       ...(end?.detail !== undefined && { detail: end.detail }),
-      ...(claim.fence === fence && executor !== undefined && { executor }),
+      ...(claim.executor !== undefined && { executor: claim.executor }),
     }
   })
 }

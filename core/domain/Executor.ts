@@ -22,6 +22,10 @@ export const Incarnation = Schema.Int.check(Schema.isGreaterThan(0)).pipe(
 )
 export type Incarnation = typeof Incarnation.Type
 
+/** Who has a run, or had a grant of it. */
+export const Holder = Schema.Struct({ incarnation: Incarnation, name: ExecutorName })
+export type Holder = typeof Holder.Type
+
 /** What an executor says of itself when it joins. */
 export const Joining = Schema.Struct({
   namespace: Namespace,

@@ -2,7 +2,7 @@
 import { Schema } from "effect"
 import { Asked } from "./Asked.ts"
 import { GateKey } from "./Blocking.ts"
-import { ExecutorName, Incarnation } from "./Executor.ts"
+import { ExecutorName, Holder, Incarnation } from "./Executor.ts"
 import { Shard } from "./FanIn.ts"
 import type { Labels } from "./Labels.ts"
 import { Lane, Level, selectorOf } from "./Lane.ts"
@@ -84,7 +84,7 @@ export const RunView = Schema.Struct({
   trigger: Schema.optionalKey(TriggerName),
   slot: Schema.optionalKey(Schema.DateTimeUtc),
   /** The executor that holds it, or ended it. */
-  executor: Schema.optionalKey(Schema.Struct({ incarnation: Incarnation, name: ExecutorName })),
+  executor: Schema.optionalKey(Holder),
   createdAt: Schema.DateTimeUtc,
   /** When it becomes, or became, due. */
   dueAt: Schema.DateTimeUtc,
@@ -109,14 +109,18 @@ export type RunView = typeof RunView.Type
 export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
-   * As in `Submitted`, `Asked`, `Placed`, `Spread`, `Claimed`, `Retried`, `Lost`, `Released`, `Postponed`,
-   * `CancelAsked`, `LevelSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`, `Awaited`, `Notified`, `Revived`,
-   * `Reopened`, or a final state.
+   * As in `Submitted`, `Asked`, `Admitted`, `Placed`, `Spread`, `Claimed`, `Started`, `Retried`, `Lost`,
+   * `Released`, `Postponed`, `CancelAsked`, `LevelSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`,
+   * `Awaited`, `Notified`, `Revived`, `Reopened`, `Replaced`, `LateReport`, or a final state.
    */
   kind: Schema.String,
   attempt: Schema.Int,
   fence: Fence,
   detail: Schema.optionalKey(Schema.String),
+  /** To whom it was granted: with `Claimed`, of the latest grant and of those that it went on after. */
+  executor: Schema.optionalKey(Holder),
+  /** Who gave the order that it tells of. */
+  by: Schema.optionalKey(Schema.String),
 })
 export type RunHappening = typeof RunHappening.Type
 

@@ -13,7 +13,7 @@ import { Schema } from "effect"
 import { Conclusion } from "./Conclusion.ts"
 import { Gate } from "./Blocking.ts"
 import { Calendar } from "./Calendar.ts"
-import { ExecutorName, Incarnation, Standing } from "./Executor.ts"
+import { ExecutorName, Holder, Incarnation, Standing } from "./Executor.ts"
 import { Shard } from "./FanIn.ts"
 import { Lane, Level } from "./Lane.ts"
 import { Fence, LockKey } from "./Lease.ts"
@@ -94,6 +94,10 @@ export const Note = Schema.Struct({
   fence: Fence,
   detail: Schema.optionalKey(Schema.String),
   failure: Schema.optionalKey(Failure),
+  /** Who had the grant that it tells of. */
+  executor: Schema.optionalKey(Holder),
+  /** Who gave the order that it tells of. */
+  by: Schema.optionalKey(Schema.String),
 })
 export type Note = typeof Note.Type
 

@@ -237,8 +237,13 @@ export const makeAsking = (storage: Storage["Service"]) => {
     }
   })
 
-  const cancelBackfill = Effect.fnUntraced(function* (trigger: Trigger.TriggerId, request: string) {
+  const cancelBackfill = Effect.fnUntraced(function* (
+    trigger: Trigger.TriggerId,
+    request: string,
+    by: string | undefined,
+  ) {
     yield* checkedText("request", request, 512)
+    if (by !== undefined) yield* checkedText("by", by, 256)
     const found = yield* triggers.asked(trigger, request, backfillMax)
     if (found.length === 0) {
       return yield* refused(
@@ -250,7 +255,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
     const counts = { confirmed: 0, requested: 0, ended: 0 }
     // The latest first: those before them are likelier to have begun.
     for (const run of found.toReversed()) {
-      const cancelled = yield* runs.cancel(run)
+      const cancelled = yield* runs.cancel(run, by)
       const { answer, freed } = Option.getOrElse(
         cancelled,
         () => ({ answer: "ended" as const, freed: [] }),

@@ -53,6 +53,12 @@ export interface SubmitOptions {
   readonly whenFull?: "refuse" | "wait"
 }
 
+/** How an order is given to a run. */
+export interface OrderOptions {
+  /** Who gives it, as is told with the events of the run. */
+  readonly by?: string | undefined
+}
+
 export interface Again extends Pick<SubmitOptions, "by" | "delay" | "idempotencyKey"> {
   /** JSON text; as it was unless given. */
   readonly payload?: string
@@ -162,7 +168,11 @@ export class Scheduler extends Context.Service<Scheduler, {
   /** `requested`: its holder was asked to stop it, and will. */
   readonly cancel: (
     run: RunId,
-  ) => Effect.Effect<"confirmed" | "requested" | "ended", RunUnknown | StorageUnavailable>
+    options?: OrderOptions,
+  ) => Effect.Effect<
+    "confirmed" | "requested" | "ended",
+    Refused | RunUnknown | StorageUnavailable
+  >
 
   /**
    * Submits a parent with `count` children of the same payload, each of which learns which shard it
@@ -177,14 +187,16 @@ export class Scheduler extends Context.Service<Scheduler, {
   /** `requested`: its holder was asked to put it down, and will. */
   readonly suspend: (
     run: RunId,
+    options?: OrderOptions,
   ) => Effect.Effect<
     "confirmed" | "requested",
-    RunUnknown | OrderRefused | StorageUnavailable
+    Refused | RunUnknown | OrderRefused | StorageUnavailable
   >
 
   readonly resume: (
     run: RunId,
-  ) => Effect.Effect<"confirmed", RunUnknown | OrderRefused | StorageUnavailable>
+    options?: OrderOptions,
+  ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
 
   /**
    * Has a run that waits go sooner or later than it would: by another level, from now on and wherever
@@ -203,6 +215,7 @@ export class Scheduler extends Context.Service<Scheduler, {
   readonly notify: (
     run: RunId,
     notice: Notice,
+    options?: OrderOptions,
   ) => Effect.Effect<
     "applied" | "duplicate",
     Refused | RunUnknown | OrderRefused | StorageUnavailable
@@ -211,7 +224,8 @@ export class Scheduler extends Context.Service<Scheduler, {
   /** Gives what failed, timed out or is in quarantine another try, as the same run. */
   readonly revive: (
     run: RunId,
-  ) => Effect.Effect<"confirmed", RunUnknown | OrderRefused | StorageUnavailable>
+    options?: OrderOptions,
+  ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
 
   readonly find: (run: RunId) => Effect.Effect<RunView, RunUnknown | StorageUnavailable>
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
@@ -407,16 +421,19 @@ const makeClient = Effect.gen(function* () {
   return Scheduler.of({
     submitSharded: (submission, sharding, options = {}) =>
       submitSharded(submission, sharding, options),
-    suspend: (run) => ordered(run, "suspend", runs.suspend(run)),
-    resume: (run) => ordered(run, "resume", runs.resume(run)),
-    setLevel: Effect.fnUntraced(function* (run, level, { by } = {}) {
-      const unsaid = refusedBy(by)
-      if (unsaid !== undefined) return yield* unsaid
-      return yield* ordered(run, "setLevel", runs.setLevel(run, { level, by }))
-    }),
-    notify: (run, notice) =>
-      Effect.andThen(checkedNotice(notice), ordered(run, "notify", runs.notify(run, notice))),
-    revive: (run) => ordered(run, "revive", runs.revive(run)),
+    suspend: (run, { by } = {}) =>
+      Effect.andThen(checkedBy(by), ordered(run, "suspend", runs.suspend(run, by))),
+    resume: (run, { by } = {}) =>
+      Effect.andThen(checkedBy(by), ordered(run, "resume", runs.resume(run, by))),
+    setLevel: (run, level, { by } = {}) =>
+      Effect.andThen(checkedBy(by), ordered(run, "setLevel", runs.setLevel(run, { level, by }))),
+    notify: (run, notice, { by } = {}) =>
+      Effect.andThen(
+        Effect.andThen(checkedBy(by), checkedNotice(notice)),
+        ordered(run, "notify", runs.notify(run, notice, by)),
+      ),
+    revive: (run, { by } = {}) =>
+      Effect.andThen(checkedBy(by), ordered(run, "revive", runs.revive(run, by))),
     submit: (submission, options = {}) =>
       Effect.map(submitMany([submission], options), ([accepted]) => accepted!),
     submitAll: (submissions, options = {}) => submitMany(submissions, options),
@@ -432,8 +449,9 @@ const makeClient = Effect.gen(function* () {
       }], { ...options, namespace, level, again: run })
       return accepted!
     }),
-    cancel: Effect.fnUntraced(function* (run) {
-      const { answer, freed } = yield* known(run, yield* runs.cancel(run))
+    cancel: Effect.fnUntraced(function* (run, { by } = {}) {
+      yield* checkedBy(by)
+      const { answer, freed } = yield* known(run, yield* runs.cancel(run, by))
       if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
       return answer
     }),
@@ -573,8 +591,6 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       }),
     )
   }
-  const unsaid = refusedBy(options.by)
-  if (unsaid !== undefined) return Effect.fail(unsaid)
   const texts = {
     payload: submission.payload,
     idempotencyKey: key,
@@ -586,23 +602,25 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       return Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
     }
   }
-  return Effect.void
+  return checkedBy(options.by)
 }
 
-/** Why that is nobody to have asked for anything, if so. */
-const refusedBy = (by: string | undefined): Refused | undefined => {
-  if (by === undefined) return undefined
+/** Who asks, as it may be kept. */
+const checkedBy = (by: string | undefined) => {
+  if (by === undefined) return Effect.void
   if (by === "" || by.length > 256) {
-    return new Refused({
-      field: "by",
-      reason: `it has ${by.length} characters`,
-      remedy: "Use 1 to 256 characters",
-    })
+    return Effect.fail(
+      new Refused({
+        field: "by",
+        reason: `it has ${by.length} characters`,
+        remedy: "Use 1 to 256 characters",
+      }),
+    )
   }
   const reason = Text.flaw(by)
   return reason === undefined
-    ? undefined
-    : new Refused({ field: "by", reason, remedy: Text.remedy })
+    ? Effect.void
+    : Effect.fail(new Refused({ field: "by", reason, remedy: Text.remedy }))
 }
 
 const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>

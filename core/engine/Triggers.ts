@@ -48,7 +48,7 @@ import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
 import { watcher } from "./Loops.ts"
-import type { KeyConflict } from "./Scheduler.ts"
+import type { KeyConflict, OrderOptions } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
 import * as Tails from "./Tails.ts"
 import { policyOf, specOf } from "./triggered.ts"
@@ -170,6 +170,7 @@ export class Triggers extends Context.Service<Triggers, {
     namespace: Namespace,
     name: string,
     request: string,
+    options?: OrderOptions,
   ) => Effect.Effect<
     { readonly confirmed: number; readonly requested: number; readonly ended: number },
     TriggerUnknown | Refused | StorageUnavailable
@@ -323,10 +324,10 @@ const makeClient = Effect.gen(function* () {
       Effect.flatMap(findTrigger(namespace, name), ({ id }) => triggers.versions(id, limit)),
     fire: (namespace, name, request) => asking.fire(findTrigger(namespace, name), request),
     backfill: (namespace, name, range) => asking.backfill(findTrigger(namespace, name), range),
-    cancelBackfill: (namespace, name, request) =>
+    cancelBackfill: (namespace, name, request, { by } = {}) =>
       Effect.flatMap(
         findTrigger(namespace, name),
-        ({ id }) => asking.cancelBackfill(id, request),
+        ({ id }) => asking.cancelBackfill(id, request, by),
       ),
     audit: Effect.fnUntraced(function* (namespace, limit) {
       const { now, place } = yield* audit.place

@@ -58,17 +58,22 @@
  *   several of them, each lets runs pass by its weight, to within one; a gate at which none have
  *   waited is owed nothing and owes nothing, whatever waits at others. Within a gate the order is that
  *   of R8.
- * - **R24 told.** Each grant of a run is among its events, once, from when it was given: while it is
- *   held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
+ * - **R24 told.** Each grant of a run is among its events, once, from when it was given, and to whom:
+ *   while it is held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
  * - **R25 level set.** Once `setLevel` has answered `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
  *   ready; both levels are told with it, and who set it with its events. Nothing else changes.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
+ * - **R28 history.** Every change of state is among the events of a run, in the order in which they
+ *   came, so that they lead, by `Run.advance` alone, to the state it is in; but that its time has come,
+ *   which `dueAt` tells, and for what R30 leaves out. What ended a run that was revived stays told.
+ * - **R29 ordered by.** An order that was given with the name of who gave it, and that a run took, is
+ *   among its events with that name; one to a parent also among those of its children that took it.
  * - **R30 postponed.** A run that its holder has postponed keeps its place of a gate, and is not
  *   granted before that time. It has lost no attempt and counts no crash; a deadline goes on. However
- *   often it is postponed, the last of these grants is told of and the others are not.
+ *   often it is postponed, the last of these grants is told of, and the others by their fences alone.
  * - **R31 age.** Where a claim asks for it, each of its grants says for how long its run has been due
  *   for the first time, by the storage's clock, whatever became of it since.
  * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
@@ -376,19 +381,19 @@ export interface RunStorage {
    * `ended`: it was final already. `None`: there is no such run. To cancel a parent is to cancel its
    * children; it is `requested` until they have ended.
    */
-  readonly cancel: (run: RunId) => Effect.Effect<
+  readonly cancel: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "requested" | "ended">>,
     StorageUnavailable
   >
 
   /** `refused`: it is awaiting, a parent, or asked to stop. Suspending twice is suspending once. */
-  readonly suspend: (run: RunId) => Effect.Effect<
+  readonly suspend: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "requested" | "refused" | "ended">>,
     StorageUnavailable
   >
 
   /** `confirmed`: it is not suspended any more, or was not. `refused`: its holder still has it. */
-  readonly resume: (run: RunId) => Effect.Effect<
+  readonly resume: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "refused" | "ended">>,
     StorageUnavailable
   >
@@ -400,13 +405,13 @@ export interface RunStorage {
   >
 
   /** `refused`: it waits, is suspended or a parent. `ended`: not by a notice. */
-  readonly notify: (run: RunId, notice: Notice) => Effect.Effect<
+  readonly notify: (run: RunId, notice: Notice, by?: string) => Effect.Effect<
     Option.Option<Ordered<"applied" | "duplicate" | "refused" | "ended">>,
     StorageUnavailable
   >
 
   /** `confirmed`: it has not ended, or not any more. `refused`: it ended for good. */
-  readonly revive: (run: RunId) => Effect.Effect<
+  readonly revive: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "refused">>,
     StorageUnavailable
   >

@@ -28,6 +28,9 @@ import admission from "./admission.ts"
 import shares from "./shares.ts"
 import ranks from "./ranks.ts"
 import levelsSet from "./levelsSet.ts"
+import histories from "./histories.ts"
+import holders from "./holders.ts"
+import orders from "./orders.ts"
 
 export interface Migration {
   readonly name: string
@@ -60,6 +63,9 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "ranks", statements: ranks },
   { name: "crashes", statements: crashes },
   { name: "levels set", statements: levelsSet },
+  { name: "histories", statements: histories },
+  { name: "holders", statements: holders },
+  { name: "orders", statements: orders },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

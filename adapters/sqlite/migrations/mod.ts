@@ -14,6 +14,8 @@ import { levels } from "./0012_levels.ts"
 import { tails } from "./0013_tails.ts"
 import { shares } from "./0014_shares.ts"
 import { levelsSet } from "./0015_levels_set.ts"
+import { holders } from "./0016_holders.ts"
+import { orders } from "./0017_orders.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -32,4 +34,6 @@ export const steps: ReadonlyArray<string> = [
   tails,
   shares,
   levelsSet,
+  holders,
+  orders,
 ]

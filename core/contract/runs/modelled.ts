@@ -1,7 +1,7 @@
 /**
  * R12: random commands are given to the adapter, a model follows with `Run.advance`, and after
  * every command both must show the same state, attempt, crashes and fence of every run. In the end
- * the history of each run must lead there too, and the outbox has told of each end that the model has
+ * the history of each run must lead there too (R28), and the outbox has told of each end that the model has
  * seen, and of no other (B1).
  *
  * Parents are not among the runs; how they end is derived from the states of others (R18).
@@ -21,7 +21,7 @@ import type { RunId } from "../../domain/RunId.ts"
 import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import { listening } from "../OutboxStorageContract.ts"
-import { replay } from "../replay.ts"
+import { assertReplayed } from "../replay.ts"
 import {
   abort,
   admitAll,
@@ -29,7 +29,6 @@ import {
   type Elapse,
   expireAll,
   failure,
-  found,
   freshNamespace,
   gateOf,
   giveUp,
@@ -71,7 +70,7 @@ export const laws = <R>(
       sequence(elapse).pipe(Random.withSeed(seed)))
   }
   for (const seed of times(options.sequences ?? 12).map((n) => first + 100 + n)) {
-    it.effect(`events: replayed, they lead to the state a run is in, SEED=${seed}`, () =>
+    it.effect(`R28 history: replayed, it leads to the state a run is in, SEED=${seed}`, () =>
       Effect.flatMap(sequence(elapse), ({ replayed }) => replayed).pipe(Random.withSeed(seed)))
   }
 }
@@ -89,6 +88,7 @@ interface Modelled {
   deadlineAt: number | undefined
   awaitsUntil: number | undefined
   isNotified: boolean
+  concluded: "Succeeded" | "Failed" | undefined
   /** What reports may still come, rightly or wrongly. */
   readonly grants: Array<Held & { readonly incarnation: Incarnation }>
 }
@@ -179,6 +179,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           deadlineAt: spec.deadlineMillis === undefined ? undefined : now + spec.deadlineMillis,
           awaitsUntil: undefined,
           isNotified: false,
+          concluded: undefined,
           grants: [],
         })
       }
@@ -311,6 +312,23 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.deepEqual(yield* runs.start(incarnation, [{ run, fence }]), [mayRun])
     })
 
+    const conclude = Effect.gen(function* () {
+      const grant = yield* someGrant
+      if (grant === undefined) return
+      const each = known.get(grant.run)!
+      const isHeld = each.state._tag === "Running" && each.state.fence === grant.fence &&
+        each.holder === grant.incarnation
+      const state = yield* oneOf(["Succeeded", "Failed"] as const)
+      const conclusion = {
+        state,
+        phase: "cleaning",
+        ...(state === "Failed" && { failure }),
+      } as const
+      const { fence, incarnation, run } = grant
+      assert.deepEqual(yield* runs.conclude(incarnation, [{ run, fence, conclusion }]), [isHeld])
+      if (isHeld) each.concluded = state
+    })
+
     const cancel = Effect.gen(function* () {
       if (known.size === 0) return
       const each = yield* oneOf([...known.values()])
@@ -377,7 +395,10 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       if (each === undefined) return
       const isFinal = Run.isFinal(each.state._tag)
       const isTaken = advance(each, { _tag: "Revive", isGated: each.spec.gate !== undefined })
-      if (isTaken) each.isNotified = false
+      if (isTaken) {
+        each.isNotified = false
+        each.concluded = undefined
+      }
       const { answer } = yield* revived(each.run)
       assert.strictEqual(answer, isTaken || !isFinal ? "confirmed" : "refused")
     })
@@ -417,7 +438,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         for (const each of inState("Running")) {
           if (each.holder !== gone.incarnation) continue
           const { crashesMax, isAtMostOnce } = each.spec
-          assert.isTrue(advance(each, { _tag: "Lose", crashesMax, isAtMostOnce }))
+          const { concluded } = each
+          const event = { _tag: "Lose" as const, crashesMax, isAtMostOnce }
+          assert.isTrue(advance(each, concluded === undefined ? event : { ...event, concluded }))
           const freedAs = states.get(each.run)
           if (freedAs !== undefined) assert.strictEqual(freedAs, each.state._tag)
         }
@@ -473,21 +496,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     })
 
     const replayed = Effect.gen(function* () {
-      for (const { run, spec } of known.values()) {
-        const { attempt, crashes, fence, state } = yield* found(run)
-        const history = yield* runs.events(run)
-        const reached = replay(spec, history).map((state) => ({
-          state: state._tag,
-          attempt: state.attempt,
-          crashes: state.crashes,
-          fence: state.fence,
-        }))
-        assert.deepInclude(
-          reached,
-          { state, attempt, crashes, fence },
-          history.map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", "),
-        )
-      }
+      for (const { run, spec } of known.values()) yield* assertReplayed(run, spec)
     })
 
     const often = <A>(count: number, command: A) => times(count).map(() => command)
@@ -501,6 +510,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         ...often(6, { name: "claim", run: claim }),
         ...often(8, { name: "settle", run: settle }),
         ...often(3, { name: "start", run: start }),
+        { name: "conclude", run: conclude },
         ...often(2, { name: "cancel", run: cancel }),
         ...often(3, { name: "suspend", run: suspend }),
         ...often(4, { name: "resume", run: resume }),

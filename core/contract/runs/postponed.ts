@@ -27,6 +27,7 @@ import {
   suspended,
   type Tests,
 } from "../world.ts"
+import { assertReplayed } from "../replay.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("R30 postponed: it waits its time, and has lost no attempt", () =>
@@ -110,7 +111,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
-      const run = yield* submitOne(specOf(namespace))
+      const spec = specOf(namespace)
+      const run = yield* submitOne(spec)
       yield* hand.settle(retry(yield* hand.one))
       for (let times = 0; times < 3; times++) {
         yield* elapse(Duration.seconds(1))
@@ -125,10 +127,36 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
           return executions.map(({ end, fence }) => [end, fence as number])
         })
       assert.deepEqual(yield* ends(), [["Retried", 1], ["Postponed", 4]])
+      yield* assertReplayed(run, spec)
       yield* hand.one
       yield* hand.leave
       yield* recoverAll
       assert.deepEqual(yield* ends(), [["Retried", 1], ["Postponed", 4], ["Lost", 5]])
       assert.deepInclude(yield* found(run), { state: "Ready", attempt: 1, crashes: 0 })
+      yield* assertReplayed(run, spec)
+    }))
+
+  it.effect("R30 postponed: what came between those that are forgotten leads to its state all the same", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const spec = specOf(namespace)
+      const run = yield* submitOne(spec)
+      const postponed = Effect.gen(function* () {
+        yield* elapse(Duration.seconds(1))
+        yield* promoteAll
+        yield* hand.settle(postpone(yield* hand.one, 1))
+      })
+      yield* postponed
+      yield* suspended(run)
+      yield* resumed(run)
+      yield* postponed
+      yield* elapse(Duration.seconds(1))
+      yield* promoteAll
+      yield* hand.settle(retry(yield* hand.one))
+      yield* postponed
+      yield* elapse(Duration.seconds(1))
+      yield* promoteAll
+      yield* assertReplayed(run, spec)
     }))
 }

@@ -27,6 +27,7 @@ import {
   times,
   together,
 } from "../world.ts"
+import { assertReplayed } from "../replay.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("R32 forgotten crashes, B51: only those count that are within the window, since it came on", () =>
@@ -39,7 +40,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         joined(namespace),
         () => tasks.define([new TaskDefinition({ ...definition, policy })]),
       )
-      const run = yield* submitOne(specOf(namespace, { crashesMax: 1 }))
+      const spec = specOf(namespace, { crashesMax: 1 })
+      const run = yield* submitOne(spec)
       /** It crashes its executor, so long after the last time. */
       const crashes = (seconds: number) =>
         Effect.gen(function* () {
@@ -60,6 +62,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hand.settle(retry(yield* hand.one))
       assert.deepEqual(yield* crashes(5), ["Ready", 3])
       assert.deepEqual(yield* crashes(5), ["Quarantined", 4])
+      yield* assertReplayed(run, spec, { crashesWithinMillis: policy.crashesWithinMillis })
       // Of a task without a window they count for life.
       const other = freshNamespace()
       const forLife = yield* submitOne(specOf(other, { crashesMax: 1 }))

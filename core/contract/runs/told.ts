@@ -9,8 +9,11 @@ import { Fence } from "../../domain/Lease.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Reason } from "../../domain/RunView.ts"
 import { Selector } from "../../domain/Selector.ts"
+import * as Share from "../../domain/Share.ts"
 import { TaskName } from "../../domain/Task.ts"
+import * as Touching from "../../domain/Touching.ts"
 import { Storage } from "../../services/Storage.ts"
+import { assertReplayed } from "../replay.ts"
 import {
   abort,
   admitAll,
@@ -109,7 +112,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         "Retried",
         "Released",
         "Lost",
-        "Revived",
+        "Failed",
         undefined,
       ])
       yield* elapse(Duration.seconds(1))
@@ -120,7 +123,10 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         [[1, 1], [2, 2], [2, 3], [3, 4], [4, 5]],
       )
       assert.strictEqual(executions[4]!.end, "Succeeded")
-      assert.strictEqual(executions[4]!.executor?.name, second.name)
+      assert.deepStrictEqual(
+        executions.map(({ executor }) => [executor?.name, executor?.incarnation]),
+        [first, first, first, second, second].map(({ incarnation, name }) => [name, incarnation]),
+      )
       assert.include(executions[2]!.detail, first.name)
       const times = executions.map(({ startedAt }) => DateTime.toEpochMillis(startedAt))
       assert.deepEqual(times, sorted(times))
@@ -140,6 +146,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
           claims.map(({ fence }) => fence as number),
           times(count).map((at) => at + 1),
         )
+        const had = claims.map(({ executor }) => executor?.name)
+        assert.deepStrictEqual(had, times(count).map((at) => at < 4 ? hand.name : other.name))
         yield* elapse(Duration.seconds(1))
       })
       yield* told(0)
@@ -199,6 +207,188 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepStrictEqual((yield* found(family.run)).asked, { by: "Ada" })
       const listed = yield* runs.list({ namespace, limit: 99 })
       assert.strictEqual(listed.filter(({ asked }) => asked !== undefined).length, 6)
+    }))
+
+  it.effect("R28 history: tells that a gate was passed, and a start marked, once each", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const spec = specOf(namespace, { gate: gateOf(namespace, 1), isAtMostOnce: true })
+      const run = yield* submitOne(spec)
+      yield* admitAll(spec.gate!.key)
+      assert.deepEqual(yield* kinds(run), ["Submitted", "Admitted"])
+      const grant = yield* hand.one
+      yield* hand.start(grant)
+      yield* hand.start(grant)
+      assert.deepEqual(yield* kinds(run), ["Submitted", "Admitted", "Claimed", "Started"])
+      yield* assertReplayed(run, spec)
+      yield* hand.settle(retry(grant))
+      yield* elapse(Duration.seconds(2))
+      yield* promoteAll
+      // Its place is kept, and its start is marked again.
+      yield* hand.start(yield* hand.one)
+      yield* assertReplayed(run, spec)
+      const events = yield* kinds(run)
+      assert.deepEqual(events.slice(4), ["Retried", "Claimed", "Started"])
+    }))
+
+  it.effect("R28 history: tells that a gate was passed, of whatever kind it is", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const gates = [
+        gateOf(namespace, 1),
+        gateOf(namespace, 1, "discard"),
+        gateOf(namespace, 1, "replace"),
+        gateOf(namespace, 1, "latest"),
+        Touching.gate(namespace, { thing: "exclusive" }),
+        Share.gate(namespace, greet, { _tag: "Fair", limit: 1 }, "key"),
+      ]
+      for (const gate of gates) {
+        const spec = specOf(namespace, { gate })
+        const run = yield* submitOne(spec)
+        assert.deepEqual((yield* admitAll(gate.key)).map(({ state }) => state), ["Ready"])
+        assert.deepEqual(yield* kinds(run), ["Submitted", "Admitted"], gate.whenFull)
+        yield* assertReplayed(run, spec)
+        yield* hand.settle(succeed(yield* hand.one))
+        yield* assertReplayed(run, spec)
+      }
+    }))
+
+  it.effect("R28 history: tells how a run had ended that is revived, and a family too", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const [spec, child] = [specOf(namespace), specOf(namespace)]
+      const family = yield* runs.submitFamily({ parent: spec, children: [child, child], places: 2 })
+      if (family._tag === "Conflict") return assert.fail("it is new")
+      const gated = { ...child, gate: { key: family.gate, places: 2, whenFull: "wait" } as const }
+      const assertAll = Effect.gen(function* () {
+        yield* assertReplayed(family.run, spec, { isParent: true })
+        for (const each of family.children) yield* assertReplayed(each, gated)
+      })
+      yield* assertAll
+      yield* admitAll(family.gate)
+      yield* assertAll
+      const { grants } = yield* hand.claim(2)
+      yield* hand.settle(giveUp(grants[0]!), succeed(grants[1]!))
+      yield* admitAll(family.gate)
+      yield* assertAll
+      yield* elapse(Duration.seconds(1))
+      yield* revived(family.run)
+      yield* assertAll
+      assert.deepEqual(yield* kinds(family.run), ["Submitted", "Failed", "Reopened"])
+      const failed = grants[0]!.run
+      assert.deepEqual(
+        (yield* runs.events(failed)).map(({ detail, kind }) => [kind, detail]),
+        [
+          ["Submitted", undefined],
+          ["Admitted", undefined],
+          ["Claimed", undefined],
+          ["Failed", failure.message],
+          ["Revived", failure.message],
+        ],
+      )
+      yield* admitAll(family.gate)
+      yield* hand.settle(succeed(yield* hand.one))
+      yield* admitAll(family.gate)
+      yield* assertAll
+      assert.strictEqual((yield* found(family.run)).state, "Succeeded")
+    }))
+
+  it.effect("R28 history: tells each start apart that came in one instant, and the end last", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const spec = specOf(namespace, { isAtMostOnce: true })
+      const run = yield* submitOne(spec)
+      const late = []
+      for (const _ of times(3)) {
+        const grant = yield* hand.one
+        late.push(grant)
+        yield* hand.start(grant)
+        yield* hand.settle(release(grant))
+      }
+      yield* hand.settle(succeed(yield* hand.one))
+      yield* hand.settle(retry({ ...late[0]!, fence: Fence.make(99) }))
+      assert.deepEqual(
+        (yield* kinds(run)).filter((kind) => kind !== "LateReport"),
+        [
+          "Submitted",
+          ...times(3).flatMap(() => ["Claimed", "Started", "Released"]),
+          "Claimed",
+          "Succeeded",
+        ],
+      )
+      yield* assertReplayed(run, spec)
+    }))
+
+  it.effect("R29 ordered by: each order that a run took tells whose it was", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const orders = (run: RunId) =>
+        Effect.map(
+          runs.events(run),
+          (events) => events.flatMap(({ by, kind }) => by === undefined ? [] : [`${kind} ${by}`]),
+        )
+      const spec = specOf(namespace)
+      const run = yield* submitOne(spec)
+      yield* runs.suspend(run, "Ada")
+      yield* runs.resume(run, "Bob")
+      const grant = yield* hand.one
+      yield* runs.suspend(run, "Cy")
+      yield* hand.settle(putDown(grant))
+      // It took no order: nothing is told.
+      yield* runs.suspend(run, "nobody")
+      yield* runs.resume(run)
+      yield* hand.settle(handOver(yield* hand.one))
+      yield* runs.notify(run, { _tag: "Failed", failure }, "Dan")
+      yield* runs.notify(run, { _tag: "Failed", failure }, "nobody")
+      yield* runs.revive(run, "Eve")
+      const last = yield* hand.one
+      yield* runs.cancel(run, "Flo")
+      yield* hand.settle(abort(last))
+      yield* runs.cancel(run, "nobody")
+      assert.deepEqual(yield* orders(run), [
+        "Suspended Ada",
+        "Resumed Bob",
+        "SuspendAsked Cy",
+        "Notified Dan",
+        "Revived Eve",
+        "CancelAsked Flo",
+      ])
+      yield* assertReplayed(run, spec)
+
+      const [waiting, other] = yield* submitAll([spec, spec])
+      yield* runs.cancel(waiting!, "Ada")
+      yield* runs.cancel(other!)
+      assert.deepEqual(yield* kinds(waiting!), ["Submitted", "CancelAsked", "Cancelled"])
+      assert.deepEqual(yield* orders(waiting!), ["CancelAsked Ada"])
+      assert.deepEqual(yield* kinds(other!), ["Submitted", "Cancelled"])
+      yield* assertReplayed(waiting!, spec)
+
+      const family = yield* runs.submitFamily({ parent: spec, children: [spec, spec], places: 1 })
+      if (family._tag === "Conflict") return assert.fail("it is new")
+      yield* admitAll(family.gate)
+      const child = yield* hand.one
+      yield* runs.cancel(family.run, "Ada")
+      assert.deepEqual(yield* orders(family.run), ["CancelAsked Ada"])
+      for (const each of family.children) {
+        assert.deepEqual(yield* orders(each), ["CancelAsked Ada"])
+      }
+      yield* hand.settle(giveUp(child))
+      yield* admitAll(family.gate)
+      const failing = yield* runs.submitFamily({ parent: spec, children: [spec], places: 1 })
+      if (failing._tag === "Conflict") return assert.fail("it is new")
+      yield* admitAll(failing.gate)
+      yield* hand.settle(giveUp(yield* hand.one))
+      yield* admitAll(failing.gate)
+      yield* runs.revive(failing.run, "Bob")
+      assert.deepEqual(yield* orders(failing.run), ["Reopened Bob"])
+      assert.deepEqual(yield* orders(failing.children[0]!), ["Revived Bob"])
     }))
 
   it.effect("events: tell of a lost executor", () =>
