@@ -1,4 +1,8 @@
 /** Crashes of long ago are forgotten, where the policy of the task says so. */
+import { retold } from "./retold.ts"
+
+const past = "f.crashes + 1 > r.crashes_max"
+
 export default [
   // As Crashes.lately, with the loss itself; without a window more than any run survives. Asked only of
   // runs that are past their crashes.
@@ -16,13 +20,8 @@ export default [
    END $$`,
 
   // Running + Lose → Quarantined, or as concluded, only if it was lost too often lately as well.
-  `DO $do$
-   DECLARE
-     was text := pg_get_functiondef('recover(int, bigint[])'::regprocedure);
-     past text := 'f.crashes + 1 > r.crashes_max';
-   BEGIN
-     IF strpos(was, past) = 0 THEN RAISE EXCEPTION 'recover is not as it was made'; END IF;
-     EXECUTE replace(was, past,
-       past || ' AND crashes_lately(f.run_id, r.task, clock()) > r.crashes_max');
-   END $do$`,
+  retold("recover(int, bigint[])", [
+    past,
+    `${past} AND crashes_lately(f.run_id, r.task, clock()) > r.crashes_max`,
+  ]),
 ]

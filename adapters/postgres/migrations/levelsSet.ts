@@ -2,7 +2,7 @@
  * Levels that operators have set, of runs that were submitted with another. The row in which a run
  * stands has the level by which it takes its turn; which that is says this table, and else `run`.
  */
-import { retold } from "./ranks.ts"
+import { retold } from "./retold.ts"
 
 const pinned = "SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off"
 
@@ -12,15 +12,14 @@ const withLevel = (of: string) =>
        it.level := coalesce((SELECT s.level FROM level_set s WHERE s.run_id = ${of}), it.level);`
 
 const presently = (signature: string, of = "of_run"): string =>
-  retold(signature, `SELECT * INTO it FROM run WHERE id = ${of};`, withLevel(of))
+  retold(signature, [`SELECT * INTO it FROM run WHERE id = ${of};`, withLevel(of)])
 
 /** Whoever decides looks at the level that it takes the run with. */
 const admitted = (signature: string, table: string, run: string): string =>
-  retold(
-    signature,
+  retold(signature, [
     `DELETE FROM ${table}run_id = ${run}.run_id;`,
     `DELETE FROM ${table}run_id = ${run}.run_id RETURNING level INTO ${run}.level;`,
-  )
+  ])
 
 export default [
   `CREATE TABLE level_set (
@@ -34,10 +33,12 @@ export default [
   presently("place(int, int, bigint, text, jsonb, text)"),
   retold(
     "expire(int, bigint[], text, text)",
-    "SELECT * INTO it FROM run r WHERE r.id = due.run_id;",
-    `SELECT * INTO it FROM run r WHERE r.id = due.run_id;
+    [
+      "SELECT * INTO it FROM run r WHERE r.id = due.run_id;",
+      `SELECT * INTO it FROM run r WHERE r.id = due.run_id;
        it.level := coalesce((SELECT s.level FROM level_set s WHERE s.run_id = due.run_id),
          it.level);`,
+    ],
   ),
   admitted("admit(uuid[], int, bigint[])", "blocked WHERE ", "waiting"),
   admitted("admit_latest(uuid[], bigint[])", "blocked b WHERE b.", "latest"),

@@ -31,6 +31,7 @@ import levelsSet from "./levelsSet.ts"
 import histories from "./histories.ts"
 import holders from "./holders.ts"
 import orders from "./orders.ts"
+import revived from "./revived.ts"
 
 export interface Migration {
   readonly name: string
@@ -66,6 +67,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "histories", statements: histories },
   { name: "holders", statements: holders },
   { name: "orders", statements: orders },
+  { name: "revived", statements: revived },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

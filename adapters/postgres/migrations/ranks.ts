@@ -4,17 +4,7 @@
  * wait already stay where they are, and are found there.
  */
 
-/** A function as it is, with one thing in it told otherwise, whatever else it has become. */
-export const retold = (signature: string, before: string, after: string): string =>
-  `DO $do$
-   DECLARE
-     was text := pg_get_functiondef('${signature}'::regprocedure);
-   BEGIN
-     IF strpos(was, $was$${before}$was$) = 0 THEN
-       RAISE EXCEPTION '${signature} is not as it was made';
-     END IF;
-     EXECUTE replace(was, $was$${before}$was$, $is$${after}$is$);
-   END $do$`
+import { retold } from "./retold.ts"
 
 /** Lane.rank of the run `x`. Of one that is not careful no deadline is looked for. */
 const rankOf = (x: string, readyAt = "at", attempt = `${x}.attempt`): string =>
@@ -23,7 +13,7 @@ const rankOf = (x: string, readyAt = "at", attempt = `${x}.attempt`): string =>
              THEN (SELECT d.expires_at FROM deadline d WHERE d.run_id = ${x}.run_id) END)`
 
 const admitted = (signature: string, x: string): string =>
-  retold(signature, `at + patience[${x}.level + 1]`, rankOf(x))
+  retold(signature, [`at + patience[${x}.level + 1]`, rankOf(x)])
 
 export default [
   admitted("admit(uuid[], int, bigint[])", "g"),
@@ -33,34 +23,41 @@ export default [
   admitted("admit_sharing(text[], int[], int, bigint[])", "waiting"),
   retold(
     "recover(int, bigint[])",
-    "at + patience[level + 1]",
-    rankOf("told", "at", "told.attempt - (NOT told.is_attempt)::int"),
+    ["at + patience[level + 1]", rankOf("told", "at", "told.attempt - (NOT told.is_attempt)::int")],
   ),
   retold(
     "take_waiting(run, bigint[], boolean)",
-    "DELETE FROM ready q WHERE q.run_id = it.id AND",
-    `DELETE FROM ready q WHERE q.lane = it.lane AND q.level = it.level
+    [
+      "DELETE FROM ready q WHERE q.run_id = it.id AND",
+      `DELETE FROM ready q WHERE q.lane = it.lane AND q.level = it.level
        AND q.rank = (SELECT d.expires_at FROM deadline d WHERE d.run_id = it.id)
        AND q.run_id = it.id AND (q.attempt = 0 OR NOT is_unbegun)
        RETURNING q.fence, q.attempt, q.crashes, q.is_careful, q.gate, true
        INTO fence, attempt, crashes, is_careful, gate, was_admitted;
      IF FOUND THEN RETURN; END IF;
      DELETE FROM ready q WHERE q.run_id = it.id AND`,
+    ],
   ),
   retold(
     "resume(bigint, bigint[])",
-    "CASE WHEN was.fence = 0 THEN it.due_at ELSE at END + patience[it.level + 1]",
-    rankOf("was", "CASE WHEN was.fence = 0 THEN it.due_at ELSE at END"),
+    [
+      "CASE WHEN was.fence = 0 THEN it.due_at ELSE at END + patience[it.level + 1]",
+      rankOf("was", "CASE WHEN was.fence = 0 THEN it.due_at ELSE at END"),
+    ],
   ),
   // A run that a trigger has made just now.
   retold(
     "set_deadline(bigint, bigint, bigint[])",
-    "UPDATE ready q SET is_careful = true",
-    "UPDATE ready q SET is_careful = true, rank = least(q.rank, r.created_at + late)",
+    [
+      "UPDATE ready q SET is_careful = true",
+      "UPDATE ready q SET is_careful = true, rank = least(q.rank, r.created_at + late)",
+    ],
   ),
   retold(
     "submit(text, jsonb, jsonb)",
-    "ms + patience[level_of + 1], new_id",
-    "least(ms + patience[level_of + 1], ms + late), new_id",
+    [
+      "ms + patience[level_of + 1], new_id",
+      "least(ms + patience[level_of + 1], ms + late), new_id",
+    ],
   ),
 ]

@@ -10,7 +10,7 @@
  * | T15 | paused ones told of; those between attempts; listed among the due             |
  */
 import { assert } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Option } from "effect"
 import type { Namespace } from "../../domain/Namespace.ts"
 import * as Permanent from "../../domain/Permanent.ts"
 import * as Trigger from "../../domain/Trigger.ts"
@@ -104,6 +104,20 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       const last = yield* fireOne(under(view, 3, "fail"))
       if (last._tag !== "Fired") return assert.fail(last._tag)
       assert.strictEqual((yield* found(last.run)).state, "Ready")
+    }))
+
+  it.effect("T14 while running: what has failed by it can be revived, and cancelled after that", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const view = yield* dueTrigger(freshNamespace(), 2)
+      yield* fireOne(under(view, 0, "fail"))
+      const failed = yield* fireOne(under(view, 1, "fail"))
+      if (failed._tag !== "Fired") return assert.fail(failed._tag)
+      yield* elapse(Duration.seconds(1))
+      assert.strictEqual(Option.getOrThrow(yield* runs.revive(failed.run)).answer, "confirmed")
+      assert.strictEqual((yield* found(failed.run)).state, "Ready")
+      assert.strictEqual(Option.getOrThrow(yield* runs.cancel(failed.run)).answer, "confirmed")
+      assert.strictEqual((yield* found(failed.run)).state, "Cancelled")
     }))
 
   it.effect("T14 while running: a run by hand counts, and one from before the policy", () =>
