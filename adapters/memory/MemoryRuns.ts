@@ -537,7 +537,7 @@ export const make = (
     if (Run.isFinal(entry.state._tag)) return "ended"
     const before = entry.level
     if (!state.setLevel(entry, level, now())) return "refused"
-    state.note(entry, "LevelSet", now(), Lane.levelSet(before, level, by))
+    state.note(entry, "LevelSet", now(), Lane.levelSet(before, level), undefined, by)
     return "confirmed"
   }
 

@@ -435,7 +435,7 @@ const suspend = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateK
 const levelOf = ({ by, level }: LevelOrder) => (tx: Transaction, row: RunRow) => {
   if (Run.isFinal(row.state)) return "ended"
   if (!setLevel(tx, row, level)) return "refused"
-  note(tx, row, "LevelSet", Lane.levelSet(row.level, level, by))
+  note(tx, row, "LevelSet", Lane.levelSet(row.level, level), undefined, { by })
   return "confirmed"
 }
 

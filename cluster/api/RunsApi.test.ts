@@ -306,7 +306,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       const shown = yield* client.runs.get({ params: { id: run }, query: {} })
       assert.deepInclude(shown, { level: 0, submittedLevel: 1, state: "Scheduled" })
       const { items } = yield* client.runs.events({ params: { id: run }, query: {} })
-      assert.deepInclude(items.at(-1)!, { kind: "LevelSet", detail: "usual → urgent, by Ada" })
+      assert.deepInclude(items.at(-1)!, { kind: "LevelSet", detail: "usual → urgent", by: "Ada" })
       problem(yield* set({ level: 7 }), "request-unreadable", 400)
       yield* client.runs.cancel({ params: { id: run }, query: {} })
       assert.strictEqual(

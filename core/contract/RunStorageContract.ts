@@ -48,9 +48,10 @@
  * | R25 | as if ready since now; not at the gate, not where it waits for its time; forgotten when   |
  * |     | resumed or revived; not found where it stands; granted in the order of its submit; of a   |
  * |     | parent; not said by whom                                                                  |
- * | R28 | a gate passed not told (memory); the grant left out of what is cancelled while it awaits  |
- * |     | (postgres)                                                                                |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
+ * | R28 | a gate passed, a start marked not told; the grant left out of what is cancelled while it  |
+ * |     | awaits                                                                                    |
+ * | R29 | nameless when it is held; not of the parts; not of what is revived                        |
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |
  * | R31 | since it was due last; not of what is handed out again                                    |

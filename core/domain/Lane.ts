@@ -104,8 +104,7 @@ export const wordOf: Readonly<Record<Level, string>> = {
 }
 
 /** What the events of a run say when it gets another level. */
-export const levelSet = (from: Level, to: Level, by?: string): string =>
-  `${wordOf[from]} → ${wordOf[to]}${by === undefined ? "" : `, by ${by}`}`
+export const levelSet = (from: Level, to: Level): string => `${wordOf[from]} → ${wordOf[to]}`
 
 /** How long runs of a level let better levels go first. */
 export const patienceMillis: Readonly<Record<Level, number>> = {

@@ -2,7 +2,7 @@
  * Who gave the orders that a run took. Each function has one parameter more, which those who do not
  * know of it leave out.
  */
-import { remade } from "./retold.ts"
+import { remade, retold } from "./retold.ts"
 
 const named = (last: string) =>
   [`${last}, OUT answer text`, `${last}, by_whom text DEFAULT NULL, OUT answer text`] as const
@@ -19,6 +19,16 @@ const inner = "         "
 
 export default [
   `ALTER TABLE journal ADD COLUMN asked_by text`,
+
+  retold(
+    "set_level(bigint, smallint, bigint[], text[], text)",
+    [
+      "attempt, fence, detail)\n         VALUES (of_run, at, 'LevelSet', was.attempt, was.fence,",
+      "attempt, fence, asked_by, detail)\n         VALUES (of_run, at, 'LevelSet', was.attempt, " +
+      "was.fence, of_by,",
+    ],
+    [" || coalesce(', by ' || of_by, '')", ""],
+  ),
 
   // The end of what waited tells of its cancellation by itself, but not whose order it was.
   remade(

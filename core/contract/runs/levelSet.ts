@@ -94,9 +94,9 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hand.settle(succeed(yield* hand.one))
       assert.deepInclude(yield* found(run), { level: 4, submittedLevel: 1, state: "Succeeded" })
       const said = (yield* runs.events(run)).filter(({ kind }) => kind === "LevelSet")
-      assert.deepStrictEqual(said.map(({ detail }) => detail), [
-        "usual → urgent, by Ada",
-        "urgent → idle",
+      assert.deepStrictEqual(said.map(({ by, detail }) => [detail, by]), [
+        ["usual → urgent", "Ada"],
+        ["urgent → idle", undefined],
       ])
     }))
 
