@@ -49,9 +49,13 @@ const said: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<unknow
   Revive: { isGated: either },
 }
 
-const events = Object.keys(Run.RunEvent.cases).flatMap((_tag) =>
-  every<Run.RunEvent>({ _tag: [_tag], fence: fences, ...said[_tag] })
-)
+const events = [
+  ...Object.keys(Run.RunEvent.cases).flatMap((_tag) =>
+    every<Run.RunEvent>({ _tag: [_tag], fence: fences, ...said[_tag] })
+  ),
+  // By its gate; by its holder it has a fence.
+  { _tag: "Discard" } as const,
+]
 
 export const edges = (): ReadonlyArray<Edge> => {
   const found = new Map<string, Edge>()

@@ -140,7 +140,7 @@ const claimPath: Path = {
     "runs.depth",
     "permits.take",
   ],
-  points: 40,
+  points: 35,
 }
 
 const settlePath: Path = {
