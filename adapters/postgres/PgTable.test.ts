@@ -28,15 +28,25 @@ const made = (id = "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY") =>
     const source = table({ url, table: name })
     const insert = (session: typeof sql, n: number) =>
       session.unsafe(`INSERT INTO ${name} (n) VALUES ($1)`, [n])
-    return { insert, name, source, sql }
+    // What is written is read when no transaction is under way that began before it, in whatever
+    // database of the server: other tests have some.
+    const isSafe = sql.unsafe<{ is_safe: boolean }>(
+      `SELECT coalesce(bool_and(xid < pg_snapshot_xmin(pg_current_snapshot())), true) AS is_safe
+       FROM ${name}`,
+    )
+    const safe = Effect.gen(function* () {
+      while (!(yield* isSafe)[0]!.is_safe) yield* Effect.sleep("5 millis")
+    })
+    return { insert, name, safe, source, sql }
   })
 
 SourceContract.suite(
   "table in postgres",
   layer,
-  Effect.map(made(), ({ insert, source, sql }) => ({
+  Effect.map(made(), ({ insert, safe, source, sql }) => ({
     source,
-    append: (...numbers: ReadonlyArray<number>) => Effect.forEach(numbers, (n) => insert(sql, n)),
+    append: (...numbers: ReadonlyArray<number>) =>
+      Effect.andThen(Effect.forEach(numbers, (n) => insert(sql, n)), safe),
   })),
   { runner: "live" },
 )
@@ -46,10 +56,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
   (it) => {
     it.effect("E2 nothing late: what commits late comes late, and nothing passes it by", () =>
       Effect.gen(function* () {
-        const { insert, source, sql } = yield* made()
+        const { insert, safe, source, sql } = yield* made()
         const late = yield* client
         const reader = yield* source.open
         yield* insert(sql, 1)
+        yield* safe
         yield* late.unsafe("BEGIN")
         yield* insert(late, 2)
         yield* insert(sql, 3)
@@ -57,6 +68,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.deepEqual(SourceContract.numbersOf(first.entries), [1], "3 is not safe yet")
         const end = yield* reader.end
         yield* late.unsafe("COMMIT")
+        yield* safe
         const second = yield* SourceContract.readAll(reader, first.to)
         assert.deepEqual(SourceContract.numbersOf(second.entries), [2, 3])
         const after = yield* SourceContract.readAll(reader, end)
@@ -65,7 +77,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
 
     it.effect("E2 nothing late: a hundred writers that commit in any order, and a reader", () =>
       Effect.gen(function* () {
-        const { name, source, sql } = yield* made()
+        const { name, safe, source, sql } = yield* made()
         const reader = yield* source.open
         const seen: Array<number> = []
         let at = ""
@@ -87,6 +99,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           { concurrency: "unbounded" },
         )
         yield* Effect.raceFirst(writing, Effect.forever(look))
+        yield* safe
         yield* look
         const [count] = yield* sql.unsafe<{ count: number }>(
           `SELECT count(*)::int AS count FROM ${name}`,
@@ -98,8 +111,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
 
     it.effect("is read by ids of other types, and its columns come as JSON has them", () =>
       Effect.gen(function* () {
-        const { insert, source, sql } = yield* made("id uuid PRIMARY KEY DEFAULT gen_random_uuid()")
+        const { insert, safe, source, sql } = yield* made(
+          "id uuid PRIMARY KEY DEFAULT gen_random_uuid()",
+        )
         for (const n of [1, 2, 3]) yield* insert(sql, n)
+        yield* safe
         const reader = yield* source.open
         const { entries } = yield* SourceContract.readAll(reader, "", 1)
         assert.deepEqual(SourceContract.numbersOf(entries), [1, 2, 3])
