@@ -148,7 +148,9 @@ interface Trip {
   readonly limit: number
   /** So many places are kept for what comes; `limit` unless named. */
   readonly reserved?: number
-  readonly reports: ReadonlyArray<Report>
+  /** It takes along what is to be reported. */
+  readonly isReporting: boolean
+  /** If it reports nothing. */
   readonly waitMillis: number
   readonly regulation?: Regulation | undefined
   /** What is granted takes places of its task, which is blocked per executor. */
@@ -273,15 +275,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         // Let everything that ends in this turn of the event loop go out together.
         yield* Effect.yieldNow
       }
-      const reports = pool.takeReports(reportsMax)
-      const isIdle = isPatient && reports.length === 0 && !hasFound
       const found = yield* exchange(self, {
         loop,
         round,
         limit,
-        reports,
+        isReporting: true,
         handlers: plain(),
-        waitMillis: isIdle ? patientMillis : 0,
+        waitMillis: isPatient && !hasFound ? patientMillis : 0,
       })
       if (limit > 0) hasFound = found
       if (hasFound) wake()
@@ -349,7 +349,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           loop,
           round,
           handlers: [handler],
-          reports: [],
+          isReporting: false,
           waitMillis: found ? 0 : patientMillis,
           regulation: regulationOf(namespace, task, handler.policy),
           blocked: Policy.ruleOfExecutor(handler.policy) !== undefined ? handler : undefined,
@@ -400,8 +400,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   })
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
-    const { blocked, handlers, limit, loop, regulation, reports, reserved = limit } = trip
-    const { round, waitMillis } = trip
+    const { blocked, handlers, isReporting, limit, loop, regulation, reserved = limit } = trip
+    // They are on their way as soon as they are taken: a fiber may yield between any two effects, and
+    // a beat that knew of neither would have storage give their runs to others.
+    const reports = isReporting ? pool.takeReports(reportsMax) : []
+    sending.add(reports)
+    const { round } = trip
+    const waitMillis = reports.length === 0 ? trip.waitMillis : 0
     const lanes = handlers.flatMap(({ policy, task }) => {
       const claimed = Lane.claimed(namespace, task, policy.selector, labels)
       return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
@@ -421,7 +426,6 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     const isIdle = waitMillis > 0
     asked += reserved
     if (isIdle) idle += reserved
-    sending.add(reports)
     const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
       Effect.catchTag(
         "TransportUnavailable",
