@@ -6,8 +6,9 @@
  * tests: every test of a test run, and every other step as one.
  *
  * Many tests run beside each other in real time, and a machine that was busy with something else
- * makes one of thousands miss its time now and then. So the files of a few that failed run once more,
- * alone. One that passes then fails nothing, and is named all the same: it wants looking into.
+ * makes one of thousands miss its time now and then. So the files of a few that failed run again, alone
+ * and three times. One that passes each time fails nothing, and is named all the same: it wants
+ * looking into, since what fails beside others alone may be the product's as well.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
@@ -114,7 +115,8 @@ const carryOut = (step: Step, reports: string): Done => {
 }
 
 /** More than these are no accident of a busy machine. */
-const againMax = 5
+const againMax = 3
+const againTimes = 3
 
 /** What is left of the failures when their files run alone. */
 const again = (done: Done, reports: string): Done => {
@@ -123,9 +125,12 @@ const again = (done: Done, reports: string): Done => {
   const files = [...new Set(failures.map(({ file }) => file))].join(" ")
   const command = `${step.command} -- ${files}`
   console.log(`\n── ${step.name} again, alone: ${command}`)
-  const report = join(reports, `${step.name.replace(":", "-")}-again.json`)
-  const { isGood: isGoodAlone } = run(command, { [reportIn]: report })
-  return judge(step, read(report), isGoodAlone).isGood
+  const passes = (nth: number) => {
+    const report = join(reports, `${step.name.replace(":", "-")}-again-${nth}.json`)
+    const { isGood } = run(command, { [reportIn]: report })
+    return judge(step, read(report), isGood).isGood
+  }
+  return Array.from({ length: againTimes }, (_, nth) => nth).every(passes)
     ? { step, isGood: true, seconds, passed: passed + failed, failed: 0, failures }
     : done
 }

@@ -1335,7 +1335,10 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           )
           if (reason._tag !== "BreakerOpen") return assert.fail(reason._tag)
           assert.deepInclude(reason, { breaker, key: "bad" })
-          assert.isAbove(DateTime.toEpochMillis(reason.until!), Date.now())
+          assert.isAbove(
+            DateTime.toEpochMillis(reason.until!),
+            yield* Storage.use(({ now }) => now),
+          )
         }
         yield* until(
           Effect.forEach(waiting, state),
