@@ -14,9 +14,9 @@ const held = (gate: string) =>
 
 /** Lane.rank of the run `x`. Of one that is not careful no deadline is looked for. */
 const rankOf = (x: string) =>
-  `least(at + patience[${x}.level + 1],
-           CASE WHEN ${x}.is_careful AND ${x}.attempt = 0
-             THEN (SELECT d.expires_at FROM deadline d WHERE d.run_id = ${x}.run_id) END)`
+  `coalesce(CASE WHEN ${x}.is_careful AND ${x}.attempt = 0
+             THEN rank_in_time(${x}.run_id, ${x}.level, at, patience) END,
+           at + patience[${x}.level + 1])`
 
 export default [
   // What it answers has a column more.
