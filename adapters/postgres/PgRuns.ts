@@ -547,6 +547,14 @@ const recoverUnlessStepped = `
   WHERE is_expected
   UNION ALL SELECT 2, 0, NULL, NULL, NULL FROM now WHERE NOT is_expected`
 
+/** As `holders`, which costs forty microseconds a gate when it is called as a function. */
+const held = (gate: string) =>
+  `(${
+    ["ready", "lease", "parked"].map((table) =>
+      `(SELECT count(*) FROM ${table} h WHERE h.gate = ${gate})`
+    ).join(" + ")
+  } + (SELECT count(*) FROM scheduled h WHERE h.gate = ${gate} AND h.fence > 0))`
+
 /**
  * Those of the next so many gates with waiting runs, by their index, that are open; and those of
  * parents without a child that has not ended. Scalar queries, since no plan can make of them a join
@@ -572,10 +580,11 @@ const selectOpenGates = `
     LIMIT $1)
   UNION ALL
   (SELECT (SELECT gate FROM run WHERE id = w.run_id), NULL FROM waiting w
-    -- The gates of a pool are decided about together, once it knows of them.
-    WHERE CASE WHEN (SELECT s.gate FROM share s WHERE s.gate = w.gate) IS NOT NULL THEN false
-      ELSE w.is_discarding OR w.places < 0 OR holders(w.gate) < w.places
-        OR starts_with((SELECT gate FROM run WHERE id = w.run_id), '${Share.prefix}') END LIMIT $1)
+    -- The gates of a pool are decided about together, once it knows of them. What is cheap to tell
+    -- comes first: most gates are full.
+    WHERE CASE WHEN w.is_discarding OR w.places < 0 OR ${held("w.gate")} < w.places
+        OR starts_with((SELECT gate FROM run WHERE id = w.run_id), '${Share.prefix}')
+      THEN (SELECT s.gate FROM share s WHERE s.gate = w.gate) IS NULL ELSE false END LIMIT $1)
   UNION ALL
   (SELECT (SELECT gate FROM run WHERE id = b.run_id), NULL FROM pools p CROSS JOIN LATERAL (
       SELECT run_id, places FROM blocked WHERE gate BETWEEN p.pool AND share_to(p.pool)

@@ -116,7 +116,13 @@ export const I7: Checker = (outcome, that) => {
   }
 }
 
-/** What failed is tried again no sooner than its policy says, and the delay is what that says. */
+/** An attempt that ended so counts for good; one that was given back, put down or lost does not. */
+const isCounted: ReadonlySet<string> = new Set(["Retry", "GiveUp", "TimeOut", "Await"])
+
+/**
+ * What failed is tried again no sooner than its policy says, and the delay is what that says for so
+ * many attempts. One that is revived goes on counting, also what was handed over in vain.
+ */
 export const I8: Checker = (outcome, that) => {
   const { clock, kept: { runs }, ledger } = outcome
   const failures = new Map<RunId, number>()
@@ -129,13 +135,14 @@ export const I8: Checker = (outcome, that) => {
       const early = again.at - clock.latest(again.since, entry.at)
       // A storage may keep whole milliseconds.
       that(early < 1, () => `run ${entry.run} was tried again ${early} ms too early`)
-    } else if (entry.kind === "settled" && entry.answer === "applied" && entry.report === "Retry") {
-      const { at, delayMillis = 0, run } = entry
+    } else if (entry.kind === "settled" && entry.answer === "applied") {
+      const { at, delayMillis = 0, report, run } = entry
       const task = runs.get(run)?.task
-      if (task === undefined) continue
+      if (task === undefined || !isCounted.has(report)) continue
       const { retry } = policyOf(task)
       const failed = (failures.get(run) ?? 0) + 1
       failures.set(run, failed)
+      if (report !== "Retry") continue
       due.set(run, { since: at, at: clock.said(at) + delayMillis })
       const least = Math.min(retry.delayMillis * retry.growth ** (failed - 1), retry.capMillis)
       that(

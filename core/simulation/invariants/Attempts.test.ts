@@ -1,0 +1,51 @@
+/** Histories that are too rare among the seeds to wait for. */
+import { assert, it } from "@effect/vitest"
+import { Clock, Effect } from "effect"
+import { TestClock } from "effect/testing"
+import { Fence } from "../../domain/Lease.ts"
+import { RunId } from "../../domain/RunId.ts"
+import type { RunView } from "../../domain/RunView.ts"
+import { Ledger } from "../Ledger.ts"
+import type { Outcome } from "../Outcome.ts"
+import { SetClock } from "../SetClock.ts"
+import { tasks } from "../tasks.ts"
+import { I8 } from "./Attempts.ts"
+
+const run = RunId.make(1)
+
+/** What I8 says of a run whose attempts ended so, one after the other. */
+const wrongs = Effect.fnUntraced(function* (
+  reports: ReadonlyArray<{ readonly report: string; readonly delayMillis?: number }>,
+) {
+  const clock = yield* Clock.Clock
+  const ofStorage = new SetClock(clock)
+  const ledger = new Ledger(() => clock.currentTimeMillisUnsafe())
+  for (const [nth, report] of reports.entries()) {
+    ledger.write({ kind: "settled", run, fence: Fence.make(nth + 1), answer: "applied", ...report })
+    yield* TestClock.adjust("1 minute")
+  }
+  const said: Array<string> = []
+  const runs = new Map([[run, { task: tasks.handed.name } as RunView]])
+  I8(
+    { ledger, clock: ofStorage, kept: { runs } } as unknown as Outcome,
+    (holds, wrong) => {
+      if (!holds) said.push(wrong())
+    },
+  )
+  return said
+})
+
+it.effect("I8 counts an attempt that was handed over in vain, of a run that was revived", () =>
+  Effect.gen(function* () {
+    const handed = { report: "Await" }
+    assert.deepStrictEqual(yield* wrongs([handed, { report: "Retry", delayMillis: 650 }]), [])
+    assert.strictEqual((yield* wrongs([handed, { report: "Retry", delayMillis: 300 }])).length, 1)
+    assert.strictEqual((yield* wrongs([{ report: "Retry", delayMillis: 650 }])).length, 1)
+  }))
+
+it.effect("I8 does not count what was given back", () =>
+  Effect.gen(function* () {
+    const [givenBack, putDown] = [{ report: "Release" }, { report: "Yield" }]
+    const failed = { report: "Retry", delayMillis: 310 }
+    assert.deepStrictEqual(yield* wrongs([givenBack, putDown, failed]), [])
+  }))
