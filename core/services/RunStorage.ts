@@ -80,6 +80,8 @@
  * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
  *   quarantine when past the crashes that it survives in all it has been lost as often within the
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
+ * - **R33 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
+ *   nothing is to be moved or told by `displace`.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -416,6 +418,9 @@ export interface RunStorage {
     Option.Option<Ordered<"confirmed" | "refused">>,
     StorageUnavailable
   >
+
+  /** Whether a sweep would be in vain, which costs less to ask than to sweep. It may be too careful. */
+  readonly isQuiet: Effect.Effect<boolean, StorageUnavailable>
 
   /** Ends at most `limit` runs whose deadline has passed, or that await too long. */
   readonly expire: (limit: number) => Effect.Effect<Expiry, StorageUnavailable>
