@@ -32,6 +32,7 @@ import histories from "./histories.ts"
 import holders from "./holders.ts"
 import orders from "./orders.ts"
 import revived from "./revived.ts"
+import overtaken from "./overtaken.ts"
 
 export interface Migration {
   readonly name: string
@@ -68,6 +69,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "holders", statements: holders },
   { name: "orders", statements: orders },
   { name: "revived", statements: revived },
+  { name: "overtaken", statements: overtaken },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
