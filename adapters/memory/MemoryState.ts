@@ -377,7 +377,9 @@ export class MemoryState {
     if (state._tag === "Ready") {
       const until = state.attempt === 0 ? deadlineAt : undefined
       const isNew = state.fence === 0 && spec.gate === undefined
-      entry.rank = Lane.rank(isNew ? dueAt : Lane.readyAt(entry, now, until), level, until)
+      const order = this.orderOf(entry)
+      const readyAt = isNew ? dueAt : Lane.readyAt(entry, now, until, order)
+      entry.rank = Lane.rank(readyAt, level, until, order)
     }
     entry.state = next.success
     entry.level = level
@@ -385,6 +387,11 @@ export class MemoryState {
     // It was placed.
     if (state._tag === "Ready" && lane !== spec.lane) this.moveTo(entry, lane)
     return true
+  }
+
+  /** As the policy says that is kept of its task. */
+  private orderOf({ spec: { namespace, task } }: Entry): Lane.Order | undefined {
+    return this.tasks.get(`${namespace} ${task}`)?.definition.policy.order
   }
 
   /** A ready run waits in another lane from now on, in its order. */
@@ -468,7 +475,7 @@ export class MemoryState {
     }
     if (entry.state._tag === "Ready") {
       const deadlineAt = entry.state.attempt === 0 ? entry.deadlineAt : undefined
-      entry.rank = Lane.rank(readyAt, entry.level, deadlineAt)
+      entry.rank = Lane.rank(readyAt, entry.level, deadlineAt, this.orderOf(entry))
     } else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)

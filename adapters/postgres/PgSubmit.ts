@@ -333,7 +333,8 @@ const insertPlain = `
 const places = (from: string) => `
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful)
-    SELECT lane, level, least(ms + ($7::bigint[])[level + 1], ms + deadline), id, 0, 0, 0, ${isCareful}
+    SELECT lane, level, CASE WHEN deadline IS NULL THEN ms + ($7::bigint[])[level + 1]
+      ELSE rank_of(task, level, ms, ms + deadline, $7::bigint[]) END, id, 0, 0, 0, ${isCareful}
     FROM ${from}, now WHERE delay = 0 AND gate IS NULL),
   d AS (
     INSERT INTO deadline (run_id, expires_at)

@@ -47,8 +47,8 @@ import {
   levelNow,
   outcomeCodeOf,
   outcomeOf,
-  patience,
   phases,
+  rankOf,
   readyRow,
   standingCodeOf,
   standingOf,
@@ -1254,8 +1254,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
       level: levelNow,
       gate: "gate_id(r.gate)",
       rank: `CASE WHEN x.fence = 0 AND r.gate IS NULL
-        THEN least(r.due_at + ('${patience}'::bigint[])[${levelNow} + 1],
-          (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)) ELSE x.rank END`,
+        THEN ${rankOf("x", "r.due_at", { level: levelNow })} ELSE x.rank END`,
     },
     from: ofRun,
   })

@@ -77,7 +77,8 @@ export const readyRow = (columns: string, condition = "true"): string => `
       AND rank = r.due_at + ('${patience}'::bigint[])[${levelNow} + 1] AND run_id = r.id
     UNION ALL
     SELECT ${columns} FROM ready WHERE ${condition} AND lane = r.lane AND level = ${levelNow}
-      AND rank = (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id) AND run_id = r.id
+      AND rank IN ((SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id),
+        r.due_at + ${Lane.longestMillis}) AND run_id = r.id
     UNION ALL
     SELECT ${columns} FROM ready WHERE ${condition} AND run_id = r.id
       AND (fence > 0 OR gate IS NOT NULL)
@@ -90,10 +91,11 @@ export const readyRow = (columns: string, condition = "true"): string => `
 export const rankOf = (
   x: string,
   readyAt: string,
-  { attempt = `${x}.attempt`, of = `('${patience}'::bigint[])` } = {},
+  { attempt = `${x}.attempt`, level = `${x}.level`, of = `('${patience}'::bigint[])` } = {},
 ): string =>
-  `least(${readyAt} + ${of}[${x}.level + 1], CASE WHEN ${x}.is_careful AND ${attempt} = 0 THEN (
-        SELECT d.expires_at FROM deadline d WHERE d.run_id = ${x}.run_id) END)`
+  `coalesce(CASE WHEN ${x}.is_careful AND ${attempt} = 0
+      THEN rank_in_time(${x}.run_id, ${level}, ${readyAt}, ${of}) END,
+        ${readyAt} + ${of}[${level} + 1])`
 
 /** One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. */
 export const runViews = (which: string): string => `

@@ -241,14 +241,15 @@ export const setLevel = (tx: Transaction, row: RunRow, level: Lane.Level): boole
       break
     default: {
       const deadlineAt = row.attempt === 0 ? deadlineOf(db, row.id) : undefined
+      const order = orderOf(db, row.kind, deadlineAt)
       const place = { level: row.level, rank: row.rank! }
       const isNew = row.fence === 0 && row.gate === null
-      const readyAt = isNew ? row.due_at : Lane.readyAt(place, now, deadlineAt)
+      const readyAt = isNew ? row.due_at : Lane.readyAt(place, now, deadlineAt, order)
       db.run(
         `UPDATE ready SET level = ?, rank = ?, is_careful = 1, is_late = 1
          WHERE lane = ? AND level = ? AND rank = ? AND run = ?`,
         level,
-        Lane.rank(readyAt, level, deadlineAt),
+        Lane.rank(readyAt, level, deadlineAt, order),
         row.ready_lane,
         row.level,
         row.rank,
@@ -350,18 +351,16 @@ const enter = (
         isCareful,
       )
       break
-    case "Ready":
+    case "Ready": {
+      const deadlineAt = state.isCareful && attempt === 0 && details.checkpoint === undefined
+        ? deadlineOf(db, row.id)
+        : undefined
+      const readyAt = isReadySinceDue(row) ? row.due_at : now
       db.run(
         "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
         row.lane,
         row.level,
-        Lane.rank(
-          isReadySinceDue(row) ? row.due_at : now,
-          row.level,
-          state.isCareful && attempt === 0 && details.checkpoint === undefined
-            ? deadlineOf(db, row.id)
-            : undefined,
-        ),
+        Lane.rank(readyAt, row.level, deadlineAt, orderOf(db, row.kind, deadlineAt)),
         row.id,
         row.kind,
         attempt,
@@ -374,6 +373,7 @@ const enter = (
       )
       tx.hint(`lane ${row.lane_name}`)
       break
+    }
     case "Running":
       throw new Error("only a claim grants a run")
     case "Awaiting":
@@ -423,6 +423,23 @@ const enter = (
 /** Only a careful run has one. */
 const deadlineOf = (db: Connection, run: RunId): number | undefined =>
   db.get<{ at: number }>("SELECT at FROM deadline WHERE run = ?", run)?.at
+
+/** As the policy says that is kept of its task, where a deadline counts. */
+const orderOf = (
+  db: Connection,
+  kind: number,
+  deadlineAt: number | undefined,
+): Lane.Order | undefined =>
+  deadlineAt === undefined
+    ? undefined
+    : db.get<{ named: Lane.Order | null }>(`SELECT ${orderOfKind("?")} AS named`, kind)?.named ??
+      undefined
+
+/** The order that the kept policy names of a task, by its number. */
+export const orderOfKind = (kind: string): string =>
+  `(SELECT task.definition ->> '$.policy.order' FROM kind
+    JOIN task ON task.namespace = kind.namespace AND task.name = kind.task
+    WHERE kind.id = ${kind})`
 
 /**
  * What was due is ready since then, however late that is seen; and what was put down before its first
@@ -513,9 +530,9 @@ export const add = (
   } else if (state._tag === "Awaiting") {
     db.run(insertParked, run, kind, state._tag, 1, 0, 0, 0, 0, 0, 0, now, null, null, null, null)
   } else {
-    const hasDeadline = deadlineMillis !== undefined
-    const rank = Lane.rank(now, level, hasDeadline ? now + deadlineMillis : undefined)
-    db.run(insertReady, lane, level, rank, run, kind, isCareful, Number(hasDeadline))
+    const deadlineAt = deadlineMillis === undefined ? undefined : now + deadlineMillis
+    const rank = Lane.rank(now, level, deadlineAt, orderOf(db, kind, deadlineAt))
+    db.run(insertReady, lane, level, rank, run, kind, isCareful, Number(deadlineAt !== undefined))
     tx.hint(`lane ${spec.lane}`)
   }
   return { run, state: state._tag }

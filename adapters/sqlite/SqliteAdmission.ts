@@ -10,7 +10,7 @@ import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
-import { move, note, notesMax, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, notesMax, orderOfKind, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
@@ -140,14 +140,20 @@ const isCareful = "coalesce(blocked.is_careful, run.is_at_most_once)"
 
 /** Only a careful run has one, and it counts until it has begun. */
 const deadline = `
-  (SELECT at FROM deadline WHERE ${isCareful} AND blocked.attempt = 0 AND deadline.run = run.id)`
+  deadline AS late WHERE ${isCareful} AND blocked.attempt = 0 AND late.run = run.id`
+
+const patienceEnd = `?2 + ${patienceOf("blocked")}`
+/** As `Lane.rank` for the level, the deadline and the order of the task. */
+const rank = `
+  coalesce((SELECT CASE ${orderOfKind("blocked.kind")}
+      WHEN 'age' THEN NULL
+      WHEN 'deadline' THEN min(?2 + ${Lane.longestMillis}, late.at)
+      ELSE min(${patienceEnd}, late.at) END
+    FROM ${deadline}), ${patienceEnd})`
 
 /** The cell Admit of Blocked: all its numbers stay, and it is ready since now. */
 const becomeReady = `
-  INSERT INTO ready SELECT run.lane, blocked.level,
-    coalesce(min(?2 + ${patienceOf("blocked")}, ${deadline}), ?2 + ${
-  patienceOf("blocked")
-}), run.id, blocked.kind,
+  INSERT INTO ready SELECT run.lane, blocked.level, ${rank}, run.id, blocked.kind,
     blocked.attempt, blocked.crashes, blocked.fence, blocked.settled, ${isCareful}, 1, NULL,
     blocked.gate
   FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value

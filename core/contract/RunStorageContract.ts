@@ -27,6 +27,8 @@
  * | --- | ----------------------------------------------------------------------------------------- |
  * | R6  | a deadline does not count, counts too early, or goes on to count once it has begun; a   |
  * |     | run is not found where its deadline has put it                                          |
+ * | R6  | the order of the task looked for at no submit, or at no gate; by age, and deadlines     |
+ * |     | count; by deadline, and nothing bounds it                                               |
  * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |

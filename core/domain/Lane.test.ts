@@ -137,4 +137,35 @@ describe("Lane of a selector", () => {
     )
     assert.strictEqual(Lane.Lane.make(lane), lane)
   })
+
+  it("ranks by age alone, or by the deadline alone, where that is the order", () => {
+    for (const level of Lane.levels) {
+      const usual = Lane.rank(now, level)
+      for (const deadlineAt of [now + 1, now + Lane.longestMillis - 1]) {
+        assert.strictEqual(Lane.rank(now, level, deadlineAt, "age"), usual)
+        assert.strictEqual(Lane.rank(now, level, deadlineAt, "deadline"), deadlineAt)
+      }
+      assert.strictEqual(
+        Lane.rank(now, level, now + 2 * Lane.longestMillis, "deadline"),
+        now + Lane.longestMillis,
+        "nobody waits longer for those with earlier ones",
+      )
+      assert.strictEqual(Lane.rank(now, level, undefined, "deadline"), usual)
+    }
+  })
+
+  it("knows when a run became ready, unless its deadline hides it", () => {
+    for (const level of Lane.levels) {
+      for (const order of [undefined, ...Lane.Order.literals]) {
+        for (const deadlineAt of [undefined, now + 5, now + 2 * Lane.longestMillis]) {
+          const rank = Lane.rank(now, level, deadlineAt, order)
+          const isHidden = order !== "age" && rank === deadlineAt
+          assert.strictEqual(
+            Lane.readyAt({ level, rank }, now + 3, deadlineAt, order),
+            isHidden ? now + 3 : now,
+          )
+        }
+      }
+    }
+  })
 })

@@ -6,8 +6,8 @@
  * and one executor. Whatever comes back from that executor, or is taken from it, waits there again.
  *
  * Within a lane the order is (level, rank): the rank is the instant a run became ready plus the
- * patience of its level, or the deadline of one that has not begun, if that is earlier; it is fixed
- * when the run becomes ready. One that was due later is ready since it was
+ * patience of its level, or the deadline of one that has not begun, if that is earlier, unless the task
+ * names another `Order`; it is fixed when the run becomes ready. One that was due later is ready since it was
  * due, however late a sweep notices, and one that was suspended before its first grant is where it
  * was. A run whose rank has passed goes before runs of a better level
  * whose rank is later, so a level delays a run, but never for ever. A deadline alone never takes a run
@@ -116,11 +116,36 @@ export const patienceMillis: Readonly<Record<Level, number>> = {
 }
 
 /**
- * The instant from which a run that became ready at `readyAt` yields to no level, or that by which it
- * must have begun. A deadline that is further off than the patience puts nobody behind others.
+ * What decides among the runs of a level, instead of the earlier of patience and deadline: `age` alone,
+ * the first that became ready first, or the `deadline` alone, for those that have one. One without
+ * goes as if it had to begin when its patience ends.
  */
-export const rank = (readyAt: number, level: Level, deadlineAt = Infinity): number =>
-  Math.min(readyAt + patienceMillis[level], deadlineAt)
+export const Order = Schema.Literals(["age", "deadline"])
+export type Order = typeof Order.Type
+
+/** No run waits longer for what has an earlier deadline, however far off its own is. */
+export const longestMillis = patienceMillis[4]
+
+/** How long it yields, and the deadline that counts, of a run that has one. */
+const termsOf = (level: Level, deadlineAt: number, order: Order | undefined) => ({
+  millis: order === "deadline" && deadlineAt < Infinity ? longestMillis : patienceMillis[level],
+  until: order === "age" ? Infinity : deadlineAt,
+})
+
+/**
+ * The instant from which a run that became ready at `readyAt` yields to no level, or that by which it
+ * must have begun. In the usual order a deadline that is further off than the patience puts nobody
+ * behind others.
+ */
+export const rank = (
+  readyAt: number,
+  level: Level,
+  deadlineAt = Infinity,
+  order?: Order,
+): number => {
+  const { millis, until } = termsOf(level, deadlineAt, order)
+  return Math.min(readyAt + millis, until)
+}
 
 /**
  * When a run became ready that stands in its lane by `rank`. Where its deadline hides that, it is as if
@@ -129,8 +154,12 @@ export const rank = (readyAt: number, level: Level, deadlineAt = Infinity): numb
 export const readyAt = (
   { level, rank }: Pick<Place, "level" | "rank">,
   now: number,
-  deadlineAt?: number,
-): number => rank === deadlineAt ? now : rank - patienceMillis[level]
+  deadlineAt = Infinity,
+  order?: Order,
+): number => {
+  const { millis, until } = termsOf(level, deadlineAt, order)
+  return rank === until ? now : rank - millis
+}
 
 /** What decides between two waiting runs of any lanes. */
 export interface Place {

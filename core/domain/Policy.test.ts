@@ -29,6 +29,7 @@ const values: Record<string, unknown> = {
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
   breaker: "sms-gateway",
   isolation: "thread",
+  order: "deadline",
   alerts: [{ on: "long-running", afterMillis: 60_000, channel: "ops" }],
   retention: "7 days",
 }
@@ -87,6 +88,7 @@ describe("Policy.check", () => {
   it("leaves no field out that is neither acted on nor refused", () => {
     const actedOn = [
       "crashesWithinMillis",
+      "order",
       "timeoutMillis",
       "deadlineMillis",
       "isolation",

@@ -10,7 +10,7 @@ import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
 import { Blocking, type Rule, ruleOf, Scope, weightsMax } from "./Blocking.ts"
 import * as Breaker from "./Breaker.ts"
-import { Level, usual } from "./Lane.ts"
+import { Level, Order, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { refusalOf, Refused } from "./Refused.ts"
 import { Amounts, Touches } from "./Resources.ts"
@@ -39,6 +39,8 @@ export const Policy = Schema.Struct({
   /** Only of those within such a time, since the run last came on; of all unless given. */
   crashesWithinMillis: Schema.optionalKey(millis(366 * dayMillis)),
   level: Level,
+  /** What decides among its runs of a level; the earlier of patience and deadline unless given. */
+  order: Schema.optionalKey(Order),
   /** Only executors with such labels carry it out. */
   selector: Schema.optionalKey(Selector),
   routing: Schema.optionalKey(Routing),

@@ -12,7 +12,8 @@
  * - **R5 fenced reports.** A report with another fence than the current changes nothing and is
  *   answered `fenced`. One repeated with the fence that settled is answered `duplicate`.
  * - **R6 order.** Among ready runs of the claimed lanes the first by `Lane.order` are granted. A
- *   deadline counts in the rank however the run became ready, as long as nobody has begun it.
+ *   deadline counts in the rank however the run became ready, as long as nobody has begun it: in the
+ *   order that the policy names which is kept of its task by then.
  * - **R7 rounds.** A claim with `isAgain` and the round of an earlier claim of the same loop hands
  *   out that round's runs again, same fences, before anything new: an answer lost on the way costs
  *   nothing. Its reports are settled as any repeated report.

@@ -32,6 +32,8 @@ import histories from "./histories.ts"
 import holders from "./holders.ts"
 import orders from "./orders.ts"
 import revived from "./revived.ts"
+import laneOrders from "./laneOrders.ts"
+import heads from "./heads.ts"
 import overtaken from "./overtaken.ts"
 
 export interface Migration {
@@ -69,6 +71,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "holders", statements: holders },
   { name: "orders", statements: orders },
   { name: "revived", statements: revived },
+  { name: "orders of lanes", statements: laneOrders },
+  { name: "heads", statements: heads },
   { name: "overtaken", statements: overtaken },
 ]
 

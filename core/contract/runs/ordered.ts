@@ -6,6 +6,7 @@ import * as Lane from "../../domain/Lane.ts"
 import type { Namespace } from "../../domain/Namespace.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import * as Share from "../../domain/Share.ts"
+import { TaskDefinition } from "../../domain/Task.ts"
 import * as Touching from "../../domain/Touching.ts"
 import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
@@ -13,7 +14,9 @@ import {
   admitAll,
   assertState,
   cancelled,
+  definitionOf,
   type Elapse,
+  expireAll,
   fresh,
   freshNamespace,
   gateOf,
@@ -21,6 +24,7 @@ import {
   type Hand,
   ids,
   joined,
+  levelSet,
   promoteAll,
   recoverAll,
   release,
@@ -35,7 +39,25 @@ import {
   times,
 } from "../world.ts"
 
+type Name = "usual" | Lane.Order
+const orders: ReadonlyArray<Name> = ["usual", ...Lane.Order.literals]
+const words: Readonly<Record<Name, string>> = {
+  usual: "by its deadline or its patience",
+  age: "by its age",
+  deadline: "by its deadline alone",
+}
+
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+  /** A task whose policy names the order, or none. */
+  const taskIn = (namespace: Namespace, name: Name) =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const { policy, ...definition } = definitionOf(namespace, "hurried")
+      const order = name === "usual" ? {} : { order: name }
+      yield* tasks.define([new TaskDefinition({ ...definition, policy: { ...policy, ...order } })])
+      return definition.name
+    })
+
   /** The order in which `hand` gets all runs of `lanes`, by `limit` at a time. */
   const drained = (hand: Hand, lanes: ReadonlyArray<Lane.Lane>, limit: number) =>
     Effect.gen(function* () {
@@ -313,25 +335,182 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         return run
       }),
   }
-  for (const [way, made] of Object.entries(ways)) {
-    it.effect(`R6 order: by its deadline, when it is ${way}`, () =>
+  /** One that is there first, and one that becomes ready after it, of a task with this order. */
+  interface Meeting {
+    readonly rival: Partial<RunSpec>
+    readonly hurry: Partial<RunSpec>
+    readonly isPassed: boolean
+  }
+  const meetings: Readonly<Record<Name, Meeting>> = {
+    usual: { rival: {}, hurry: { deadlineMillis: 40_000 }, isPassed: true },
+    age: { rival: {}, hurry: { deadlineMillis: 40_000 }, isPassed: false },
+    // Nobody at this level has any patience.
+    deadline: {
+      rival: { level: 0, deadlineMillis: 80_000 },
+      hurry: { level: 0, deadlineMillis: 40_000 },
+      isPassed: true,
+    },
+  }
+  for (const name of orders) {
+    for (const [way, made] of Object.entries(ways)) {
+      it.effect(`R6 order: ${words[name]}, when it is ${way}`, () =>
+        Effect.gen(function* () {
+          const namespace = freshNamespace()
+          const { hurry, isPassed, rival } = meetings[name]
+          const task = yield* taskIn(namespace, name)
+          const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
+          const calm = yield* submitOne(specOf(namespace, { ...rival, task, lane: elsewhere }))
+          const gone = yield* made(namespace, { ...hurry, task })
+          yield* assertState(gone, "Ready")
+          assert.strictEqual((yield* cancelled(gone)).answer, "confirmed", "it is found there")
+          yield* assertState(gone, "Cancelled")
+          const hurried = yield* made(namespace, { ...hurry, task })
+          const lanes = [elsewhere, Lane.ofTask(namespace, greet)]
+          assert.deepStrictEqual(
+            yield* drained(yield* joined(namespace), lanes, 1),
+            isPassed ? [hurried, calm] : [calm, hurried],
+          )
+        }))
+    }
+  }
+
+  /** The runs with these deadlines, in seconds, in the order in which they are granted. */
+  const grantedOf = (
+    name: Name,
+    level: Lane.Level,
+    within: ReadonlyArray<number | undefined>,
+  ) =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const task = yield* taskIn(namespace, name)
+      const made = yield* submitAll(within.map((seconds) =>
+        specOf(namespace, {
+          task,
+          level,
+          deadlineMillis: seconds === undefined ? undefined : seconds * 1000,
+        })
+      ))
+      const order = yield* drained(hand, [Lane.ofTask(namespace, greet)], 1)
+      return order.map((run) => within[made.indexOf(run)])
+    })
+
+  it.effect("R6 order: by age nobody is passed within a level, whatever the deadlines", () =>
+    Effect.gen(function* () {
+      for (const level of Lane.levels) {
+        const within = [undefined, 90, 50, 20, undefined, 40]
+        assert.deepStrictEqual(yield* grantedOf("age", level, within), within)
+      }
+    }))
+
+  it.effect("R6 order: by deadline the earliest goes first at every level, however far off", () =>
+    Effect.gen(function* () {
+      for (const level of Lane.levels) {
+        assert.deepStrictEqual(
+          yield* grantedOf("deadline", level, [7000, 90, 15_000, 20, 40]),
+          [20, 40, 90, 7000, 15_000],
+        )
+      }
+    }))
+
+  it.effect("R6 order: by deadline, one without goes as if it were the end of its patience", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(
+        yield* grantedOf("deadline", 1, [90, undefined, 30]),
+        [30, undefined, 90],
+      )
+      assert.deepStrictEqual(
+        yield* grantedOf("deadline", 0, [90, undefined, 30]),
+        [undefined, 30, 90],
+        "an urgent one has none",
+      )
+    }))
+
+  for (const name of orders) {
+    it.effect(`R6 order: ${words[name]}, better levels go first`, () =>
       Effect.gen(function* () {
         const namespace = freshNamespace()
-        const hurry = { deadlineMillis: 40_000 }
-        const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
-        const calm = yield* submitOne(specOf(namespace, { lane: elsewhere }))
-        const gone = yield* made(namespace, hurry)
-        yield* assertState(gone, "Ready")
-        assert.strictEqual((yield* cancelled(gone)).answer, "confirmed", "it is found there")
-        yield* assertState(gone, "Cancelled")
-        const hurried = yield* made(namespace, hurry)
-        const lanes = [elsewhere, Lane.ofTask(namespace, greet)]
+        const task = yield* taskIn(namespace, name)
+        const made: Array<RunId> = []
+        for (const level of [4, 2, 1, 3, 0] as const) {
+          const near = { deadlineMillis: 20_000 + level }
+          made.push(yield* submitOne(specOf(namespace, { task, level, ...near })))
+        }
+        const [idle, low, usual, bulk, urgent] = made
+        const hand = yield* joined(namespace)
         assert.deepStrictEqual(
-          yield* drained(yield* joined(namespace), lanes, 1),
-          [hurried, calm],
+          yield* drained(hand, [Lane.ofTask(namespace, greet)], 1),
+          [urgent, usual, low, bulk, idle],
         )
       }))
+
+    it.effect(`R6 order: ${words[name]}, nobody waits for ever`, () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const task = yield* taskIn(namespace, name)
+        const bound = name === "deadline" ? Lane.longestMillis : Lane.patienceMillis[2]
+        const far = yield* submitOne(
+          specOf(namespace, { task, level: 2, deadlineMillis: 30 * 86_400_000 }),
+        )
+        // More keep coming of a better level, and with an earlier deadline.
+        const others = () =>
+          submitAll([
+            specOf(namespace, { task, level: 0 }),
+            specOf(namespace, { task, level: 0, deadlineMillis: 60_000 }),
+            specOf(namespace, { task, level: 2, deadlineMillis: 60_000 }),
+          ])
+        const claims = Effect.gen(function* () {
+          const hand = yield* joined(namespace)
+          return ids((yield* hand.claim(2)).grants)
+        })
+        for (const _ of times(3)) {
+          yield* elapse(Duration.millis(bound / 5))
+          yield* others()
+          assert.notInclude(yield* claims, far)
+        }
+        yield* elapse(Duration.millis(2 * bound / 5 + 1))
+        yield* expireAll
+        yield* others()
+        const order = yield* drained(
+          yield* joined(namespace),
+          [Lane.ofTask(namespace, greet)],
+          1,
+        )
+        const late = order.slice(order.indexOf(far) + 1)
+        assert.isAtLeast(late.length, 3, "nobody who came after its patience was over goes first")
+      }))
   }
+
+  it.effect("R6 order: by deadline, one that is too far off to count is found where it stands", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const task = yield* taskIn(namespace, "deadline")
+      const far = specOf(namespace, { task, deadlineMillis: 30 * 86_400_000 })
+      const [gone, kept] = yield* submitAll([far, far])
+      for (const run of [gone!, kept!]) yield* assertState(run, "Ready")
+      assert.strictEqual((yield* cancelled(gone!)).answer, "confirmed")
+      assert.strictEqual((yield* levelSet(kept!, { level: 0 })).answer, "confirmed")
+      assert.strictEqual((yield* suspended(kept!)).answer, "confirmed")
+      yield* resumed(kept!)
+      assert.strictEqual((yield* (yield* joined(namespace)).one).run, kept)
+    }))
+
+  it.effect("R6 order: another order of the task counts for what becomes ready from then on", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const task = yield* taskIn(namespace, "usual")
+      const urgent = (deadlineMillis: number) =>
+        submitOne(specOf(namespace, { task, level: 0, deadlineMillis }))
+      const [first, second] = [yield* urgent(80_000), yield* urgent(40_000)]
+      yield* taskIn(namespace, "deadline")
+      const [third, fourth] = [yield* urgent(80_000), yield* urgent(40_000)]
+      assert.strictEqual((yield* cancelled(first)).answer, "confirmed", "it is found there")
+      const hand = yield* joined(namespace)
+      assert.deepStrictEqual(
+        yield* drained(hand, [Lane.ofTask(namespace, greet)], 1),
+        [second, fourth, third],
+      )
+    }))
 
   it.effect("R6 order: what has begun has no deadline to be in a hurry for", () =>
     Effect.gen(function* () {

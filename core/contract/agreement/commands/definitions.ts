@@ -1,6 +1,7 @@
 /** Tasks, calendars and triggers are defined, and triggers fire. */
 import { Effect, Option } from "effect"
 import { Calendar, CalendarName } from "../../../domain/Calendar.ts"
+import { Order } from "../../../domain/Lane.ts"
 import type { Namespace } from "../../../domain/Namespace.ts"
 import type { Refused } from "../../../domain/Refused.ts"
 import { TaskDefinition, usualPolicy } from "../../../domain/Task.ts"
@@ -21,13 +22,14 @@ export const define: Command = (_, draws) => {
     policy: {
       ...usualPolicy,
       ...(draws.chance(0.3) && { crashesWithinMillis: draws.oneOf([5000, 60_000]) }),
+      ...(draws.chance(0.3) && { order: draws.oneOf(Order.literals) }),
       ...(draws.chance(0.5) && { retention: draws.oneOf(["7 days", "365 days"] as const) }),
     },
     ...(draws.chance(0.3) && { purpose: draws.oneOf(["to greet", "to bake"]) }),
   })
   return {
     says: `define ${definition.name} in ${definition.namespace}, kept ` +
-      `${definition.policy.retention}, for ${definition.purpose}`,
+      `${definition.policy.retention}, by ${definition.policy.order}, for ${definition.purpose}`,
     on: ({ storage }) => storage.tasks.define([definition]),
   }
 }
