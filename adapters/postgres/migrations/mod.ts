@@ -34,6 +34,7 @@ import orders from "./orders.ts"
 import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
 import heads from "./heads.ts"
+import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
 
 export interface Migration {
@@ -73,6 +74,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "revived", statements: revived },
   { name: "orders of lanes", statements: laneOrders },
   { name: "heads", statements: heads },
+  { name: "fire next", statements: fireNext },
   { name: "overtaken", statements: overtaken },
 ]
 
