@@ -185,10 +185,7 @@ export const run = Effect.fnUntraced(function* (
   }
 
   for (const { at, holidays } of plan.calendars) {
-    // By a clock that was set back it would bring slots again that have their records.
-    const keep = Effect.suspend(() =>
-      ofStorage.isBehind ? Effect.void : Effect.orDie(storage.calendars.put(calendarOf(holidays)))
-    )
+    const keep = Effect.orDie(storage.calendars.put(calendarOf(holidays)))
     yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
   }
   const from = now()
