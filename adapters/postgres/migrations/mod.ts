@@ -36,6 +36,7 @@ import laneOrders from "./laneOrders.ts"
 import heads from "./heads.ts"
 import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
+import groups from "./groups.ts"
 
 export interface Migration {
   readonly name: string
@@ -76,6 +77,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "heads", statements: heads },
   { name: "fire next", statements: fireNext },
   { name: "overtaken", statements: overtaken },
+  { name: "groups", statements: groups },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
