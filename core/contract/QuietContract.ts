@@ -1,5 +1,5 @@
 /**
- * R33 of `RunStorage`, in a storage in which there is nothing else. That of the rest of what is done
+ * R34 of `RunStorage`, in a storage in which there is nothing else. That of the rest of what is done
  * nothing is overlooked, the agreement sees: there, what was said to be quiet is swept.
  *
  * Tried on each adapter, and caught: a lost holder, a passed deadline or a gate overlooked; never quiet.
@@ -34,7 +34,7 @@ export const suite = <R, E>(
   options: Options = {},
 ): void =>
   block(`quiet, ${adapter}`, layer, options, (it) => {
-    it.effect("R33 quiet: while there is nothing to do for a sweep, and then no more", () =>
+    it.effect("R34 quiet: while there is nothing to do for a sweep, and then no more", () =>
       Effect.gen(function* () {
         const namespace = freshNamespace()
         yield* isQuiet(true, "there is nothing")

@@ -58,7 +58,8 @@
  * |     | told; not known when it comes again                                                       |
  * | R31 | since it was due last; not of what is handed out again                                    |
  * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
- * | R33 | see `QuietContract`                                                                      |
+ * | R33 | of all tasks; of those whose names begin alike; not in lanes of a selector or an executor   |
+ * | R34 | see `QuietContract`                                                                      |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -80,7 +80,9 @@
  * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
  *   quarantine when past the crashes that it survives in all it has been lost as often within the
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
- * - **R33 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
+ * - **R33 counted.** `counts` tells of the runs that are known how many are in each state, where tasks
+ *   are named of theirs alone: each once, whatever lane it waits in.
+ * - **R34 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
  *   nothing is to be moved or told by `displace`.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
@@ -451,9 +453,10 @@ export interface RunStorage {
     atMost: number,
   ) => Effect.Effect<number, StorageUnavailable>
 
-  /** How many runs there are in each state. Past 10,000 in one state a count may be an estimate. */
+  /** How many runs there are in each state (R33). Past 10,000 in one a count may be an estimate. */
   readonly counts: (
     namespace: Namespace,
+    tasks?: ReadonlyArray<TaskName>,
   ) => Effect.Effect<Readonly<Partial<Record<StateName, number>>>, StorageUnavailable>
 
   /** The earliest first. */

@@ -35,6 +35,8 @@ import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
 import heads from "./heads.ts"
 import fireNext from "./fireNext.ts"
+import overtaken from "./overtaken.ts"
+import groups from "./groups.ts"
 
 export interface Migration {
   readonly name: string
@@ -74,6 +76,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "orders of lanes", statements: laneOrders },
   { name: "heads", statements: heads },
   { name: "fire next", statements: fireNext },
+  { name: "overtaken", statements: overtaken },
+  { name: "groups", statements: groups },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -118,7 +118,7 @@ export const admitOpen: Command = () => ({
   }),
 })
 
-/** R33: what says that there is nothing to do has nothing to do. */
+/** R34: what says that there is nothing to do has nothing to do. */
 export const quiet: Command = () => ({
   says: "whether a sweep would be in vain",
   on: Effect.fnUntraced(function* (side) {
