@@ -57,6 +57,9 @@
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |
  * | R31 | since it was due last; not of what is handed out again                                    |
+ * | R33 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
+ * |     | earlier one stays                                                                       |
+ * | R34 | one that is stale holds; read before the run is locked; not counted                     |
  * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
  */
 import type { Layer } from "effect"
@@ -66,6 +69,7 @@ import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
 import * as Deadlines from "./runs/deadlines.ts"
+import * as DeadlineSet from "./runs/deadlineSet.ts"
 import * as Families from "./runs/families.ts"
 import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
@@ -140,4 +144,5 @@ export const laws = <R>(
   Shares.laws(it)
   Postponed.laws(it, elapse)
   LevelSet.laws(it, elapse)
+  DeadlineSet.laws(it, elapse)
 }

@@ -33,6 +33,7 @@ import holders from "./holders.ts"
 import orders from "./orders.ts"
 import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
+import changes from "./changes.ts"
 
 export interface Migration {
   readonly name: string
@@ -70,6 +71,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "orders", statements: orders },
   { name: "revived", statements: revived },
   { name: "orders of lanes", statements: laneOrders },
+  { name: "changes", statements: changes },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
