@@ -110,6 +110,7 @@ const kinds: Record<string, Problem["kind"]> = {
   LockFree: "notFound",
   CalendarUnknown: "notFound",
   BreakerUnknown: "notFound",
+  GroupUnknown: "notFound",
   CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
@@ -130,6 +131,7 @@ const hints: Record<string, string> = {
   LockFree: "belfry lock list",
   CalendarUnknown: "belfry calendar list",
   BreakerUnknown: "belfry breaker list",
+  GroupUnknown: "belfry group list",
   CalendarInUse: "belfry trigger list",
 }
 

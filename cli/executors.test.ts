@@ -47,6 +47,34 @@ describe("an executor", () => {
     assert.strictEqual((await place.run(["executor", "resize", "99"], env)).code, 2)
   }, 120_000)
 
+  it("G4: lists, shows, pauses, resumes and cancels a group of tasks", async () => {
+    const group = async (...words: ReadonlyArray<string>) =>
+      JSON.parse(await belfry("group", ...words, "--json"))
+    const { items: [listed] } = await group("list")
+    assert.deepInclude(listed, { name: "billing", limit: 1, isPaused: false })
+    const paused = await group("pause", "billing", "--by", "Ada", "--note", "closing the books")
+    assert.deepInclude(paused, { isPaused: true, by: "Ada", note: "closing the books" })
+    assert.match(
+      await belfry("group", "list"),
+      /billing +1 +1 +paused +\S+Z +Ada +closing the books/,
+    )
+    const run = (await belfry("run", "submit", "grouped")).trim()
+    await belfry("run", "submit", "grouped")
+    assert.match(
+      await belfry("run", "why", run),
+      /"billing" was paused at \S+ by Ada: closing the books\. .*belfry group resume billing/,
+    )
+    assert.match(await belfry("group", "show", "billing"), /Blocked +1\nReady +1/)
+    assert.match(await belfry("group", "resume", "billing", "--by", "Bob"), /open since \S+ by Bob/)
+    await until(async () => (await group("show", "billing")).runs.Running === 1)
+    assert.deepEqual(await group("cancel", "billing"), { confirmed: 1, requested: 1 })
+    const unknown = await place.run(["group", "pause", "biling"], env)
+    assert.strictEqual(unknown.code, 3, unknown.err)
+    assert.include(unknown.err, "billing")
+    const long = ["group", "pause", "billing", "--by", "x".repeat(257)]
+    assert.strictEqual((await place.run(long, env)).code, 2)
+  }, 120_000)
+
   it("shows lines within two seconds, and they stay when it is killed (A38)", async () => {
     const run = (await belfry("run", "submit", "talkative")).trim()
     const following = place.start(["run", "logs", run, "--follow"], env)

@@ -46,11 +46,19 @@ export const vocabulary = {
 
 /** For commands that give an order. */
 export const by = Flag.String("by").pipe(
-  Flag.withDescription("Who gives the order, as is told with the events of the run"),
+  Flag.withDescription("Who gives the order, as others see it"),
   Flag.optional,
 )
 export const ofBy = (given: Option.Option<string>): { readonly by?: string } =>
   Option.isSome(given) ? { by: given.value } : {}
+
+/** For orders that hold until they are taken back. */
+export const note = Flag.String("note").pipe(
+  Flag.withDescription("Why; others see it"),
+  Flag.optional,
+)
+export const ofNote = (given: Option.Option<string>): { readonly note?: string } =>
+  Option.isSome(given) ? { note: given.value } : {}
 
 export const level = Flag.Literals("level", [
   ...levels.map(String),
@@ -76,6 +84,10 @@ export const breakerKey = Flag.String("key").pipe(
 
 export const breakerName = Argument.String("name").pipe(
   Argument.withDescription("Name of the breaker"),
+)
+
+export const groupName = Argument.String("name").pipe(
+  Argument.withDescription("Name of the group"),
 )
 
 export const files = Argument.String("files").pipe(

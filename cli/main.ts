@@ -7,6 +7,10 @@ import { breakerKeys, breakerList } from "./commands/breakerList.ts"
 import { breakerAuto, breakerClose, breakerOpen } from "./commands/breakerOrder.ts"
 import { breakerSet } from "./commands/breakerSet.ts"
 import { breakerShow } from "./commands/breakerShow.ts"
+import { groupCancel } from "./commands/groupCancel.ts"
+import { groupList } from "./commands/groupList.ts"
+import { groupPause, groupResume } from "./commands/groupPause.ts"
+import { groupShow } from "./commands/groupShow.ts"
 import { audit } from "./commands/audit.ts"
 import { calendarList } from "./commands/calendarList.ts"
 import { calendarPut } from "./commands/calendarPut.ts"
@@ -121,6 +125,11 @@ const breaker = Command.make("breaker").pipe(
   ]),
 )
 
+const group = Command.make("group").pipe(
+  Command.withDescription("Tasks that are looked after as one"),
+  Command.withSubcommands([groupList, groupShow, groupPause, groupResume, groupCancel]),
+)
+
 const task = Command.make("task").pipe(
   Command.withDescription("Definitions that executors brought"),
   Command.withSubcommands([taskList]),
@@ -141,6 +150,7 @@ const belfry = Command.make("belfry").pipe(
     audit,
     calendar,
     breaker,
+    group,
     task,
     lock,
     status,

@@ -1,10 +1,12 @@
-/** Tasks that say something, for tests of the command line. */
+/** Tasks that say something, or wait in a group, for tests of the command line. */
 import { Effect, Layer } from "effect"
 import { threadId } from "node:worker_threads"
-import { CurrentRun, Task } from "../core/mod.ts"
+import { CurrentRun, Group, Task } from "../core/mod.ts"
 
 const Talkative = Task.make("talkative")
 const Elsewhere = Task.make("elsewhere", { policy: { isolation: "thread" } })
+
+const Grouped = Task.make("grouped", { policy: { group: Group.make("billing", { limit: 1 }) } })
 
 export default Layer.mergeAll(
   Talkative.toLayer(() =>
@@ -17,5 +19,6 @@ export default Layer.mergeAll(
       }
     })
   ),
+  Grouped.toLayer(() => Effect.never),
   Elsewhere.toLayer(() => Effect.logInfo(`in thread ${threadId > 0}`)),
 )

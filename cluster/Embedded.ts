@@ -27,6 +27,7 @@ import { Layer } from "effect"
 import * as DirectTransport from "../adapters/direct/DirectTransport.ts"
 import type { Refused } from "../core/domain/Refused.ts"
 import { Breakers } from "../core/engine/Breakers.ts"
+import { Groups } from "../core/engine/Groups.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import { Locks } from "../core/engine/Locks.ts"
@@ -37,7 +38,7 @@ import type { Storage } from "../core/services/Storage.ts"
 import type { JoinRefused } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
 
-type Services = Executor | Scheduler | Triggers | Locks | Breakers
+type Services = Executor | Scheduler | Triggers | Locks | Breakers | Groups
 
 export const layerWith = (
   options: ExecutorOptions,
@@ -48,6 +49,7 @@ export const layerWith = (
     Triggers.layer,
     Locks.layer,
     Breakers.layer,
+    Groups.layer,
   ).pipe(Layer.provide(LocalOwnership.layer))
 
 export const layer: Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> = Layer

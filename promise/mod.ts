@@ -55,6 +55,7 @@ export {
 } from "./Task.ts"
 
 export * as Blocking from "../core/domain/Blocking.ts"
+export * as Group from "../core/domain/Group.ts"
 export type { Ended } from "../core/engine/Handler.ts"
 export type { Options as IsolatedOptions } from "../adapters/isolated/mod.ts"
 export { Refused } from "../core/domain/Refused.ts"

@@ -21,7 +21,12 @@ import { Clock, Duration, Effect, type Latch, Layer, Option, Random } from "effe
 import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
-import { type Heard, postponedMillis, regulationOfKey } from "../../core/domain/Permit.ts"
+import {
+  type Heard,
+  isCounted,
+  postponedMillis,
+  regulationOfKey,
+} from "../../core/domain/Permit.ts"
 import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
@@ -98,7 +103,7 @@ const make = Effect.gen(function* () {
     const claimed = yield* claim({ ...request, limit: count })
     const unused = count - claimed.grants.length
     // Should it fail, fewer start than may, and nothing else is wrong.
-    if (unused > 0) {
+    if (unused > 0 && isCounted(regulation)) {
       yield* Effect.ignore(permits.giveBack(regulation, permit, unused))
     }
     return {
@@ -124,7 +129,9 @@ const make = Effect.gen(function* () {
     if (count > 0) {
       return Passage.cases.Open.make({ key, ...(epoch !== undefined && { epoch }) })
     }
-    if (limited !== undefined) yield* Effect.ignore(permits.giveBack(limited, permit, 1))
+    if (limited !== undefined && isCounted(limited)) {
+      yield* Effect.ignore(permits.giveBack(limited, permit, 1))
+    }
     return Passage.cases.Closed.make({ retryInMillis: postponedMillis(permit) })
   })
 

@@ -7,6 +7,7 @@ import * as Turn from "../../core/domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { MemoryState } from "./MemoryState.ts"
+import { recordedOf } from "./MemoryTriggers.ts"
 
 export const make = (state: MemoryState, now: () => number): CalendarStorage => {
   const naming = (namespace: Namespace, name: CalendarName) =>
@@ -24,7 +25,7 @@ export const make = (state: MemoryState, now: () => number): CalendarStorage => 
       const { cursor: before, ...view } = trigger.view
       const { schedule } = view.definition
       const standing = { schedule, calendar, cursor: before, isPaused: view.isPaused }
-      const { cursor, since } = Turn.recalled(standing, now(), calendar)
+      const { cursor, since } = Turn.recalled(standing, now(), calendar, recordedOf(trigger))
       trigger.view = {
         ...view,
         revision: view.revision + 1,

@@ -894,11 +894,12 @@ export const make = (
       Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
     depth: (lanes) =>
       Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
-    counts: (namespace) =>
+    counts: (namespace, tasks) =>
       Effect.sync(() => {
         const counts: Partial<Record<Run.StateName, number>> = {}
         for (const { spec, state: { _tag } } of state.runs.values()) {
-          if (spec.namespace === namespace) counts[_tag] = (counts[_tag] ?? 0) + 1
+          if (spec.namespace !== namespace || tasks?.includes(spec.task) === false) continue
+          counts[_tag] = (counts[_tag] ?? 0) + 1
         }
         return counts
       }),

@@ -25,6 +25,12 @@ import { attach, detach, follow } from "./MemoryFollowing.ts"
 import * as Tailing from "./MemoryTailing.ts"
 import type { KeptTrigger, MemoryState } from "./MemoryState.ts"
 
+/** The last of its slots that has a record, or had one. */
+export const recordedOf = ({ through, usedThrough }: KeptTrigger): number | undefined => {
+  const last = Math.max(through, usedThrough ?? -Infinity)
+  return last === -Infinity ? undefined : last
+}
+
 export const make = (state: MemoryState, now: () => number): TriggerStorage => {
   const namedIn = (
     triggers: ReadonlyMap<Trigger.TriggerId, KeptTrigger>,
@@ -47,11 +53,6 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     cursor,
     isPaused,
   })
-
-  const recordedOf = ({ through, usedThrough }: KeptTrigger): number | undefined => {
-    const last = Math.max(through, usedThrough ?? -Infinity)
-    return last === -Infinity ? undefined : last
-  }
 
   const close = (kept: KeptTrigger, closed: Turn.Closed | undefined): void => {
     if (closed !== undefined) keep(kept, { ...closed, slot: closed.from, outcome: "skipped" })
@@ -170,7 +171,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     const first = item.passed?.from ?? last
     const isRecorded = Trigger.isBehind(kept.view, first) ||
       (first <= kept.through && covers(kept, first, last, state.bounds.records))
-    if (kept.view.cursor === undefined || kept.view.cursor <= last) {
+    if (kept.view.cursor !== undefined && kept.view.cursor <= first) {
       const { cursor: _, ...view } = kept.view
       kept.view = { ...view, ...(item.next !== undefined && { cursor: item.next }) }
     }

@@ -221,6 +221,9 @@ const isWorthAnother = (error: SqlError.SqlError, pool: Pool, isRepeatable: bool
 export const isRefusedForGood = (error: StorageUnavailable): boolean =>
   ["22", "23"].includes(codeIn(error)?.slice(0, 2) ?? "")
 
+/** There is a row of that key already. */
+export const isRecorded = (error: StorageUnavailable): boolean => codeIn(error) === "23505"
+
 /** Another transaction has not yet decided about what the statement would insert. */
 export const isUndecided = (error: StorageUnavailable): boolean => codeIn(error) === lockTimeout
 

@@ -42,17 +42,21 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): CalendarStorage =>
       if (known !== undefined && Equal.equals(decodeCalendar(known.definition), calendar)) {
         return kept(known)
       }
-      const naming = yield* pg.query<TriggerRow & { readonly now: number }>(
+      const naming = yield* pg.query<
+        TriggerRow & { readonly now: number; readonly recorded: number | null }
+      >(
         "writes",
         "naming",
-        `SELECT clock()::float8 AS now, ${triggerColumns} FROM trigger
-         WHERE namespace = $1 AND calendar = $2 AND NOT is_removed`,
+        `SELECT clock()::float8 AS now, ${triggerColumns},
+           (SELECT through::float8 FROM slot WHERE slot.trigger = trigger.id
+             ORDER BY slot.slot DESC LIMIT 1) AS recorded
+         FROM trigger WHERE namespace = $1 AND calendar = $2 AND NOT is_removed`,
         [namespace, name],
       )
       const turns = naming.map((row) => {
         const { cursor, definition, isPaused } = triggerView(row)
         const standing = { schedule: definition.schedule, calendar, cursor, isPaused }
-        return Turn.recalled(standing, row.now, calendar)
+        return Turn.recalled(standing, row.now, calendar, row.recorded ?? undefined)
       })
       const [answer] = yield* pg.query<{ readonly revision: number | null }>(
         "writes",

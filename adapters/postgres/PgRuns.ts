@@ -393,9 +393,14 @@ export const make = Effect.fnUntraced(function* (
         ).slice(0, limit),
     )
 
-  const counts: RunStorage["counts"] = (namespace) =>
+  const counts: RunStorage["counts"] = (namespace, tasks) =>
     Effect.map(
-      pg.query<{ state: StateName; count: number }>("reads", "counts", countStates, [namespace]),
+      pg.query<{ state: StateName; count: number }>(
+        "reads",
+        "counts",
+        tasks === undefined ? countStates : countStatesOfTasks,
+        tasks === undefined ? [namespace] : [namespace, texts(tasks)],
+      ),
       (rows) =>
         Object.fromEntries(
           rows.filter(({ count }) => count > 0).map(({ count, state }) => [state, count]),
@@ -719,6 +724,9 @@ const selectDepth = `
     SELECT count(*) AS depth FROM (SELECT FROM ready r WHERE r.lane = l.id LIMIT $2) AS counted) AS d
   WHERE l.name = ANY ($1::text[])`
 
+/** Without its selector, or the executor that it is of. */
+const laneOfTask = "split_part(translate(name, '?', '@'), '@', 1)"
+
 /**
  * The ids of a list, each state, of which there are some, from the table whose rows are in it. `$1` namespace, `$2` limit, `$3`
  * before, `$4` task.
@@ -734,9 +742,7 @@ const selectionOf = ({ states, task }: RunQuery): string => {
   // By lane, not by the run's task: a join with `run` has been seen to walk all of history backwards
   // for a handful of ready runs.
   const lanes = `SELECT id FROM lane WHERE starts_with(name, $1 || ':')
-    ${
-    task === undefined ? "" : "AND split_part(translate(name, '?', '@'), '@', 1) = $1 || ':' || $4"
-  }`
+    ${task === undefined ? "" : `AND ${laneOfTask} = $1 || ':' || $4`}`
   const standing = (table: string, condition = "") =>
     `SELECT h.run_id AS id FROM ${table} h
      WHERE h.lane = ANY (ARRAY(${lanes})) AND h.run_id < $3::bigint
@@ -776,17 +782,17 @@ const countOf = (state: StateName, from: string) => `
   SELECT '${state}' AS state, (SELECT count(*)::int FROM (
     SELECT FROM ${from} LIMIT ${countMax + 1}) counted) AS count`
 
-const standingIn = (table: string) =>
-  `${table} h WHERE h.lane = ANY (ARRAY(SELECT id FROM lane WHERE starts_with(name, $1 || ':')))`
+const standingIn = (table: string) => `${table} h WHERE h.lane = ANY (ARRAY(SELECT id FROM lanes))`
 
 const endedAs = (code: number) =>
   `outcome h JOIN run ON run.id = h.run_id
    WHERE run.task = ANY (ARRAY(SELECT id FROM tasks)) AND h.state = ${code}`
 
 /** Up to a bound they are counted; beyond, the successes are estimated from all outcomes. */
-const countStates = `
+const counting = (ofTasks: string, ofLanes: string) => `
   WITH tasks AS MATERIALIZED (
-    SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1)
+    SELECT t.id FROM task t JOIN namespace n ON n.id = t.namespace WHERE n.name = $1 ${ofTasks}),
+  lanes AS MATERIALIZED (SELECT id FROM lane WHERE starts_with(name, $1 || ':') ${ofLanes})
   ${
   [
     countOf("Scheduled", standingIn("scheduled")),
@@ -798,6 +804,12 @@ const countStates = `
     ...finals.map((state, code) => countOf(state, endedAs(code))),
   ].join(" UNION ALL ")
 }`
+
+const countStates = counting("", "")
+const countStatesOfTasks = counting(
+  "AND t.name = ANY ($2::text[])",
+  `AND ${laneOfTask} = ANY (ARRAY(SELECT $1 || ':' || unnest($2::text[])))`,
+)
 
 /** Of a pool, all that hold its places. */
 const within = "gate BETWEEN (SELECT low FROM gates) AND (SELECT high FROM gates)"

@@ -15,7 +15,7 @@ import {
   type TriggerStorage,
   versionsMax,
 } from "../../core/services/TriggerStorage.ts"
-import { numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
+import { isRecorded, numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
 import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
@@ -35,7 +35,7 @@ import {
   used,
   type VersionRow,
 } from "./rows.ts"
-import { columns, isReady } from "./specs.ts"
+import { columns, isPlain, isReady } from "./specs.ts"
 
 interface FiredRow {
   readonly [column: string]: unknown
@@ -43,6 +43,13 @@ interface FiredRow {
   readonly verdict: 0 | 1 | 2 | 3 | 4
   readonly run: RunId | null
   readonly millis: number | null
+}
+
+interface NextRow {
+  readonly [column: string]: unknown
+  readonly item: number
+  readonly run: RunId
+  readonly millis: number
 }
 
 /** Lists, and the cursor that `due` sorts by, are bounded by what a planner takes in one go. */
@@ -192,7 +199,32 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
     return Option.some(triggerView(rows[0]))
   })
 
-  const fireOnce = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+  /** Those of the items that are plain and still what their triggers wait for; see `fire_next`. */
+  const fireNext = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+    const answers = new Map<number, Fired>()
+    const indexes = items.flatMap((item, index) => isNext(item) ? [index] : [])
+    if (indexes.length === 0) return answers
+    // Whoever else fires takes the rows in the same order.
+    indexes.sort((a, b) => items[a]!.trigger - items[b]!.trigger)
+    const of = indexes.map((index) => items[index]!)
+    const { lanes, plain } = yield* columns(names, of.map(({ fire }) => fire!.spec))
+    const rows = yield* pg.query<NextRow>("writes", "fire", fireAllNext, [
+      numbers(of.map(({ trigger }) => trigger)),
+      numbers(of.map(({ revision }) => revision)),
+      numbersOrNull(of.map(({ fire }) => fire!.slot)),
+      numbersOrNull(of.map(({ next }) => next)),
+      ...plain,
+    ]).pipe(Effect.catchIf(isRecorded, () => Effect.succeed([])))
+    const ready = new Set<number>()
+    for (const { item, millis, run } of rows) {
+      ready.add(lanes[item]!)
+      answers.set(indexes[item]!, { _tag: "Fired", run, latenessMillis: millis })
+    }
+    hints.give([...ready].map((lane) => `l${lane}` as const))
+    return answers
+  })
+
+  const fireAny = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
     const specs = items.map(({ fire }) => fire?.spec)
     const { deadlines, lanes, plain, special } = yield* columns(names, specs)
     const isInTime = specs.some((spec) => spec?.deadlineMillis !== undefined)
@@ -266,8 +298,12 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
     fire: Effect.fnUntraced(function* (items) {
       const answers = new Map<number, Fired>()
       for (const part of parts(items)) {
-        const fired = yield* fireOnce(part.map((index) => items[index]!))
-        for (const [nth, index] of part.entries()) answers.set(index, fired.get(nth)!)
+        const fired = yield* fireNext(part.map((index) => items[index]!))
+        for (const [nth, answer] of fired) answers.set(part[nth]!, answer)
+        const others = part.filter((index) => !answers.has(index))
+        if (others.length === 0) continue
+        const judged = yield* fireAny(others.map((index) => items[index]!))
+        for (const [nth, index] of others.entries()) answers.set(index, judged.get(nth)!)
       }
       return items.map((_, index) => answers.get(index)!)
     }),
@@ -397,6 +433,11 @@ const answer = ({ millis, run, verdict }: FiredRow, item: Firing): Fired => {
       return { _tag: "Stale" }
   }
 }
+
+/** One slot, with which nothing else is recorded, and a run that is ready at once. */
+const isNext = ({ fire, passed }: Firing): boolean =>
+  passed === undefined && fire !== undefined && isPlain(fire.spec) &&
+  (fire.whileRunning ?? "allow") === "allow"
 
 /** The indexes of the items, in parts that name no trigger twice and are not too large. */
 const parts = (items: ReadonlyArray<Firing>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -536,6 +577,11 @@ const askText = (name: string, more = "") => `
 
 const askAll = askText("ask")
 const askAllInTime = askText("ask_in_time", ", $18::bigint[]")
+
+const fireAllNext = `
+  SELECT item, run::float8 AS run, millis::float8 AS millis FROM fire_next(
+    $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::smallint[],
+    $8::text[], $9::boolean[], $10::smallint[], '${patience}'::bigint[])`
 
 const fireText = (name: string, more = "") => `
   SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM ${name}(

@@ -28,11 +28,25 @@ import { claimStatement } from "./PgClaim.ts"
 import { patience } from "./rows.ts"
 import { client, elapse, layer, type TestStorage } from "./TestStorage.ts"
 
-/** What is not done by now waits for the other session. */
-const meanwhile = Effect.sleep("200 millis")
-
 type Row = { readonly [column: string]: unknown }
 type Said = Effect.Effect<unknown, unknown>
+
+/** Whether somebody came to wait for this session before the fiber ended. */
+const isWaitedFor = Effect.fnUntraced(function* (
+  pid: unknown,
+  fiber: Fiber.Fiber<unknown, unknown>,
+) {
+  const sql = yield* client
+  while (fiber.pollUnsafe() === undefined) {
+    const waiting = yield* sql.unsafe(
+      "SELECT FROM pg_stat_activity WHERE $1::int = ANY (pg_blocking_pids(pid))",
+      [pid],
+    )
+    if (waiting.length > 0) return true
+    yield* Effect.sleep("5 millis")
+  }
+  return false
+})
 
 /** Runs `first` without ending its transaction, then starts `second`, then ends as told. */
 const between = <A, E, R, B>(
@@ -54,10 +68,10 @@ const between = <A, E, R, B>(
     const say = (text: string, params: ReadonlyArray<unknown> = []) =>
       sql.unsafe<Row>(text, params as Array<unknown>)
     yield* say("BEGIN")
+    const [own] = yield* say("SELECT pg_backend_pid() AS pid")
     const seen = yield* first(say)
     const fiber = yield* Effect.forkChild(second(seen), { startImmediately: true })
-    yield* meanwhile
-    const waited = fiber.pollUnsafe() === undefined
+    const waited = yield* isWaitedFor(own!["pid"], fiber)
     yield* say(end) as Said
     return { waited, answer: yield* Fiber.join(fiber), seen }
   })

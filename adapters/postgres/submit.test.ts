@@ -14,6 +14,7 @@ import {
   submitOne,
 } from "../../core/contract/world.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
+import * as Group from "../../core/domain/Group.ts"
 import { Selector } from "../../core/domain/Selector.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
@@ -114,6 +115,9 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
       backlog: { high: 1000 },
     }],
     ["seven at a time", { blocking: Blocking.concurrent(7) }],
+    ["one of a group", { group: Group.make("the books") }],
+    ["three at a time of a group", { group: Group.make("the books", { limit: 3 }) }],
+    ["one by one, of a group", { group: Group.make("the books"), blocking: Blocking.fifo }],
     ["what only its executor minds", {
       timeoutMillis: 5,
       retry: { attempts: 3, delayMillis: 1, growth: 2, capMillis: 9, jitter: 0.5 },
@@ -153,7 +157,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
               payload: JSON.parse(payload),
               state,
               rows: JSON.parse(rows),
-              gate: gate?.length,
+              gate: gate?.replaceAll(namespace, "ns"),
             }
           })
           assert.deepEqual(

@@ -7,7 +7,7 @@ import * as Turn from "../../core/domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import { ofTriggers } from "../../core/services/Wakeups.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { keepVersion } from "./TriggerVersions.ts"
+import { keepVersion, recordedOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(Calendar)
 const encode = Schema.encodeSync(Json)
@@ -100,6 +100,7 @@ const put = (tx: Transaction, calendar: Calendar): KeptCalendar => {
       },
       now,
       calendar,
+      recordedOf(db, naming.id),
     )
     const { revision } = db.get<{ readonly revision: number }>(
       "UPDATE trigger SET revision = revision + 1, cursor = ? WHERE id = ? RETURNING revision",

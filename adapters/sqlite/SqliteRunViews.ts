@@ -70,7 +70,7 @@ export const make = (
               atMost,
             )!.depth), 0),
       ),
-    counts: (namespace) => db.read("counts", () => counts(db, namespace)),
+    counts: (namespace, tasks) => db.read("counts", () => counts(db, namespace, tasks)),
     events: (run) => db.read("events", () => events(db, run)),
     why: (run) =>
       db.read("why", () =>
@@ -334,13 +334,15 @@ function* walked(
   }
 }
 
-const counts = (db: Database, namespace: Namespace) => {
+const counts = (db: Database, namespace: Namespace, tasks?: ReadonlyArray<TaskName>) => {
   const counts: Partial<Record<Run.StateName, number>> = {}
   const rows = db.all<{ state: Run.StateName; runs: number }>(
     `SELECT tally.state, sum(tally.runs) AS runs
-     FROM kind CROSS JOIN tally ON tally.kind = kind.id WHERE kind.namespace = ?
+     FROM kind CROSS JOIN tally ON tally.kind = kind.id WHERE kind.namespace = ?1
+       AND (?2 IS NULL OR kind.task IN (SELECT value FROM json_each(?2)))
      GROUP BY tally.state HAVING sum(tally.runs) > 0`,
     namespace,
+    tasks === undefined ? null : JSON.stringify(tasks),
   )
   for (const { runs, state } of rows) counts[state] = runs
   return counts

@@ -30,7 +30,7 @@ import * as Following from "./SqliteFollowing.ts"
 import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
 import * as SqliteTailing from "./SqliteTailing.ts"
-import { keepVersion, versionsOf } from "./TriggerVersions.ts"
+import { keepVersion, recordedOf, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -86,12 +86,6 @@ export const make = (db: Database): TriggerStorage => {
     }
   }
 
-  const recordedOf = (row: TriggerRow): number | undefined =>
-    db.get<{ readonly through: number }>(
-      "SELECT through FROM slot WHERE trigger = ? ORDER BY slot DESC LIMIT 1",
-      row.id,
-    )?.through
-
   const put = (
     tx: Transaction,
     wanted: TriggerDefinition,
@@ -113,7 +107,7 @@ export const make = (db: Database): TriggerStorage => {
       known && standing(known, wanted.namespace),
       { schedule: definition.schedule, calendar: calendar?.calendar },
       tx.now,
-      row && recordedOf(row),
+      row && recordedOf(db, row.id),
     )
     if (known !== undefined) close(tx, known, closed)
     const text = encode(definition)
@@ -165,7 +159,7 @@ export const make = (db: Database): TriggerStorage => {
     if ((row.is_paused === 1) === isPaused) return Option.some(viewOf(row))
     const turn = isPaused
       ? { closed: undefined, cursor: row.cursor ?? undefined }
-      : Turn.resumed(standing(row, namespace), tx.now, recordedOf(row))
+      : Turn.resumed(standing(row, namespace), tx.now, recordedOf(db, row.id))
     close(tx, row, turn.closed)
     const cursor = turn.cursor ?? null
     db.run(
@@ -407,7 +401,7 @@ const fire = (
   const first = item.passed?.from ?? last
   const view = { definition: definitionOf(row.definition), cursor: row.cursor ?? undefined }
   const isAlready = Trigger.isBehind(view, first) || isRecorded(db, item.trigger, first, last)
-  if (row.cursor === null || row.cursor <= last) {
+  if (row.cursor !== null && row.cursor <= first) {
     db.run("UPDATE trigger SET cursor = ? WHERE id = ?", item.next ?? null, row.id)
   }
   if (isAlready) return { _tag: "Already" }

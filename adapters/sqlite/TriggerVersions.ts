@@ -16,6 +16,13 @@ interface VersionRow {
   readonly calendar: string | null
 }
 
+/** The last slot of a trigger that has a record. */
+export const recordedOf = (db: Connection, trigger: number): number | undefined =>
+  db.get<{ readonly through: number }>(
+    "SELECT through FROM slot WHERE trigger = ? ORDER BY slot DESC LIMIT 1",
+    trigger,
+  )?.through
+
 /** Keeps a version; without a definition the trigger is removed. Of those before, the first go. */
 export const keepVersion = (
   { db }: Transaction,

@@ -1,19 +1,14 @@
 /** `belfry breaker open`, `close` and `auto`: orders by hand. */
 import { Effect, Option } from "effect"
-import { Command, Flag } from "effect/cli"
-import { breakerKey, breakerName, client, namespace } from "../flags.ts"
+import { Command } from "effect/cli"
+import { breakerKey, breakerName, by, client, namespace, note, ofBy, ofNote } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
-
-const note = Flag.String("note").pipe(
-  Flag.withDescription("Who says so, and why; others see it"),
-  Flag.optional,
-)
 
 const ordering = (word: string, to: "open" | "closed" | "auto", description: string) =>
   Command.make(
     word,
-    { ...client, namespace, note, key: breakerKey, name: breakerName },
+    { ...client, namespace, by, note, key: breakerKey, name: breakerName },
     (given) =>
       lazily(
         () =>
@@ -30,7 +25,8 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
               payload: {
                 ...inNamespace(given.namespace),
                 to,
-                ...(Option.isSome(given.note) && { note: given.note.value }),
+                ...ofBy(given.by),
+                ...ofNote(given.note),
                 ...(Option.isSome(given.key) && { key: given.key.value }),
               },
             })
@@ -42,7 +38,9 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
   ).pipe(
     Command.withDescription(description),
     Command.withExamples([
-      { command: `belfry breaker ${word} sms-gateway --note "the gateway is being moved"` },
+      {
+        command: `belfry breaker ${word} sms-gateway --by Ada --note "the gateway is being moved"`,
+      },
       { command: `belfry breaker ${word} sms-gateway --key tenant-7` },
     ]),
   )

@@ -44,8 +44,8 @@ export const facts = (
   ...(order === undefined ? [] : [[
     `held ${order.to}`,
     `since ${DateTime.formatIso(order.at)}${
-      order.note === undefined ? "" : `: ${Output.plain(order.note)}`
-    }`,
+      order.by === undefined ? "" : ` by ${Output.plain(order.by)}`
+    }${order.note === undefined ? "" : `: ${Output.plain(order.note)}`}`,
   ]]),
   ["calls", `${calls}, of which bad ${bad}`],
   ...Object.entries(settings).map(([name, value]) => [name, String(value)]),

@@ -86,6 +86,11 @@ const sentence = Reason.match({
         key === undefined ? "" : ` --key ${Output.plain(key)}`
       }`
       : `It tries again at ${DateTime.formatIso(until)}.`),
+  GroupPaused: ({ by, group, note, since }) =>
+    `The group "${Output.plain(group)}" was paused at ${DateTime.formatIso(since)}` +
+    `${by === undefined ? "" : ` by ${Output.plain(by)}`}` +
+    `${note === undefined ? "" : `: ${Output.plain(note)}`}. ` +
+    `Let it go on: belfry group resume ${Output.plain(group)}`,
   Held: ({ incarnation, isCancelling, isSuspending, name }) =>
     `The executor ${name} (${incarnation}) has it` +
     (isCancelling

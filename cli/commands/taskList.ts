@@ -67,10 +67,11 @@ export const taskList = Command.make("list", {
     ]),
   )
 
-const words = ({ blocking, delivery, retry, timeoutMillis }: Policy): string =>
+const words = ({ blocking, delivery, group, retry, timeoutMillis }: Policy): string =>
   [
     ...(retry.attempts > 1 ? [`${retry.attempts} attempts`] : []),
     ...(timeoutMillis === undefined ? [] : [`timeout ${Output.millis(timeoutMillis)}`]),
     ...(blocking === undefined ? [] : [blocking._tag.toLowerCase()]),
+    ...(group === undefined ? [] : [`group ${Output.plain(group.name)}`]),
     ...(delivery === "at-most-once" ? [delivery] : []),
   ].join(", ")

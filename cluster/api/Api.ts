@@ -339,6 +339,41 @@ export class Breakers extends HttpApiGroup.make("breakers").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "What holds runs while calls fail" })) {}
 
+const groupErrors = [Problems.GroupUnknown, Problems.StorageUnavailable] as const
+
+export class Groups extends HttpApiGroup.make("groups").add(
+  HttpApiEndpoint.get("list", "/groups", {
+    query: inNamespace,
+    success: Views.GroupList,
+    error: Problems.StorageUnavailable,
+  }),
+  HttpApiEndpoint.get("get", "/groups/:name", {
+    params: named,
+    query: { ...inNamespace, ...inVocabulary },
+    success: Views.CountedGroup,
+    error: groupErrors,
+  }),
+  HttpApiEndpoint.post("pause", "/groups/:name/pause", {
+    params: named,
+    payload: Views.OrderGroup,
+    success: Views.Group,
+    error: [...groupErrors, Problems.RequestRefused],
+  }),
+  HttpApiEndpoint.post("resume", "/groups/:name/resume", {
+    params: named,
+    payload: Views.OrderGroup,
+    success: Views.Group,
+    error: [...groupErrors, Problems.RequestRefused],
+  }),
+  /** Some of its runs, the latest first: with `next`, ask again for those before it. */
+  HttpApiEndpoint.post("cancel", "/groups/:name/cancel", {
+    params: named,
+    payload: Views.CancelGroup,
+    success: Views.GroupCancelled,
+    error: [...groupErrors, Problems.RequestRefused],
+  }),
+).annotateMerge(OpenApi.annotations({ description: "Tasks that are looked after as one" })) {}
+
 export class Tasks extends HttpApiGroup.make("tasks").add(
   HttpApiEndpoint.get("list", "/tasks", {
     query: {
@@ -406,7 +441,7 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 export class Api extends HttpApi.make("belfry")
-  .add(Runs, Triggers, Calendars, Breakers, Tasks, Executors, Locks, System)
+  .add(Runs, Triggers, Calendars, Breakers, Groups, Tasks, Executors, Locks, System)
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)

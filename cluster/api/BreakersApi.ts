@@ -53,8 +53,8 @@ export const layer = HttpApiBuilder.group(
           }),
         ),
 
-      order: ({ params: { name }, payload: { key, namespace = standard, note, to } }) =>
-        breakers.order(refOf(name, key), to, note, namespace).pipe(
+      order: ({ params: { name }, payload: { key, namespace = standard, to, ...words } }) =>
+        breakers.order(refOf(name, key), to, words, namespace).pipe(
           Effect.catchTag("BreakerUnknown", () => unknown(namespace, name)),
           Effect.catchTags({
             StorageUnavailable: storageProblem,

@@ -154,6 +154,18 @@ export class BreakerUnknown extends HttpApiError.Problem<BreakerUnknown>()(
   },
 ) {}
 
+export class GroupUnknown extends HttpApiError.Problem<GroupUnknown>()(
+  "GroupUnknown",
+  about("group-unknown", 404, "There is no such group"),
+  {
+    ...words,
+    code: Schema.tag("group-unknown"),
+    field: Schema.String,
+    reason: Schema.String,
+    suggestions: Schema.Array(Schema.String),
+  },
+) {}
+
 /** A trigger names the calendar, so it stays. */
 export class CalendarInUse extends HttpApiError.Problem<CalendarInUse>()(
   "CalendarInUse",

@@ -4,7 +4,7 @@
  */
 import { Schema } from "effect"
 import { By } from "../../core/domain/Asked.ts"
-import { BreakerKey, BreakerView, Order } from "../../core/domain/Breaker.ts"
+import { BreakerKey, BreakerView } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
 import { Gap, Overlap } from "../../core/domain/Cron.ts"
@@ -12,6 +12,7 @@ import { Execution } from "../../core/domain/Execution.ts"
 import { ExecutorView, Health, Incarnation } from "../../core/domain/Executor.ts"
 import { childrenMax } from "../../core/domain/FanIn.ts"
 import { Passing } from "../../core/domain/Following.ts"
+import { GroupView } from "../../core/domain/Group.ts"
 import { Level } from "../../core/domain/Lane.ts"
 import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import { LogLine } from "../../core/domain/LogLine.ts"
@@ -506,14 +507,52 @@ export const PutBreaker = Schema.Struct({
   probeMillis: whole,
 })
 
+/** Who gives an order, and why. The bounds of both are told by who refuses them. */
+const saidBy = { by: Schema.optionalKey(Schema.String), note: Schema.optionalKey(Schema.String) }
+
 export const OrderBreaker = Schema.Struct({
   namespace: InNamespace,
   /** `auto`: by its calls, as it does without an order. */
   to: Schema.Literals(["open", "closed", "auto"]),
-  /** Who says so, and why. */
-  note: Order.fields.note,
+  ...saidBy,
   /** For this key alone. */
   key: Schema.optionalKey(BreakerKey),
+})
+
+export const Group = Schema.toCodecJson(GroupView).annotate({ identifier: "Group" })
+export type Group = typeof Group.Type
+export const GroupList = Schema.Struct({ items: Schema.Array(Group) })
+
+/** Runs per state. Past 10,000 in one state a count may be an estimate. */
+const RunCounts = Schema.Union([
+  Schema.Record(StateName, Schema.Int),
+  /** Per word of the vocabulary that was asked for. */
+  Schema.Record(Schema.String, Schema.Int),
+])
+
+export const CountedGroup = Schema.toCodecJson(
+  Schema.Struct({ ...GroupView.fields, runs: RunCounts }),
+).annotate({ identifier: "CountedGroup" })
+export type CountedGroup = typeof CountedGroup.Type
+
+export const OrderGroup = Schema.Struct({
+  namespace: InNamespace,
+  ...saidBy,
+})
+
+export const CancelGroup = Schema.Struct({
+  namespace: InNamespace,
+  by: saidBy.by,
+  /** Only runs before this one: the `next` of the answer before. */
+  before: Schema.optionalKey(RunIdFromString),
+})
+
+/** How many were cancelled, and how many their executors were asked to stop. */
+export const GroupCancelled = Schema.Struct({
+  confirmed: Schema.Int,
+  requested: Schema.Int,
+  /** There are others before this one. */
+  next: Schema.optionalKey(RunIdFromString),
 })
 
 /** Whether a live executor carries it out. */
@@ -598,12 +637,7 @@ export const Status = Schema.Struct({
   storage: Schema.String,
   /** Of the tz data that the server reads zones by. */
   tzdata: Schema.optionalKey(Schema.String),
-  /** Runs per state. Past 10,000 in one state a count may be an estimate. */
-  runs: Schema.Union([
-    Schema.Record(StateName, Schema.Int),
-    /** Per word of the vocabulary that was asked for. */
-    Schema.Record(Schema.String, Schema.Int),
-  ]),
+  runs: RunCounts,
   executors: Schema.Struct({
     live: Schema.Int,
     draining: Schema.Int,

@@ -145,6 +145,22 @@ export const breakerUnknown = (
     field: "name",
   })
 
+export const groupUnknown = (
+  namespace: Namespace,
+  name: string,
+  groups: ReadonlyArray<{ readonly name: string }>,
+) =>
+  new Problems.GroupUnknown({
+    ...unknown(
+      "group",
+      namespace,
+      name,
+      groups.map((each) => each.name),
+      "A group is known once an executor has served a task that names it.",
+    ),
+    field: "name",
+  })
+
 export const calendarOf = ({ calendar, revision }: KeptCalendar): Views.CalendarView => ({
   namespace: calendar.namespace,
   name: calendar.name,

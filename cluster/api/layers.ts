@@ -8,11 +8,13 @@ import {
   HttpApiScalar,
 } from "effect/http-api"
 import { Breakers } from "../../core/engine/Breakers.ts"
+import { Groups } from "../../core/engine/Groups.ts"
 import { Readiness } from "../Readiness.ts"
 import { Api, Authorization, Courtesy, docsPath, openapiPath } from "./Api.ts"
 import { tokenRefused } from "./Gate.ts"
 import * as BreakersApi from "./BreakersApi.ts"
 import * as CalendarsApi from "./CalendarsApi.ts"
+import * as GroupsApi from "./GroupsApi.ts"
 import * as LocksApi from "./LocksApi.ts"
 import * as OthersApi from "./OthersApi.ts"
 import * as Problems from "./Problems.ts"
@@ -76,6 +78,7 @@ export const layer = Layer.mergeAll(
       TriggersApi.layer,
       CalendarsApi.layer,
       BreakersApi.layer.pipe(Layer.provide(Breakers.layer)),
+      GroupsApi.layer.pipe(Layer.provide(Groups.layer)),
       LocksApi.layer,
       TasksApi.layer,
       OthersApi.layerExecutors,

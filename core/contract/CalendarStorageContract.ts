@@ -9,7 +9,7 @@
  * | C2  | always raised; never raised                                                  |
  * | C3  | removed all the same; paused triggers, or other namespaces' ones, miscounted |
  * | C4  | triggers left alone; revision or cursor stays; first slot after now; all     |
- * |     | triggers follow                                                              |
+ * |     | triggers follow; what is recorded overlooked                                 |
  * | T7  | not asked; another namespace's calendar; resumed by another one              |
  */
 import { assert } from "@effect/vitest"
@@ -226,6 +226,30 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const due = yield* viewOf(view)
       yield* put(calendarOf(namespace, { holidays: ["2031-10-01"] }))
       assert.strictEqual((yield* viewOf(view)).cursor, due.cursor)
+    }))
+
+  it.effect("C4 followed, T5: changed while the clock is set back, it goes to no recorded slot", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      yield* put(calendarOf(namespace))
+      const view = yield* schedule(minutely(namespace))
+      yield* elapse(Duration.minutes(5))
+      const slot = view.cursor! + 3 * 60_000
+      const item = {
+        trigger: view.id,
+        revision: view.revision,
+        passed: undefined,
+        fire: { slot, spec: specOf(namespace) },
+        next: slot + 60_000,
+      }
+      assert.strictEqual((yield* triggers.fire([item]))[0]?._tag, "Fired")
+      yield* elapse(Duration.minutes(-10))
+      yield* put(calendarOf(namespace, { holidays: ["2031-10-01"] }))
+      assert.strictEqual((yield* viewOf(view)).cursor, slot + 60_000)
+      const [version] = yield* triggers.versions(view.id, 1)
+      assert.strictEqual(version?.since, slot + 1)
+      yield* elapse(Duration.minutes(10))
     }))
 
   it.effect("C4 followed: what was decided by the old calendar is stale", () =>

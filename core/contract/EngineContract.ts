@@ -49,6 +49,7 @@ import {
   state,
   until,
 } from "./program.ts"
+import * as GroupsContract from "./GroupsContract.ts"
 import { anotherLeader } from "./invariants/processes.ts"
 import { block, fresh, times } from "./world.ts"
 
@@ -62,6 +63,8 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
       name: string,
       body: () => Effect.Effect<unknown, unknown, Program | Scope.Scope>,
     ) => it.effect(name, () => inFreshNamespace(body()))
+
+    GroupsContract.tests(test)
 
     test("carries a submitted run out, and answers with its typed result", () =>
       Effect.gen(function* () {
@@ -1260,7 +1263,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* Effect.sleep("300 millis")
         assert.strictEqual(calls, 4)
         isDown = false
-        yield* breakers.order(breaker, "closed", "it is up again")
+        yield* breakers.order(breaker, "closed", { note: "it is up again" })
         for (const run of later) {
           const { attempt, state } = yield* scheduler.ended(run)
           assert.deepEqual([state, attempt], ["Succeeded", 1])
@@ -1376,7 +1379,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(calls.get("bad"), 4)
         assert.deepEqual((yield* breakers.keys(breaker)).map(({ key }) => key), ["bad"])
         isDown = false
-        yield* breakers.order(bad, "closed", "it is up again")
+        yield* breakers.order(bad, "closed", { note: "it is up again" })
         for (const run of waiting) {
           assert.deepInclude(yield* scheduler.ended(run), {
             state: "Succeeded",

@@ -15,6 +15,8 @@
  * | P7  | new settings close it; those of all namespaces listed                               |
  * | P8  | keys as one; settings of before; an order of the name outdoes that of a key         |
  * | P9  | kept of each call; kept for ever; forgotten while open, or with an order            |
+ * | P10 | not asked; all groups as one; those of all namespaces; paid for; a probe used       |
+ * | P11 | nobody told of; paused anew each time; the words of before; what was resumed forgotten |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
@@ -259,14 +261,17 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const { permits } = yield* Storage
       const { breaker, hear, namespace, regulation } = yield* guarded
-      yield* permits.order(namespace, breaker, "open", "the gateway is being moved")
+      yield* permits.order(namespace, breaker, "open", {
+        by: "Ada",
+        note: "the gateway is being moved",
+      })
       yield* elapse(Duration.hours(9))
       const { closed, count, retryInMillis } = yield* take(regulation, 9)
       assert.deepEqual([count, retryInMillis], [0, undefined])
       assert.deepEqual(closed, {
         _tag: "BreakerOpen",
         breaker,
-        cause: "it was ordered open: the gateway is being moved",
+        cause: "it was ordered open by Ada: the gateway is being moved",
       })
       yield* permits.order(namespace, breaker, "closed")
       yield* hear(9, 9)
@@ -276,6 +281,92 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.isUndefined((yield* found(namespace, breaker)).order)
       yield* hear(4, 4)
       assert.strictEqual((yield* take(regulation, 9)).count, 0)
+    }))
+
+  it.effect("P10 paused: nothing is permitted to its tasks, and everything to others", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const [namespace, group] = [freshNamespace(), fresh("group")]
+      const of: Regulation = { namespace, task: greet, group }
+      const others = [
+        { ...of, group: fresh("group") },
+        { ...of, namespace: freshNamespace() },
+        { namespace, task: greet, rateLimit: six },
+      ]
+      const count = (each: Regulation) => Effect.map(take(each, 5), ({ count }) => count)
+      assert.strictEqual(yield* count(of), 5)
+      yield* permits.orderGroup(namespace, group, true)
+      assert.strictEqual(yield* count(of), 0)
+      assert.strictEqual(yield* count({ ...of, task: "another" as typeof greet }), 0)
+      assert.deepEqual(yield* Effect.forEach(others, count), [5, 5, 5])
+      yield* elapse(Duration.hours(9))
+      assert.strictEqual(yield* count(of), 0)
+      yield* permits.orderGroup(namespace, group, false)
+      assert.strictEqual(yield* count(of), 5)
+    }))
+
+  it.effect("P10 paused: nothing is paid for meanwhile, and no probe is used", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const { breaker, hear, namespace } = yield* guarded
+      const group = fresh("group")
+      const limited: Regulation = { namespace, task: greet, rateLimit: six, group }
+      const behind: Regulation = { namespace, task: greet, breaker, group }
+      yield* hear(4, 4)
+      yield* elapse(Duration.minutes(61))
+      yield* permits.orderGroup(namespace, group, true)
+      for (const each of [limited, behind]) {
+        assert.strictEqual((yield* take(each, 9)).count, 0)
+        assert.strictEqual((yield* permits.look(each)).closed?._tag, "GroupPaused")
+      }
+      yield* permits.orderGroup(namespace, group, false)
+      const permit = yield* take(limited, 9)
+      assert.strictEqual(permit.count, 6)
+      assert.strictEqual((yield* take(behind, 9)).count, 2)
+      // What is given back while it is paused may start later.
+      yield* permits.orderGroup(namespace, group, true)
+      yield* permits.giveBack(limited, permit, 4)
+      yield* permits.orderGroup(namespace, group, false)
+      assert.strictEqual((yield* take(limited, 9)).count, 4)
+    }))
+
+  it.effect("P11 who paused: it is told by whom, why and since when, until it is let go on", () =>
+    Effect.gen(function* () {
+      const { now, permits } = yield* Storage
+      const [namespace, group] = [freshNamespace(), fresh("group")]
+      const of: Regulation = { namespace, task: greet, group }
+      assert.deepEqual(yield* permits.findGroup(namespace, group), { isPaused: false })
+      assert.deepEqual(
+        yield* permits.orderGroup(namespace, group, false, { by: "Bob" }),
+        { isPaused: false },
+      )
+      assert.deepEqual([...yield* permits.groups(namespace)], [])
+      const before = yield* now
+      const words = { by: "Ada", note: "the books are being closed" }
+      const paused = yield* permits.orderGroup(namespace, group, true, words)
+      const since = paused.since!
+      assert.isAtLeast(since, before)
+      assert.isAtMost(since, yield* now)
+      assert.deepEqual(paused, { isPaused: true, since, ...words })
+      const { closed, count, retryInMillis } = yield* take(of, 1)
+      assert.deepEqual([count, retryInMillis], [0, undefined])
+      assert.deepEqual(closed, {
+        _tag: "GroupPaused",
+        ...{ group, since: DateTime.makeUnsafe(since), ...words },
+      })
+      yield* elapse(Duration.minutes(1))
+      const later = { isPaused: true, since, by: "Cyd" }
+      assert.deepEqual(yield* permits.orderGroup(namespace, group, true, { by: "Cyd" }), later)
+      assert.deepEqual(yield* permits.findGroup(namespace, group), later)
+      assert.deepEqual([...yield* permits.groups(namespace)], [[group, later]])
+      assert.deepEqual([...yield* permits.groups(freshNamespace())], [])
+      yield* elapse(Duration.minutes(1))
+      const resumed = yield* permits.orderGroup(namespace, group, false, { by: "Bob" })
+      assert.deepInclude(resumed, { isPaused: false, by: "Bob" })
+      assert.isAbove(resumed.since!, since)
+      yield* elapse(Duration.minutes(1))
+      yield* permits.orderGroup(namespace, group, false, { by: "Dan" })
+      assert.deepEqual(yield* permits.findGroup(namespace, group), resumed)
     }))
 
   it.effect("P5 at once: those who ask at once share what there is", () =>
@@ -320,9 +411,10 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.isAbove(told.retryInMillis!, hour - 60_000)
         assert.isAtMost(told.retryInMillis!, hour)
         const { closed } = told
+        if (closed === undefined || closed._tag === "GroupPaused") return assert.fail(closed?._tag)
         assert.isAtMost(
           Math.abs(
-            DateTime.toEpochMillis(closed!.until!) -
+            DateTime.toEpochMillis(closed.until!) -
               ((yield* Storage.use(({ now }) => now)) + told.retryInMillis!),
           ),
           10_000,
@@ -418,7 +510,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hearNow("a", 1, 0)
       assert.deepEqual(yield* counts("a"), [0])
       assert.strictEqual((yield* found(namespace, breaker, "a")).settings.callsMin, 3)
-      yield* permits.order(namespace, breaker, "closed", "so it is", "a")
+      yield* permits.order(namespace, breaker, "closed", { note: "so it is" }, "a")
       assert.deepEqual(yield* counts("a", "b"), [9, 9])
       yield* permits.order(namespace, breaker, "open")
       assert.deepEqual(yield* counts("a", "b"), [9, 0])
@@ -428,7 +520,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* hear({ namespace, breaker, key: "b", epoch: before, calls: callsOf(9, 9) })
       assert.deepEqual(yield* counts("a", "b"), [9, 9])
       assert.deepEqual(yield* states, ["a closed"])
-      const view = yield* permits.order(namespace, breaker, "open", "its own", "new")
+      const view = yield* permits.order(namespace, breaker, "open", { note: "its own" }, "new")
       assert.deepInclude(view, { key: "new", name: breaker, state: "Closed" })
       assert.deepInclude(view.order, { to: "open", note: "its own" })
       assert.deepEqual(yield* counts("new", "b"), [0, 9])

@@ -57,10 +57,11 @@
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |
  * | R31 | since it was due last; not of what is handed out again                                    |
- * | R33 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
- * |     | earlier one stays                                                                       |
- * | R34 | one that is stale holds; read before the run is locked; not counted                     |
  * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
+ * | R33 | of all tasks; of those whose names begin alike; not in lanes of a selector or an executor   |
+ * | R34 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
+ * |     | earlier one stays                                                                       |
+ * | R35 | one that is stale holds; read before the run is locked; not counted                     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -197,8 +197,11 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       failure: "its disk is gone",
     })
 
-    yield* permits.order(namespace, "mail server", "open", "it is moved")
-    yield* permits.order(namespace, "mail server", "closed", "it is not", "a key")
+    yield* permits.order(namespace, "mail server", "open", { by: "Ada", note: "it is moved" })
+    yield* permits.order(namespace, "mail server", "closed", { note: "it is not" }, "a key")
+    yield* permits.orderGroup(namespace, "the books", true, { by: "Ada", note: "they are closed" })
+    yield* permits.orderGroup(namespace, "the mail", true)
+    yield* permits.orderGroup(namespace, "the mail", false, { by: "Bob" })
 
     // What ends in time.
     const crashed = yield* joined(namespace, Duration.seconds(10))
@@ -402,6 +405,7 @@ const told = (namespace: Namespace) =>
       ),
       breakers: yield* permits.list(namespace),
       keys: yield* permits.keys(namespace, "mail server"),
+      groups: yield* permits.groups(namespace),
       state: yield* runs.state(namespace, greet, "ada"),
       events: yield* Effect.forEach(views, ({ id }) => runs.events(id)),
       counts: yield* runs.counts(namespace),

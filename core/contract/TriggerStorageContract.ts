@@ -12,6 +12,7 @@
  * | T3  | fires whenever asked                                     |
  * | T4  | revision ignored; paused ones fire                       |
  * | T5  | cursor set by whoever comes last; what lies behind fires |
+ * |     | a stretch that begins behind moves it; one comes back    |
  * | T6  | one refusal refuses the rest of the call                 |
  *
  * T10 to T15 are in `triggers/`, each with its table.
@@ -504,6 +505,31 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.deepEqual(yield* fireOne(late), { _tag: "Already" })
         assert.strictEqual((yield* runsOf(namespace)).length, 1)
         assert.strictEqual((yield* recordsOf(view)).length, 1)
+      }))
+
+    it.effect("T5 onward: who comes late with a stretch moves the cursor over nothing", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const view = yield* dueTrigger(namespace, 3)
+        const from = view.cursor!
+        yield* fireOne(firing(view))
+        const stretch = { from, through: from + 2 * apart, outcome: "skipped" as const }
+        for (const late of [firing(view, 3), { ...firing(view, 2), fire: undefined }]) {
+          assert.deepEqual(yield* fireOne({ ...late, passed: stretch }), { _tag: "Already" })
+          assert.strictEqual((yield* viewOf(view)).cursor, from + apart)
+        }
+        for (const ahead of [1, 2, 3]) {
+          assert.strictEqual((yield* fireOne(firing(view, ahead)))._tag, "Fired")
+        }
+      }))
+
+    it.effect("T5 onward: who comes late to a trigger without slots brings none back", () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const view = yield* dueTrigger(namespace, 1)
+        yield* fireOne({ ...firing(view, 1), next: undefined })
+        assert.deepEqual(yield* fireOne(firing(view)), { _tag: "Already" })
+        assert.isUndefined((yield* viewOf(view)).cursor)
       }))
 
     it.effect("T5 onward: firing the last slot leaves no cursor", () =>

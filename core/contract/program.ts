@@ -3,6 +3,7 @@ import { Effect, Layer } from "effect"
 import { Namespace } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Breakers } from "../engine/Breakers.ts"
+import { Groups } from "../engine/Groups.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { Executor, type ExecutorOptions } from "../engine/Executor.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
@@ -16,13 +17,14 @@ import type { Wakeups } from "../services/Wakeups.ts"
 import { fresh } from "./world.ts"
 
 export type Base = Storage | Wakeups | Lock | Transport
-export type Program = Base | Scheduler | Triggers | Locks | Breakers
+export type Program = Base | Scheduler | Triggers | Locks | Breakers | Groups
 
 export const engine: Layer.Layer<Exclude<Program, Base>, never, Base> = Layer.mergeAll(
   Scheduler.layerWith({ sweepInterval: "300 millis" }),
   Triggers.layer,
   Locks.layer,
   Breakers.layer,
+  Groups.layer,
 ).pipe(Layer.provide(LocalOwnership.layer))
 
 export const programOver = <E>(base: Layer.Layer<Base, E>): Layer.Layer<Program, E> =>

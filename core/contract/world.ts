@@ -37,7 +37,7 @@ import type {
 } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 
-/** Lets time go by as the adapter sees it. */
+/** Lets time go by as the adapter sees it; less than none, and its clock is set back. */
 export type Elapse<R> = (duration: Duration.Duration) => Effect.Effect<unknown, unknown, R>
 
 export interface Options {

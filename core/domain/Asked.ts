@@ -8,6 +8,13 @@ import * as Text from "./Text.ts"
 
 export const By = Schema.NonEmptyString.check(Schema.isMaxLength(256), Text.kept)
 
+/** What is said with an order that is not to a run: who gave it, and why, in their own words. */
+export const Words = Schema.Struct({
+  by: Schema.optionalKey(By),
+  note: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024), Text.kept)),
+})
+export type Words = typeof Words.Type
+
 export const Asked = Schema.Struct({
   by: Schema.optionalKey(Schema.String),
   /** It is made after this run, with its payload or another. */

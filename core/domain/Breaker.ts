@@ -13,6 +13,7 @@
  * order, unless the key has one of its own. Of a key that nothing bad is known of nothing is kept.
  */
 import { Schema } from "effect"
+import { Words } from "./Asked.ts"
 import { Namespace } from "./Namespace.ts"
 import * as Text from "./Text.ts"
 
@@ -96,8 +97,7 @@ export type Phase = typeof Phase.Type
 export const Order = Schema.Struct({
   to: Schema.Literals(["open", "closed"]),
   at: Schema.Finite,
-  /** Who gave it, and why, in their own words. */
-  note: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024), Text.kept)),
+  ...Words.fields,
 })
 export type Order = typeof Order.Type
 
@@ -282,7 +282,7 @@ export const order = (
   breaker: Breaker,
   to: Order["to"] | "auto",
   now: number,
-  note?: string,
+  { by, note }: Words = {},
 ): Breaker => {
   const { order: _, ...rest } = breaker
   // What was heard under an order says nothing of the time without one, nor the other way round.
@@ -294,7 +294,7 @@ export const order = (
   return {
     ...rest,
     epoch: rest.epoch + 1,
-    order: { to, at: now, ...(note !== undefined && { note }) },
+    order: { to, at: now, ...(by !== undefined && { by }), ...(note !== undefined && { note }) },
   }
 }
 

@@ -1,12 +1,15 @@
 /**
- * A permit lets runs of a task start now, whose starts are limited, or that stand behind a breaker.
+ * A permit lets runs of a task start now, whose starts are limited, that stand behind a breaker, or
+ * that are in a group, which may be paused.
  *
  * What has been decided is kept in cells: one per limited task, one per breaker, and of a breaker by
- * key one per key, as long as something bad is known of it. Each function here goes from what the
+ * key one per key, as long as something bad is known of it; one per group that was ever paused. Each function here goes from what the
  * cells of an asker are to what they shall be; an adapter sees to it that no two go at once.
  */
 import { DateTime, Option, Schema } from "effect"
+import { Words } from "./Asked.ts"
 import * as Breaker from "./Breaker.ts"
+import * as Group from "./Group.ts"
 import { Namespace } from "./Namespace.ts"
 import { Policy } from "./Policy.ts"
 import * as RateLimit from "./RateLimit.ts"
@@ -20,11 +23,16 @@ export const Regulation = Schema.Struct({
   breaker: Schema.optionalKey(Breaker.BreakerName),
   /** Its breaker is that of this key. */
   key: Schema.optionalKey(Breaker.BreakerKey),
+  group: Schema.optionalKey(Group.GroupName),
 })
 export type Regulation = typeof Regulation.Type
 
 /** Whether the runs of such a task need a permit to start. */
-export const isRegulated = ({ breaker, rateLimit }: Policy): boolean =>
+export const isRegulated = ({ breaker, group, rateLimit }: Policy): boolean =>
+  breaker !== undefined || group !== undefined || rateLimit !== undefined
+
+/** Whether it matters how many of those that had a permit start: a group only says yes or no. */
+export const isCounted = ({ breaker, rateLimit }: Regulation): boolean =>
   breaker !== undefined || rateLimit !== undefined
 
 /**
@@ -36,15 +44,23 @@ export const regulationOf = (
   task: TaskName,
   policy: Policy,
 ): Regulation | undefined => {
-  const { breaker, rateLimit } = policy
+  const { breaker, group, rateLimit } = policy
   const named = Breaker.isByKey(breaker) ? undefined : breaker
-  return rateLimit === undefined && named === undefined ? undefined : {
+  return rateLimit === undefined && named === undefined && group === undefined ? undefined : {
     namespace,
     task,
     ...(rateLimit !== undefined && { rateLimit }),
     ...(named !== undefined && { breaker: named }),
+    ...(group !== undefined && { group: group.name }),
   }
 }
+
+/** What says whether the group of a task is paused, and nothing else. */
+export const regulationOfGroup = (
+  namespace: Namespace,
+  task: TaskName,
+  { group }: Policy,
+): Regulation | undefined => group && { namespace, task, group: group.name }
 
 /** What a run of this key asks right before it starts. */
 export const regulationOfKey = (
@@ -64,6 +80,8 @@ export const Closed = Schema.TaggedUnion({
     cause: Schema.optionalKey(Schema.String),
   },
   RateLimited: { until: Schema.DateTimeUtc },
+  /** Until somebody lets it go on. */
+  GroupPaused: { group: Group.GroupName, since: Schema.DateTimeUtc, ...Words.fields },
 })
 export type Closed = typeof Closed.Type
 
@@ -79,7 +97,7 @@ export interface Permit {
 }
 
 export interface CellKey {
-  readonly kind: "limit" | "breaker" | "key"
+  readonly kind: "limit" | "breaker" | "key" | "group"
   readonly name: string
 }
 
@@ -101,6 +119,13 @@ const decodeBreaker = Schema.decodeSync(BreakerJson)
 const breakerOf = (cell: Cell, now: number): Breaker.Breaker =>
   cell === undefined ? Breaker.make(now) : decodeBreaker(cell)
 
+const StandingJson = Schema.fromJsonString(Group.Standing)
+const encodeStanding = Schema.encodeSync(StandingJson)
+const decodeStanding = Schema.decodeSync(StandingJson)
+
+const standingOf = (cell: Cell): Group.Standing =>
+  cell === undefined ? Group.asNew : decodeStanding(cell)
+
 const limitKey = (task: TaskName): CellKey => ({ kind: "limit", name: task })
 const breakerKey = (name: string): CellKey => ({ kind: "breaker", name })
 
@@ -115,9 +140,15 @@ const keyKey = (breaker: string, key: string): CellKey => ({
 export const ofBreaker = (name: string, key?: string): ReadonlyArray<CellKey> =>
   key === undefined ? [breakerKey(name)] : [breakerKey(name), keyKey(name, key)]
 
-export const keysOf = ({ breaker, key, rateLimit, task }: Regulation): ReadonlyArray<CellKey> => [
+/** The cell of a group. */
+export const ofGroup = (name: string): ReadonlyArray<CellKey> => [{ kind: "group", name }]
+
+export const keysOf = (
+  { breaker, group, key, rateLimit, task }: Regulation,
+): ReadonlyArray<CellKey> => [
   ...(rateLimit === undefined ? [] : [limitKey(task)]),
   ...(breaker === undefined ? [] : ofBreaker(breaker, key)),
+  ...(group === undefined ? [] : ofGroup(group)),
 ]
 
 /** A breaker as it counts, and how to keep what becomes of it. */
@@ -143,6 +174,18 @@ const keptOf = ([named, own]: ReadonlyArray<Cell>, isOfKey: boolean, now: number
   }
 }
 
+/** Why nothing is permitted while the group is paused, if it is: its cell is the last. */
+const paused = (
+  { group }: Regulation,
+  cells: ReadonlyArray<Cell>,
+): Closed | undefined => {
+  if (group === undefined) return undefined
+  const { isPaused, since, ...words } = standingOf(cells.at(-1))
+  return isPaused
+    ? Closed.cases.GroupPaused.make({ group, since: DateTime.makeUnsafe(since ?? 0), ...words })
+    : undefined
+}
+
 /** The kept state of what regulates, in the shape that the functions here work on. */
 const opened = (
   { breaker, key, rateLimit }: Regulation,
@@ -155,19 +198,27 @@ const opened = (
     : keptOf(rateLimit === undefined ? cells : cells.slice(1), key !== undefined, now),
 })
 
+/** With the cell of the group as it was: no start changes it. */
 const sealed = (
-  { rateLimit }: Regulation,
+  { group, rateLimit }: Regulation,
+  cells: ReadonlyArray<Cell>,
   paidUntil: number,
   kept: Kept | undefined,
   breaker: Breaker.Breaker | undefined,
 ): ReadonlyArray<Cell> => [
   ...(rateLimit === undefined ? [] : [String(paidUntil)]),
   ...(kept === undefined || breaker === undefined ? [] : kept.cells(breaker)),
+  ...(group === undefined ? [] : [cells.at(-1)]),
 ]
 
 /** A permit for at most `wanted`. */
 export const take = (regulation: Regulation, wanted: number): Command<Permit> => (cells, now) => {
   const { rateLimit } = regulation
+  const closed = paused(regulation, cells)
+  // Nothing is paid for, and no probe of the breaker used up.
+  if (closed !== undefined) {
+    return { answer: { count: 0, epoch: undefined, retryInMillis: undefined, closed }, cells }
+  }
   const { kept, paidUntil } = opened(regulation, cells, now)
   const affordable = rateLimit === undefined
     ? wanted
@@ -187,7 +238,7 @@ export const take = (regulation: Regulation, wanted: number): Command<Permit> =>
         ? behind(regulation, passage!, now)
         : limited(RateLimit.waitMillis(rateLimit!, paid, now), now)),
     },
-    cells: sealed(regulation, paid, kept, passage?.breaker),
+    cells: sealed(regulation, cells, paid, kept, passage?.breaker),
   }
 }
 
@@ -212,8 +263,10 @@ const limited = (retryInMillis: number, now: number) => ({
 
 const causeOf = ({ order, phase }: Breaker.Breaker): { readonly cause?: string } => {
   if (order !== undefined) {
+    const { by, note, to } = order
     return {
-      cause: `it was ordered ${order.to}${order.note === undefined ? "" : `: ${order.note}`}`,
+      cause: `it was ordered ${to}${by === undefined ? "" : ` by ${by}`}` +
+        (note === undefined ? "" : `: ${note}`),
     }
   }
   return phase._tag === "Closed" ? {} : { cause: phase.cause }
@@ -235,6 +288,7 @@ export const giveBack =
       answer: undefined,
       cells: sealed(
         regulation,
+        cells,
         rateLimit === undefined ? paidUntil : RateLimit.pay(rateLimit, paidUntil, now, -count),
         kept,
         kept && Breaker.giveBack(kept.breaker, epoch ?? 0, count),
@@ -281,8 +335,8 @@ export const order = (
   namespace: Namespace,
   name: string,
   to: Breaker.Order["to"] | "auto",
-  note?: string,
-) => changing(namespace, name, (breaker, now) => Breaker.order(breaker, to, now, note))
+  words?: Words,
+) => changing(namespace, name, (breaker, now) => Breaker.order(breaker, to, now, words))
 
 /** An order that is for one key alone. */
 export const orderKey = (
@@ -290,11 +344,11 @@ export const orderKey = (
   name: string,
   key: string,
   to: Breaker.Order["to"] | "auto",
-  note?: string,
+  words?: Words,
 ): Command<Breaker.BreakerView> =>
 ([named, own], now) => {
   const whole = breakerOf(named, now)
-  const after = Breaker.order(breakerOf(own, now), to, now, note)
+  const after = Breaker.order(breakerOf(own, now), to, now, words)
   return {
     answer: viewOf(namespace, name, Breaker.inherit(after, whole), key),
     cells: [
@@ -334,6 +388,24 @@ export const listedKey = (
     Breaker.inherit(decodeBreaker(own.cell), decodeBreaker(named)),
     own.name.slice(keysPrefix(name).length),
   )
+
+/** Pauses a group, or lets it go on. Of one that was never paused nothing is kept. */
+export const orderGroup =
+  (isPaused: boolean, words: Words): Command<Group.Standing> => ([cell], now) => {
+    const before = standingOf(cell)
+    const after = Group.order(before, isPaused, now, words)
+    return { answer: after, cells: [after === before ? cell : encodeStanding(after)] }
+  }
+
+export const findGroup: Command<Group.Standing> = (cells) => ({
+  answer: standingOf(cells[0]),
+  cells,
+})
+
+/** A group as it is listed by its name. */
+export const listedGroup = (
+  { cell, name }: { readonly name: string; readonly cell: string },
+): readonly [name: string, standing: Group.Standing] => [name, decodeStanding(cell)]
 
 /** Whether the cell of a key may be let go of. */
 export const isForgotten = (cell: string, now: number): boolean =>

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Blocking from "./Blocking.ts"
+import * as Group from "./Group.ts"
 import * as Policy from "./Policy.ts"
 import * as Retry from "./Retry.ts"
 import * as Routing from "./Routing.ts"
@@ -27,6 +28,7 @@ const values: Record<string, unknown> = {
   touches: { "db/main": "exclusive", cache: "shared" },
   backlog: { high: 1000, low: 500 },
   rateLimit: { limit: 50, perMillis: 1000, burst: 5 },
+  group: Group.make("billing", { limit: 1 }),
   breaker: "sms-gateway",
   isolation: "thread",
   order: "deadline",
@@ -101,6 +103,7 @@ describe("Policy.check", () => {
       "backlog",
       "rateLimit",
       "breaker",
+      "group",
       "retention",
     ]
     for (const [field, value] of Object.entries(values)) {
@@ -133,6 +136,30 @@ describe("Policy.check", () => {
     })
     assert.strictEqual(refusal.field, "policy.blockingScope")
     assert.include(refusal.reason, "in common")
+  })
+
+  it("takes a group with a limit only where a run passes no other gate", () => {
+    const group = Group.make("billing", { limit: 3 })
+    const others = [
+      { blocking: Blocking.fifo },
+      { blocking: Blocking.fair(2), blockingScope: "key" },
+      { touches: { db: "shared" } },
+      { routing: Routing.broadcast },
+      { routing: Routing.sharded(2) },
+      { routing: Routing.consistentHash },
+    ] as const
+    for (const other of others) {
+      const refusal = refused({ ...usualPolicy, ...other, group })
+      assert.strictEqual(refusal.field, "policy.group")
+      assert.match(refusal.reason, /gate/)
+      assert.match(refusal.remedy, /without a limit/)
+      const unlimited = { ...usualPolicy, ...other, group: Group.make("billing") }
+      assert.isTrue(Result.isSuccess(Policy.check(unlimited)))
+    }
+    const apart = { blocking: Blocking.fifo, blockingScope: "executor" } as const
+    for (const beside of [apart, { breaker: "sms" }, { routing: Routing.roundRobin }]) {
+      assert.isTrue(Result.isSuccess(Policy.check({ ...usualPolicy, ...beside, group })))
+    }
   })
 
   it("lets runs meet at an executor only where each has its executor", () => {
@@ -231,6 +258,9 @@ describe("Policy.check", () => {
       [{ level: 7 }, "policy.level", "7 is not", "0"],
       [{ delivery: "exactly-once" }, "policy.delivery", "exactly-once", "at-least-once"],
       [{ blocking: { _tag: "Concurrent", limit: 0 } }, "policy.blocking.limit", "0", "1"],
+      [{ group: { name: "" } }, "policy.group.name", '""', "1"],
+      [{ group: { name: "billing", limit: 0 } }, "policy.group.limit", "0 is not", "1"],
+      [{ group: { name: "billing", max: 1 } }, "policy.group.max", "no such field", "Leave it out"],
       [{ selector: "a = " }, "policy.selector", "at character 5", "reason"],
       [{ rateLimit: { limit: 0, perMillis: 5 } }, "policy.rateLimit.limit", "0 is not", "1"],
       [{ resources: { "a b": 1 } }, "policy.resources.a b", "letters", "reason"],

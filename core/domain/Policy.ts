@@ -10,6 +10,7 @@ import { AlertRule } from "./AlertRule.ts"
 import { Backlog } from "./Backlog.ts"
 import { Blocking, type Rule, ruleOf, Scope, weightsMax } from "./Blocking.ts"
 import * as Breaker from "./Breaker.ts"
+import { Group, isLimited } from "./Group.ts"
 import { Level, Order, usual } from "./Lane.ts"
 import { RateLimit } from "./RateLimit.ts"
 import { refusalOf, Refused } from "./Refused.ts"
@@ -53,6 +54,8 @@ export const Policy = Schema.Struct({
   rateLimit: Schema.optionalKey(RateLimit),
   /** The circuit breaker that the runs stand behind, by its name; or that of their key. */
   breaker: Schema.optionalKey(Breaker.Behind),
+  /** What is looked after as one with other tasks, and how many runs of all of them are at once. */
+  group: Schema.optionalKey(Group),
   /** Where user code runs: beside others in one thread, or in a thread or process of its own. */
   isolation: Schema.optionalKey(Schema.Literals(["fiber", "thread", "process"])),
   alerts: Schema.optionalKey(Schema.Array(AlertRule).check(Schema.isMaxLength(16))),
@@ -146,6 +149,33 @@ const contradictions: ReadonlyArray<{
     isSaid: ({ touches = {} }) => Object.keys(touches).length > thingsMax,
     reason: `more than ${thingsMax} things are touched`,
     remedy: "Give those that are touched together one name",
+  },
+  {
+    field: "group",
+    isSaid: ({ blocking, blockingScope, group }) =>
+      isLimited(group) && blocking !== undefined && blockingScope !== "executor",
+    reason: "a run passes one gate, and a task with blocking has another than its group",
+    remedy: "Leave blocking out, as runs of a group with a limit wait for each other anyway, or " +
+      "name a group without a limit",
+  },
+  {
+    field: "group",
+    isSaid: ({ group, touches }) => isLimited(group) && touches !== undefined,
+    reason: "a run passes one gate, and what it touches is another than its group",
+    remedy: "Name a group without a limit, and a thing that all its tasks touch exclusively",
+  },
+  {
+    field: "group",
+    isSaid: ({ group, routing }) =>
+      isLimited(group) && (routing?._tag === "Sharded" || routing?._tag === "Broadcast"),
+    reason: "the parts of such a run pass the gate of their parent, and would not be counted",
+    remedy: "Name a group without a limit, or another routing",
+  },
+  {
+    field: "group",
+    isSaid: ({ group, routing }) => isLimited(group) && routing?._tag === "ConsistentHash",
+    reason: "the gate of the group says nothing of the key that the executor is chosen by",
+    remedy: "Name a group without a limit, or another routing",
   },
   {
     field: "crashesWithinMillis",

@@ -160,6 +160,8 @@ export const Reason = Schema.TaggedUnion({
   RateLimited: Closed.cases.RateLimited.fields,
   /** It is ready, and its breaker lets none through. */
   BreakerOpen: Closed.cases.BreakerOpen.fields,
+  /** It waits, and an operator has paused the group of its task. */
+  GroupPaused: Closed.cases.GroupPaused.fields,
   Held: {
     incarnation: Incarnation,
     name: ExecutorName,

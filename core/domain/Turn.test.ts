@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { Calendar, CalendarName } from "./Calendar.ts"
+import { standard } from "./Namespace.ts"
 import type { Schedule } from "./Trigger.ts"
 import * as Turn from "./Turn.ts"
 
@@ -29,6 +31,18 @@ describe("a rule that changes while the clock is set back", () => {
     const { calendar, schedule } = standing()
     const { cursor, since } = Turn.edited(standing(ahead), { calendar, schedule }, now, recorded)
     assert.deepStrictEqual({ cursor, since }, { ...ahead, since: ahead.cursor })
+  })
+
+  it("goes by another calendar for slots that have no record", () => {
+    const calendar = new Calendar({
+      namespace: standard,
+      name: CalendarName.make("office"),
+      rest: [],
+      holidays: [],
+      workdays: [],
+    })
+    const turn = Turn.recalled(standing(ahead), now, calendar, recorded)
+    assert.deepStrictEqual(turn, { since: recorded + 1, cursor: ahead.cursor })
   })
 
   it("is resumed where it was, though nothing was recorded yet", () => {

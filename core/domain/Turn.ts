@@ -112,15 +112,17 @@ export const removed = (before: Standing, now: number): Turn => ({
   cursor: undefined,
 })
 
-/** The calendar of `before` is another now: what is due and has no record stays due. */
+/**
+ * The calendar of `before` is another now: what is due and has no record stays due, and what is to
+ * come goes by the new one, but for slots up to `recorded`.
+ */
 export const recalled = (
   before: Standing,
   now: number,
   calendar: Calendar,
+  recorded: number | undefined,
 ): Omit<Turn, "closed"> => {
   const { cursor = Infinity, schedule } = before
-  return {
-    since: Math.min(cursor, now + 1),
-    cursor: slotAfter(schedule, Math.min(cursor - 1, now), calendar),
-  }
+  const since = Math.min(cursor, recordedUpTo(now, recorded) + 1)
+  return { since, cursor: slotAfter(schedule, since - 1, calendar) }
 }

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Blocking from "./Blocking.ts"
+import * as Group from "./Group.ts"
 import { Incarnation } from "./Executor.ts"
 import * as Lane from "./Lane.ts"
 import { Namespace } from "./Namespace.ts"
@@ -46,6 +47,29 @@ describe("Waiting.place", () => {
     assert.deepStrictEqual(place(blocked, "k"), place({}, "k"))
     const routing = { _tag: "First" } as const
     assert.deepStrictEqual(place({ ...blocked, routing }, "k"), place({ routing }, "k"))
+  })
+
+  it("is the gate of its group, if that has a limit, whatever its task and key", () => {
+    const group = Group.make("the books", { limit: 3 })
+    const { gate, lane } = place({ group }, "k")
+    assert.deepEqual({ ...gate }, { key: ":group shop the books", places: 3, whenFull: "wait" })
+    assert.strictEqual(lane, Lane.ofTask(namespace, task))
+    assert.isUndefined(Waiting.keyOf(gate!.key))
+    assert.isUndefined(Waiting.unplacedOf(gate!.key))
+    const routed = place({ group, routing: { _tag: "First" } })
+    assert.deepEqual(routed.gate, gate)
+    assert.isTrue(Lane.isUnplaced(routed.lane))
+    const apart = { group, blocking: Blocking.fifo, blockingScope: "executor" } as const
+    assert.deepEqual(place(apart).gate, gate)
+  })
+
+  it("is as without a group, if that has no limit", () => {
+    const group = Group.make("the books")
+    for (
+      const policy of [{}, { blocking: Blocking.fifo }, { touches: { db: "shared" } }] as const
+    ) {
+      assert.deepEqual(place({ ...policy, group }, "k"), place(policy, "k"))
+    }
   })
 
   it("is the gate of what it touches", () => {

@@ -6,6 +6,7 @@
  */
 import * as Blocking from "./Blocking.ts"
 import { type Gate, GateKey } from "./Blocking.ts"
+import * as Group from "./Group.ts"
 import * as Lane from "./Lane.ts"
 import type { Namespace } from "./Namespace.ts"
 import { isForAny, type Policy } from "./Policy.ts"
@@ -33,7 +34,7 @@ export const place = (
   policy: Policy,
   key: string | undefined,
 ): Place => {
-  const { blockingScope, selector, touches } = policy
+  const { blockingScope, group, selector, touches } = policy
   const blocking = blockingScope === "executor" ? undefined : policy.blocking
   const lane = isRouted(policy)
     ? Lane.unplaced(namespace, task)
@@ -46,6 +47,7 @@ export const place = (
   if (touches !== undefined && Object.keys(touches).length > 0) {
     return { lane, gate: Touching.gate(namespace, touches) }
   }
+  if (Group.isLimited(group)) return { lane, gate: Group.gate(namespace, group) }
   return { lane, gate: isRouted(policy) ? open(lane, key) : undefined }
 }
 

@@ -3,11 +3,12 @@
  * that their runs stand behind; nothing has to be set up for that, it has usual settings then.
  */
 import { Context, Duration, Effect, Layer, Option, Schema } from "effect"
+import { Words } from "../domain/Asked.ts"
 import {
   BreakerKey,
   BreakerName,
   type BreakerView,
-  Order,
+  type Order,
   Settings,
   usual,
 } from "../domain/Breaker.ts"
@@ -63,7 +64,7 @@ export class Breakers extends Context.Service<Breakers, {
   readonly order: (
     breaker: BreakerRef,
     to: Order["to"] | "auto",
-    note?: string,
+    words?: Words,
     namespace?: Namespace,
   ) => Effect.Effect<BreakerView, BreakerUnknown | Refused | StorageUnavailable>
 
@@ -109,13 +110,13 @@ const make = Effect.gen(function* () {
         yield* checked(Settings, settingsOf(options), "breaker"),
       )
     }),
-    order: Effect.fnUntraced(function* (breaker, to, note, given) {
+    order: Effect.fnUntraced(function* (breaker, to, words, given) {
       const { key, name } = named(breaker)
       const namespace = yield* here(given)
-      if (note !== undefined) yield* checked(Order.fields.note, note, "note")
+      if (words !== undefined) yield* checked(Words, words, "order")
       if (key !== undefined) yield* checked(BreakerKey, key, "key")
       yield* find(name, namespace)
-      return yield* permits.order(namespace, name, to, note, key)
+      return yield* permits.order(namespace, name, to, words, key)
     }),
     find,
     keys: Effect.fnUntraced(function* (name, given) {

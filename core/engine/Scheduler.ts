@@ -13,9 +13,15 @@ import type { GateKey } from "../domain/Blocking.ts"
 import * as Change from "../domain/Change.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
+import { isLimited } from "../domain/Group.ts"
 import * as Lane from "../domain/Lane.ts"
 import { isByKey } from "../domain/Breaker.ts"
-import { type Regulation, regulationOf, regulationOfKey } from "../domain/Permit.ts"
+import {
+  type Regulation,
+  regulationOf,
+  regulationOfGroup,
+  regulationOfKey,
+} from "../domain/Permit.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
@@ -424,14 +430,20 @@ const makeClient = Effect.gen(function* () {
   })
 
   /** Why no run of the task, or of the key of this one, may start now, if so. */
-  const closed = Effect.fnUntraced(function* (run: RunId, isReady: boolean) {
+  const closed = Effect.fnUntraced(function* (run: RunId, at: Reason["_tag"]) {
     const { gate, namespace, task } = yield* find(run)
     const defined = yield* storage.tasks.find(namespace, task)
     if (Option.isNone(defined)) return undefined
     const { policy } = defined.value.definition
     const look = (regulation: Regulation) =>
       Effect.map(storage.permits.look(regulation), ({ closed }) => closed)
-    const regulation = isReady ? regulationOf(namespace, task, policy) : undefined
+    // Who is past the gate waits for all that regulates; who waits there, and finds it paused, knows
+    // what the others wait for.
+    const regulation = at === "Waiting"
+      ? regulationOf(namespace, task, policy)
+      : at === "GateFull"
+      ? regulationOfGroup(namespace, task, policy)
+      : undefined
     const answer = regulation && (yield* look(regulation))
     if (answer !== undefined || !isByKey(policy.breaker)) return answer
     const key = (gate && Waiting.keyOf(gate)) ?? ""
@@ -508,7 +520,7 @@ const makeClient = Effect.gen(function* () {
       // others wait for their places.
       const mayBeClosed = reason._tag === "Waiting" || reason._tag === "DueLater" ||
         reason._tag === "GateFull"
-      const held = mayBeClosed ? yield* closed(run, reason._tag === "Waiting") : undefined
+      const held = mayBeClosed ? yield* closed(run, reason._tag) : undefined
       if (held !== undefined) return held
       return reason._tag === "Waiting" || reason._tag === "GateFull"
         ? { ...reason, ...levelOf(yield* find(run)) }
@@ -552,6 +564,13 @@ const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) =>
       "routing",
       "the task is carried out in parts by its routing",
       "Submit it as it is, or take the routing from the task",
+    )
+  }
+  if (isLimited(policy.group)) {
+    return refused(
+      "group",
+      "the shards of a run pass the gate of their parent, and would not be counted",
+      "Name a group without a limit, and say how many run at once with atOnce",
     )
   }
   if (policy.touches !== undefined) {

@@ -7,7 +7,7 @@
  * - **C3 named, kept.** A calendar is not removed while a trigger names it, not even one that is
  *   paused.
  * - **C4 followed.** A changed calendar raises the revision of each trigger that names it, and moves
- *   its cursor as `Trigger.recalled` says, in the same step: what a planner decided by the old one is
+ *   its cursor as `Turn.recalled` says, in the same step: what a planner decided by the old one is
  *   stale (T4).
  */
 import type { Effect, Option } from "effect"

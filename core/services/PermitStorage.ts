@@ -1,5 +1,5 @@
 /**
- * Keeps who may start how many: limits of tasks, and breakers. What is decided, `Permit` decides.
+ * Keeps who may start how many: limits of tasks, breakers, and groups that are paused. What is decided, `Permit` decides.
  *
  * - **P1 limited.** Of a task with a rate limit, no more starts are permitted within any time t than
  *   `burst + t × limit / perMillis`, over all who ask; what was permitted and given back, or the
@@ -21,9 +21,17 @@
  * - **P9 forgotten.** Of a key nothing is kept until a call of it went badly, or an order is given.
  *   `forget` lets go of what says nothing any more: a key that has never opened once its window is
  *   over, and one that has when nobody has asked for a day; never of one that has an order.
+ * - **P10 paused.** From when a pause of a group was acknowledged until it is let go on, nothing is
+ *   permitted to its tasks, nothing paid for and no probe used; other groups, and those of other
+ *   namespaces, go on. What was permitted before may start.
+ * - **P11 who paused.** Whoever gets nothing learns who paused the group, why, and since when, and so
+ *   does whoever looks at it. Pausing what is paused leaves it paused since then, with the later
+ *   words; letting go on what is not paused changes nothing.
  */
 import { Effect, type Option } from "effect"
+import type { Words } from "../domain/Asked.ts"
 import type { BreakerView, Order, Settings } from "../domain/Breaker.ts"
+import type { Standing } from "../domain/Group.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import * as Permit from "../domain/Permit.ts"
 import type { Heard, Regulation } from "../domain/Permit.ts"
@@ -58,7 +66,7 @@ export interface PermitStorage {
     namespace: Namespace,
     breaker: string,
     to: Order["to"] | "auto",
-    note?: string,
+    words?: Words,
     key?: string,
   ) => Effect.Effect<BreakerView, StorageUnavailable>
 
@@ -79,6 +87,24 @@ export interface PermitStorage {
     namespace: Namespace,
     breaker: string,
   ) => Effect.Effect<ReadonlyArray<BreakerView>, StorageUnavailable>
+
+  /** Pauses a group, or lets it go on. */
+  readonly orderGroup: (
+    namespace: Namespace,
+    group: string,
+    isPaused: boolean,
+    words?: Words,
+  ) => Effect.Effect<Standing, StorageUnavailable>
+
+  readonly findGroup: (
+    namespace: Namespace,
+    group: string,
+  ) => Effect.Effect<Standing, StorageUnavailable>
+
+  /** How those stand that were ever paused, at most a thousand. */
+  readonly groups: (
+    namespace: Namespace,
+  ) => Effect.Effect<ReadonlyMap<string, Standing>, StorageUnavailable>
 
   /** Looks at no more than `limit` keys, from where the last call got to. */
   readonly forget: (
@@ -141,13 +167,13 @@ export const ofCells = ({ list, step, sweep }: Cells): PermitStorage => ({
     step(heard.namespace, Permit.ofBreaker(heard.breaker, heard.key), Permit.hear(heard)),
   set: (namespace, breaker, settings) =>
     step(namespace, Permit.ofBreaker(breaker), Permit.set(namespace, breaker, settings)),
-  order: (namespace, breaker, to, note, key) =>
+  order: (namespace, breaker, to, words, key) =>
     step(
       namespace,
       Permit.ofBreaker(breaker, key),
       key === undefined
-        ? Permit.order(namespace, breaker, to, note)
-        : Permit.orderKey(namespace, breaker, key, to, note),
+        ? Permit.order(namespace, breaker, to, words)
+        : Permit.orderKey(namespace, breaker, key, to, words),
     ),
   find: (namespace, breaker, key) =>
     step(namespace, Permit.ofBreaker(breaker, key), Permit.find(namespace, breaker, key)),
@@ -163,5 +189,13 @@ export const ofCells = ({ list, step, sweep }: Cells): PermitStorage => ({
     const all = yield* list(namespace, "key", Permit.keysPrefix(breaker), listed)
     return all.map((own) => Permit.listedKey(namespace, breaker, named.cell, own))
   }),
+  orderGroup: (namespace, group, isPaused, words = {}) =>
+    step(namespace, Permit.ofGroup(group), Permit.orderGroup(isPaused, words)),
+  findGroup: (namespace, group) => step(namespace, Permit.ofGroup(group), Permit.findGroup),
+  groups: (namespace) =>
+    Effect.map(
+      list(namespace, "group", "", listed),
+      (all) => new Map(all.map(Permit.listedGroup)),
+    ),
   forget: (limit, from) => sweep(Permit.isForgotten, limit, from),
 })

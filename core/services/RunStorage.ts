@@ -64,13 +64,6 @@
  * - **R25 level set.** Once a `change` of its level was `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
  *   ready; both levels are told with it, and who set it with its events. Nothing else changes.
- * - **R33 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
- *   no other, or never if it was taken away, and its rank is as if it had had it since it became ready.
- *   It is told with the run, and both with its events, by whom. One that was granted, or whose deadline
- *   has passed, is not changed.
- * - **R34 revisions.** Each change makes another revision of the run, which is told with it. One that names
- *   a revision holds only if the run is at that one: of two that name the same, one is `stale`, and
- *   changes nothing.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
@@ -87,6 +80,15 @@
  * - **R32 forgotten crashes.** Where the policy that is kept of its task names a window, a run is put into
  *   quarantine when past the crashes that it survives in all it has been lost as often within the
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
+ * - **R33 counted.** `counts` tells of the runs that are known how many are in each state, where tasks
+ *   are named of theirs alone: each once, whatever lane it waits in.
+ * - **R34 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
+ *   no other, or never if it was taken away, and its rank is as if it had had it since it became ready.
+ *   It is told with the run, and both with its events, by whom. One that was granted, or whose deadline
+ *   has passed, is not changed.
+ * - **R35 revisions.** Each change makes another revision of the run, which is told with it. One that names
+ *   a revision holds only if the run is at that one: of two that name the same, one is `stale`, and
+ *   changes nothing.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -451,9 +453,10 @@ export interface RunStorage {
     atMost: number,
   ) => Effect.Effect<number, StorageUnavailable>
 
-  /** How many runs there are in each state. Past 10,000 in one state a count may be an estimate. */
+  /** How many runs there are in each state (R33). Past 10,000 in one a count may be an estimate. */
   readonly counts: (
     namespace: Namespace,
+    tasks?: ReadonlyArray<TaskName>,
   ) => Effect.Effect<Readonly<Partial<Record<StateName, number>>>, StorageUnavailable>
 
   /** The earliest first. */

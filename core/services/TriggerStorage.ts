@@ -13,7 +13,7 @@
  *   or removed, is `Stale`. Once a pause was acknowledged no slot fires.
  * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar; then
  *   too it goes to no slot that has a record. What lies before it is `Already`, though its record be
- *   gone.
+ *   gone; and so is a stretch that begins there, which moves the cursor over nothing.
  * - **T6 each for itself.** Items of one call do not affect each other.
  * - **T7 known calendar.** A trigger that names a calendar which is not kept is refused, and a kept
  *   one follows its calendar from the moment it is put or resumed.

@@ -70,9 +70,12 @@ export type Entry =
     /** Whoever looks after lost executors has looked. */
     | { readonly kind: "swept" }
     | { readonly kind: "locked"; readonly key: string; readonly fence: number }
-    /** What a breaker let through, and its phase with that. */
+    /** What a breaker let through, and its phase with that: as it is ordered, or by itself. */
     | {
       readonly kind: "permitted"
+      readonly breaker: string
+      readonly key?: string
+      readonly isOrdered: boolean
       readonly count: number
       readonly phase: string
       readonly epoch: number

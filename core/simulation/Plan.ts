@@ -29,6 +29,12 @@ export interface Plan {
   >
   /** When the clock of the storage is set, and how far ahead of the world's it is then. */
   readonly steps: ReadonlyArray<{ readonly at: number; readonly aheadMillis: number }>
+  /** While what is called for a key is down. */
+  readonly outages: ReadonlyArray<
+    { readonly at: number; readonly key: string; readonly millis: number }
+  >
+  /** What an operator does to the breakers of keys: one of them, or all. */
+  readonly holds: ReadonlyArray<Hold>
   readonly faults: ReadonlyArray<Fault>
   readonly orders: ReadonlyArray<Order>
 }
@@ -42,6 +48,13 @@ export interface WrittenRow {
   readonly millis: number
   readonly isKept: boolean
   readonly fate: Row["fate"]
+}
+
+export interface Hold {
+  readonly at: number
+  readonly key: string | undefined
+  readonly to: "open" | "closed"
+  readonly millis: number
 }
 
 /** What an operator does to a trigger. */
@@ -91,10 +104,12 @@ const others = [
   "handed",
   "solo",
   "duo",
+  "guarded",
   "shared",
 ] as const satisfies ReadonlyArray<TaskName>
 /** So many of the others take part in a seed. */
 const othersCount = 7
+const keys = ["key-0", "key-1"] as const
 /** The days that the world sees. */
 const days = ["2025-12-31", "2026-01-01"]
 
@@ -126,7 +141,7 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
       const drawn: Submit = {
         at: yield* between(from, to),
         task: yield* oneOf(tasks),
-        key: `key-${yield* between(0, 1)}`,
+        key: yield* oneOf(keys),
         level: yield* oneOf<Level>([0, 1, 1, 2]),
         delayMillis: (yield* chance)(0.2) ? yield* between(1, 5000) : 0,
         isKeyed,
@@ -144,14 +159,14 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
       many(
         count,
         Effect.gen(function* () {
-          const key = `key-${yield* between(0, 1)}`
+          const key = yield* oneOf(keys)
           return { ...first, key, by: yield* between(0, schedulers - 1), order: undefined }
         }),
       ))
   /** Two or three at the same instant, as callers do that share a cause. */
   const burst = Effect.gen(function* () {
     const first = yield* submitFrom(100, healsAt - 5000)
-    if (first.task === "shared") return yield* rush(first)
+    if (first.task === "shared" || first.task === "guarded") return yield* rush(first)
     const others = yield* many(
       yield* between(0, 2),
       Effect.map(between(0, schedulers - 1), (by) => ({ ...first, by, order: undefined })),
@@ -218,6 +233,25 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     }
     return drawn
   })
+  const outage = Effect.gen(function* () {
+    return {
+      at: yield* between(100, healsAt - 15_000),
+      key: yield* oneOf(keys),
+      millis: yield* between(2000, 15_000),
+    }
+  })
+  const hold = Effect.gen(function* () {
+    const drawn: Hold = {
+      at: yield* between(500, healsAt - 8000),
+      key: yield* oneOf([...keys, undefined]),
+      to: yield* oneOf(["open", "open", "closed"] as const),
+      millis: yield* between(500, 7000),
+    }
+    return drawn
+  })
+  const isGuarded = tasks.includes("guarded")
+  const outages = isGuarded ? yield* many(yield* between(1, 3), outage) : []
+  const holds = isGuarded ? yield* many(yield* between(0, 2), hold) : []
   const steps = (yield* chance)(0.3) ? yield* setting(between) : []
   const orders = names.length === 0 ? [] : yield* many(yield* between(0, 6), order)
   return {
@@ -234,6 +268,8 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     rows,
     calendars,
     steps,
+    outages,
+    holds,
     faults,
     orders,
   }

@@ -66,12 +66,6 @@ export class SetClock {
     }).find((at) => at !== undefined)
   }
 
-  /** Whether it has said a later time than now. */
-  get isBehind(): boolean {
-    const now = this.world.currentTimeMillisUnsafe()
-    return this.said(now) < this.latest(this.settings[0]!.from, now)
-  }
-
   /** Whether it was not set in between. */
   isSteady(from: number, to: number): boolean {
     return !this.steps.some((at) => from <= at && at <= to)

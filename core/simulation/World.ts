@@ -37,7 +37,16 @@ import { calendarName, type Plan } from "./Plan.ts"
 import { Process } from "./Process.ts"
 import { Table } from "./Table.ts"
 import { SetClock } from "./SetClock.ts"
-import { atRandom, breaker, breakerSettings, followedTask, handlerOf, tasks } from "./tasks.ts"
+import {
+  atRandom,
+  breaker,
+  breakerSettings,
+  followedTask,
+  handlerOf,
+  keyedBreaker,
+  tasks,
+  type Work,
+} from "./tasks.ts"
 import {
   backAt,
   calmAt,
@@ -119,6 +128,12 @@ export const run = Effect.fnUntraced(function* (
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
 
+  const work = atRandom((key) =>
+    plan.outages.some(({ at, key: of, millis }) =>
+      of === key && startsAt + at <= now() && now() < startsAt + at + millis
+    )
+  )
+
   const spawn = Effect.fnUntraced(function* (at: number, generation: number) {
     const isScheduler = at < plan.schedulers
     const name = nameOf(at)
@@ -134,6 +149,7 @@ export const run = Effect.fnUntraced(function* (
       name,
       plan,
       plan.sides[at - plan.schedulers]!,
+      work,
       ledger,
       plant.executor,
     )
@@ -150,7 +166,9 @@ export const run = Effect.fnUntraced(function* (
     yield* Effect.forkIn(built, scope)
   })
 
-  yield* Effect.orDie(storage.permits.set(standard, breaker, breakerSettings))
+  for (const name of [breaker, keyedBreaker]) {
+    yield* Effect.orDie(storage.permits.set(standard, name, breakerSettings))
+  }
   for (let at = 0; at < plan.schedulers + plan.executors; at++) yield* spawn(at, 0)
 
   const fault = ({ at, kind, millis, victim }: Plan["faults"][number], number: number) =>
@@ -185,10 +203,7 @@ export const run = Effect.fnUntraced(function* (
   }
 
   for (const { at, holidays } of plan.calendars) {
-    // By a clock that was set back it would bring slots again that have their records.
-    const keep = Effect.suspend(() =>
-      ofStorage.isBehind ? Effect.void : Effect.orDie(storage.calendars.put(calendarOf(holidays)))
-    )
+    const keep = Effect.orDie(storage.calendars.put(calendarOf(holidays)))
     yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
   }
   const from = now()
@@ -235,6 +250,12 @@ export const run = Effect.fnUntraced(function* (
   })
   for (const [number, each] of plan.orders.entries()) {
     yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
+  }
+  for (const { at, key, millis, to } of plan.holds) {
+    const order = (to: "open" | "closed" | "auto") =>
+      storage.permits.order(standard, keyedBreaker, to, undefined, key)
+    const hold = Effect.andThen(order(to), Effect.delay(order("auto"), millis))
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(hold), at), scope)
   }
   for (const { aheadMillis, at } of plan.steps) {
     const set = Effect.sync(() => ofStorage.set(aheadMillis))
@@ -388,6 +409,7 @@ const executorProgram = (
   name: string,
   plan: Plan,
   side: string,
+  work: Work,
   ledger: Ledger,
   plant: Plant["executor"],
 ) => {
@@ -398,7 +420,7 @@ const executorProgram = (
     ttl: ttlMillis,
   })
   const handlers = [...plan.tasks, "echo" as const]
-    .map((task) => handlerOf(task, atRandom, process, ledger))
+    .map((task) => handlerOf(task, work, process, ledger))
   return Layer.mergeAll(handlers[0]!, ...handlers.slice(1)).pipe(
     Layer.provide(
       plant === undefined

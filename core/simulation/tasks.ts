@@ -18,6 +18,8 @@ const retry = Retry.exponential({ attempts: 3, delayMillis: 300 })
 const byKey = { blockingKey: ({ key }: { readonly key: string }) => key }
 
 export const breaker = "weak"
+/** Of each key by itself. */
+export const keyedBreaker = "gateway"
 export const breakerSettings: Breaker.Settings = {
   ...Breaker.usual,
   callsMin: 3,
@@ -91,6 +93,17 @@ export const tasks = {
     success,
     policy: { retry, blocking: Blocking.concurrent(2), blockingScope: "executor" },
   }),
+  /** What it calls is another for each key. */
+  guarded: Task.make("guarded", {
+    payload,
+    success,
+    policy: {
+      retry,
+      breaker: { name: keyedBreaker, by: "key" },
+      blocking: Blocking.concurrent(2),
+      ...byKey,
+    },
+  }),
   /** Its keys have two places in common. */
   shared: Task.make("shared", {
     payload,
@@ -104,11 +117,15 @@ export const followedTask = tasks.fifo
 
 export const policyOf = (task: string): Policy => tasks[task as TaskName].policy
 
-const keyed: ReadonlySet<TaskName> = new Set(["fifo", "replace", "loaded", "shared"])
+const keyed: ReadonlySet<TaskName> = new Set(["fifo", "replace", "loaded", "guarded", "shared"])
 
 /** The key by which runs of the task block each other. */
 export const keyOf = (task: TaskName, key: string): string | undefined =>
   keyed.has(task) ? key : undefined
+
+/** By the payload that every simulated task has. */
+export const keyIn = ({ payload }: { readonly payload: string }): string =>
+  (JSON.parse(payload) as { readonly key: string }).key
 
 /** What the run shares with those that it may have to wait for. */
 const gateOf = (task: TaskName, key: string, process: Process) => {
@@ -126,15 +143,19 @@ export type Work = (
   run: CurrentRun["Service"],
 ) => Effect.Effect<void>
 
-/** Works for a while, and fails now and then. */
-export const atRandom: Work = Effect.fnUntraced(function* (task, _, run) {
-  const share = task === "risky" ? 0.5 : 0.1
-  const longest = task === "timed" ? 5000 : 3000
-  if (task === "tidy") yield* Effect.orDie(run.keep(String(run.fence)))
-  yield* Effect.sleep((yield* Random.next) ** 3 * longest)
-  if ((yield* Random.next) < share) return yield* Effect.die(new Error("bad luck"))
-  if (task === "handed") return yield* run.handOver(handedMillis)
-})
+/** Works for a while, and fails now and then, or for as long as what it calls for its key is down. */
+export const atRandom = (isDown: (key: string) => boolean): Work =>
+  Effect.fnUntraced(function* (task, _, run) {
+    const share = task === "risky" ? 0.5 : 0.1
+    const longest = task === "timed" ? 5000 : 3000
+    if (task === "tidy") yield* Effect.orDie(run.keep(String(run.fence)))
+    yield* Effect.sleep((yield* Random.next) ** 3 * longest)
+    const isFailing = task === "guarded" && isDown(keyIn(run))
+    if ((yield* Random.next) < (isFailing ? 1 : share)) {
+      return yield* Effect.die(new Error("bad luck"))
+    }
+    if (task === "handed") return yield* run.handOver(handedMillis)
+  })
 
 /** Does its work, and writes down what happened to it. */
 const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =>

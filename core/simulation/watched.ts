@@ -146,17 +146,36 @@ export const watched = (
       ...permits,
       take: Effect.fnUntraced(function* (regulation, wanted) {
         const permit = yield* permits.take(regulation, wanted)
-        if (regulation.breaker === undefined || wanted === 0) return permit
-        const breaker = yield* permits.find(regulation.namespace, regulation.breaker)
-        if (Option.isNone(breaker)) return permit
+        const { breaker, key, namespace } = regulation
+        if (breaker === undefined || wanted === 0) return permit
+        const found = yield* permits.find(namespace, breaker, key)
+        if (Option.isNone(found)) return permit
+        const { order, state } = found.value
         const { count, epoch = 0 } = permit
-        ledger.write({ kind: "permitted", count, epoch, phase: breaker.value.state })
+        ledger.write({
+          kind: "permitted",
+          breaker,
+          ...(key !== undefined && { key }),
+          isOrdered: order !== undefined,
+          count,
+          epoch,
+          phase: order === undefined ? state : order.to === "open" ? "Open" : "Closed",
+        })
         return permit
       }),
       giveBack: Effect.fnUntraced(function* (regulation, permit, count) {
         yield* permits.giveBack(regulation, permit, count)
+        const { breaker } = regulation
         const { epoch = 0 } = permit
-        ledger.write({ kind: "permitted", count: -count, epoch, phase: "Given back" })
+        if (breaker === undefined) return
+        ledger.write({
+          kind: "permitted",
+          breaker,
+          isOrdered: false,
+          count: -count,
+          epoch,
+          phase: "Given back",
+        })
       }),
     },
   })

@@ -33,6 +33,10 @@ import holders from "./holders.ts"
 import orders from "./orders.ts"
 import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
+import heads from "./heads.ts"
+import fireNext from "./fireNext.ts"
+import overtaken from "./overtaken.ts"
+import groups from "./groups.ts"
 import changes from "./changes.ts"
 
 export interface Migration {
@@ -71,6 +75,10 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "orders", statements: orders },
   { name: "revived", statements: revived },
   { name: "orders of lanes", statements: laneOrders },
+  { name: "heads", statements: heads },
+  { name: "fire next", statements: fireNext },
+  { name: "overtaken", statements: overtaken },
+  { name: "groups", statements: groups },
   { name: "changes", statements: changes },
 ]
 

@@ -154,6 +154,7 @@ const of = Effect.fnUntraced(function* (side: Side, namespace: RunQuery["namespa
   return {
     counts: yield* runs.counts(namespace),
     breakers: yield* permits.list(namespace),
+    groups: [...yield* permits.groups(namespace)],
     keys: yield* Effect.forEach(["mail", "bank"], (each) => permits.keys(namespace, each)),
     tasks: yield* tasks.list(namespace),
     calendars: yield* Effect.forEach(

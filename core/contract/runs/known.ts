@@ -14,6 +14,7 @@ import {
   found,
   fresh,
   freshNamespace,
+  gateOf,
   giveUp,
   greet,
   ids,
@@ -105,6 +106,34 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
         Object.entries(counts).filter(([, count]) => count > 0).sort(),
         ["Cancelled", "Failed", "Ready", "Running", "Succeeded", "TimedOut"].map((s) => [s, 1]),
       )
+    }))
+
+  it.effect("R33 counted: of some tasks as of all, whatever lane a run waits in", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const [longer, other] = ["greet/more", "other"].map((name) => TaskName.make(name))
+      const hand = yield* joined(namespace)
+      yield* submitAll([
+        ...times(3).map(() => specOf(namespace)),
+        specOf(namespace, { lane: Lane.ofTask(namespace, greet, Selector.make("gpu")) }),
+        specOf(namespace, { lane: Lane.ofExecutor(namespace, greet, hand.incarnation) }),
+        specOf(namespace, { delayMillis: 60_000 }),
+        specOf(namespace, { gate: gateOf(namespace, 1) }),
+        ...[other!, other!, longer!].map((task) =>
+          specOf(namespace, { task, lane: Lane.ofTask(namespace, task) })
+        ),
+      ])
+      yield* submitOne(specOf(freshNamespace()))
+      const { grants } = yield* hand.claim(3, { lanes: [Lane.ofTask(namespace, greet)] })
+      yield* hand.settle(succeed(grants[0]!), giveUp(grants[1]!))
+      const own = { Succeeded: 1, Failed: 1, Running: 1, Ready: 2, Scheduled: 1, Blocked: 1 }
+      assert.deepEqual(yield* runs.counts(namespace, [greet]), own)
+      assert.deepEqual(yield* runs.counts(namespace, [other!]), { Ready: 2 })
+      assert.deepEqual(yield* runs.counts(namespace, [greet, other!]), { ...own, Ready: 4 })
+      assert.deepEqual(yield* runs.counts(namespace), { ...own, Ready: 5 })
+      assert.deepEqual(yield* runs.counts(namespace, []), {})
+      assert.deepEqual(yield* runs.counts(namespace, [TaskName.make("nobody")]), {})
     }))
 
   it.effect("R1 no loss: a list is narrowed, and paged by id, without gap or overlap", () =>

@@ -22,6 +22,7 @@ import { grantedTwice } from "./grantedTwice.ts"
 import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
+import { keysConfused } from "./keysConfused.ts"
 import { laneForgotten } from "./laneForgotten.ts"
 import { lastGrantedFirst } from "./lastGrantedFirst.ts"
 import { lastPassesFirst } from "./lastPassesFirst.ts"
@@ -34,6 +35,7 @@ import { pausedLate } from "./pausedLate.ts"
 import { placedForAll } from "./placedForAll.ts"
 import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
+import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
@@ -69,6 +71,8 @@ export const mistakes = planted({
   stepUnnoticed: [{ storage: stepUnnoticed }, "I22"],
   backlogUncounted: [{ storage: backlogUncounted }, "I23"],
   breakerIgnored: [{ storage: breakerIgnored }, "I24"],
+  keysConfused: [{ storage: keysConfused }, "I24"],
+  postponedAsFailed: [{ storage: postponedAsFailed }, "I24"],
   placedForAll: [{ storage: placedForAll }, "I25"],
   selectorIgnored: [{ storage: selectorIgnored }, "I25"],
   lastGrantedFirst: [{ storage: lastGrantedFirst }, "I26"],

@@ -52,6 +52,8 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [0.5, Permits.set],
   [0.5, Permits.order],
   [0.5, Permits.find],
+  [0.5, Permits.orderGroup],
+  [0.2, Permits.findGroup],
   [0.5, Permits.forget],
   [0.5, Permits.depth],
   [1, find],

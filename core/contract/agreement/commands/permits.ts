@@ -1,4 +1,4 @@
-/** Limits of tasks let runs start, and breakers do, hear how that went, and are given orders. */
+/** Limits, breakers and groups let runs start, hear how that went, and are given orders. */
 import type { Settings } from "../../../domain/Breaker.ts"
 import * as Breaker from "../../../domain/Breaker.ts"
 import type { Heard, Permit, Regulation } from "../../../domain/Permit.ts"
@@ -7,20 +7,25 @@ import { type Command, lanesOf, tasks } from "../World.ts"
 import { someNamespace } from "./submits.ts"
 
 const breakers = ["mail", "bank"]
+const groups = ["night", "the books"]
 
 /** Mostly none: then it is the breaker of all. */
 const someKey = (draws: Draws): { readonly key?: string } =>
   draws.oneOf([{}, {}, { key: "a" }, { key: 'b "c' }])
 
-/** A limit, a breaker, or both. */
+/** A limit, a breaker, or both; or a group, alone or beside. */
 const someRegulation = (draws: Draws): Regulation => {
   const task = draws.oneOf(tasks)
-  const which = draws.oneOf(["limit", "breaker", "breaker", "both"])
+  const which = draws.oneOf(["limit", "breaker", "breaker", "both", "neither"])
+  const isLimited = which === "limit" || which === "both"
+  const isBehind = which === "breaker" || which === "both"
+  const isGrouped = which === "neither" || draws.chance(0.3)
   return {
     namespace: someNamespace(draws),
     task,
-    ...(which !== "breaker" && { rateLimit: { limit: 3, perMillis: 60_000, burst: 4 } }),
-    ...(which !== "limit" && { breaker: draws.oneOf(breakers), ...someKey(draws) }),
+    ...(isLimited && { rateLimit: { limit: 3, perMillis: 60_000, burst: 4 } }),
+    ...(isBehind && { breaker: draws.oneOf(breakers), ...someKey(draws) }),
+    ...(isGrouped && { group: draws.oneOf(groups) }),
   }
 }
 
@@ -30,8 +35,8 @@ const settings: ReadonlyArray<Settings> = [
   { ...Breaker.usual, callsMin: 3, windowMillis: 60_000, openMillis: 60_000 },
 ]
 
-const say = ({ breaker, key, namespace, rateLimit, task }: Regulation): string =>
-  `${task} of ${namespace}${rateLimit ? ", limited" : ""}` +
+const say = ({ breaker, group, key, namespace, rateLimit, task }: Regulation): string =>
+  `${task} of ${namespace}${rateLimit ? ", limited" : ""}${group ? `, in ${group}` : ""}` +
   `${breaker ? `, behind ${breaker}` : ""}${key ? ` of ${key}` : ""}`
 
 export const take: Command = (world, draws) => {
@@ -102,7 +107,7 @@ export const order: Command = (_, draws) => {
   const { key } = someKey(draws)
   return {
     says: `order ${breaker} of ${namespace} to be ${to}${key ? ` for ${key}` : ""}`,
-    on: ({ storage }) => storage.permits.order(namespace, breaker, to, "so it is", key),
+    on: ({ storage }) => storage.permits.order(namespace, breaker, to, { note: "so it is" }, key),
   }
 }
 
@@ -112,6 +117,24 @@ export const find: Command = (_, draws) => {
   return {
     says: `look at ${breaker} of ${namespace}${key ? ` for ${key}` : ""}`,
     on: ({ storage }) => storage.permits.find(namespace, breaker, key),
+  }
+}
+
+export const orderGroup: Command = (_, draws) => {
+  const [namespace, group] = [someNamespace(draws), draws.oneOf(groups)]
+  const isPaused = draws.chance(0.5)
+  const words = draws.oneOf([{}, { by: "ada" }, { by: "bob", note: "so it is" }])
+  return {
+    says: `${isPaused ? "pause" : "resume"} ${group} of ${namespace}`,
+    on: ({ storage }) => storage.permits.orderGroup(namespace, group, isPaused, words),
+  }
+}
+
+export const findGroup: Command = (_, draws) => {
+  const [namespace, group] = [someNamespace(draws), draws.oneOf(groups)]
+  return {
+    says: `look at ${group} of ${namespace}`,
+    on: ({ storage }) => storage.permits.findGroup(namespace, group),
   }
 }
 
