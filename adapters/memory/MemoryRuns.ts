@@ -640,6 +640,21 @@ export const make = (
     return { runs, freed: [...freed] }
   }
 
+  const isQuiet = (): boolean => {
+    const at = now()
+    if (state.blocked.size > 0 || state.parents.size > 0) return false
+    if ((state.deadlines.first?.deadlineAt ?? Infinity) <= at) return false
+    if ((state.awaiting.first?.awaitsUntil ?? Infinity) <= at) return false
+    for (const member of state.members.values()) {
+      const standing = standingOf(member, ofLeases())
+      if (standing !== member.standing) return false
+      if ((standing === "lost" || standing === "left") && member.held.size > 0) return false
+    }
+    return state.ready.keys().every((lane) =>
+      !Lane.isUnplaced(lane) && Lane.executorOf(lane) === undefined
+    )
+  }
+
   const latelyOf = (
     { journal, spec: { namespace, task } }: Entry,
   ): { readonly lately?: number } => {
@@ -876,6 +891,7 @@ export const make = (
     change: (run, order) => Effect.sync(() => ordered(run, change(order))),
     notify: (run, notice, by) => Effect.sync(() => ordered(run, notify(notice, by))),
     revive: (run, by) => Effect.sync(() => ordered(run, revive(by))),
+    isQuiet: Effect.sync(isQuiet),
     expire: (limit) => Effect.sync(() => expire(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),
     find: (run) => Effect.sync(() => find(run)),

@@ -3,6 +3,7 @@ import { Context, Duration, Effect, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
 import * as LockContract from "../../core/contract/LockContract.ts"
 import * as LocksContract from "../../core/contract/LocksContract.ts"
+import * as QuietContract from "../../core/contract/QuietContract.ts"
 import * as StorageContract from "../../core/contract/StorageContract.ts"
 import * as WakeupsContract from "../../core/contract/WakeupsContract.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
@@ -13,6 +14,7 @@ StorageContract.suite("memory", Memory.layer, TestClock.adjust, { edits: 10_000 
 LockContract.suite("memory", Memory.layer, TestClock.adjust)
 LocksContract.suite("memory", Memory.layer)
 WakeupsContract.suite("memory", Memory.layer, TestClock.adjust)
+QuietContract.suite("memory", Memory.layer, TestClock.adjust)
 
 // `tidy.test.ts` sees that no module of the adapter could do I/O; nor does anything wait for any.
 it.effect("locks in memory are local: whatever is asked is done when the call returns", () =>

@@ -53,17 +53,19 @@ export const make = (pg: Pg, names: PgNames): OutboxStorage => ({
         })),
     ),
 
-  take: ({ consumer, forMillis, limit, partitions }) =>
-    Effect.map(
-      // Carried out twice it would take twice; what was taken in vain comes again.
-      pg.query<EventRow>("writes", "take", takeNext, [
-        consumer,
-        numbers(partitions),
-        limit,
-        `${Math.min(Math.ceil(forMillis), heldMillisMax)}`,
-      ], false),
-      (rows) => rows.map(eventOf),
-    ),
+  take: Effect.fnUntraced(function* ({ consumer, forMillis, limit, partitions }) {
+    // Mostly there is none, and to look costs a tenth of taking none.
+    const [any] = yield* pg.query<{ are: boolean }>("writes", "take", selectAny, [consumer])
+    if (!any!.are) return []
+    // Carried out twice it would take twice; what was taken in vain comes again.
+    const rows = yield* pg.query<EventRow>("writes", "take", takeNext, [
+      consumer,
+      numbers(partitions),
+      limit,
+      `${Math.min(Math.ceil(forMillis), heldMillisMax)}`,
+    ], false)
+    return rows.map(eventOf)
+  }),
 
   done: (handed) =>
     handed.length === 0 ? Effect.succeed([]) : Effect.map(
@@ -127,6 +129,8 @@ const next = (held: string) => `
       AND NOT EXISTS (SELECT FROM outbox b
         WHERE b.run_id = e.run_id AND b.subscription = e.subscription AND b.id < e.id)
     ORDER BY e.held_until, e.id LIMIT $3 FOR UPDATE SKIP LOCKED)`
+
+const selectAny = `SELECT EXISTS (SELECT FROM outbox WHERE consumer = $1) AS are`
 
 /** `$1` consumer, `$2` partitions, `$3` limit, `$4` for how long. */
 const takeNext = `

@@ -183,7 +183,17 @@ export const make = Effect.fnUntraced(function* (
     },
   )
 
+  /** The last call found as much as it may. */
+  let hasMore = false
   const promote: RunStorage["promote"] = Effect.fnUntraced(function* (limit) {
+    // Mostly nothing is due, and to look costs a fifth of moving nothing.
+    if (!hasMore) {
+      const [next] = yield* pg.query<{ next_in: number | null }>("writes", "promote", selectNextDue)
+      const nextInMillis = next!.next_in ?? undefined
+      if (nextInMillis === undefined || nextInMillis > 0) {
+        return { promoted: 0, gates: [...hints.takeGates()], unplaced: [], nextInMillis }
+      }
+    }
     const [row] = yield* pg.query<{
       promoted: number
       gates: ReadonlyArray<GateKey> | null
@@ -193,6 +203,7 @@ export const make = Effect.fnUntraced(function* (
       earliest: number | null
     }>("writes", "promote", promoteDue, [limit])
     const { earliest, gates, lanes, next_in, promoted, unplaced } = row!
+    hasMore = promoted === limit
     if (earliest !== null) floors.landed(lanes ?? [], earliest)
     hintLanes(lanes ?? [])
     return {
@@ -311,6 +322,19 @@ export const make = Effect.fnUntraced(function* (
   const claim: RunStorage["claim"] = (request) =>
     clock.unlessStepped(claimNext(request), (answer) => answer === "Lost")
 
+  const isQuiet: RunStorage["isQuiet"] = Effect.map(
+    clock.expecting((expectation) =>
+      Effect.map(
+        pg.query<{ is_expected: boolean; is_quiet: boolean }>("writes", "isQuiet", selectQuiet, [
+          ...expectation,
+          ...idsOfMilli,
+        ]),
+        ([row]) => row!.is_expected ? row!.is_quiet : undefined,
+      )
+    ),
+    (isQuiet) => isQuiet ?? false,
+  )
+
   const recover: RunStorage["recover"] = Effect.fnUntraced(function* (limit) {
     const rows = (yield* clock.expecting((expectation) =>
       Effect.map(
@@ -318,10 +342,12 @@ export const make = Effect.fnUntraced(function* (
         (rows) => rows.some(({ kind }) => kind === 2) ? undefined : rows,
       )
     )) ?? []
-    yield* pg.query("writes", "recover", "SELECT advance_run_ids($1::bigint, $2::bigint)::text", [
-      `${RunId.floor(0)}`,
-      `${RunId.floor(1) - RunId.floor(0)}`,
-    ])
+    yield* pg.query(
+      "writes",
+      "recover",
+      "SELECT advance_run_ids($1::bigint, $2::bigint)::text",
+      idsOfMilli,
+    )
     yield* pg.query("writes", "recover", "DELETE FROM waiter WHERE expires_at < clock()")
     const runs = rows.filter(({ kind }) => kind === 1)
     hintLanes(runs.map(({ lane, state }) => state === null ? lane : null))
@@ -517,6 +543,7 @@ export const make = Effect.fnUntraced(function* (
     change,
     notify,
     revive,
+    isQuiet,
     expire,
     recover,
     find: (run) => Effect.map(findMany([run]), ([view]) => Option.fromNullishOr(view)),
@@ -550,6 +577,29 @@ const changeAndTell = `(
   SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
   FROM change_run($1::bigint, $3::smallint, $4::boolean, $5::bigint, $6::int, ${patienceArray},
     '{${Lane.levels.map((level) => Lane.wordOf[level]).join(",")}}'::text[], $7) r)`
+
+/** How `advance_run_ids` counts. */
+const idsOfMilli = [`${RunId.floor(0)}`, `${RunId.floor(1) - RunId.floor(0)}`]
+
+/** Also when nothing is to be recovered, ids of runs go on with the time. */
+const selectQuiet = `
+  WITH now AS MATERIALIZED (SELECT clock() AS ms)
+  SELECT abs(steady_clock() - $1::bigint) <= $2::bigint AS is_expected,
+    NOT EXISTS (SELECT FROM blocked)
+      AND NOT EXISTS (SELECT FROM parked WHERE kind = 2)
+      AND NOT EXISTS (SELECT FROM parked WHERE awaits_until <= (SELECT ms FROM now))
+      AND NOT EXISTS (SELECT FROM deadline WHERE expires_at <= (SELECT ms FROM now))
+      AND NOT EXISTS (SELECT FROM executor
+        WHERE standing < 2 AND beat_at + ttl <= (SELECT ms FROM now))
+      AND NOT EXISTS (SELECT FROM unnest(holding()) h WHERE NOT EXISTS (
+        SELECT FROM executor e WHERE e.incarnation = h AND e.standing < 2))
+      AND NOT EXISTS (SELECT FROM lane l WHERE l.executor = 0
+        AND EXISTS (SELECT FROM ready q WHERE q.lane = l.id))
+      AND NOT EXISTS (SELECT FROM lane l LEFT JOIN executor e ON e.incarnation = l.executor
+        WHERE l.executor > 0
+          AND (e.standing = 0 AND e.beat_at + e.ttl > (SELECT ms FROM now)) IS NOT TRUE)
+      AND NOT EXISTS (SELECT FROM waiter WHERE expires_at < (SELECT ms FROM now)) AS is_quiet,
+    advance_run_ids($3::bigint, $4::bigint)::text AS advanced`
 
 /** The function is called for the row of `now`, if it passes: so its argument depends on it. */
 const recoverUnlessStepped = `
@@ -676,6 +726,9 @@ const reconcileHeld = `
   SELECT k.run_id::float8, NULL FROM unnest($2::bigint[], $3::int[]) AS k(run_id, fence)
   WHERE NOT EXISTS (SELECT FROM lease l
     WHERE l.run_id = k.run_id AND l.fence = k.fence AND l.incarnation = $1)`
+
+const selectNextDue = `
+  SELECT ((SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1) - clock())::float8 AS next_in`
 
 /** Scheduled + Due → Blocked when it is gated and was never granted, else Ready. */
 const promoteDue = `

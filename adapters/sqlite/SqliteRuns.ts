@@ -131,6 +131,10 @@ export const make = (db: Database): RunStorage => {
           freed: distinct(steps.flatMap(({ freed }) => freed)),
         }),
       ),
+    isQuiet: db.read(
+      "isQuiet",
+      () => db.get<{ is_quiet: number }>(selectQuiet, db.now())!.is_quiet === 1,
+    ),
     recover: (limit) =>
       Effect.map(
         inSteps(
@@ -564,6 +568,15 @@ const expire = (tx: Transaction, limit: number): Expiry => {
   for (const { run } of silent) end(run, unnotified)
   return { runs, freed: [...freed] }
 }
+
+const selectQuiet = `
+  SELECT NOT EXISTS (SELECT 1 FROM blocked)
+    AND NOT EXISTS (SELECT 1 FROM parked WHERE is_parent = 1 OR awaits_until <= ?1)
+    AND NOT EXISTS (SELECT 1 FROM deadline WHERE at <= ?1)
+    AND NOT EXISTS (SELECT 1 FROM executor
+      WHERE may_hold = 1 AND (standing IN ('lost', 'left') OR ends_at <= ?1))
+    AND NOT EXISTS (SELECT 1 FROM lane WHERE instr(name, '@') > 0 AND instr(name, '?') = 0)
+    AS is_quiet`
 
 const recover = (tx: Transaction, limit: number): Recovered => {
   const { db, now } = tx

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as LockContract from "../../core/contract/LockContract.ts"
 import * as LocksContract from "../../core/contract/LocksContract.ts"
+import * as QuietContract from "../../core/contract/QuietContract.ts"
 import * as StorageContract from "../../core/contract/StorageContract.ts"
 import * as WakeupsContract from "../../core/contract/WakeupsContract.ts"
 import { Lock } from "../../core/services/Lock.ts"
@@ -17,6 +18,7 @@ const memory = Sqlite.layer({ file: ":memory:" })
 StorageContract.suite("sqlite in memory", memory, TestClock.adjust, { edits: 10_000 })
 LockContract.suite("sqlite in memory", memory, TestClock.adjust)
 WakeupsContract.suite("sqlite in memory", memory, TestClock.adjust)
+QuietContract.suite("sqlite", memory, TestClock.adjust)
 
 const freshFile = Effect.map(
   Effect.acquireRelease(

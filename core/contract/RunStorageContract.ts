@@ -59,9 +59,10 @@
  * | R31 | since it was due last; not of what is handed out again                                    |
  * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
  * | R33 | of all tasks; of those whose names begin alike; not in lanes of a selector or an executor   |
- * | R34 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
+ * | R34 | see `QuietContract`                                                                      |
+ * | R35 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
  * |     | earlier one stays                                                                       |
- * | R35 | one that is stale holds; read before the run is locked; not counted                     |
+ * | R36 | one that is stale holds; read before the run is locked; not counted                     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"

@@ -709,6 +709,8 @@ const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>
 
 /** So many rows at most are moved by one command. */
 const batch = 1000
+/** After so many sweeps that were left out one is done. */
+const restsMax = 9
 
 const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const storage = yield* Storage
@@ -729,7 +731,15 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     if (promoted < batch) yield* Effect.sleep(Math.min(nextInMillis ?? dueInterval, dueInterval))
   })
 
+  /** So often may the next sweeps be left out. */
+  let mayRest = 0
   const sweep = Effect.gen(function* () {
+    // All of what it does is looked for at once, since mostly there is none; and done now and then
+    // whatever that says.
+    if (mayRest > 0 && (yield* runs.isQuiet)) {
+      mayRest--
+      return yield* Effect.sleep(yield* spread(sweepInterval))
+    }
     const { freed, lost, runs: freedRuns } = yield* runs.recover(batch)
     if (lost.length > 0) yield* Effect.logWarning("lost executors", { incarnations: lost })
     const expired = yield* runs.expire(batch)
@@ -738,6 +748,7 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     if (gates.length > 0) yield* placer.admit(gates)
     const { displaced, lanes } = yield* placements.displace(batch)
     yield* placer.place(lanes)
+    mayRest = restsMax
     if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
     if (displaced >= batch) return
     yield* Effect.sleep(yield* spread(sweepInterval))

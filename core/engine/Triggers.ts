@@ -489,11 +489,13 @@ const plan = Effect.gen(function* () {
    * What the storage's clock says, told from our monotonic one, and by how much that may be early:
    * the clock was read somewhere between the question and the answer.
    */
+  const since = (now: number, at: number) => () => now + (monotonic() - at)
+
   const aim = Effect.gen(function* () {
     const sent = monotonic()
     const now = yield* storage.now
     const answered = monotonic()
-    return { error: answered - sent, storageNow: () => now + (monotonic() - answered) }
+    return { error: answered - sent, storageNow: since(now, answered) }
   })
 
   /** Starts the next run of each permanent trigger that has none, once it is due. */
@@ -523,7 +525,10 @@ const plan = Effect.gen(function* () {
     yield* restart(policies)
     const { now: from, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
     const until = from + horizonMillis
-    const { error, storageNow } = yield* aim
+    // To look again one need not aim.
+    const { error, storageNow } = triggers.length > 0
+      ? yield* aim
+      : { error: 0, storageNow: since(from, monotonic()) }
 
     const read = new Map<string, Calendar.Calendar | undefined>()
     let waiting = triggers

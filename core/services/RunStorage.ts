@@ -82,11 +82,13 @@
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
  * - **R33 counted.** `counts` tells of the runs that are known how many are in each state, where tasks
  *   are named of theirs alone: each once, whatever lane it waits in.
- * - **R34 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
+ * - **R34 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
+ *   nothing is to be moved or told by `displace`.
+ * - **R35 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
  *   no other, or never if it was taken away, and its rank is as if it had had it since it became ready.
  *   It is told with the run, and both with its events, by whom. One that was granted, or whose deadline
  *   has passed, is not changed.
- * - **R35 revisions.** Each change makes another revision of the run, which is told with it. One that names
+ * - **R36 revisions.** Each change makes another revision of the run, which is told with it. One that names
  *   a revision holds only if the run is at that one: of two that name the same, one is `stale`, and
  *   changes nothing.
  *
@@ -423,6 +425,9 @@ export interface RunStorage {
     Option.Option<Ordered<"confirmed" | "refused">>,
     StorageUnavailable
   >
+
+  /** Whether a sweep would be in vain, which costs less to ask than to sweep. It may be too careful. */
+  readonly isQuiet: Effect.Effect<boolean, StorageUnavailable>
 
   /** Ends at most `limit` runs whose deadline has passed, or that await too long. */
   readonly expire: (limit: number) => Effect.Effect<Expiry, StorageUnavailable>

@@ -1,4 +1,4 @@
-/** R34, R35: runs that an operator has begin by another instant, and who changed them meanwhile. */
+/** R35, R36: runs that an operator has begin by another instant, and who changed them meanwhile. */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect } from "effect"
 import * as Lane from "../../domain/Lane.ts"
@@ -71,7 +71,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
 
   for (const [where, way] of Object.entries(ways)) {
     for (const [before, deadlineMillis] of Object.entries(withinOf)) {
-      it.effect(`R34 deadline set: of one that waits ${where}, ${before}`, () =>
+      it.effect(`R35 deadline set: of one that waits ${where}, ${before}`, () =>
         Effect.gen(function* () {
           const namespace = freshNamespace()
           const made = yield* Effect.forEach(
@@ -121,7 +121,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     }
   }
 
-  it.effect("R34 deadline set: both are told, and who set it, and it counts until the start", () =>
+  it.effect("R35 deadline set: both are told, and who set it, and it counts until the start", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -145,7 +145,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertState(run, "Expired")
     }))
 
-  it.effect("R34 deadline set: not of what was granted, is too late or has ended", () =>
+  it.effect("R35 deadline set: not of what was granted, is too late or has ended", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -170,7 +170,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* cancelled(back!)).answer, "confirmed")
     }))
 
-  it.effect("R35 revisions: each change makes another, and one based on another changes nothing", () =>
+  it.effect("R36 revisions: each change makes another, and one based on another changes nothing", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const run = yield* submitOne(specOf(namespace))
@@ -189,7 +189,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(yield* found(run), { revision: 6, level: 1 })
     }))
 
-  it.effect("R35 revisions: of many at once that name the same, one holds", () =>
+  it.effect("R36 revisions: of many at once that name the same, one holds", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const gate = gateOf(namespace, 1)

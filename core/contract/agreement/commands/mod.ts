@@ -31,6 +31,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [2, Sweeps.expire],
   [4, Sweeps.promote],
   [5, Sweeps.recover],
+  [2, Sweeps.quiet],
   [1, Sweeps.retire],
   [4, Members.join],
   [2, Members.beatAll],

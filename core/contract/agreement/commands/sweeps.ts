@@ -118,6 +118,21 @@ export const admitOpen: Command = () => ({
   }),
 })
 
+/** R34: what says that there is nothing to do has nothing to do. */
+export const quiet: Command = () => ({
+  says: "whether a sweep would be in vain",
+  on: Effect.fnUntraced(function* (side) {
+    const { placements, runs } = side.storage
+    if (!(yield* runs.isQuiet)) return "whatever"
+    const { lost, runs: freed } = yield* runs.recover(plenty)
+    const { runs: expired } = yield* runs.expire(plenty)
+    const open = yield* runs.openGates(plenty)
+    const { displaced, lanes } = yield* placements.displace(plenty)
+    const found = [...lost, ...freed, ...expired, ...open, ...lanes].length + displaced
+    return found === 0 ? "whatever" : `quiet, and it found ${found}`
+  }),
+})
+
 const openOf = (runs: RunStorage) => runs.openGates(500)
 
 export const openGates: Command = () => ({
