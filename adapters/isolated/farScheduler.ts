@@ -10,6 +10,7 @@ import { RunView } from "../../core/domain/RunView.ts"
 import {
   KeyConflict,
   OrderRefused,
+  RunChanged,
   RunFailed,
   RunUnknown,
   Scheduler,
@@ -28,7 +29,7 @@ export const methods = [
   "cancel",
   "suspend",
   "resume",
-  "setLevel",
+  "change",
   "notify",
   "revive",
   "find",
@@ -44,6 +45,7 @@ const errors: Readonly<Record<string, new (fields: never) => Tagged>> = {
   Refused,
   KeyConflict,
   OrderRefused,
+  RunChanged,
   RunFailed,
   RunUnknown,
   StorageUnavailable,
@@ -107,7 +109,11 @@ export const make = (
     cancel: (run) => call("cancel", run),
     suspend: (run) => call("suspend", run),
     resume: (run) => call("resume", run),
-    setLevel: (run, level, options) => call("setLevel", run, level, options ?? {}),
+    change: (run, { deadline, ...rest }) =>
+      call("change", run, {
+        ...rest,
+        ...(deadline !== undefined && { deadline: deadline === null ? null : millis(deadline) }),
+      }),
     notify: (run, notice) => call("notify", run, notice),
     revive: (run) => call("revive", run),
     find,

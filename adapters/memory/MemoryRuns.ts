@@ -1,8 +1,9 @@
 /** Runs in memory: the shortest code that keeps the laws of `RunStorage`, and their reference. */
-import { DateTime, Effect, Option } from "effect"
+import { DateTime, Effect, Option, Result } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Change from "../../core/domain/Change.ts"
 import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
@@ -36,7 +37,6 @@ import type {
   Grant,
   Kept,
   Known,
-  LevelOrder,
   Notice,
   Ordered,
   Report,
@@ -533,11 +533,22 @@ export const make = (
     return "confirmed"
   }
 
-  const setLevel = ({ by, level }: LevelOrder) => (entry: Entry) => {
+  const change = (order: Change.Change) => (entry: Entry) => {
     if (Run.isFinal(entry.state._tag)) return "ended"
-    const before = entry.level
-    if (!state.setLevel(entry, level, now())) return "refused"
-    state.note(entry, "LevelSet", now(), Lane.levelSet(before, level), undefined, by)
+    const { deadlineAt, level } = entry
+    if (Result.isFailure(Run.advance(entry.state, { _tag: "Change" }))) return "refused"
+    const revision = Change.firstRevision + entry.changes
+    const changing = { deadlineAt, fence: entry.state.fence, revision }
+    const refused = Change.refused(now(), changing, order)
+    if (refused !== undefined) return refused
+    const after = {
+      level: order.level ?? level,
+      deadlineAt: Change.deadlineOf(now(), entry, order),
+    }
+    state.change(entry, after.level, after.deadlineAt, now())
+    for (const [kind, detail] of Change.said({ deadlineAt, level }, after, order)) {
+      state.note(entry, kind, now(), detail, undefined, order.by)
+    }
     return "confirmed"
   }
 
@@ -703,6 +714,11 @@ export const make = (
       lane: spec.lane,
       level: entry.level,
       ...(entry.level !== spec.level && { submittedLevel: spec.level }),
+      ...(entry.deadlineAt !== undefined && fence === 0 &&
+        (_tag === "Suspended" || waits.includes(_tag)) && {
+        deadlineAt: DateTime.makeUnsafe(entry.deadlineAt),
+      }),
+      ...(entry.changes > 0 && { revision: Change.firstRevision + entry.changes }),
       payload: spec.payload,
       createdAt: DateTime.makeUnsafe(entry.createdAt),
       dueAt: DateTime.makeUnsafe(entry.dueAt),
@@ -872,7 +888,7 @@ export const make = (
     cancel: (run, by) => Effect.sync(() => cancel(run, by)),
     suspend: (run, by) => Effect.sync(() => ordered(run, suspend(by))),
     resume: (run, by) => Effect.sync(() => ordered(run, resume(by))),
-    setLevel: (run, order) => Effect.sync(() => ordered(run, setLevel(order))),
+    change: (run, order) => Effect.sync(() => ordered(run, change(order))),
     notify: (run, notice, by) => Effect.sync(() => ordered(run, notify(notice, by))),
     revive: (run, by) => Effect.sync(() => ordered(run, revive(by))),
     isQuiet: Effect.sync(isQuiet),

@@ -57,6 +57,8 @@ export interface Entry {
   /** Set while it is ready. */
   /** Of its submit, unless an operator has set another. */
   level: Lane.Level
+  /** How often it was changed. */
+  changes: number
   rank: number
   /** Where it waits, or waited last: its own, until it is placed. */
   lane: Lane.Lane
@@ -324,6 +326,7 @@ export class MemoryState {
         }),
       dueAt: now + spec.delayMillis,
       level: spec.level,
+      changes: 0,
       rank: 0,
       lane: spec.lane,
       placed: undefined,
@@ -368,21 +371,28 @@ export class MemoryState {
     return true
   }
 
-  /** Whether the run takes its turn by another level from now on. */
-  setLevel(entry: Entry, level: Lane.Level, now: number): boolean {
-    const next = Run.advance(entry.state, { _tag: "SetLevel" })
+  /** Whether the run, which waits, takes its turn by another level or deadline from now on. */
+  change(entry: Entry, level: Lane.Level, deadlineAt: number | undefined, now: number): boolean {
+    const next = Run.advance(entry.state, { _tag: "Change" })
     if (Result.isFailure(next)) return false
-    const { deadlineAt, dueAt, lane, spec, state } = entry
+    const { dueAt, lane, spec, state } = entry
     this.quit(entry)
     if (state._tag === "Ready") {
-      const until = state.attempt === 0 ? deadlineAt : undefined
+      const counts = state.attempt === 0
       const isNew = state.fence === 0 && spec.gate === undefined
       const order = this.orderOf(entry)
-      const readyAt = isNew ? dueAt : Lane.readyAt(entry, now, until, order)
-      entry.rank = Lane.rank(readyAt, level, until, order)
+      const before = counts ? entry.deadlineAt : undefined
+      const readyAt = isNew ? dueAt : Lane.readyAt(entry, now, before, order)
+      entry.rank = Lane.rank(readyAt, level, counts ? deadlineAt : undefined, order)
+    }
+    if (deadlineAt !== entry.deadlineAt) {
+      this.forgetDeadline(entry)
+      entry.deadlineAt = deadlineAt
+      if (deadlineAt !== undefined) this.deadlines.add(entry)
     }
     entry.state = next.success
     entry.level = level
+    entry.changes++
     this.place(entry)
     // It was placed.
     if (state._tag === "Ready" && lane !== spec.lane) this.moveTo(entry, lane)

@@ -268,8 +268,15 @@ export const make = Effect.fnUntraced(function* (
   const resume: RunStorage["resume"] = (run, by) =>
     order("resume", resumeAndTell, run, [`${pg.schema}_submit`, by ?? null])
 
-  const setLevel: RunStorage["setLevel"] = (run, { by, level }) =>
-    order("setLevel", setLevelAndTell, run, [`${pg.schema}_submit`, level, by ?? null])
+  const change: RunStorage["change"] = (run, { by, deadlineMillis, level, revision }) =>
+    order("change", changeAndTell, run, [
+      `${pg.schema}_submit`,
+      level ?? null,
+      deadlineMillis !== undefined,
+      deadlineMillis == null ? null : `${Math.ceil(deadlineMillis)}`,
+      revision ?? null,
+      by ?? null,
+    ])
 
   const notify: RunStorage["notify"] = (run, notice, by) =>
     order("notify", "notify_run($1::bigint, $2, $3, $4, $5)", run, [
@@ -533,7 +540,7 @@ export const make = Effect.fnUntraced(function* (
     cancel,
     suspend,
     resume,
-    setLevel,
+    change,
     notify,
     revive,
     isQuiet,
@@ -566,10 +573,10 @@ const resumeAndTell = `(
   FROM resume($1::bigint, ${patienceArray}, $3) r)`
 
 /** So may this one. */
-const setLevelAndTell = `(
+const changeAndTell = `(
   SELECT r.*, CASE WHEN r.lane_id IS NOT NULL THEN pg_notify($2, 'l' || r.lane_id)::text END AS told
-  FROM set_level($1::bigint, $3::smallint, ${patienceArray},
-    '{${Lane.levels.map((level) => Lane.wordOf[level]).join(",")}}'::text[], $4) r)`
+  FROM change_run($1::bigint, $3::smallint, $4::boolean, $5::bigint, $6::int, ${patienceArray},
+    '{${Lane.levels.map((level) => Lane.wordOf[level]).join(",")}}'::text[], $7) r)`
 
 /** How `advance_run_ids` counts. */
 const idsOfMilli = [`${RunId.floor(0)}`, `${RunId.floor(1) - RunId.floor(0)}`]

@@ -49,7 +49,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
               "run_id id at claimed_at fence attempt incarnation kind detail failure asked_by",
             child: "parent run_id nth count",
             deadline: "run_id expires_at",
-            level_set: "run_id level",
+            level_set: "run_id level changes",
             checkpoint: "run_id value",
             conclusion: "run_id fence state phase result failure",
             state: "task key value",

@@ -482,6 +482,7 @@ interface RunRow extends Row {
   readonly nth: number
   readonly siblings: number
   readonly level_set: Level | null
+  readonly changes: number | null
   readonly deadline_at: number | null
   readonly checkpoint: string | null
   readonly conclusion: string | null
@@ -503,7 +504,7 @@ const selectRuns = `
     r.due_at::float8 AS due_at, r.is_at_most_once, r.crashes_max::int AS crashes_max, r.gate,
     r.gate_places, r.is_gate_discarding, r.idempotency_key, octet_length(i.digest) AS digest_bytes,
     g.name AS trigger, r.slot::float8 AS slot, k.parent::float8 AS parent, k.nth,
-    k.count AS siblings, y.level::int AS level_set, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
+    k.count AS siblings, CASE WHEN y.level <> r.level THEN y.level::int END AS level_set, y.changes, d.expires_at::float8 AS deadline_at, c.value AS checkpoint,
     (SELECT row_to_json(z)::text FROM conclusion z WHERE z.run_id = r.id) AS conclusion,
     e.bound_to, e.placement, e.at::float8 AS placed_at,
     row_to_json(o)::text AS outcome, row_to_json(x)::text AS lease,
@@ -516,7 +517,7 @@ const selectRuns = `
   LEFT JOIN idempotency i ON i.run_id = r.id
   LEFT JOIN trigger g ON g.id = r.trigger
   LEFT JOIN child k ON k.run_id = r.id
-  LEFT JOIN level_set y ON y.run_id = r.id AND y.level <> r.level
+  LEFT JOIN level_set y ON y.run_id = r.id
   LEFT JOIN deadline d ON d.run_id = r.id
   LEFT JOIN checkpoint c ON c.run_id = r.id
   LEFT JOIN placed e ON e.run_id = r.id
@@ -576,6 +577,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
     shard: { parent: row.parent, index: row.nth, count: row.siblings },
   }),
   ...(row.level_set !== null && { levelSet: row.level_set }),
+  ...(row.changes !== null && { changes: row.changes }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
   ...(row.conclusion !== null && {
@@ -1154,9 +1156,11 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   yield* insert(
     ask,
     "level_set",
-    { run_id: "bigint", level: "smallint" },
-    all.flatMap(({ id, levelSet }) =>
-      levelSet === undefined ? [] : [{ run_id: id, level: levelSet }]
+    { run_id: "bigint", level: "smallint", changes: "int" },
+    all.flatMap(({ changes, id, level, levelSet }) =>
+      levelSet === undefined && changes === undefined
+        ? []
+        : [{ run_id: id, level: levelSet ?? level, changes: changes ?? 1 }]
     ),
   )
   yield* insert(

@@ -11,6 +11,7 @@ import type {
   Standing,
   Vitals,
 } from "../../core/domain/Executor.ts"
+import * as Change from "../../core/domain/Change.ts"
 import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
@@ -101,6 +102,8 @@ export const rankOf = (
 export const runViews = (which: string): string => `
   SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane,
     ${levelNow} AS level, r.level AS submitted_level, r.payload,
+    (SELECT s.changes FROM level_set s WHERE s.run_id = r.id) AS changes,
+    (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)::float8 AS deadline_at,
     r.idempotency_key, r.gate, g.name AS trigger, r.slot::float8 AS slot,
     r.created_at::float8 AS created_at, coalesce(s.due_at, r.due_at)::float8 AS due_at,
     coalesce(o.attempt, x.attempt, s.attempt, q.attempt, p.attempt, b.attempt, 0) AS attempt,
@@ -151,6 +154,9 @@ export interface RunRow {
   readonly lane: Lane.Lane
   readonly level: Lane.Level
   readonly submitted_level: Lane.Level
+  readonly changes: number | null
+  /** It may have begun, or ended. */
+  readonly deadline_at: number | null
   readonly payload: string
   readonly idempotency_key: string | null
   readonly gate: GateKey | null
@@ -204,6 +210,8 @@ export const stateOfRow = (row: RunRow): StateName =>
     ? (row.parked === 0 ? "Suspended" : "Awaiting")
     : "Ready"
 
+const waits: ReadonlyArray<StateName> = ["Scheduled", "Blocked", "Ready", "Suspended"]
+
 export const runView = (row: RunRow): RunView => ({
   id: row.id as RunId,
   namespace: row.namespace,
@@ -215,6 +223,10 @@ export const runView = (row: RunRow): RunView => ({
   lane: row.lane,
   level: row.level,
   ...(row.level !== row.submitted_level && { submittedLevel: row.submitted_level }),
+  ...(row.deadline_at !== null && row.fence === 0 && waits.includes(stateOfRow(row)) && {
+    deadlineAt: at(row.deadline_at),
+  }),
+  ...(row.changes !== null && { revision: Change.firstRevision + row.changes }),
   payload: row.payload,
   createdAt: at(row.created_at),
   dueAt: at(row.due_at),

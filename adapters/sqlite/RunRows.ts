@@ -29,6 +29,8 @@ export interface RunRow {
   readonly level: Lane.Level
   /** An operator has set the other since. */
   readonly submitted_level: Lane.Level
+  /** How often it was changed. */
+  readonly changes: number
   readonly created_at: number
   readonly delay_millis: number
   readonly is_at_most_once: number
@@ -94,6 +96,7 @@ const numberOf = (column: string) =>
 const selectRun = `
   SELECT run.id, run.kind, kind.namespace, kind.task, run.lane, lane.name AS lane_name,
     coalesce(level_set.level, run.level) AS level, run.level AS submitted_level,
+    coalesce(level_set.changes, 0) AS changes,
     run.created_at, run.delay_millis, run.is_at_most_once, run.crashes_max,
     run.gate, run.gate_places, run.gate_when_full,
     trigger.name AS trigger_name, run.slot, run.idempotency_key, run.payload,
@@ -219,16 +222,24 @@ export const move = (
   return state
 }
 
-/** Whether the run takes its turn by another level from now on. */
-export const setLevel = (tx: Transaction, row: RunRow, level: Lane.Level): boolean => {
+/** Whether the run, which waits, takes its turn by another level or deadline from now on. */
+export const change = (
+  tx: Transaction,
+  row: RunRow,
+  level: Lane.Level,
+  to: number | undefined,
+): boolean => {
   const { db, now } = tx
-  if (Result.isFailure(Run.advance(stateOf(row), { _tag: "SetLevel" }))) return false
+  if (Result.isFailure(Run.advance(stateOf(row), { _tag: "Change" }))) return false
   db.run(
     `INSERT INTO level_set (run, level) VALUES (?, ?)
-     ON CONFLICT (run) DO UPDATE SET level = excluded.level`,
+     ON CONFLICT (run) DO UPDATE SET level = excluded.level, changes = changes + 1`,
     row.id,
     level,
   )
+  const before = deadlineOf(db, row.id)
+  if (to === undefined) db.run("DELETE FROM deadline WHERE run = ?", row.id)
+  else if (to !== before) db.run("INSERT OR REPLACE INTO deadline VALUES (?, ?)", row.id, to)
   switch (row.state) {
     case "Scheduled":
       db.run("UPDATE scheduled SET is_careful = 1 WHERE run = ?", row.id)
@@ -240,16 +251,18 @@ export const setLevel = (tx: Transaction, row: RunRow, level: Lane.Level): boole
       db.run("UPDATE parked SET is_careful = 1 WHERE run = ?", row.id)
       break
     default: {
-      const deadlineAt = row.attempt === 0 ? deadlineOf(db, row.id) : undefined
-      const order = orderOf(db, row.kind, deadlineAt)
+      const counts = row.attempt === 0
+      const order = orderOf(db, row.kind, before ?? to)
       const place = { level: row.level, rank: row.rank! }
       const isNew = row.fence === 0 && row.gate === null
-      const readyAt = isNew ? row.due_at : Lane.readyAt(place, now, deadlineAt, order)
+      const readyAt = isNew
+        ? row.due_at
+        : Lane.readyAt(place, now, counts ? before : undefined, order)
       db.run(
         `UPDATE ready SET level = ?, rank = ?, is_careful = 1, is_late = 1
          WHERE lane = ? AND level = ? AND rank = ? AND run = ?`,
         level,
-        Lane.rank(readyAt, level, deadlineAt, order),
+        Lane.rank(readyAt, level, counts ? to : undefined, order),
         row.ready_lane,
         row.level,
         row.rank,
@@ -421,7 +434,7 @@ const enter = (
 }
 
 /** Only a careful run has one. */
-const deadlineOf = (db: Connection, run: RunId): number | undefined =>
+export const deadlineOf = (db: Connection, run: RunId): number | undefined =>
   db.get<{ at: number }>("SELECT at FROM deadline WHERE run = ?", run)?.at
 
 /** As the policy says that is kept of its task, where a deadline counts. */

@@ -2,6 +2,7 @@
 import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
+import * as Change from "../../core/domain/Change.ts"
 import type { ExecutorName, Holder, Incarnation } from "../../core/domain/Executor.ts"
 import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -21,7 +22,7 @@ import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
-import { rowOf, type RunRow } from "./RunRows.ts"
+import { deadlineOf, rowOf, type RunRow } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
 import { gateOf, heldAt, holdersOf, touchingReason } from "./SqliteAdmission.ts"
 import { followedBy } from "./SqliteFollowing.ts"
@@ -107,6 +108,14 @@ const askedOf = (at: Connection, run: RunId): Pick<RunView, "asked"> => {
   return first?.kind === Asked.kind ? { asked: Asked.ofText(first.detail ?? "") } : {}
 }
 
+/** Of one that waits, and was never granted. */
+const deadlineAtOf = (at: Connection, { id, state }: RunRow): Pick<RunView, "deadlineAt"> => {
+  const deadlineAt = waits.includes(state) ? deadlineOf(at, id) : undefined
+  return deadlineAt === undefined ? {} : { deadlineAt: DateTime.makeUnsafe(deadlineAt) }
+}
+
+const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready", "Suspended"]
+
 const viewOf = (at: Connection, row: RunRow): RunView => ({
   id: row.id,
   namespace: row.namespace as Namespace,
@@ -118,6 +127,8 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
   lane: row.lane_name as Lane.Lane,
   level: row.level,
   ...(row.level !== row.submitted_level && { submittedLevel: row.submitted_level }),
+  ...(row.fence === 0 && row.is_careful === 1 && deadlineAtOf(at, row)),
+  ...(row.changes > 0 && { revision: Change.firstRevision + row.changes }),
   payload: row.payload,
   createdAt: DateTime.makeUnsafe(row.created_at),
   dueAt: DateTime.makeUnsafe(row.due_at),

@@ -1,8 +1,9 @@
 /** Runs in SQLite: see `RunStorage` for the laws, and `Database` for what makes a step atomic. */
-import { Effect, Option } from "effect"
+import { Effect, Option, Result } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Change from "../../core/domain/Change.ts"
 import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
@@ -21,7 +22,6 @@ import type {
   FamilySpec,
   FamilySubmitted,
   Known,
-  LevelOrder,
   Notice,
   Ordered,
   Recovered,
@@ -31,7 +31,18 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
-import { add, move, note, noteEnd, noteGrant, rowOf, type RunRow, setLevel } from "./RunRows.ts"
+import {
+  add,
+  change,
+  deadlineOf,
+  move,
+  note,
+  noteEnd,
+  noteGrant,
+  rowOf,
+  type RunRow,
+  stateOf,
+} from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
@@ -105,7 +116,7 @@ export const make = (db: Database): RunStorage => {
     cancel: (run, by) => db.write("cancel", (tx) => ordered(tx, run, cancel(by))),
     suspend: (run, by) => db.write("suspend", (tx) => ordered(tx, run, suspend(by))),
     resume: (run, by) => db.write("resume", (tx) => ordered(tx, run, resume(by))),
-    setLevel: (run, order) => db.write("setLevel", (tx) => ordered(tx, run, levelOf(order))),
+    change: (run, order) => db.write("change", (tx) => ordered(tx, run, changed(order))),
     notify: (run, notice, by) => db.write("notify", (tx) => ordered(tx, run, notify(notice, by))),
     revive: (run, by) => db.write("revive", (tx) => ordered(tx, run, revive(by))),
     expire: (limit) =>
@@ -436,10 +447,22 @@ const suspend = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateK
   return "confirmed"
 }
 
-const levelOf = ({ by, level }: LevelOrder) => (tx: Transaction, row: RunRow) => {
+const changed = (order: Change.Change) => (tx: Transaction, row: RunRow) => {
   if (Run.isFinal(row.state)) return "ended"
-  if (!setLevel(tx, row, level)) return "refused"
-  note(tx, row, "LevelSet", Lane.levelSet(row.level, level), undefined, { by })
+  const { fence, level } = row
+  if (Result.isFailure(Run.advance(stateOf(row), { _tag: "Change" }))) return "refused"
+  const deadlineAt = deadlineOf(tx.db, row.id)
+  const revision = Change.firstRevision + row.changes
+  const refused = Change.refused(tx.now, { deadlineAt, fence, revision }, order)
+  if (refused !== undefined) return refused
+  const after = {
+    level: order.level ?? level,
+    deadlineAt: Change.deadlineOf(tx.now, { deadlineAt }, order),
+  }
+  change(tx, row, after.level, after.deadlineAt)
+  for (const [kind, detail] of Change.said({ deadlineAt, level }, after, order)) {
+    note(tx, row, kind, detail, undefined, { by: order.by })
+  }
   return "confirmed"
 }
 

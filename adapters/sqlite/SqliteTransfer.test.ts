@@ -45,7 +45,7 @@ describe("SqliteTransfer", () => {
         journal: "id run at kind attempt fence detail failure incarnation asked_by",
         child: "parent nth count run",
         deadline: "run at",
-        level_set: "run level",
+        level_set: "run level changes",
         checkpoint: "run value",
         conclusion: "run fence state phase result failure",
         state: "namespace task key value",

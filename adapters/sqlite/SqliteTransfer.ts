@@ -391,6 +391,7 @@ interface RunRow {
   readonly is_keyed: number
   readonly payload: string
   readonly level_set: Level | null
+  readonly changes: number | null
   readonly deadline_at: number | null
   readonly checkpoint: string | null
   /** As JSON, what is absent as null. */
@@ -406,14 +407,15 @@ interface RunRow {
 const runs = `
   SELECT run.*, kind.namespace, kind.task, lane.name AS lane_name, trigger.name AS trigger_name,
     EXISTS (SELECT 1 FROM idempotency WHERE idempotency.run = run.id) AS is_keyed,
-    level_set.level AS level_set, deadline.at AS deadline_at, checkpoint.value AS checkpoint, child.parent, child.nth,
+    CASE WHEN level_set.level <> run.level THEN level_set.level END AS level_set,
+    level_set.changes, deadline.at AS deadline_at, checkpoint.value AS checkpoint, child.parent, child.nth,
     child.count AS siblings, placed.bound_to, placed.placement, placed.at AS placed_at,
     (SELECT json_object('state', state, 'phase', phase, 'result', result, 'failure', failure)
       FROM conclusion WHERE conclusion.run = run.id) AS conclusion
   FROM (SELECT * FROM run WHERE id > ? ORDER BY id LIMIT ?) AS run
   CROSS JOIN kind ON kind.id = run.kind CROSS JOIN lane ON lane.id = run.lane
   LEFT JOIN trigger ON trigger.id = run.trigger
-  LEFT JOIN level_set ON level_set.run = run.id AND level_set.level <> run.level
+  LEFT JOIN level_set ON level_set.run = run.id
   LEFT JOIN deadline ON deadline.run = run.id
   LEFT JOIN checkpoint ON checkpoint.run = run.id
   LEFT JOIN child ON child.run = run.id
@@ -594,6 +596,7 @@ const runOf = (at: Connection, row: RunRow): Of<"Run"> => ({
     shard: { parent: row.parent, index: row.nth, count: row.siblings },
   }),
   ...(row.level_set !== null && { levelSet: row.level_set }),
+  ...(row.changes !== null && { changes: row.changes }),
   ...(row.deadline_at !== null && { deadlineAt: row.deadline_at }),
   ...(row.checkpoint !== null && { checkpoint: row.checkpoint }),
   ...(row.conclusion !== null && {
@@ -824,7 +827,7 @@ class Import {
   }
 
   private addRun(record: Of<"Run">): void {
-    const { checkpoint, deadlineAt, gate, id, idempotencyKey, levelSet, shard } = record
+    const { changes, checkpoint, deadlineAt, gate, id, idempotencyKey, levelSet, shard } = record
     const kind = this.names.kindOf(record.namespace, record.task)
     const lane = this.names.laneOf(record.lane)
     const from = record.trigger === undefined ? undefined : this.at.get<{ id: number }>(
@@ -856,7 +859,9 @@ class Import {
       const { count, index, parent } = shard
       this.insert("child", { parent, nth: index, count, run: id })
     }
-    if (levelSet !== undefined) this.insert("level_set", { run: id, level: levelSet })
+    if (levelSet !== undefined || changes !== undefined) {
+      this.insert("level_set", { run: id, level: levelSet ?? record.level, changes: changes ?? 1 })
+    }
     if (deadlineAt !== undefined) this.insert("deadline", { run: id, at: deadlineAt })
     if (checkpoint !== undefined) this.insert("checkpoint", { run: id, value: checkpoint })
     if (record.conclusion !== undefined) {

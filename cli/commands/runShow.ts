@@ -74,6 +74,8 @@ export const runShow = Command.make(
               ? ""
               : `, submitted with ${run.submittedLevel} (${wordOf[run.submittedLevel]})`),
           ],
+          ["deadline", run.deadlineAt && time(run.deadlineAt)],
+          ["revision", run.revision?.toString()],
           ["gate", run.gate],
           ["key", run.idempotencyKey],
           [

@@ -176,11 +176,11 @@ export class Runs extends HttpApiGroup.make("runs").add(
     success: Views.Ordered,
     error: orderErrors,
   }),
-  HttpApiEndpoint.put("setLevel", "/runs/:id/level", {
+  HttpApiEndpoint.patch("change", "/runs/:id", {
     params: ofRun,
-    payload: Views.SetLevel,
+    payload: Views.ChangeRun,
     success: Views.Ordered,
-    error: [...orderErrors, Problems.RequestRefused],
+    error: [...orderErrors, Problems.RunChanged, Problems.RequestRefused],
   }),
   HttpApiEndpoint.post("notify", "/runs/:id/notify", {
     params: ofRun,

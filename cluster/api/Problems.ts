@@ -64,7 +64,20 @@ export class RunUnknown extends HttpApiError.Problem<RunUnknown>()(
 export class OrderRefused extends HttpApiError.Problem<OrderRefused>()(
   "OrderRefused",
   about("order-refused", 409, "The run does not take this order"),
-  { ...words, code: Schema.tag("order-refused"), state: StateName },
+  {
+    ...words,
+    code: Schema.tag("order-refused"),
+    state: StateName,
+    /** Where the state alone does not say why. */
+    reason: Schema.optionalKey(Schema.String),
+  },
+) {}
+
+/** Somebody else has changed the run meanwhile. Nothing was done. */
+export class RunChanged extends HttpApiError.Problem<RunChanged>()(
+  "RunChanged",
+  about("run-changed", 409, "The run is at another revision"),
+  { ...words, code: Schema.tag("run-changed"), revision: Schema.Int },
 ) {}
 
 export class ExecutorUnknown extends HttpApiError.Problem<ExecutorUnknown>()(

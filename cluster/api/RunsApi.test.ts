@@ -285,7 +285,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.isTrue(items.every(({ state }) => state === "Succeeded"))
     }))
 
-  it.effect("sets the level of a run that waits, and tells that of its submit beside it", () =>
+  it.effect("changes a run that waits, if it is at the revision that is named", () =>
     Effect.gen(function* () {
       const client = yield* api
       const { run } = yield* client.runs.submit({
@@ -294,13 +294,13 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       })
       const set = (payload: object) =>
         call(
-          "PUT",
-          `/api/v1/runs/${run}/level`,
+          "PATCH",
+          `/api/v1/runs/${run}`,
           { ...authorized, "content-type": "application/json" },
           JSON.stringify(payload),
         )
       assert.deepEqual(
-        yield* client.runs.setLevel({ params: { id: run }, payload: { level: 0, by: "Ada" } }),
+        yield* client.runs.change({ params: { id: run }, payload: { level: 0, by: "Ada" } }),
         { run, answer: "confirmed" },
       )
       const shown = yield* client.runs.get({ params: { id: run }, query: {} })
@@ -308,6 +308,24 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       const { items } = yield* client.runs.events({ params: { id: run }, query: {} })
       assert.deepInclude(items.at(-1)!, { kind: "LevelSet", detail: "usual → urgent", by: "Ada" })
       problem(yield* set({ level: 7 }), "request-unreadable", 400)
+      const change = { deadlineMillis: 7_200_000, revision: 2 }
+      assert.deepEqual(yield* client.runs.change({ params: { id: run }, payload: change }), {
+        run,
+        answer: "confirmed",
+      })
+      const { deadlineAt, dueAt } = yield* client.runs.get({ params: { id: run }, query: {} })
+      assert.isBelow(
+        Math.abs(Number(deadlineAt!.epochMilliseconds) - dueAt.epochMilliseconds - 3_600_000),
+        60_000,
+      )
+      assert.strictEqual(problem(yield* set(change), "run-changed", 409).revision, 3)
+      yield* client.runs.change({ params: { id: run }, payload: { deadlineMillis: null } })
+      assert.notProperty(
+        yield* client.runs.get({ params: { id: run }, query: {} }),
+        "deadlineAt",
+      )
+      problem(yield* set({ deadlineMillis: 0 }), "request-refused", 422)
+      problem(yield* set({}), "request-refused", 422)
       yield* client.runs.cancel({ params: { id: run }, query: {} })
       assert.strictEqual(
         problem(yield* set({ level: 1 }), "order-refused", 409).state,

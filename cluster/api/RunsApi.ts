@@ -23,6 +23,7 @@ import {
   meant,
   orderRefused,
   refusal,
+  runChanged,
   runOf,
   runUnknown,
   said,
@@ -204,11 +205,12 @@ export const layer = HttpApiBuilder.group(
       resume: ({ params, query }) => answered(params.id, scheduler.resume(params.id, query)),
       revive: ({ params, query }) => answered(params.id, scheduler.revive(params.id, query)),
 
-      setLevel: ({ params, payload: { by, level } }) =>
-        scheduler.setLevel(params.id, level, by === undefined ? {} : { by }).pipe(
+      change: ({ params, payload: { deadlineMillis: deadline, ...rest } }) =>
+        scheduler.change(params.id, { ...rest, ...(deadline !== undefined && { deadline }) }).pipe(
           Effect.map((answer) => ({ run: params.id, answer })),
           Effect.catchTags({
             ...orderErrors,
+            RunChanged: (changed) => Effect.fail(runChanged(changed)),
             Refused: (refused) => Effect.fail(refusal(refused)),
           }),
         ),

@@ -162,8 +162,16 @@ export const Ordered = Schema.Struct({
   answer: Schema.Literals(["confirmed", "requested", "applied", "duplicate"]),
 })
 
-/** It takes its turn by this level from now on, if it waits. */
-export const SetLevel = Schema.Struct({ level: Level, by: Schema.optionalKey(By) })
+/** What a run that waits is to have otherwise; at least one of `level` and `deadlineMillis`. */
+export const ChangeRun = Schema.Struct({
+  /** It takes its turn by this one from now on. */
+  level: Schema.optionalKey(Level),
+  /** From now, as long as nobody was granted it; `null`: it has none any more. */
+  deadlineMillis: Schema.optionalKey(Schema.NullOr(Schema.Int)),
+  /** Only if the run is at this one; one that tells none is at 1. */
+  revision: Schema.optionalKey(Schema.Int),
+  by: Schema.optionalKey(By),
+})
 
 /** How it ended: with `failure` if it failed, else with `result`, or none. */
 export const Notify = Schema.Struct({

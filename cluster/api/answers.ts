@@ -19,7 +19,7 @@ import {
   wordOf,
   wordsOf,
 } from "../../core/domain/Vocabulary.ts"
-import type { OrderRefused } from "../../core/engine/Scheduler.ts"
+import type { OrderRefused, RunChanged } from "../../core/engine/Scheduler.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { DefinedTask, LastRun } from "../../core/services/TaskStorage.ts"
@@ -73,11 +73,19 @@ export const executorUnknown = (namespace: Namespace, incarnation: number) =>
     reason: "no executor that is here has this number",
   })
 
-export const orderRefused = ({ message, run, state }: OrderRefused) =>
+export const runChanged = ({ message, revision, run }: RunChanged) =>
+  new Problems.RunChanged({
+    detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),
+    remedy: `Look at what it is now, and change that: belfry run show ${run}.`,
+    revision,
+  })
+
+export const orderRefused = ({ message, reason, run, state }: OrderRefused) =>
   new Problems.OrderRefused({
     detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),
     remedy: `Look at the run and what became of it: belfry run events ${run}.`,
     state,
+    ...(reason !== undefined && { reason }),
   })
 
 export const taskUnknown = (

@@ -14,6 +14,7 @@ import {
   KeyConflict,
   type OrderOptions,
   OrderRefused,
+  RunChanged,
   RunFailed,
   RunUnknown,
   Scheduler,
@@ -98,15 +99,32 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     runs.get({ params: { id }, query: {} }).pipe(known(id, "find"), Effect.map(viewOf))
 
   /** The answer to an order, and why there is none in the words of the core. */
-  const ordered = <A extends string>(run: RunId, order: OrderRefused["order"]) =>
+  const ordered = <A extends string, X = never>(
+    run: RunId,
+    order: OrderRefused["order"],
+    otherwise?: (error: unknown) => X | undefined,
+  ) =>
   <E, R>(
     call: Effect.Effect<{ readonly answer: string }, E, R>,
-  ): Effect.Effect<A, Refused | RunUnknown | OrderRefused | StorageUnavailable, R> =>
+  ): Effect.Effect<A, X | Refused | RunUnknown | OrderRefused | StorageUnavailable, R> =>
     Effect.mapBoth(call, {
       onSuccess: ({ answer }) => answer as A,
       onFailure: (error) => {
-        const { _tag, state } = error as { readonly _tag?: string; readonly state?: Run.StateName }
-        if (_tag === "OrderRefused") return new OrderRefused({ run, order, state: state! })
+        const other = otherwise?.(error)
+        if (other !== undefined) return other
+        const { _tag, reason, state } = error as {
+          readonly _tag?: string
+          readonly reason?: string
+          readonly state?: Run.StateName
+        }
+        if (_tag === "OrderRefused") {
+          return new OrderRefused({
+            run,
+            order,
+            state: state!,
+            ...(reason !== undefined && { reason }),
+          })
+        }
         return _tag === "RunUnknown" ? new RunUnknown({ run }) : refusedOr(order)(error)
       },
     })
@@ -118,9 +136,26 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       runs.suspend({ params: { id }, query: saying(given) }).pipe(ordered(id, "suspend")),
     resume: (id, given) =>
       runs.resume({ params: { id }, query: saying(given) }).pipe(ordered(id, "resume")),
-    setLevel: (id, level, { by } = {}) =>
-      runs.setLevel({ params: { id }, payload: { level, ...(by !== undefined && { by }) } })
-        .pipe(ordered(id, "setLevel")),
+    change: (id, { by, deadline, ...rest }) =>
+      runs.change({
+        params: { id },
+        payload: {
+          ...rest,
+          ...saying({ by }),
+          ...(deadline !== undefined && {
+            deadlineMillis: deadline === null
+              ? null
+              : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(deadline))),
+          }),
+        },
+      }).pipe(
+        ordered(id, "change", (error) => {
+          const { _tag, revision } = error as { readonly _tag?: string; readonly revision?: number }
+          return _tag === "RunChanged"
+            ? new RunChanged({ run: id, revision: revision! })
+            : undefined
+        }),
+      ),
     revive: (id, given) =>
       runs.revive({ params: { id }, query: saying(given) }).pipe(ordered(id, "revive")),
     notify: (id, notice, given) =>

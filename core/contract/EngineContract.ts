@@ -661,7 +661,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* until(Effect.sync(() => order.length), (count) => count === 1)
         const second = yield* only.submit({ name: "second" })
         const third = yield* only.submit({ name: "third" })
-        yield* scheduler.setLevel(third, 0, { by: "Ada" })
+        yield* scheduler.change(third, { level: 0, by: "Ada" })
         const why = yield* scheduler.why(third)
         assert.deepInclude(why, {
           _tag: "GateFull",
@@ -669,15 +669,44 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           level: { present: 0, submitted: 1 },
         })
         assert.notProperty(yield* scheduler.why(second), "level")
-        const refused = yield* Effect.flip(scheduler.setLevel(first, 0))
+        const refused = yield* Effect.flip(scheduler.change(first, { level: 0 }))
         assert.deepInclude(refused, { _tag: "OrderRefused", state: "Running" })
-        const nobody = yield* Effect.flip(scheduler.setLevel(second, 0, { by: "" }))
+        const nobody = yield* Effect.flip(scheduler.change(second, { level: 0, by: "" }))
         assert.deepInclude(nobody, { _tag: "Refused", field: "by" })
         yield* Deferred.succeed(go, undefined)
         for (const run of [second, third]) yield* scheduler.ended(run)
         assert.deepStrictEqual(order, ["first", "third", "second"])
         const said = (yield* scheduler.events(third)).find(({ kind }) => kind === "LevelSet")
         assert.deepInclude(said, { detail: "usual → urgent", by: "Ada" })
+      }))
+
+    test("lets a run expire by the deadline that it was given since, and says why others get none", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const one = Task.make("one-by-one", { policy: { blocking: Blocking.fifo } })
+        const go = yield* Deferred.make<void>()
+        yield* serving(one.toLayer(() => Deferred.await(go)))
+        const first = yield* one.submit({})
+        yield* until(scheduler.find(first), ({ state }) => state === "Running")
+        const second = yield* one.submit({})
+        const change = (options: Parameters<typeof scheduler.change>[1], run = second) =>
+          Effect.flip(scheduler.change(run, options))
+        assert.deepInclude(yield* change({}), { _tag: "Refused", field: "change" })
+        assert.deepInclude(yield* change({ deadline: 0 }), { _tag: "Refused", field: "deadline" })
+        assert.deepInclude(yield* change({ deadline: 50, revision: 4 }), {
+          _tag: "RunChanged",
+          revision: 1,
+        })
+        assert.deepInclude(yield* change({ deadline: 50 }, first), {
+          _tag: "OrderRefused",
+          state: "Running",
+        })
+        yield* scheduler.change(second, { deadline: 50, revision: 1, by: "Ada" })
+        assert.deepInclude(yield* scheduler.find(second), { revision: 2 })
+        assert.strictEqual((yield* scheduler.ended(second)).state, "Expired")
+        assert.deepInclude(yield* change({ deadline: null }), { state: "Expired" })
+        yield* Deferred.succeed(go, undefined)
+        yield* scheduler.ended(first)
       }))
 
     test("I9 slot accounting, I10 timeliness: a trigger fires at each of its slots, once, and not early", () =>

@@ -60,6 +60,9 @@
  * | R32 | no window; what came on overlooked; forgotten where no window is named                   |
  * | R33 | of all tasks; of those whose names begin alike; not in lanes of a selector or an executor   |
  * | R34 | see `QuietContract`                                                                      |
+ * | R35 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
+ * |     | earlier one stays                                                                       |
+ * | R36 | one that is stale holds; read before the run is locked; not counted                     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -68,6 +71,7 @@ import * as Awaiting from "./runs/awaiting.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
 import * as Deadlines from "./runs/deadlines.ts"
+import * as DeadlineSet from "./runs/deadlineSet.ts"
 import * as Families from "./runs/families.ts"
 import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
@@ -142,4 +146,5 @@ export const laws = <R>(
   Shares.laws(it)
   Postponed.laws(it, elapse)
   LevelSet.laws(it, elapse)
+  DeadlineSet.laws(it, elapse)
 }

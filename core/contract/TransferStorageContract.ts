@@ -48,6 +48,7 @@ import {
   admitAll,
   assertState,
   cancelled,
+  changed,
   definitionOf,
   type Elapse,
   expireAll,
@@ -60,7 +61,6 @@ import {
   type Hand,
   handOver,
   joined,
-  levelSet,
   nothingHeld,
   notified,
   promoteAll,
@@ -250,7 +250,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       specOf(namespace, { lane, deadlineMillis: 3_600_000 }),
       specOf(namespace, { lane, level: 4 }),
     ])
-    yield* levelSet(inLane[4]!, { level: 0, by: "Ada" })
+    yield* changed(inLane[4]!, { level: 0, by: "Ada" })
     const later = yield* submitOne(specOf(namespace, { delayMillis: 3_600_000 }))
     const promoted = yield* submitOne(
       specOf(namespace, { lane: laneOf(namespace), delayMillis: 1 }),
@@ -280,7 +280,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     const waiting = yield* submitAll(
       [1, 2, 0, 1].map((level) => specOf(namespace, { lane, gate: queue, level: level as 0 })),
     )
-    yield* levelSet(waiting[1]!, { level: 0 })
+    yield* changed(waiting[1]!, { level: 0 })
     const keeping = gateOf(namespace, 1)
     const putAside = yield* grant({ gate: keeping })
     yield* hand.settle(putDown(putAside, '{"at":7}'))

@@ -66,7 +66,15 @@ const due: Run.RunEvent = { _tag: "Due" }
 const admit: Run.RunEvent = { _tag: "Admit" }
 
 /** These change nothing, or say why what comes next does. */
-const silent = new Set(["Asked", "Placed", "LevelSet", "LateReport", "Notified", "Replaced"])
+const silent = new Set([
+  "Asked",
+  "Placed",
+  "LevelSet",
+  "DeadlineSet",
+  "LateReport",
+  "Notified",
+  "Replaced",
+])
 
 const after = (state: Run.RunState, told: RunHappening, known: Known): Run.RunState => {
   if (silent.has(told.kind)) return state

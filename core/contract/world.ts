@@ -17,6 +17,7 @@ import { Clock, Duration, Effect, Layer, Option, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
+import type { Change } from "../domain/Change.ts"
 import * as Lane from "../domain/Lane.ts"
 import type { Fence } from "../domain/Lease.ts"
 import { Namespace } from "../domain/Namespace.ts"
@@ -29,7 +30,6 @@ import type {
   Claimed,
   Grant,
   Known,
-  LevelOrder,
   Notice,
   Report,
   RunSpec,
@@ -326,8 +326,8 @@ const orderedOf = <A>(
 export const cancelled = orderedOf((runs, run) => runs.cancel(run))
 export const suspended = orderedOf((runs, run) => runs.suspend(run))
 export const resumed = orderedOf((runs, run) => runs.resume(run))
-export const levelSet = (run: RunId, order: LevelOrder) =>
-  orderedOf((runs, run) => runs.setLevel(run, order))(run)
+export const changed = (run: RunId, change: Change) =>
+  orderedOf((runs, run) => runs.change(run, change))(run)
 export const revived = orderedOf((runs, run) => runs.revive(run))
 export const notified = (run: RunId, notice: Notice = { _tag: "Succeeded" }) =>
   orderedOf((runs, run) => runs.notify(run, notice))(run)

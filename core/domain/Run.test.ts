@@ -89,7 +89,7 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Revive": { _tag: "Revive", isGated: false },
   "Revive at its gate": { _tag: "Revive", isGated: true },
   "Reopen": { _tag: "Reopen" },
-  "SetLevel": { _tag: "SetLevel" },
+  "Change": { _tag: "Change" },
   "Misplace": { _tag: "Misplace" },
   "Spread": { _tag: "Spread" },
 }
@@ -103,34 +103,34 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     Due: ["Ready"],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
-    SetLevel: ["Scheduled", { isCareful: true, isGated: false }],
+    Change: ["Scheduled", { isCareful: true, isGated: false }],
   },
   "Scheduled new": {
     Due: ["Ready"],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: false }],
     Expire: ["Expired"],
-    SetLevel: ["Scheduled", { isCareful: true, isGated: false }],
+    Change: ["Scheduled", { isCareful: true, isGated: false }],
   },
   "Scheduled new gated": {
     Due: ["Blocked"],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: false }],
     Expire: ["Expired"],
-    SetLevel: ["Scheduled", { isCareful: true, isGated: true }],
+    Change: ["Scheduled", { isCareful: true, isGated: true }],
   },
   "Scheduled granted before, gated": {
     Due: ["Ready"],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
-    SetLevel: ["Scheduled", { isCareful: true, isGated: true }],
+    Change: ["Scheduled", { isCareful: true, isGated: true }],
   },
   "Blocked": {
     Admit: ["Ready"],
     Discard: ["Discarded"],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: false }],
-    SetLevel: ["Blocked", { isCareful: true }],
+    Change: ["Blocked", { isCareful: true }],
   },
   "Blocked new": {
     Admit: ["Ready"],
@@ -138,7 +138,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: false }],
     Expire: ["Expired"],
-    SetLevel: ["Blocked", { isCareful: true }],
+    Change: ["Blocked", { isCareful: true }],
   },
   "Ready": {
     Claim: ["Running", { attempt: 4, fence: 6, ...unasked, isStartMarked: false }],
@@ -146,7 +146,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     Spread: ["Awaiting", { isParent: true }],
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
-    SetLevel: ["Ready", { isCareful: true }],
+    Change: ["Ready", { isCareful: true }],
   },
   "Ready new": {
     Claim: ["Running", { attempt: 1, fence: 1, ...unasked, isStartMarked: false }],
@@ -155,7 +155,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     Cancel: ["Cancelled"],
     Suspend: ["Suspended", { isAdmitted: true }],
     Expire: ["Expired"],
-    SetLevel: ["Ready", { isCareful: true }],
+    Change: ["Ready", { isCareful: true }],
   },
   "Running": {
     "Start": ["Running", { ...unasked, isStartMarked: true }],
@@ -355,7 +355,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Resume early": ["Ready"],
     "Resume early at a gate": ["Ready"],
     "Cancel": ["Cancelled"],
-    SetLevel: ["Suspended", { isCareful: true, isAdmitted: true }],
+    Change: ["Suspended", { isCareful: true, isAdmitted: true }],
   },
   "Suspended at its gate": {
     "Resume": ["Ready"],
@@ -364,7 +364,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Resume early": ["Ready"],
     "Resume early at a gate": ["Blocked"],
     "Cancel": ["Cancelled"],
-    SetLevel: ["Suspended", { isCareful: true, isAdmitted: false }],
+    Change: ["Suspended", { isCareful: true, isAdmitted: false }],
   },
   "Suspended new": {
     "Resume": ["Ready"],
@@ -374,7 +374,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Resume early at a gate": ["Scheduled", { isGated: true }],
     "Cancel": ["Cancelled"],
     "Expire": ["Expired"],
-    SetLevel: ["Suspended", { isCareful: true, isAdmitted: false }],
+    Change: ["Suspended", { isCareful: true, isAdmitted: false }],
   },
   "Succeeded": {},
   "Failed": {

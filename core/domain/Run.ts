@@ -155,8 +155,8 @@ export const RunEvent = Schema.TaggedUnion({
   Revive: { isGated: Schema.Boolean },
   /** A child of it was revived. */
   Reopen: {},
-  /** An operator has given it another level. */
-  SetLevel: {},
+  /** An operator has given it another level, or deadline. */
+  Change: {},
 })
 export type RunEvent = typeof RunEvent.Type
 
@@ -261,7 +261,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, state.fence > 0),
     Expire: expire,
-    SetLevel: careful,
+    Change: careful,
   },
   Blocked: {
     Admit: (state) => to("Ready", state),
@@ -269,7 +269,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, false),
     Expire: expire,
-    SetLevel: careful,
+    Change: careful,
   },
   Ready: {
     Claim: (state) => ({
@@ -286,7 +286,7 @@ const transitions: {
     Cancel: (state) => to("Cancelled", state),
     Suspend: (state) => suspended(state, true),
     Expire: expire,
-    SetLevel: careful,
+    Change: careful,
   },
   Running: {
     Start: (state) => ({ ...state, isStartMarked: true }),
@@ -355,7 +355,7 @@ const transitions: {
     Resume: resume,
     Cancel: (state) => to("Cancelled", state),
     Expire: expire,
-    SetLevel: careful,
+    Change: careful,
   },
   Succeeded: {},
   Failed: {

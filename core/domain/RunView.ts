@@ -74,6 +74,10 @@ export const RunView = Schema.Struct({
   level: Level,
   /** An operator has set another since: that of its submit. */
   submittedLevel: Schema.optionalKey(Level),
+  /** When it is too late to begin it; told until it is granted. */
+  deadlineAt: Schema.optionalKey(Schema.DateTimeUtc),
+  /** Rises with every change; absent: 1, as it was submitted. */
+  revision: Schema.optionalKey(Schema.Int),
   /** JSON text, as submitted. */
   payload: Schema.String,
   /** JSON text, as the handler answered. */
@@ -110,7 +114,7 @@ export const RunHappening = Schema.Struct({
   at: Schema.DateTimeUtc,
   /**
    * As in `Submitted`, `Asked`, `Admitted`, `Placed`, `Spread`, `Claimed`, `Started`, `Retried`, `Lost`,
-   * `Released`, `Postponed`, `CancelAsked`, `LevelSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`,
+   * `Released`, `Postponed`, `CancelAsked`, `LevelSet`, `DeadlineSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`,
    * `Awaited`, `Notified`, `Revived`, `Reopened`, `Replaced`, `LateReport`, or a final state.
    */
   kind: Schema.String,

@@ -171,6 +171,8 @@ export const StateRecord = Schema.TaggedUnion({
     level: Level,
     /** An operator has set this one since. */
     levelSet: Schema.optionalKey(Level),
+    /** How often it was changed; absent: once if another level was set, else never. */
+    changes: Schema.optionalKey(Schema.Int),
     payload: Schema.String,
     createdAt: Instant,
     delayMillis: Schema.Int,

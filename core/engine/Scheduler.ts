@@ -10,6 +10,7 @@
 import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
+import * as Change from "../domain/Change.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import { isLimited } from "../domain/Group.ts"
@@ -122,13 +123,36 @@ export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
 /** The run cannot take this order in the state it is in. Nothing was changed. */
 export class OrderRefused extends Schema.TaggedError<OrderRefused>()("OrderRefused", {
   run: RunIdFromString,
-  order: Schema.Literals(["suspend", "resume", "setLevel", "notify", "revive"]),
+  order: Schema.Literals(["suspend", "resume", "change", "notify", "revive"]),
   state: StateName,
+  /** Where the state alone does not say why. */
+  reason: Schema.optionalKey(Schema.String),
 }) {
   override get message() {
-    const order = this.order === "setLevel" ? "other level" : this.order
-    return `run ${this.run} is ${this.state}, and takes no ${order}`
+    const order = `run ${this.run} is ${this.state}, and takes no ${this.order}`
+    return this.reason === undefined ? order : `${order}: ${this.reason}`
   }
+}
+
+/** Somebody else has changed the run meanwhile. Nothing was done: look at it, and change that. */
+export class RunChanged extends Schema.TaggedError<RunChanged>()("RunChanged", {
+  run: RunIdFromString,
+  /** The one that it is at. */
+  revision: Schema.Int,
+}) {
+  override get message() {
+    return `run ${this.run} is at revision ${this.revision}`
+  }
+}
+
+/** What a run that waits is to have otherwise. */
+export interface ChangeOptions extends OrderOptions {
+  /** It takes its turn by this one from now on and wherever it waits, until it ends. */
+  readonly level?: Lane.Level
+  /** If nobody has begun it so long after now, it expires; `null`: whenever it begins. */
+  readonly deadline?: Duration.Input | null
+  /** Only if the run is at this one. */
+  readonly revision?: number
 }
 
 /** How a run is cut into shards. */
@@ -204,17 +228,13 @@ export class Scheduler extends Context.Service<Scheduler, {
     options?: OrderOptions,
   ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
 
-  /**
-   * Has a run that waits go sooner or later than it would: by another level, from now on and wherever
-   * it waits until it ends.
-   */
-  readonly setLevel: (
+  /** Gives a run that waits another level, and one that nobody was granted another deadline. */
+  readonly change: (
     run: RunId,
-    level: Lane.Level,
-    options?: Pick<SubmitOptions, "by">,
+    options: ChangeOptions,
   ) => Effect.Effect<
     "confirmed",
-    Refused | RunUnknown | OrderRefused | StorageUnavailable
+    Refused | RunUnknown | RunChanged | OrderRefused | StorageUnavailable
   >
 
   /** Ends a run that was handed over. `duplicate`: somebody notified before. */
@@ -437,8 +457,31 @@ const makeClient = Effect.gen(function* () {
       Effect.andThen(checkedBy(by), ordered(run, "suspend", runs.suspend(run, by))),
     resume: (run, { by } = {}) =>
       Effect.andThen(checkedBy(by), ordered(run, "resume", runs.resume(run, by))),
-    setLevel: (run, level, { by } = {}) =>
-      Effect.andThen(checkedBy(by), ordered(run, "setLevel", runs.setLevel(run, { level, by }))),
+    change: Effect.fnUntraced(function* (run, { by, deadline, level, revision }) {
+      yield* checkedBy(by)
+      if (level === undefined && deadline === undefined) return yield* nothingToChange
+      const flaw = deadline === undefined || deadline === null
+        ? undefined
+        : flawOfDeadline(deadline)
+      if (flaw !== undefined) return yield* flaw
+      const answer = yield* ordered(
+        run,
+        "change",
+        runs.change(run, {
+          by,
+          level,
+          revision,
+          deadlineMillis: deadline === undefined || deadline === null
+            ? deadline
+            : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(deadline))),
+        }),
+      )
+      if (answer === "confirmed") return answer
+      const { revision: present = Change.firstRevision, state } = yield* find(run)
+      return answer === "stale"
+        ? yield* new RunChanged({ run, revision: present })
+        : yield* new OrderRefused({ run, order: "change", state, reason: reasons[answer] })
+    }),
     notify: (run, notice, { by } = {}) =>
       Effect.andThen(
         Effect.andThen(checkedBy(by), checkedNotice(notice)),
@@ -590,16 +633,8 @@ const checked = (submission: Submission, options: SubmitOptions) => {
     )
   }
   if (options.deadline !== undefined) {
-    const millis = Duration.toMillis(Duration.fromInputUnsafe(options.deadline))
-    if (!(millis > 0 && millis <= deadlineMillisMax)) {
-      return Effect.fail(
-        new Refused({
-          field: "deadline",
-          reason: `it is ${millis} ms from now`,
-          remedy: "Use more than nothing and at most 366 days, or none",
-        }),
-      )
-    }
+    const flaw = flawOfDeadline(options.deadline)
+    if (flaw !== undefined) return Effect.fail(flaw)
   }
   if ((submission.blockingKey?.length ?? 0) > 512) {
     return Effect.fail(
@@ -625,6 +660,30 @@ const checked = (submission: Submission, options: SubmitOptions) => {
 }
 
 /** Who asks, as it may be kept. */
+const flawOfDeadline = (deadline: Duration.Input): Refused | undefined => {
+  const millis = Duration.toMillis(Duration.fromInputUnsafe(deadline))
+  return millis > 0 && millis <= deadlineMillisMax ? undefined : new Refused({
+    field: "deadline",
+    reason: `it is ${millis} ms from now`,
+    remedy: "Use more than nothing and at most 366 days, or none",
+  })
+}
+
+const nothingToChange = Effect.fail(
+  new Refused({
+    field: "change",
+    reason: "it names nothing that the run is to have otherwise",
+    remedy: "Name a level or a deadline",
+  }),
+)
+
+/** Why a deadline is not changed. */
+const reasons = {
+  begun:
+    "it was granted, so whoever had it may have begun it, and a deadline is for what nobody has",
+  late: "its deadline has passed",
+}
+
 const checkedBy = (by: string | undefined) => {
   if (by === undefined) return Effect.void
   if (by === "" || by.length > 256) {

@@ -61,7 +61,7 @@
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given, and to whom:
  *   while it is held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
- * - **R25 level set.** Once `setLevel` has answered `confirmed` the run takes its turn by that level,
+ * - **R25 level set.** Once a `change` of its level was `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
  *   ready; both levels are told with it, and who set it with its events. Nothing else changes.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
@@ -84,6 +84,13 @@
  *   are named of theirs alone: each once, whatever lane it waits in.
  * - **R34 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
  *   nothing is to be moved or told by `displace`.
+ * - **R35 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
+ *   no other, or never if it was taken away, and its rank is as if it had had it since it became ready.
+ *   It is told with the run, and both with its events, by whom. One that was granted, or whose deadline
+ *   has passed, is not changed.
+ * - **R36 revisions.** Each change makes another revision of the run, which is told with it. One that names
+ *   a revision holds only if the run is at that one: of two that name the same, one is `stale`, and
+ *   changes nothing.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -91,6 +98,7 @@ import { type Effect, type Option, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import { Gate, GateKey } from "../domain/Blocking.ts"
 import { BreakerKey, BreakerName } from "../domain/Breaker.ts"
+import type { Change } from "../domain/Change.ts"
 import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
@@ -304,12 +312,6 @@ export const Notice = Schema.TaggedUnion({
 })
 export type Notice = typeof Notice.Type
 
-/** An operator wants a run to go sooner, or later. */
-export interface LevelOrder {
-  readonly level: Level
-  readonly by?: string | undefined
-}
-
 /** What became of an order to one run. `freed`: gates that `admit` has to look at now. */
 export interface Ordered<Answer> {
   readonly answer: Answer
@@ -403,9 +405,12 @@ export interface RunStorage {
     StorageUnavailable
   >
 
-  /** `refused`: it does not wait, but for its end. Of parts the parent is asked before it has any. */
-  readonly setLevel: (run: RunId, order: LevelOrder) => Effect.Effect<
-    Option.Option<Ordered<"confirmed" | "refused" | "ended">>,
+  /**
+   * `refused`: it does not wait, but for its end. Of parts the parent is asked before it has any. The
+   * others: see `Change.refused`.
+   */
+  readonly change: (run: RunId, change: Change) => Effect.Effect<
+    Option.Option<Ordered<"confirmed" | "refused" | "ended" | "stale" | "begun" | "late">>,
     StorageUnavailable
   >
 

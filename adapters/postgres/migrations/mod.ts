@@ -37,6 +37,7 @@ import heads from "./heads.ts"
 import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
 import groups from "./groups.ts"
+import changes from "./changes.ts"
 
 export interface Migration {
   readonly name: string
@@ -78,6 +79,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "fire next", statements: fireNext },
   { name: "overtaken", statements: overtaken },
   { name: "groups", statements: groups },
+  { name: "changes", statements: changes },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -16,6 +16,7 @@ import { shares } from "./0014_shares.ts"
 import { levelsSet } from "./0015_levels_set.ts"
 import { holders } from "./0016_holders.ts"
 import { orders } from "./0017_orders.ts"
+import { changes } from "./0018_changes.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -36,4 +37,5 @@ export const steps: ReadonlyArray<string> = [
   levelsSet,
   holders,
   orders,
+  changes,
 ]

@@ -10,6 +10,7 @@ import {
   admitAll,
   assertState,
   cancelled,
+  changed,
   type Elapse,
   expireAll,
   found,
@@ -20,7 +21,6 @@ import {
   handOver,
   ids,
   joined,
-  levelSet,
   promoteAll,
   release,
   resumed,
@@ -51,8 +51,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const [a, b, c, d] = yield* submitAll(times(4).map(() => specOf(namespace)))
-      assert.deepStrictEqual(yield* levelSet(c!, urgent), { answer: "confirmed", freed: [] })
-      yield* levelSet(a!, { level: 2 })
+      assert.deepStrictEqual(yield* changed(c!, urgent), { answer: "confirmed", freed: [] })
+      yield* changed(a!, { level: 2 })
       const { grants } = yield* hand.claim(4)
       assert.deepStrictEqual(ids(grants), [c!, b!, d!, a!], "also in the order of the answer")
       assert.isTrue(grants[0]!.isCareful)
@@ -65,7 +65,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const low = yield* submitOne(specOf(namespace, { level: 2 }))
       yield* elapse(Duration.seconds(5))
       const usual = yield* submitOne(specOf(namespace))
-      yield* levelSet(low, { level: 1 })
+      yield* changed(low, { level: 1 })
       assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [low, usual])
     }))
 
@@ -73,7 +73,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const run = yield* submitOne(specOf(namespace))
-      yield* levelSet(run, urgent)
+      yield* changed(run, urgent)
       assert.strictEqual((yield* cancelled(run)).answer, "confirmed")
       yield* assertState(run, "Cancelled")
     }))
@@ -85,9 +85,9 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const hand = yield* joined(namespace)
       const run = yield* submitOne(specOf(namespace))
       assert.notProperty(yield* found(run), "submittedLevel")
-      yield* levelSet(run, { level: 0, by: "Ada" })
+      yield* changed(run, { level: 0, by: "Ada" })
       assert.deepInclude(yield* found(run), { level: 0, submittedLevel: 1, state: "Ready" })
-      yield* levelSet(run, { level: 4 })
+      yield* changed(run, { level: 4 })
       assert.deepInclude(yield* found(run), { level: 4, submittedLevel: 1 })
       const listed = yield* runs.list({ namespace, states: ["Ready"], limit: 9 })
       assert.deepInclude(listed[0]!, { id: run, level: 4, submittedLevel: 1 })
@@ -105,8 +105,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const namespace = freshNamespace()
       const [first, second] = yield* submitAll(times(2).map(() => specOf(namespace)))
       yield* elapse(Duration.seconds(5))
-      yield* levelSet(first!, { level: 3 })
-      yield* levelSet(first!, { level: 1 })
+      yield* changed(first!, { level: 3 })
+      yield* changed(first!, { level: 1 })
       assert.notProperty(yield* found(first!), "submittedLevel")
       const hand = yield* joined(namespace)
       assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [first!, second!])
@@ -119,7 +119,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* elapse(Duration.minutes(9))
       const usual = yield* submitOne(specOf(namespace))
       yield* elapse(Duration.seconds(30))
-      yield* levelSet(idle, { level: 2 })
+      yield* changed(idle, { level: 2 })
       const hand = yield* joined(namespace)
       // It is overdue half a minute from now, as is the other.
       yield* elapse(Duration.seconds(50))
@@ -185,7 +185,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
         const [run, on] = yield* way(namespace, { lane: Lane.ofTask(namespace, greet) })
         const { state } = yield* found(run)
-        assert.strictEqual((yield* levelSet(run, urgent)).answer, "confirmed")
+        assert.strictEqual((yield* changed(run, urgent)).answer, "confirmed")
         assert.deepInclude(yield* found(run), { state, level: 0, submittedLevel: 1 })
         yield* on
         yield* assertState(run, "Ready")
@@ -210,7 +210,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const gate = gateOf(namespace, 1)
       const made = yield* submitAll(times(3).map(() => specOf(namespace, { gate })))
       yield* admitAll(gate.key)
-      yield* levelSet(made[2]!, urgent)
+      yield* changed(made[2]!, urgent)
       yield* cancelled(made[0]!)
       assert.deepStrictEqual(ids(yield* admitAll(gate.key)), [made[2]!])
     }))
@@ -220,7 +220,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const run = yield* submitOne(specOf(namespace))
-      yield* levelSet(run, urgent)
+      yield* changed(run, urgent)
       yield* hand.settle(retry(yield* hand.one))
       yield* elapse(Duration.seconds(1))
       yield* promoteAll
@@ -240,8 +240,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const made = yield* submitAll(
         times(2).map(() => specOf(namespace, { deadlineMillis: 40_000 })),
       )
-      yield* levelSet(made[0]!, { level: 4 })
-      yield* levelSet(made[1]!, urgent)
+      yield* changed(made[0]!, { level: 4 })
+      yield* changed(made[1]!, urgent)
       yield* elapse(Duration.seconds(50))
       yield* expireAll
       for (const run of made) yield* assertState(run, "Expired")
@@ -264,10 +264,10 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       })
       if (parent._tag === "Conflict") return assert.fail("it is new")
       for (const run of [running!.run, awaiting!.run, parent.run]) {
-        assert.strictEqual((yield* levelSet(run, urgent)).answer, "refused")
+        assert.strictEqual((yield* changed(run, urgent)).answer, "refused")
         assert.deepInclude(yield* found(run), { level: 1 })
       }
-      assert.strictEqual((yield* levelSet(ended!.run, urgent)).answer, "ended")
-      assert.isTrue(Option.isNone(yield* runs.setLevel(RunId.make(2 ** 52), urgent)))
+      assert.strictEqual((yield* changed(ended!.run, urgent)).answer, "ended")
+      assert.isTrue(Option.isNone(yield* runs.change(RunId.make(2 ** 52), urgent)))
     }))
 }

@@ -14,6 +14,7 @@ import {
   admitAll,
   assertState,
   cancelled,
+  changed,
   definitionOf,
   type Elapse,
   expireAll,
@@ -24,7 +25,6 @@ import {
   type Hand,
   ids,
   joined,
-  levelSet,
   promoteAll,
   recoverAll,
   release,
@@ -489,7 +489,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const [gone, kept] = yield* submitAll([far, far])
       for (const run of [gone!, kept!]) yield* assertState(run, "Ready")
       assert.strictEqual((yield* cancelled(gone!)).answer, "confirmed")
-      assert.strictEqual((yield* levelSet(kept!, { level: 0 })).answer, "confirmed")
+      assert.strictEqual((yield* changed(kept!, { level: 0 })).answer, "confirmed")
       assert.strictEqual((yield* suspended(kept!)).answer, "confirmed")
       yield* resumed(kept!)
       assert.strictEqual((yield* (yield* joined(namespace)).one).run, kept)

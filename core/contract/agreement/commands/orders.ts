@@ -1,5 +1,6 @@
 /** Somebody orders one run to be cancelled, put down, resumed, ended or tried again. */
 import { Effect, Option } from "effect"
+import type { Change } from "../../../domain/Change.ts"
 import { levels } from "../../../domain/Lane.ts"
 import type { StateName } from "../../../domain/Run.ts"
 import type { Notice, Ordered } from "../../../services/RunStorage.ts"
@@ -14,10 +15,12 @@ const order = (
     side: Side,
     run: ReturnType<Side["run"]>,
   ) => Effect.Effect<Option.Option<Ordered<string>>, unknown>,
+  chosen?: (run: string) => void,
 ): Command =>
 (world, draws) => {
   const run = world.someRun(draws, ...states)
   if (run === undefined) return undefined
+  chosen?.(run)
   return {
     says: `${name} ${run}`,
     on: (side) =>
@@ -49,13 +52,24 @@ export const resume = order(
   ({ storage }, run) => storage.runs.resume(run),
 )
 
-export const setLevel: Command = (world, draws) => {
-  const level = draws.oneOf(levels)
-  const by = draws.chance(0.5) ? "Ada" : undefined
+export const change: Command = (world, draws) => {
+  const what: Change = {
+    ...(draws.chance(0.7) && { level: draws.oneOf(levels) }),
+    ...(draws.chance(0.5) &&
+      { deadlineMillis: draws.oneOf([null, 500, 20_000, 600_000, 30_000_000]) }),
+    ...(draws.chance(0.3) && { revision: draws.oneOf([1, 2, 3]) }),
+    by: draws.chance(0.5) ? "Ada" : undefined,
+  }
   return order(
-    `set level ${level} of`,
+    `change ${JSON.stringify(what)} of`,
     ["Scheduled", "Blocked", "Ready", "Suspended"],
-    ({ storage }, run) => storage.runs.setLevel(run, { level, by }),
+    ({ storage }, run) => storage.runs.change(run, what),
+    (run) => {
+      const { deadlineMillis } = what
+      if (typeof deadlineMillis !== "number") return
+      const before = world.deadlines.get(run) ?? Infinity
+      world.deadlines.set(run, Math.min(before, world.now + deadlineMillis))
+    },
   )(world, draws)
 }
 
