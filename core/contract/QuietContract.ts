@@ -3,6 +3,7 @@
  * nothing is overlooked, the agreement sees: there, what was said to be quiet is swept.
  *
  * Tried on each adapter, and caught: a lost holder, a passed deadline or a gate overlooked; never quiet.
+ * In memory a lost holder is told of in two ways, and either alone is enough here.
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer } from "effect"
