@@ -362,6 +362,17 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       set.out.trim(),
       `run ${later.out.trim()} takes its turn by level 0 (urgent)`,
     )
+    const within = (deadline: string, revision: string) =>
+      place.run(
+        ["run", "set", later.out.trim(), "--deadline", deadline, "--revision", revision],
+        env,
+      )
+    const moved = await within("2h", "2")
+    assert.include(moved.out, "expires unless it has begun within 7200000 ms", moved.err)
+    const stale = await within("none", "2")
+    assert.strictEqual(stale.code, 3)
+    assert.include(stale.err, "revision 3")
+    assert.strictEqual((await within("soon", "3")).code, 2)
     const suspended = await place.run(["run", "suspend", later.out.trim(), "--json"], env)
     assert.deepStrictEqual(JSON.parse(suspended.out), {
       run: later.out.trim(),
