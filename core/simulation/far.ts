@@ -34,10 +34,7 @@ export const farStorage = (storage: Storage["Service"], over: Over): Storage["Se
     history: far("history", storage.history),
     transfer: storage.transfer,
     permits: far("permits", storage.permits),
-    audit: {
-      ...far("audit", storage.audit),
-      place: over("audit.place", storage.audit.place, unavailable("place")),
-    },
+    audit: far("audit", storage.audit),
     ...(storage.tables !== undefined && {
       tables: (table) => farSource(storage.tables!(table), over),
     }),
@@ -81,13 +78,16 @@ const overAll = <S extends object, E>(
   unavailable: (operation: string) => Effect.Effect<never, E>,
 ): S =>
   Object.fromEntries(
-    Object.entries(calls).map(([name, call]) => [
-      name,
-      (...args: Array<unknown>) =>
-        over(
-          `${service}.${name}`,
-          (call as (...args: Array<unknown>) => Effect.Effect<unknown, unknown>)(...args),
-          unavailable(name),
-        ),
-    ]),
+    Object.entries(calls).map(([name, call]) => {
+      const far = (call: Effect.Effect<unknown, unknown>) =>
+        over(`${service}.${name}`, call, unavailable(name))
+      // What takes no parameters is no function.
+      return [
+        name,
+        Effect.isEffect(call)
+          ? far(call as Effect.Effect<unknown, unknown>)
+          : (...args: ReadonlyArray<unknown>) =>
+            far((call as (...args: ReadonlyArray<unknown>) => typeof call)(...args)),
+      ]
+    }),
   ) as S
