@@ -91,7 +91,7 @@ const submitPath: Path = {
   }),
   ends: { keyed: ["Succeeded"], unkeyed: ["Succeeded", undefined], delayed: ["Succeeded"] },
   calls: ["runs.submit", "runs.promote"],
-  points: 30,
+  points: 25,
 }
 
 const admitPath: Path = {
@@ -189,7 +189,7 @@ const firePath: Path = {
     "triggers.find",
     "triggers.follow",
   ],
-  points: 85,
+  points: 75,
 }
 
 const retryPath: Path = {
@@ -208,7 +208,7 @@ const retryPath: Path = {
   }),
   ends: { flaky: ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "runs.promote"],
-  points: 40,
+  points: 30,
 }
 
 /** The children of one that is cut by hand. */
@@ -299,7 +299,7 @@ const resumePath: Path = {
     "runs.notify",
     "transport.round",
   ],
-  points: 30,
+  points: 25,
 }
 
 export const paths: ReadonlyArray<Path> = [
