@@ -339,7 +339,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       JSON.parse(children.out).items.map(({ shard }: { shard: object }) => shard),
       [{ parent: id, index: 1, count: 2 }, { parent: id, index: 0, count: 2 }],
     )
-    for (const order of ["suspend", "resume", "revive", "notify"]) {
+    for (const order of ["suspend", "resume", "revive", "notify", "rollback"]) {
       const refused = await place.run(["run", order, id], env)
       assert.strictEqual(refused.code, 3, `${order}: ${refused.err}`)
       assert.include(refused.err, "Succeeded")
@@ -368,7 +368,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
         env,
       )
     const moved = await within("2h", "2")
-    assert.include(moved.out, "expires unless it has begun within 7200000 ms", moved.err)
+    assert.include(moved.out, "expires unless it has begun within 2 h 0 min", moved.err)
     const stale = await within("none", "2")
     assert.strictEqual(stale.code, 3)
     assert.include(stale.err, "revision 3")

@@ -52,7 +52,7 @@ export const by = Flag.String("by").pipe(
 export const ofBy = (given: Option.Option<string>): { readonly by?: string } =>
   Option.isSome(given) ? { by: given.value } : {}
 
-/** For orders that hold until they are taken back. */
+/** For orders that others will wonder about. */
 export const note = Flag.String("note").pipe(
   Flag.withDescription("Why; others see it"),
   Flag.optional,

@@ -31,6 +31,7 @@ import { runCancel } from "./commands/runCancel.ts"
 import { runNotify } from "./commands/runNotify.ts"
 import { runResume } from "./commands/runResume.ts"
 import { runRevive } from "./commands/runRevive.ts"
+import { runRollback } from "./commands/runRollback.ts"
 import { runSet } from "./commands/runSet.ts"
 import { runSuspend } from "./commands/runSuspend.ts"
 import { runLogs } from "./commands/runLogs.ts"
@@ -82,6 +83,7 @@ const run = Command.make("run").pipe(
     runResume,
     runNotify,
     runRevive,
+    runRollback,
   ]),
 )
 

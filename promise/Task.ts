@@ -81,6 +81,8 @@ export interface RunContext<E> {
   readonly deadline: Date | undefined
   /** What `keep` was given last before the run was suspended, or given back at a shutdown. */
   readonly checkpoint: string | undefined
+  /** What the run had succeeded with, as JSON text, where it is rolled back on demand. */
+  readonly result: string | undefined
   /** Should the run be put down from now on, it goes on with this text. Throws `Refused` if it is too long. */
   readonly keep: (checkpoint: string) => void
   /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
@@ -92,14 +94,15 @@ export interface RunContext<E> {
 }
 
 /**
- * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good;
+ * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good, or
+ * somebody asks for it after its end;
  * `clean` after each attempt that was prepared, with the outcome stored before; `summary` at the end
  * of the run, whose text becomes the last line of its log.
  */
 export interface TaskHooks<P, E> {
   /** What it throws is what the attempt failed with. */
   readonly prepare?: (payload: P, context: RunContext<E>) => unknown
-  /** When it throws the run has failed as `RollbackFailed`. */
+  /** When it throws the run has failed as `RollbackFailed`; asked for, it comes after `RollbackAsked`. */
   readonly rollback?: (payload: P, failure: Failure, context: RunContext<E>) => unknown
   /** When it throws, the run ends as it would have; the log says why. */
   readonly clean?: (payload: P, ended: Ended, context: RunContext<E>) => unknown
@@ -369,6 +372,7 @@ const contextOf = Effect.fnUntraced(function* <E>(task: string) {
     timeoutMillis: current.timeoutMillis,
     deadline: deadline === undefined ? undefined : new Date(deadline),
     checkpoint: current.checkpoint,
+    result: current.result,
     keep: (checkpoint: string) => Effect.runSync(keep(checkpoint)),
     progress: (said: Said) => Effect.runSync(progress(said)),
     log: (message: unknown, level: LogLevel = "Info") =>

@@ -105,6 +105,7 @@ const runOf = (data: RunData): CurrentRun["Service"] => ({
   timeoutMillis: data.timeoutMillis,
   deadline: data.deadline,
   checkpoint: data.checkpoint,
+  result: data.result,
   keep: (checkpoint) =>
     checkpoint.length > checkpointMax
       ? Effect.fail(

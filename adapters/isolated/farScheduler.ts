@@ -32,6 +32,7 @@ export const methods = [
   "change",
   "notify",
   "revive",
+  "rollback",
   "find",
 ] as const
 export type Method = (typeof methods)[number]
@@ -116,6 +117,7 @@ export const make = (
       }),
     notify: (run, notice) => call("notify", run, notice),
     revive: (run) => call("revive", run),
+    rollback: (run, options) => call("rollback", run, options),
     find,
     ended: Effect.fnUntraced(function* (run) {
       for (let pause = 5;; pause = Math.min(500, pause * 1.5)) {

@@ -29,6 +29,7 @@ export interface RunData {
   readonly timeoutMillis: number | undefined
   readonly deadline: number | undefined
   readonly checkpoint: string | undefined
+  readonly result: string | undefined
 }
 
 export type Step =

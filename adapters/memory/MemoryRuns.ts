@@ -4,7 +4,7 @@ import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
-import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
+import { type Conclusion, lossOf, resultOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -13,6 +13,7 @@ import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
+import * as Rollback from "../../core/domain/Rollback.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import {
@@ -45,6 +46,7 @@ import type {
   Settled,
   Submitted,
 } from "../../core/services/RunStorage.ts"
+import { isSoon, ofDue } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
 import { standingOf } from "./MemoryExecutors.ts"
 import { type Ended, type Entry, type MemoryState, within } from "./MemoryState.ts"
@@ -336,6 +338,7 @@ export const make = (
     state.scheduled.delete(entry)
     entry.dueAt = now() + delayMillis
     state.scheduled.add(entry)
+    if (isSoon(delayMillis)) state.hint(ofDue)
   }
 
   const freePlace = (entry: Entry, freed: Set<GateKey>): void => {
@@ -566,6 +569,7 @@ export const make = (
     state.move(entry, { _tag: "Resume", isDue, places: gate?.places ?? 0 }, now())
     // It may hold none now, but it held none before either where it waits for its due time again.
     if (stateOf(entry) !== "Scheduled") freePlace(entry, freed)
+    else if (isSoon(entry.dueAt - now())) state.hint(ofDue)
     return "confirmed"
   }
 
@@ -588,28 +592,60 @@ export const make = (
     const revived = (isParent ? entry.children : [entry])
       .filter((each) => reviveOne(each, freed, by))
     if (revived.length === 0) return "refused"
-    const ended = parent && endOf(parent)
-    if (parent !== undefined && state.move(parent, { _tag: "Reopen" }, now())) {
-      state.noteEnd(parent, ended!)
-      parent.failure = undefined
-      state.note(parent, "Reopened", now(), undefined, undefined, by)
-    }
+    reopen(parent, by)
     return "confirmed"
   }
 
+  /** A child of it goes on. */
+  const reopen = (parent: Entry | undefined, by: string | undefined): void => {
+    const ended = parent && endOf(parent)
+    if (parent === undefined || !state.move(parent, { _tag: "Reopen" }, now())) return
+    state.noteEnd(parent, ended!)
+    parent.failure = undefined
+    state.note(parent, "Reopened", now(), undefined, undefined, by)
+  }
+
   const reviveOne = (entry: Entry, freed: Set<GateKey>, by: string | undefined): boolean => {
+    if (!goOn(entry, "Revive", freed)) return false
+    entry.conclusion = undefined
+    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure, by)
+    return true
+  }
+
+  /** What has ended goes on, and its end stays told. */
+  const goOn = (entry: Entry, _tag: "Revive" | "RollBack", freed: Set<GateKey>): boolean => {
     const { gate } = entry.spec
     entry.turn = state.nextRunId(now())
     const granted = { claimedAt: entry.claimedAt, holder: entry.holder, state: entry.state }
     const ended = endOf(entry)
-    if (!state.move(entry, { _tag: "Revive", isGated: gate !== undefined }, now())) return false
+    if (!state.move(entry, { _tag, isGated: gate !== undefined }, now())) return false
     entry.isNotified = false
-    entry.conclusion = undefined
     if (!isGrantTold(entry)) state.noteGrant(entry, granted)
     state.noteEnd(entry, ended)
-    state.note(entry, "Revived", now(), entry.failure?.message, entry.failure, by)
     freePlace(entry, freed)
     return true
+  }
+
+  const rollback = (demand: Rollback.Demand) => (entry: Entry, freed: Set<GateKey>) => {
+    const answer = Rollback.answer({
+      state: entry.state,
+      failure: entry.failure,
+      conclusion: entry.conclusion,
+      hasChildren: entry.children.length > 0,
+      isGated: entry.spec.gate !== undefined,
+      isUntold: () => state.outbox.isToTell(entry),
+    })
+    if (answer !== undefined) return answer
+    const asked = Rollback.asked(demand)
+    const conclusion = Rollback.conclusion(asked, entry.result ?? entry.conclusion?.result)
+    goOn(entry, "RollBack", freed)
+    entry.conclusion = { ...conclusion, fence: entry.state.fence }
+    entry.result = undefined
+    entry.failure = asked
+    state.note(entry, "RollbackAsked", now(), demand.note, undefined, demand.by)
+    state.note(entry, "Revived", now(), asked.message, asked)
+    reopen(entry.shard && state.runs.get(entry.shard.parent), demand.by)
+    return "confirmed"
   }
 
   const tooLateToBegin = (limit: number, freed: Set<GateKey>): Array<Expiry["runs"][number]> => {
@@ -688,7 +724,7 @@ export const make = (
           ...concluded,
         }, now())
         if (conclusion !== undefined && Run.isFinal(entry.state._tag)) {
-          entry.result = conclusion.result
+          entry.result = resultOf(conclusion)
           entry.failure = conclusion.failure
         } else if (Run.isFinal(entry.state._tag) && entry.state._tag !== "Cancelled") {
           entry.failure = { tag: "ExecutorLost", message: `${member.joining.name} was lost` }
@@ -891,6 +927,7 @@ export const make = (
     change: (run, order) => Effect.sync(() => ordered(run, change(order))),
     notify: (run, notice, by) => Effect.sync(() => ordered(run, notify(notice, by))),
     revive: (run, by) => Effect.sync(() => ordered(run, revive(by))),
+    rollback: (run, demand = {}) => Effect.sync(() => ordered(run, rollback(demand))),
     isQuiet: Effect.sync(isQuiet),
     expire: (limit) => Effect.sync(() => expire(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),

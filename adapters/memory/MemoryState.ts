@@ -6,6 +6,7 @@
  * keeps them in step.
  */
 import { Result } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Calendar } from "../../core/domain/Calendar.ts"
 import type { Sighting } from "../../core/domain/ClockStep.ts"
@@ -39,7 +40,7 @@ import {
   versionsMax,
 } from "../../core/services/TriggerStorage.ts"
 import type { HintCarrier } from "../../core/services/HintCarrier.ts"
-import { ofOutbox, type Topic } from "../../core/services/Wakeups.ts"
+import { isSoon, ofDue, ofOutbox, type Topic } from "../../core/services/Wakeups.ts"
 import { miss } from "./MemoryFollowing.ts"
 import { Outbox } from "./Outbox.ts"
 import type { Queue } from "../../core/domain/Share.ts"
@@ -354,6 +355,7 @@ export class MemoryState {
     this.runs.set(id, entry)
     if (entry.deadlineAt !== undefined) this.deadlines.add(entry)
     this.enter(entry, now)
+    if (entry.state._tag === "Scheduled" && isSoon(spec.delayMillis)) this.hint(ofDue)
     return entry
   }
 
@@ -506,7 +508,7 @@ export class MemoryState {
         this.scheduled.add(entry)
         break
       case "Blocked":
-        within(this.blocked, gate!.key, () => new Sorted<Entry>(byTurn)).add(entry)
+        within(this.blocked, gate!.key, () => new Sorted<Entry>(Blocking.order)).add(entry)
         break
       case "Ready":
         this.wait(entry, lane)
@@ -617,8 +619,6 @@ const isWaiting = ({ _tag }: Run.RunState): boolean =>
   _tag === "Scheduled" || _tag === "Blocked" || _tag === "Ready" || _tag === "Suspended"
 
 const familyOf = (entry: Entry): ReadonlyArray<Entry> => [entry, ...entry.children]
-
-const byTurn = (a: Entry, b: Entry): number => a.level - b.level || a.turn - b.turn
 
 /** Within a lane; which of several levels goes first depends on the time and is judged at a claim. */
 const byPlace = (a: Entry, b: Entry): number => a.level - b.level || a.rank - b.rank || a.id - b.id

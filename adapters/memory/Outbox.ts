@@ -90,6 +90,11 @@ export class Outbox {
     if (others?.size === 0) this.byRun.delete(entry)
   }
 
+  /** Whether somebody is yet to be told of an end of the run. */
+  isToTell(entry: Entry): boolean {
+    return this.byRun.has(entry)
+  }
+
   /** The run goes on, and its end is told of as it was. */
   freeze(entry: Entry): void {
     for (const told of this.byRun.get(entry) ?? []) {

@@ -145,6 +145,7 @@ export const make = (
       )
       for (const { gate } of rows) if (gate !== null) freed.add(gate)
       if (rows.some(({ told }) => told > 0)) hints.give(["o"])
+      hints.giveDue(of.flatMap((report) => "delayMillis" in report ? [report.delayMillis] : []))
       hints.give(new Set(rows.flatMap(({ lane }) => lane === null ? [] : [`l${lane}` as const])))
       const applied = new Set(rows.map(({ run }) => run))
       for (const index of part) {

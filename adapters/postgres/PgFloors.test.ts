@@ -19,6 +19,7 @@ import { claimStatement } from "./PgClaim.ts"
 import * as PgClock from "./PgClock.ts"
 import { PgFloors } from "./PgFloors.ts"
 import { PgHints } from "./PgHints.ts"
+import * as PgLooks from "./PgLooks.ts"
 import { PgNames } from "./PgNames.ts"
 import * as PgRuns from "./PgRuns.ts"
 import * as PgVacuum from "./PgVacuum.ts"
@@ -36,7 +37,15 @@ const process = Effect.gen(function* () {
   const hints = yield* PgHints.make(pg)
   const floors = yield* PgFloors.make(pg, hints)
   const clock = yield* PgClock.make(pg)
-  const runs = yield* PgRuns.make(pg, names, hints, clock, floors, () => {})
+  const runs = yield* PgRuns.make(
+    pg,
+    names,
+    hints,
+    clock,
+    floors,
+    PgLooks.make(pg),
+    () => {},
+  )
   floors.arm(true)
   const storage = yield* Storage
   return { pg, names, hints, floors, storage: { ...storage, runs } }

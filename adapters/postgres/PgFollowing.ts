@@ -12,7 +12,7 @@ import { numbers, numbersOrNull, type Pg, type Row, texts } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, stateOf } from "./rows.ts"
-import { columns, isReady } from "./specs.ts"
+import { columns, delays, isReady } from "./specs.ts"
 
 /**
  * The columns that a put returns besides, which subscribe its trigger or end that, or let it tail a
@@ -94,6 +94,7 @@ export const follow = (
         run !== null && isReady(specs[item]!) ? [`l${lanes[item]!}` as const] : []
       )),
     )
+    hints.giveDue(delays(specs))
     const byItem = new Map(rows.map((row) => [row.item, row]))
     return items.map((_, at) =>
       answer(byItem.get(at)!)

@@ -19,10 +19,11 @@ import { PgConnection } from "@effect/sql-pg"
 import { Duration, Effect, Exit, Latch, Queue, Scope } from "effect"
 import { randomBytes } from "node:crypto"
 import type { GateKey } from "../../core/domain/Blocking.ts"
+import { isSoon } from "../../core/services/Wakeups.ts"
 import { connection, type Pg, texts } from "./Pg.ts"
 
 /** A topic as waiters and notifications know it: short, since a payload has its bounds. */
-export type Topic = `l${number}` | `e${number}` | "t" | "o" | `k${string}`
+export type Topic = `l${number}` | `e${number}` | "t" | "o" | "d" | `k${string}`
 
 const waitsForMillis = 60_000
 /** At most one statement looks for waiters in this time, unless nothing was told for as long. */
@@ -98,6 +99,11 @@ export class PgHints {
       this.untold.add(topic)
     }
     if (this.untold.size > 0) this.hasUntold.openUnsafe()
+  }
+
+  /** Says so if what was scheduled with one of these delays is due soon. */
+  giveDue(delays: ReadonlyArray<number>): void {
+    if (delays.some(isSoon)) this.give(["d"])
   }
 
   /** The gates of runs that were submitted by SQL since this was asked last. */
@@ -232,7 +238,9 @@ export class PgHints {
       }
       if (this.gates.size >= gatesMax) this.gates.clear()
       this.gates.add(payload.slice(gatePrefix.length) as GateKey)
-      return Effect.void
+      // Whoever moves what is due takes them along.
+      this.wake("d")
+      return this.carry === undefined ? Effect.void : Effect.ignore(this.carry(["d"], true))
     })
   }
 

@@ -8,6 +8,7 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/TaskName.ts"
 import type { OutboxEvent, OutboxStorage } from "../../core/services/OutboxStorage.ts"
 import { numbers, type Pg, type Row } from "./Pg.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import { decodeFailure, stateOf } from "./rows.ts"
 
@@ -15,7 +16,7 @@ const listed = 10_000
 /** A lease of an event is no longer: one that seems so was given before the clock was set back. */
 const heldMillisMax = 3_600_000
 
-export const make = (pg: Pg, names: PgNames): OutboxStorage => ({
+export const make = (pg: Pg, names: PgNames, looks: PgLooks): OutboxStorage => ({
   subscribe: Effect.fnUntraced(function* (subscription) {
     const { consumer, name, namespace, on, task } = subscription
     const of = yield* names.namespace(namespace)
@@ -55,8 +56,8 @@ export const make = (pg: Pg, names: PgNames): OutboxStorage => ({
 
   take: Effect.fnUntraced(function* ({ consumer, forMillis, limit, partitions }) {
     // Mostly there is none, and to look costs a tenth of taking none.
-    const [any] = yield* pg.query<{ are: boolean }>("writes", "take", selectAny, [consumer])
-    if (!any!.are) return []
+    const { has_events } = yield* looks<{ has_events: boolean }>(anyOf(consumer))
+    if (!has_events) return []
     // Carried out twice it would take twice; what was taken in vain comes again.
     const rows = yield* pg.query<EventRow>("writes", "take", takeNext, [
       consumer,
@@ -130,7 +131,11 @@ const next = (held: string) => `
         WHERE b.run_id = e.run_id AND b.subscription = e.subscription AND b.id < e.id)
     ORDER BY e.held_until, e.id LIMIT $3 FOR UPDATE SKIP LOCKED)`
 
-const selectAny = `SELECT EXISTS (SELECT FROM outbox WHERE consumer = $1) AS are`
+const anyOf = (consumer: Consumer): Look => ({
+  name: "take",
+  columns: (first) => `EXISTS (SELECT FROM outbox WHERE consumer = $${first}) AS has_events`,
+  params: [consumer],
+})
 
 /** `$1` consumer, `$2` partitions, `$3` limit, `$4` for how long. */
 const takeNext = `

@@ -8,6 +8,7 @@ import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Labels } from "../../core/domain/Labels.ts"
 import { finals, isFinal, type StateName } from "../../core/domain/Run.ts"
+import * as Rollback from "../../core/domain/Rollback.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { type Reason, tooLate, unnotified, unserved } from "../../core/domain/RunView.ts"
 import * as Share from "../../core/domain/Share.ts"
@@ -26,6 +27,7 @@ import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgSubmit from "./PgSubmit.ts"
 import {
@@ -44,7 +46,7 @@ import {
   stateOfRow,
   suspendedCode,
 } from "./rows.ts"
-import { columns } from "./specs.ts"
+import { columns, delays } from "./specs.ts"
 
 const countMax = 10_000
 const patienceArray = `'${patience}'::bigint[]`
@@ -55,6 +57,7 @@ export const make = Effect.fnUntraced(function* (
   hints: PgHints,
   clock: PgClock,
   floors: PgFloors,
+  looks: PgLooks,
   onClaimed: () => void,
 ): Effect.fn.Return<RunStorage, never, Scope.Scope> {
   const submit = yield* PgSubmit.make(pg, names, hints)
@@ -93,6 +96,7 @@ export const make = Effect.fnUntraced(function* (
         ],
         parent.idempotencyKey !== undefined,
       )
+      hints.giveDue(delays(children))
       const first = rows.find(({ nth }) => nth === -1)
       // The key expired between the two statements, and is free again.
       if (first === undefined) return yield* submitFamily({ children, parent, places })
@@ -183,14 +187,15 @@ export const make = Effect.fnUntraced(function* (
     },
   )
 
-  /** The last call found as much as it may. */
-  let hasMore = false
+  /** When something is due, as far as is known. */
+  let dueAt = Infinity
   const promote: RunStorage["promote"] = Effect.fnUntraced(function* (limit) {
     // Mostly nothing is due, and to look costs a fifth of moving nothing.
-    if (!hasMore) {
-      const [next] = yield* pg.query<{ next_in: number | null }>("writes", "promote", selectNextDue)
-      const nextInMillis = next!.next_in ?? undefined
+    if (performance.now() < dueAt) {
+      const { next_in } = yield* looks<{ next_in: number | null }>(nextDue)
+      const nextInMillis = next_in ?? undefined
       if (nextInMillis === undefined || nextInMillis > 0) {
+        dueAt = performance.now() + (nextInMillis ?? Infinity)
         return { promoted: 0, gates: [...hints.takeGates()], unplaced: [], nextInMillis }
       }
     }
@@ -203,7 +208,8 @@ export const make = Effect.fnUntraced(function* (
       earliest: number | null
     }>("writes", "promote", promoteDue, [limit])
     const { earliest, gates, lanes, next_in, promoted, unplaced } = row!
-    hasMore = promoted === limit
+    const nextInMillis = promoted === limit && limit > 0 ? 0 : next_in ?? undefined
+    dueAt = performance.now() + (nextInMillis ?? Infinity)
     if (earliest !== null) floors.landed(lanes ?? [], earliest)
     hintLanes(lanes ?? [])
     return {
@@ -211,7 +217,7 @@ export const make = Effect.fnUntraced(function* (
       // What was submitted by SQL is not admitted by who submitted it, so it is here.
       gates: [...new Set([...(gates ?? []), ...hints.takeGates()])],
       unplaced,
-      nextInMillis: promoted === limit && limit > 0 ? 0 : next_in ?? undefined,
+      nextInMillis,
     }
   })
 
@@ -266,7 +272,11 @@ export const make = Effect.fnUntraced(function* (
     order("suspend", `suspend($1::bigint, ${patienceArray}, $2)`, run, [by ?? null])
 
   const resume: RunStorage["resume"] = (run, by) =>
-    order("resume", resumeAndTell, run, [`${pg.schema}_submit`, by ?? null])
+    Effect.tap(
+      order("resume", resumeAndTell, run, [`${pg.schema}_submit`, by ?? null]),
+      // It may be scheduled again, as it was.
+      () => Effect.sync(() => hints.give(["d"])),
+    )
 
   const change: RunStorage["change"] = (run, { by, deadlineMillis, level, revision }) =>
     order("change", changeAndTell, run, [
@@ -286,20 +296,36 @@ export const make = Effect.fnUntraced(function* (
       by ?? null,
     ])
 
-  const revive: RunStorage["revive"] = Effect.fnUntraced(function* (run, by) {
+  /** What lets a run go on that has ended. */
+  const onward = Effect.fnUntraced(function* <A extends string>(
+    operation: string,
+    call: string,
+    run: RunId.RunId,
+    params: ReadonlyArray<unknown>,
+  ) {
     const [row] = yield* pg.query<{
-      answer: "confirmed" | "refused" | null
+      answer: A | null
       gates: ReadonlyArray<GateKey>
       lanes: ReadonlyArray<number>
-    }>("writes", "revive", `SELECT * FROM revive($1::bigint, ${patienceArray}, $2, $3)`, [
-      `${run}`,
-      FanIn.prefix,
-      by ?? null,
-    ])
+    }>("writes", operation, `SELECT * FROM ${call}`, [`${run}`, FanIn.prefix, ...params])
     if (row === undefined || row.answer === null) return Option.none()
     hintLanes(row.lanes)
     return Option.some({ answer: row.answer, freed: [...new Set(row.gates)] })
   })
+
+  const revive: RunStorage["revive"] = (run, by) =>
+    onward("revive", `revive($1::bigint, ${patienceArray}, $2, $3)`, run, [by ?? null])
+
+  const rollback: RunStorage["rollback"] = (run, demand = {}) => {
+    const asked = Rollback.asked(demand)
+    return onward("rollback", `roll_back($1::bigint, ${patienceArray}, $2, $3, $4, $5, $6)`, run, [
+      demand.by ?? null,
+      demand.note ?? null,
+      encodeFailure(asked),
+      // Only the storage knows what it had succeeded with.
+      encodeFailure(Rollback.conclusion(asked, undefined).failure!),
+    ])
+  }
 
   const expire: RunStorage["expire"] = Effect.fnUntraced(function* (limit) {
     const rows = yield* pg.query<{ run: RunId.RunId; state: number; gate: GateKey | null }>(
@@ -325,11 +351,12 @@ export const make = Effect.fnUntraced(function* (
   const isQuiet: RunStorage["isQuiet"] = Effect.map(
     clock.expecting((expectation) =>
       Effect.map(
-        pg.query<{ is_expected: boolean; is_quiet: boolean }>("writes", "isQuiet", selectQuiet, [
-          ...expectation,
-          ...idsOfMilli,
-        ]),
-        ([row]) => row!.is_expected ? row!.is_quiet : undefined,
+        looks<{ is_expected: boolean; is_quiet: boolean }>({
+          name: "isQuiet",
+          columns: quiet,
+          params: [...expectation, ...idsOfMilli],
+        }),
+        ({ is_expected, is_quiet }) => is_expected ? is_quiet : undefined,
       )
     ),
     (isQuiet) => isQuiet ?? false,
@@ -543,6 +570,7 @@ export const make = Effect.fnUntraced(function* (
     change,
     notify,
     revive,
+    rollback,
     isQuiet,
     expire,
     recover,
@@ -582,9 +610,8 @@ const changeAndTell = `(
 const idsOfMilli = [`${RunId.floor(0)}`, `${RunId.floor(1) - RunId.floor(0)}`]
 
 /** Also when nothing is to be recovered, ids of runs go on with the time. */
-const selectQuiet = `
-  WITH now AS MATERIALIZED (SELECT clock() AS ms)
-  SELECT abs(steady_clock() - $1::bigint) <= $2::bigint AS is_expected,
+const quiet = (first: number) => `
+  abs(steady_clock() - $${first}::bigint) <= $${first + 1}::bigint AS is_expected,
     NOT EXISTS (SELECT FROM blocked)
       AND NOT EXISTS (SELECT FROM parked WHERE kind = 2)
       AND NOT EXISTS (SELECT FROM parked WHERE awaits_until <= (SELECT ms FROM now))
@@ -599,7 +626,7 @@ const selectQuiet = `
         WHERE l.executor > 0
           AND (e.standing = 0 AND e.beat_at + e.ttl > (SELECT ms FROM now)) IS NOT TRUE)
       AND NOT EXISTS (SELECT FROM waiter WHERE expires_at < (SELECT ms FROM now)) AS is_quiet,
-    advance_run_ids($3::bigint, $4::bigint)::text AS advanced`
+    advance_run_ids($${first + 2}::bigint, $${first + 3}::bigint)::text AS advanced`
 
 /** The function is called for the row of `now`, if it passes: so its argument depends on it. */
 const recoverUnlessStepped = `
@@ -625,11 +652,11 @@ const held = (gate: string) =>
 const selectOpenGates = `
   WITH RECURSIVE waiting AS (
     (SELECT gate, run_id, places, is_discarding, 1 AS nth FROM blocked
-      WHERE gate > $3::uuid ORDER BY gate, level, turn LIMIT 1)
+      WHERE gate > $3::uuid ORDER BY gate, rank, turn LIMIT 1)
     UNION ALL
     SELECT n.*, w.nth + 1 FROM waiting w CROSS JOIN LATERAL (
       SELECT gate, run_id, places, is_discarding FROM blocked
-      WHERE gate > w.gate ORDER BY gate, level, turn LIMIT 1) n
+      WHERE gate > w.gate ORDER BY gate, rank, turn LIMIT 1) n
     WHERE w.nth < $4::int),
   pools AS (
     (SELECT pool FROM share ORDER BY pool LIMIT 1)
@@ -650,7 +677,7 @@ const selectOpenGates = `
   UNION ALL
   (SELECT (SELECT gate FROM run WHERE id = b.run_id), NULL FROM pools p CROSS JOIN LATERAL (
       SELECT run_id, places FROM blocked WHERE gate BETWEEN p.pool AND share_to(p.pool)
-      ORDER BY gate, level, turn LIMIT 1) b
+      ORDER BY gate, rank, turn LIMIT 1) b
     WHERE share_holders(p.pool) < b.places LIMIT $1)
   UNION ALL
   SELECT NULL, gate::text FROM waiting WHERE nth = $4::int`
@@ -727,8 +754,12 @@ const reconcileHeld = `
   WHERE NOT EXISTS (SELECT FROM lease l
     WHERE l.run_id = k.run_id AND l.fence = k.fence AND l.incarnation = $1)`
 
-const selectNextDue = `
-  SELECT ((SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1) - clock())::float8 AS next_in`
+const nextDue: Look = {
+  name: "promote",
+  columns: () =>
+    `((SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1) - (SELECT ms FROM now))::float8 AS next_in`,
+  params: [],
+}
 
 /** Scheduled + Due → Blocked when it is gated and was never granted, else Ready. */
 const promoteDue = `
@@ -880,7 +911,7 @@ const selectGate = `
   SELECT places, is_discarding, (SELECT count(*)::int FROM holding) AS held,
     ARRAY(SELECT run_id::float8 FROM holding ORDER BY run_id LIMIT 10) AS holders,
     (SELECT count(*)::int FROM blocked b
-      WHERE b.gate = it.gate AND (b.level, b.turn) < (it.level, it.turn)) AS ahead
+      WHERE b.gate = it.gate AND (b.rank, b.turn) < (it.rank, it.turn)) AS ahead
   FROM it`
 
 /** How many go first, by `Lane.order`, counted to a bound. */

@@ -15,6 +15,7 @@ import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgOutbox from "./PgOutbox.ts"
 import * as PgLogs from "./PgLogs.ts"
+import * as PgLooks from "./PgLooks.ts"
 import * as PgPermits from "./PgPermits.ts"
 import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
@@ -34,7 +35,8 @@ export const make = Effect.fn("PgStorage.make")(function* (
   let hasClaimed = false
   const tasks = PgTasks.make(pg, names)
   const floors = yield* PgFloors.make(pg, hints)
-  const runs = yield* PgRuns.make(pg, names, hints, clock, floors, () => {
+  const looks = PgLooks.make(pg)
+  const runs = yield* PgRuns.make(pg, names, hints, clock, floors, looks, () => {
     hasClaimed = true
   })
   yield* Effect.forkScoped(PgVacuum.run(pg, {
@@ -50,11 +52,11 @@ export const make = Effect.fn("PgStorage.make")(function* (
     technology: "postgres",
     tasks,
     calendars: PgCalendars.make(pg, names, hints),
-    triggers: PgTriggers.make(pg, names, hints),
+    triggers: PgTriggers.make(pg, names, hints, looks),
     runs,
     placements: PgPlacements.make(pg, names, hints, floors),
     executors: PgExecutors.make(pg, names, tasks, clock),
-    outbox: PgOutbox.make(pg, names),
+    outbox: PgOutbox.make(pg, names, looks),
     logs: PgLogs.make(pg),
     history: PgHistory.make(pg),
     transfer: PgTransfer.make(pg),

@@ -20,7 +20,7 @@ import { isRefusedForGood, isUndecided, numbers, type Pg, texts, unavailable } f
 import type { PgHints } from "./PgHints.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, type RunRow, runViews, stateOfRow } from "./rows.ts"
-import { columns, firstState, isPlain, isReady } from "./specs.ts"
+import { columns, delays, firstState, isPlain, isReady } from "./specs.ts"
 
 /** The most runs of one statement. */
 const flushMax = 1000
@@ -46,6 +46,7 @@ export const make = Effect.fnUntraced(function* (
       false,
     )
     hintReady(lanes.filter((_, index) => isReady(specs[index]!)))
+    if (!areAllPlain) hints.giveDue(delays(specs))
     return rows.map(({ id }, index): Submitted => ({
       _tag: "Submitted",
       run: id as RunId,
@@ -81,6 +82,7 @@ export const make = Effect.fnUntraced(function* (
     )
     const isKnown = (index: number) => !inserted[index]!.is_new
     hintReady(lanes.filter((_, index) => !isKnown(index) && isReady(specs[index]!)))
+    hints.giveDue(delays(specs))
     const known = new Map(
       specs.some((_, index) => isKnown(index))
         ? (yield* pg.query<KnownRow>(

@@ -6,9 +6,10 @@ import type { TriggerId } from "../../core/domain/Trigger.ts"
 import type { SlotRecord, Tailed, TriggerStorage } from "../../core/services/TriggerStorage.ts"
 import { numbers, type Pg, type Row, texts } from "./Pg.ts"
 import type { PgHints } from "./PgHints.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import { patience, triggerColumns, type TriggerRow, triggerView } from "./rows.ts"
-import { columns, isPlain } from "./specs.ts"
+import { columns, delays, isPlain } from "./specs.ts"
 
 /** Of a statement on `tail`. */
 export const tailColumns = `position, fired::float8 AS fired, passed::float8 AS passed,
@@ -48,6 +49,7 @@ export const tail = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage["ta
         ),
       ),
     )
+    hints.giveDue(delays(specs))
     return answer(rows)
   })
 
@@ -68,7 +70,22 @@ const takeEntries = `
     $13::smallint[], $14::text[], $15::boolean[], $16::smallint[], $17::bigint[], $18::text[],
     $19::int[], $20::boolean[], '${patience}'::bigint[], $21::bigint[])`
 
-export const tails = (pg: Pg): TriggerStorage["tails"] => (of) => {
+const anyTail: Look = {
+  name: "tails",
+  columns: () => "EXISTS (SELECT FROM tail) AS has_tails",
+  params: [],
+}
+
+/** Those of partitions are looked for again and again, and mostly there is none. */
+export const tails = (pg: Pg, looks: PgLooks): TriggerStorage["tails"] => (of) =>
+  "partitions" in of
+    ? Effect.flatMap(
+      looks<{ has_tails: boolean }>(anyTail),
+      ({ has_tails }) => has_tails ? allTails(pg)(of) : Effect.succeed([]),
+    )
+    : allTails(pg)(of)
+
+const allTails = (pg: Pg): TriggerStorage["tails"] => (of) => {
   const [where, params] = "partitions" in of
     ? ["partition = ANY ($1::smallint[])", [numbers(of.partitions)]]
     : [

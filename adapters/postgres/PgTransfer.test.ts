@@ -60,6 +60,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           },
           stays: {
             "task.in_order": "follows from its definition",
+            "blocked.rank": "follows from level and turn",
             "executor.vitals": "said anew with the next beat",
             "executor.sizes": "wished of one incarnation, which starts anew",
             progress: "what runs have said tells and decides nothing; docs/moving.md says so",

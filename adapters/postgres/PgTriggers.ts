@@ -18,6 +18,7 @@ import {
 import { isRecorded, numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
 import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as Tailing from "./PgTailing.ts"
 import {
@@ -35,7 +36,7 @@ import {
   used,
   type VersionRow,
 } from "./rows.ts"
-import { columns, isPlain, isReady } from "./specs.ts"
+import { columns, delays, isPlain, isReady } from "./specs.ts"
 
 interface FiredRow {
   readonly [column: string]: unknown
@@ -55,7 +56,15 @@ interface NextRow {
 /** Lists, and the cursor that `due` sorts by, are bounded by what a planner takes in one go. */
 const fireMax = 1000
 
-export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => {
+export const make = (
+  pg: Pg,
+  names: PgNames,
+  hints: PgHints,
+  looks: PgLooks,
+): TriggerStorage => {
+  /** The last call found some, so the next one may as well. */
+  let hasDue = false
+
   /**
    * The trigger of this name, removed or not, with its calendar and its last record; the calendar
    * that is `wanted`; the clock.
@@ -250,6 +259,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
           : []
       })),
     )
+    hints.giveDue(delays(specs))
     return new Map(rows.map((row) => [row.item, answer(row, items[row.item]!)]))
   })
 
@@ -280,6 +290,12 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         (rows) => rows.map(triggerView),
       ),
     due: Effect.fnUntraced(function* (partitions, withinMillis, limit) {
+      if (!hasDue) {
+        const { due_now, first } = yield* looks<{ due_now: number; first: number | null }>(
+          firstOf(partitions),
+        )
+        if (first === null || first >= due_now + withinMillis) return { now: due_now, triggers: [] }
+      }
       const rows = yield* pg.query<TriggerRow & { readonly now: number }>(
         "writes",
         "due",
@@ -290,10 +306,9 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
           limit,
         ],
       )
-      return {
-        now: rows[0]!.now,
-        triggers: rows.filter(({ id }) => id !== null).map(triggerView),
-      }
+      const triggers = rows.filter(({ id }) => id !== null).map(triggerView)
+      hasDue = triggers.length > 0
+      return { now: rows[0]!.now, triggers }
     }),
     fire: Effect.fnUntraced(function* (items) {
       const answers = new Map<number, Fired>()
@@ -309,7 +324,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
     }),
     follow: Following.follow(pg, names, hints),
     tail: Tailing.tail(pg, names, hints),
-    tails: Tailing.tails(pg),
+    tails: Tailing.tails(pg, looks),
     records: Effect.fnUntraced(function* (trigger, limit) {
       const followed = yield* Following.records(pg, trigger, limit)
       const rows = yield* pg.query<SlotRow>("reads", "records", selectRecords, [trigger, limit])
@@ -349,6 +364,7 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
             .map(({ item }) => `l${lanes[item]!}` as const),
         ),
       )
+      if (!isDry) hints.giveDue(delays(specs))
       const answers = new Map(rows.map((row) => [row.item, asked(row)]))
       return items.map((_, index) => answers.get(index)!)
     }),
@@ -376,6 +392,10 @@ export const make = (pg: Pg, names: PgNames, hints: PgHints): TriggerStorage => 
         (rows) => rows.map(triggerVersion),
       ),
     stopped: Effect.fnUntraced(function* (partitions, limit) {
+      const { has_permanent, stopped_now } = yield* looks<
+        { has_permanent: boolean; stopped_now: number }
+      >(anyPermanent(partitions))
+      if (!has_permanent) return { now: stopped_now, triggers: [] }
       const rows = yield* pg.query<
         TriggerRow & {
           readonly now: number
@@ -462,6 +482,27 @@ const selectDue = `
     ORDER BY d.cursor, d.id LIMIT $3)
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor
   FROM now LEFT JOIN due ON true ORDER BY due.cursor, id`
+
+/** The cursor of the first that is due next, read from the index for each partition. */
+const firstOf = (partitions: ReadonlyArray<number>): Look => ({
+  name: "due",
+  columns: (first) => `
+    (SELECT ms FROM now)::float8 AS due_now,
+    (SELECT min(d.cursor) FROM unnest($${first}::smallint[]) AS p(partition) CROSS JOIN LATERAL (
+      SELECT cursor FROM trigger t WHERE t.partition = p.partition AND NOT is_paused
+        AND NOT is_removed AND NOT is_permanent AND cursor IS NOT NULL
+      ORDER BY cursor LIMIT 1) d)::float8 AS first`,
+  params: [numbers(partitions)],
+})
+
+const anyPermanent = (partitions: ReadonlyArray<number>): Look => ({
+  name: "stopped",
+  columns: (first) => `
+    (SELECT ms FROM now)::float8 AS stopped_now,
+    EXISTS (SELECT FROM trigger t WHERE t.is_permanent AND NOT t.is_paused AND NOT t.is_removed
+      AND t.partition = ANY ($${first}::smallint[])) AS has_permanent`,
+  params: [numbers(partitions)],
+})
 
 /**
  * The last step of what turns a trigger: the record of what was due, from $n on, see `closing`, by

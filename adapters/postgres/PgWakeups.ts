@@ -4,6 +4,7 @@ import { createHash } from "node:crypto"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { HintCarrier } from "../../core/services/HintCarrier.ts"
 import {
+  ofDue,
   ofExecutor,
   ofLane,
   ofOutbox,
@@ -60,6 +61,8 @@ export const carrying = (carrier: HintCarrier, names: PgNames): Carry => (hints,
             ? [ofTriggers]
             : hint === "o"
             ? [ofOutbox]
+            : hint === "d"
+            ? [ofDue]
             : hint.startsWith("e")
             ? [ofExecutor(Number(hint.slice(1)) as Incarnation)]
             : []
@@ -89,5 +92,5 @@ const hintOf = (names: PgNames, topic: Topic) => {
   if (topic.startsWith(lockPrefix)) {
     return Effect.succeed(hintOfLock(topic.slice(lockPrefix.length) as LockKey))
   }
-  return Effect.succeed<Hint>(topic === "outbox" ? "o" : "t")
+  return Effect.succeed<Hint>(topic === "outbox" ? "o" : topic === "due" ? "d" : "t")
 }

@@ -10,7 +10,10 @@ import {
   specOf,
   submitOne,
   succeed,
+  times,
 } from "../../core/contract/world.ts"
+import { GateKey } from "../../core/domain/Blocking.ts"
+import * as RunId from "../../core/domain/RunId.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { digestOf, migrations } from "./migrations/mod.ts"
 import * as Postgres from "./mod.ts"
@@ -152,6 +155,57 @@ describe("migrations", () => {
       assert.strictEqual(yield* warned, "")
     }).pipe(Effect.scoped))
 })
+
+describe("the step to ranks at gates", () => {
+  it.live("has those pass who waited before it by when their patience ends", () =>
+    Effect.gen(function* () {
+      const url = yield* TestDatabase.fresh
+      const sql = yield* connect(url)
+      const before = migrations.slice(
+        0,
+        migrations.findIndex(({ name }) => name === "ranks at gates"),
+      )
+      yield* sql.unsafe("CREATE SCHEMA belfry").unprepared
+      yield* sql.withTransaction(Effect.gen(function* () {
+        yield* sql.unsafe("SET LOCAL search_path = belfry, pg_temp").unprepared
+        yield* sql`CREATE TABLE migration (migration_id int PRIMARY KEY,
+          created_at timestamptz NOT NULL DEFAULT now(), name text NOT NULL, digest text)`
+        for (const [at, migration] of before.entries()) {
+          for (const statement of migration.statements) yield* sql.unsafe(statement).unprepared
+          yield* sql`INSERT INTO migration (migration_id, name, digest)
+            VALUES (${at}, ${migration.name}, ${digestOf(migration)})`
+        }
+        yield* sql.unsafe(waitingBefore).unprepared
+      }))
+      const context = yield* build(Postgres.layerMigrated({ url }))
+      const order: Array<number> = []
+      yield* Effect.gen(function* () {
+        const { runs } = yield* Storage
+        for (const _ of times(3)) {
+          const [admission] = yield* runs.admit([GateKey.make("g")])
+          order.push(admission!.run)
+          yield* runs.cancel(admission!.run)
+        }
+      }).pipe(Effect.provide(context))
+      assert.deepStrictEqual(order, [2, 1, 3].map((nth) => waitingSince(nth)))
+    }).pipe(Effect.scoped))
+})
+
+/** The ids of a low one, an urgent one nine minutes later, and one eleven minutes later. */
+const waitingSince = (nth: number) =>
+  RunId.floor(Date.UTC(2026, 0, 1) + [0, 9, 11][nth - 1]! * 60_000)
+const waitingBefore = `
+  WITH waiting (id, level) AS (VALUES (${waitingSince(1)}, 2), (${waitingSince(2)}, 0),
+    (${waitingSince(3)}, 0)),
+  n AS (INSERT INTO namespace (name) VALUES ('default') RETURNING id),
+  t AS (INSERT INTO task (namespace, name) SELECT id, 'greet' FROM n RETURNING id),
+  l AS (INSERT INTO lane (name) VALUES ('default:greet') RETURNING id),
+  r AS (
+    INSERT INTO run (id, created_at, due_at, task, lane, gate_places, level, crashes_max,
+      is_at_most_once, is_gate_discarding, payload, gate)
+    SELECT w.id, 0, 0, t.id, l.id, 1, w.level, 3, false, false, '1', 'g' FROM waiting w, t, l)
+  INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
+  SELECT gate_id('g'), w.id, w.id, l.id, 1, w.level, false, false FROM waiting w, l`
 
 const databaseOf = (url: Redacted.Redacted<string>) =>
   new URL(Redacted.value(url)).pathname.slice(1)

@@ -71,6 +71,10 @@ export const isPlain = (spec: RunSpec): boolean =>
   spec.gate === undefined && spec.delayMillis === 0 && spec.deadlineMillis === undefined &&
   spec.asked === undefined
 
+/** Of those that are scheduled. */
+export const delays = (specs: ReadonlyArray<RunSpec | undefined>): ReadonlyArray<number> =>
+  specs.flatMap((spec) => spec !== undefined && spec.delayMillis > 0 ? [spec.delayMillis] : [])
+
 export const firstState = (spec: RunSpec): Run.RunState["_tag"] =>
   Run.submitted({
     isDueLater: spec.delayMillis > 0,

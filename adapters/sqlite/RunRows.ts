@@ -14,6 +14,7 @@ import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure } from "../../core/domain/RunView.ts"
 import type { RunSpec } from "../../core/services/RunStorage.ts"
+import { isSoon, ofDue } from "../../core/services/Wakeups.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
 import { tell } from "./SqliteOutbox.ts"
@@ -348,6 +349,7 @@ const enter = (
         isCareful,
         row.gate,
       )
+      if (isSoon(dueAt - now)) tx.hint(ofDue)
       break
     case "Blocked":
       db.run(
@@ -538,6 +540,7 @@ export const add = (
   }
   if (state._tag === "Scheduled") {
     db.run(insertScheduled, run, kind, now + spec.delayMillis, isCareful, gate?.key ?? null)
+    if (isSoon(spec.delayMillis)) tx.hint(ofDue)
   } else if (state._tag === "Blocked") {
     db.run(insertBlocked, gate!.key, level, run, run, kind, 0, 0, 0, 0, isCareful)
   } else if (state._tag === "Awaiting") {

@@ -71,7 +71,7 @@ export const gateOf = ({ gate, gate_places, gate_when_full }: GateRow): Blocking
 const firstOfQueue = `
   SELECT blocked.run, blocked.turn, run.gate_places AS places
   FROM blocked CROSS JOIN run ON run.id = blocked.run
-  WHERE blocked.gate = ? ORDER BY blocked.level, blocked.turn LIMIT 1`
+  WHERE blocked.gate = ? ORDER BY blocked.rank, blocked.turn LIMIT 1`
 
 /** What a gate decides by, of a run that waits there. */
 type Waiter = readonly [
@@ -92,10 +92,10 @@ const firstsAt = `
     WHERE EXISTS (SELECT 1 FROM blocked WHERE gate = value)
   )
   SELECT asked.gate, held, blocked.run, run.gate_places, run.gate_when_full
-  FROM asked CROSS JOIN blocked ON blocked.gate = asked.gate AND (blocked.level, blocked.turn) IN (
-    SELECT level, turn FROM blocked WHERE gate = asked.gate ORDER BY level, turn LIMIT ?2)
+  FROM asked CROSS JOIN blocked ON blocked.gate = asked.gate AND (blocked.rank, blocked.turn) IN (
+    SELECT rank, turn FROM blocked WHERE gate = asked.gate ORDER BY rank, turn LIMIT ?2)
   CROSS JOIN run ON run.id = blocked.run
-  ORDER BY asked.gate, blocked.level, blocked.turn`
+  ORDER BY asked.gate, blocked.rank, blocked.turn`
 
 export const isSharing = (at: Connection, gate: GateKey): boolean =>
   at.get("SELECT 1 FROM share WHERE gate = ?", gate) !== undefined

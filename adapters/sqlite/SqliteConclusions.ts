@@ -38,22 +38,38 @@ export const forget = ({ db }: Transaction, run: RunId): void =>
 
 /** Whether its holder still has it. A copy of an earlier word, that comes late, changes nothing. */
 export const keep = (
-  { db }: Transaction,
+  tx: Transaction,
   incarnation: Incarnation,
-  { conclusion: { failure, phase, result, state }, fence, run }: Concluding,
+  concluding: Concluding,
 ): boolean => {
-  const held = db.get(
+  const { fence, run } = concluding
+  const held = tx.db.get(
     "SELECT 1 FROM lease WHERE run = ? AND incarnation = ? AND fence = ?",
     run,
     incarnation,
     fence,
   )
   if (held === undefined) return false
-  db.run(
+  write(
+    tx,
+    concluding,
+    "WHERE excluded.fence > fence OR phase = 'rollingBack' OR excluded.phase = 'cleaning'",
+  )
+  return true
+}
+
+/** Of a run that nobody holds. */
+export const put = (tx: Transaction, concluding: Concluding): void => write(tx, concluding, "")
+
+const write = (
+  { db }: Transaction,
+  { conclusion: { failure, phase, result, state }, fence, run }: Concluding,
+  unless: string,
+): void =>
+  void db.run(
     `INSERT INTO conclusion VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (run)
      DO UPDATE SET fence = excluded.fence, state = excluded.state, phase = excluded.phase,
-       result = excluded.result, failure = excluded.failure
-     WHERE excluded.fence > fence OR phase = 'rollingBack' OR excluded.phase = 'cleaning'`,
+       result = excluded.result, failure = excluded.failure ${unless}`,
     run,
     fence,
     state,
@@ -61,5 +77,3 @@ export const keep = (
     result ?? null,
     failure === undefined ? null : JSON.stringify(failure),
   )
-  return true
-}

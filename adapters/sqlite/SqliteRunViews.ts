@@ -444,10 +444,10 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
   if (Blocking.decide(gate, held) === "admit") return { _tag: "GateOpen", gate: gate.key }
   const { ahead } = db.get<{ ahead: number }>(
     `SELECT count(*) AS ahead FROM (
-       SELECT 1 FROM blocked WHERE gate = ? AND (level, turn) < (?, ?) LIMIT ${aheadMax}
+       SELECT 1 FROM blocked WHERE gate = ? AND (rank, turn) < (?, ?) LIMIT ${aheadMax}
      )`,
     gate.key,
-    row.level,
+    Blocking.rank({ level: row.level, turn: row.turn! }),
     row.turn,
   )!
   return { _tag: "GateFull", gate: gate.key, holders: holdersOf(db, gate.key, 10), ahead }

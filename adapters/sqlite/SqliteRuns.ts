@@ -4,7 +4,7 @@ import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
-import { type Conclusion, lossOf } from "../../core/domain/Conclusion.ts"
+import { type Conclusion, lossOf, resultOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -13,6 +13,7 @@ import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
 import * as Share from "../../core/domain/Share.ts"
 import * as Touching from "../../core/domain/Touching.ts"
+import * as Rollback from "../../core/domain/Rollback.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { type Failure, tooLate, unnotified } from "../../core/domain/RunView.ts"
@@ -119,6 +120,8 @@ export const make = (db: Database): RunStorage => {
     change: (run, order) => db.write("change", (tx) => ordered(tx, run, changed(order))),
     notify: (run, notice, by) => db.write("notify", (tx) => ordered(tx, run, notify(notice, by))),
     revive: (run, by) => db.write("revive", (tx) => ordered(tx, run, revive(by))),
+    rollback: (run, demand = {}) =>
+      db.write("rollback", (tx) => ordered(tx, run, rollback(demand))),
     expire: (limit) =>
       Effect.map(
         inSteps(
@@ -293,7 +296,7 @@ const haveEnded = `
 const firstAfter = `
   SELECT blocked.gate, run.gate_places, run.gate_when_full
   FROM blocked CROSS JOIN run ON run.id = blocked.run
-  WHERE blocked.gate > ? ORDER BY blocked.gate, blocked.level, blocked.turn LIMIT 1`
+  WHERE blocked.gate > ? ORDER BY blocked.gate, blocked.rank, blocked.turn LIMIT 1`
 
 function* openGates(
   at: Connection,
@@ -510,16 +513,18 @@ const revive = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKe
   const revived = (children.length > 0 ? children : [row])
     .filter((each) => reviveOne(tx, each, freed, by))
   if (revived.length === 0) return "refused"
-  const parent = children.length > 0
-    ? row
-    : row.parent === null
-    ? undefined
-    : rowOf(tx.db, row.parent)
-  if (parent !== undefined && move(tx, parent, { _tag: "Reopen" }) !== undefined) {
-    noteEnd(tx, parent)
-    note(tx, parent, "Reopened", undefined, undefined, { by })
-  }
+  reopen(tx, children.length > 0 ? row : parentOf(tx, row), by)
   return "confirmed"
+}
+
+const parentOf = ({ db }: Transaction, { parent }: RunRow): RunRow | undefined =>
+  parent === null ? undefined : rowOf(db, parent)
+
+/** A child of it goes on. */
+const reopen = (tx: Transaction, parent: RunRow | undefined, by: string | undefined): void => {
+  if (parent === undefined || move(tx, parent, { _tag: "Reopen" }) === undefined) return
+  noteEnd(tx, parent)
+  note(tx, parent, "Reopened", undefined, undefined, { by })
 }
 
 const reviveOne = (
@@ -528,17 +533,55 @@ const reviveOne = (
   freed: Set<GateKey>,
   by: string | undefined,
 ): boolean => {
-  const event = { _tag: "Revive", isGated: row.gate !== null } as const
+  if (!goOn(tx, row, "Revive", freed)) return false
+  SqliteConclusions.forget(tx, row.id)
+  const failure = failureOf(row)
+  note(tx, row, "Revived", failure?.message, failure, { by })
+  return true
+}
+
+const failureOf = ({ failure }: RunRow): Failure | undefined =>
+  failure === null ? undefined : JSON.parse(failure) as Failure
+
+/** What has ended goes on, and its end stays told. */
+const goOn = (
+  tx: Transaction,
+  row: RunRow,
+  _tag: "Revive" | "RollBack",
+  freed: Set<GateKey>,
+): boolean => {
+  const event = { _tag, isGated: row.gate !== null }
   const state = move(tx, row, event, { turn: tx.nextRunId() })
   if (state === undefined) return false
-  SqliteConclusions.forget(tx, row.id)
-  const failure = row.failure === null ? undefined : JSON.parse(row.failure) as Failure
   noteGrant(tx, row)
   noteEnd(tx, row)
-  note(tx, row, "Revived", failure?.message, failure, { by })
   freePlace(row, state, freed)
   return true
 }
+
+const rollback =
+  (demand: Rollback.Demand) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
+    const { db } = tx
+    const concluded = SqliteConclusions.find(tx, row.id)
+    const answer = Rollback.answer({
+      state: stateOf(row),
+      failure: failureOf(row),
+      conclusion: concluded,
+      hasChildren: db.get("SELECT 1 FROM child WHERE parent = ? LIMIT 1", row.id) !== undefined,
+      isGated: row.gate !== null,
+      isUntold: () => db.get("SELECT 1 FROM outbox WHERE run = ? LIMIT 1", row.id) !== undefined,
+    })
+    if (answer !== undefined) return answer
+    const asked = Rollback.asked(demand)
+    const { by, note: why } = demand
+    goOn(tx, row, "RollBack", freed)
+    const conclusion = Rollback.conclusion(asked, row.result ?? concluded?.result)
+    SqliteConclusions.put(tx, { run: row.id, fence: row.fence, conclusion })
+    note(tx, row, "RollbackAsked", why, undefined, { by })
+    note(tx, row, "Revived", asked.message, asked)
+    reopen(tx, parentOf(tx, row), by)
+    return "confirmed"
+  }
 
 const expire = (tx: Transaction, limit: number): Expiry => {
   const { db, now } = tx
@@ -653,6 +696,9 @@ const lose = (
     ...(row.is_cancelling === 0 && {
       failure: { tag: "ExecutorLost", message: `${name} was lost` },
     }),
-    ...(concluded !== undefined && { failure: concluded.failure, result: concluded.result }),
+    ...(concluded !== undefined && {
+      failure: concluded.failure,
+      result: resultOf(concluded),
+    }),
   })!
 }

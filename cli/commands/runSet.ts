@@ -56,7 +56,7 @@ export const runSet = Command.make("set", {
         Output.print(
           deadline.value === null
             ? `run ${given.id} may begin whenever its turn comes`
-            : `run ${given.id} expires unless it has begun within ${deadline.value} ms`,
+            : `run ${given.id} expires unless it has begun within ${Output.millis(deadline.value)}`,
         )
       }
     }),

@@ -14,7 +14,7 @@ import {
   HttpApiSecurity,
   OpenApi,
 } from "effect/http-api"
-import { By } from "../../core/domain/Asked.ts"
+import { By, Words } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
@@ -191,6 +191,12 @@ export class Runs extends HttpApiGroup.make("runs").add(
   HttpApiEndpoint.post("revive", "/runs/:id/revive", {
     params: ofRun,
     query: orderedBy,
+    success: Views.Ordered,
+    error: orderErrors,
+  }),
+  HttpApiEndpoint.post("rollback", "/runs/:id/rollback", {
+    params: ofRun,
+    query: Words.fields,
     success: Views.Ordered,
     error: orderErrors,
   }),

@@ -139,6 +139,34 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       problem(yield* post("/api/v1/runs/12345/revive", {}), "run-unknown", 404)
     }))
 
+  it.effect("Q32: has a run rolled back that has ended, and tells who asked, and why", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const { run } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "x" }, delayMillis: 3_600_000 },
+      })
+      const early = yield* post(`/api/v1/runs/${run}/rollback`, {})
+      assert.include(problem(early, "order-refused", 409).reason, "cancel it")
+      const { run: done } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "x" } },
+      })
+      assert.strictEqual((yield* untilEnded(done)).state, "Succeeded")
+      const asked = yield* post(`/api/v1/runs/${done}/rollback?by=Ada&note=by%20mistake`, {})
+      assert.deepStrictEqual([asked.status, JSON.parse(asked.text).answer], [200, "confirmed"])
+      const ended = yield* untilEnded(done)
+      assert.strictEqual(ended.state, "Failed")
+      // Its task does not say how.
+      assert.strictEqual(ended.failure?.tag, "RollbackFailed")
+      const { items } = yield* client.runs.events({ params: { id: done }, query: {} })
+      const order = items.find(({ kind }) => kind === "RollbackAsked")
+      assert.deepInclude(order, { by: "Ada", detail: "by mistake" })
+      const long = `note=${"x".repeat(1025)}`
+      assert.strictEqual((yield* post(`/api/v1/runs/${done}/rollback?${long}`, {})).status, 400)
+      problem(yield* post("/api/v1/runs/12345/rollback", {}), "run-unknown", 404)
+    }))
+
   it.effect("Q2: says with each order whose it was, and refuses a name that is none", () =>
     Effect.gen(function* () {
       const client = yield* api
@@ -195,6 +223,7 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
         resume: [ended, failed],
         notify: [ended, failed, suspended, scheduled],
         revive: [ended],
+        rollback: [suspended, scheduled],
       }
       for (const [order, runs] of Object.entries(taken)) {
         for (const run of runs) {

@@ -204,6 +204,7 @@ export const layer = HttpApiBuilder.group(
       suspend: ({ params, query }) => answered(params.id, scheduler.suspend(params.id, query)),
       resume: ({ params, query }) => answered(params.id, scheduler.resume(params.id, query)),
       revive: ({ params, query }) => answered(params.id, scheduler.revive(params.id, query)),
+      rollback: ({ params, query }) => answered(params.id, scheduler.rollback(params.id, query)),
 
       change: ({ params, payload: { deadlineMillis: deadline, ...rest } }) =>
         scheduler.change(params.id, { ...rest, ...(deadline !== undefined && { deadline }) }).pipe(

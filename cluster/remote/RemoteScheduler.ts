@@ -158,6 +158,11 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       ),
     revive: (id, given) =>
       runs.revive({ params: { id }, query: saying(given) }).pipe(ordered(id, "revive")),
+    rollback: (id, { by, note } = {}) =>
+      runs.rollback({
+        params: { id },
+        query: { ...saying({ by }), ...(note !== undefined && { note }) },
+      }).pipe(ordered(id, "rollback")),
     notify: (id, notice, given) =>
       runs.notify({ params: { id }, payload: { ...noticeOf(notice), ...saying(given) } }).pipe(
         ordered(id, "notify"),

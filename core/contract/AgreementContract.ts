@@ -39,10 +39,9 @@
  */
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"
-import { TestClock } from "effect/testing"
 import { Storage } from "../services/Storage.ts"
 import { differenceOf, type Pair, planOf, shrunk } from "./agreement/sequence.ts"
-import { block, type Elapse, type Options, times } from "./world.ts"
+import { block, type Elapse, inThePresent, type Options, times } from "./world.ts"
 
 export interface AgreementOptions<R, E> extends Options {
   /** How many sequences. */
@@ -61,9 +60,6 @@ export const fresh = <E, R>(
 ): Effect.Effect<Storage["Service"], E, R | Scope.Scope> =>
   Effect.map(Layer.build(Layer.fresh(layer)), Context.get(Storage))
 
-/** Run ids follow the clock, and are told from instants by their size, which is that of our time. */
-const present = Date.UTC(2031, 2, 1)
-
 /** A difference is found soon, and shortened by hundreds of trials. */
 const patience = 300_000
 /** So many sequences are one test, which takes a second or two where nothing else goes on. */
@@ -77,7 +73,7 @@ export const suite = <R, LE, E>(
 ): void => {
   const begin = Effect.gen(function* () {
     const context = yield* Effect.context<R>()
-    if (options.runner !== "live") yield* TestClock.setTime(present)
+    yield* inThePresent(options)
     const subject = yield* empty
     const { clock, forward } = standing(yield* Clock.Clock, yield* subject.now)
     const built = yield* Layer.build(Layer.fresh(reference)).pipe(

@@ -13,7 +13,8 @@
  * | R5     | fence unchecked; holder unchecked; no duplicates                                       |
  * | R6     | by id alone; no ageing; only the first lane with a run; levels of before alone         |
  * | R7     | `isAgain` ignored; loop ignored; round ignored; later rounds too                       |
- * | R8     | one holder too many; level ignored; a retry gives its place back; freed gate not named |
+ * | R8     | one holder too many; level ignored; no patience; a retry gives its place back; freed   |
+ * |        | gate not named                                                                         |
  * | R9     | promoted early; retried at once                                                        |
  * | R10    | a retry comes back after the request; user code starts after it                        |
  * | R11    | what left keeps its grants; an unstarted run counts as crash; limit ignored            |
@@ -29,6 +30,7 @@
  * |     | run is not found where its deadline has put it                                          |
  * | R6  | the order of the task looked for at no submit, or at no gate; by age, and deadlines     |
  * |     | count; by deadline, and nothing bounds it                                               |
+ * | R8  | the level left out of the rank; the rank left out of the order; by level, for ever        |
  * | R12 | resumed before it is due; the deadline of what was handed over taken for its limit        |
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |
@@ -63,6 +65,9 @@
  * | R35 | the rank as it was; a deadline that is too far off not found; of what was granted; the    |
  * |     | earlier one stays                                                                       |
  * | R36 | one that is stale holds; read before the run is locked; not counted                     |
+ * | R37 | the result gone when asked a second time, or shown after a loss; the parent not reopened; |
+ * |     | known by its tag, or its words, alone; refused while it goes on; a success somebody is    |
+ * |     | yet to be told of; one never granted; not said by whom; an earlier conclusion stays       |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -88,6 +93,7 @@ import * as Postponed from "./runs/postponed.ts"
 import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
+import * as RolledBack from "./runs/rolledBack.ts"
 import * as Rounds from "./runs/rounds.ts"
 import * as Shares from "./runs/shares.ts"
 import * as Suspended from "./runs/suspended.ts"
@@ -126,7 +132,7 @@ export const laws = <R>(
   Fenced.laws(it)
   Ordered.laws(it, elapse)
   Rounds.laws(it)
-  Gated.laws(it, elapse)
+  Gated.laws(it, elapse, options)
   OnTime.laws(it, elapse)
   Cancelled.laws(it)
   Recovered.laws(it, elapse)
@@ -136,6 +142,7 @@ export const laws = <R>(
   Awaiting.laws(it, elapse)
   Deadlines.laws(it, elapse)
   Revived.laws(it)
+  RolledBack.laws(it, elapse)
   Families.laws(it, elapse)
   Concluded.laws(it, elapse)
   Told.laws(it, elapse)
@@ -145,6 +152,6 @@ export const laws = <R>(
   Touching.laws(it)
   Shares.laws(it)
   Postponed.laws(it, elapse)
-  LevelSet.laws(it, elapse)
+  LevelSet.laws(it, elapse, options)
   DeadlineSet.laws(it, elapse)
 }

@@ -838,6 +838,30 @@ export const suite = <R, R2 = R>(
         assert.deepEqual(claimed, [waiting[1], waiting[2], waiting[0], waiting[3]])
       }))
 
+    test("X9 in order: who waits at a gate has waited as long as it had", () =>
+      Effect.gen(function* () {
+        const { source, target } = yield* both
+        const namespace = freshNamespace()
+        const gate = gateOf(namespace, 1)
+        const low = yield* into(source)(Effect.gen(function* () {
+          yield* recoverAll
+          const low = yield* submitOne(specOf(namespace, { gate, level: 2 }))
+          yield* from.elapse(Duration.minutes(6))
+          return low
+        }))
+        const records = yield* into(source)(exported)
+        yield* level(source, target)
+        yield* into(target)(Effect.gen(function* () {
+          yield* imported(records)
+          yield* to.elapse(Duration.minutes(6))
+          yield* recoverAll
+          const urgent = yield* submitOne(specOf(namespace, { gate, level: 0 }))
+          assert.deepEqual(yield* admitAll(gate.key), [{ run: low, state: "Ready" }])
+          yield* cancelled(low)
+          assert.deepEqual(yield* admitAll(gate.key), [{ run: urgent, state: "Ready" }])
+        }))
+      }))
+
     after("X9 in order: what was put down keeps its place, and goes on where it was", (world) =>
       Effect.gen(function* () {
         const { behind, keeping, putAside } = world

@@ -8,7 +8,8 @@
  *
  * | law | mistake                              |
  * | --- | ------------------------------------ |
- * | W1  | no hint of lanes; none of executors  |
+ * | W1  | no hint of lanes; none of executors; |
+ * |     | none of what is due soon             |
  * | W2  | a wait forgets what came before it   |
  * | W3  | every hint wakes everybody           |
  * | W4  | a wait that saw nothing returns true |
@@ -23,8 +24,10 @@ import type { Incarnation } from "../domain/Executor.ts"
 import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
+import { Report } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import {
+  ofDue,
   ofExecutor,
   ofLane,
   ofOutbox,
@@ -49,11 +52,13 @@ import {
   promoteAll,
   recoverAll,
   release,
+  resumed,
   retry,
   specOf,
   submitAll,
   submitOne,
   succeed,
+  suspended,
   type Tests,
   times,
 } from "./world.ts"
@@ -254,6 +259,58 @@ export const laws = <R>(
             revision: view!.revision,
             passed: undefined,
             fire: { slot: view!.cursor!, spec: specOf(namespace) },
+            next: view!.cursor! + 10_000,
+          }]),
+        }
+      })],
+    ["what is due when a run is submitted for soon", (namespace) =>
+      Effect.succeed({
+        topic: () => ofDue,
+        then: submitOne(specOf(namespace, { delayMillis: 900 })),
+      })],
+    ["what is due when one with a key is", (namespace) =>
+      Effect.succeed({
+        topic: () => ofDue,
+        then: submitOne(specOf(namespace, { delayMillis: 900, idempotencyKey: "once" })),
+      })],
+    [
+      "what is due when a run is to be tried again soon",
+      (namespace, hand) =>
+        Effect.gen(function* () {
+          yield* submitOne(specOf(namespace))
+          const grant = yield* hand.one
+          return { topic: () => ofDue, then: hand.settle(retry(grant)) }
+        }),
+    ],
+    [
+      "what is due when a run is postponed, and more are asked for",
+      (namespace, hand) =>
+        Effect.gen(function* () {
+          yield* submitOne(specOf(namespace))
+          const { fence, run } = yield* hand.one
+          const report = Report.cases.Postpone.make({ run, fence, delayMillis: 500 })
+          return { topic: () => ofDue, then: hand.claim(1, { reports: [report] }) }
+        }),
+    ],
+    ["what is due when a run that is due soon is resumed", (namespace) =>
+      Effect.gen(function* () {
+        const run = yield* submitOne(specOf(namespace, { delayMillis: 1000 }))
+        yield* suspended(run)
+        return { topic: () => ofDue, then: resumed(run) }
+      })],
+    ["what is due when a slot has fired for soon", (namespace) =>
+      Effect.gen(function* () {
+        const { triggers } = yield* Storage
+        const { definition } = yield* put(namespace, 10_000)
+        yield* elapse(Duration.seconds(12))
+        const [view] = yield* triggers.list(definition.namespace)
+        return {
+          topic: () => ofDue,
+          then: triggers.fire([{
+            trigger: view!.id,
+            revision: view!.revision,
+            passed: undefined,
+            fire: { slot: view!.cursor!, spec: specOf(namespace, { delayMillis: 500 }) },
             next: view!.cursor! + 10_000,
           }]),
         }

@@ -49,7 +49,10 @@ export const replay = (replayed: Replayed): Run.RunState => {
   const postponed = rest.findLast(({ kind }) => kind === "Postponed")?.fence ?? 0
   const known = { ...replayed, dueAt, untold, postponed }
   const last = rest.reduce(
-    (state, told) => after(forgotten(state, told, known), told, known),
+    (state, told, nth) =>
+      told.kind === "Revived" && rest[nth - 1]?.kind === "RollbackAsked"
+        ? state
+        : after(forgotten(state, told, known), told, known),
     begun as Run.RunState,
   )
   return isDue ? advanced(last, due) ?? last : last
@@ -211,6 +214,8 @@ const eventOf = (
         isDue: DateTime.toEpochMillis(at) >= dueAt,
         places: spec.gate?.places ?? 0,
       }
+    case "RollbackAsked":
+      return { _tag: "RollBack", isGated: spec.gate !== undefined }
     case "Revived":
       return { _tag: "Revive", isGated: spec.gate !== undefined }
     case "Reopened":

@@ -22,6 +22,7 @@ import * as Lane from "../domain/Lane.ts"
 import type { Fence } from "../domain/Lease.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import type { StateName } from "../domain/Run.ts"
+import type { Demand } from "../domain/Rollback.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure, RunView } from "../domain/RunView.ts"
 import { TaskDefinition, TaskName, usualPolicy } from "../domain/Task.ts"
@@ -61,6 +62,16 @@ export const block = <R, E>(
     timeout: Duration.minutes(1),
     ...(options.isConcurrent !== undefined && { concurrent: options.isConcurrent }),
   })(title, tests)
+
+/** Ids of runs tell the time from 2025 on, as turns at a gate do. */
+export const present = Date.UTC(2031, 2, 1)
+
+/** Where the test clock is in use, it is in the present from here on. */
+export const inThePresent = (options: Options): Effect.Effect<void> =>
+  options.runner === "live" ? Effect.void : Effect.flatMap(
+    Clock.currentTimeMillis,
+    (now) => now < present ? TestClock.setTime(present) : Effect.void,
+  )
 
 /** Lets time go by in this process, for what waits in it. */
 export const pass = (options: Options) => (duration: Duration.Input): Effect.Effect<void> =>
@@ -329,6 +340,8 @@ export const resumed = orderedOf((runs, run) => runs.resume(run))
 export const changed = (run: RunId, change: Change) =>
   orderedOf((runs, run) => runs.change(run, change))(run)
 export const revived = orderedOf((runs, run) => runs.revive(run))
+export const rolledBack = (run: RunId, demand?: Demand) =>
+  orderedOf((runs, run) => runs.rollback(run, demand))(run)
 export const notified = (run: RunId, notice: Notice = { _tag: "Succeeded" }) =>
   orderedOf((runs, run) => runs.notify(run, notice))(run)
 

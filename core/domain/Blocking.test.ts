@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Blocking from "./Blocking.ts"
+import * as Lane from "./Lane.ts"
 import { Namespace } from "./Namespace.ts"
+import * as RunId from "./RunId.ts"
 import { TaskName } from "./Task.ts"
 
 const namespace = Namespace.make("shop")
@@ -28,6 +30,28 @@ describe("Blocking.gate", () => {
     assert.strictEqual(new Set(keys).size, keys.length)
     assert.strictEqual(gate(Blocking.concurrent(3), "a").key, gate(Blocking.fifo, "a").key)
   })
+})
+
+describe("Blocking.order", () => {
+  const at = (millis: number, level: Lane.Level, nth = 0) => ({
+    level,
+    turn: RunId.floor(Date.UTC(2031, 0, 1) + millis) + nth,
+  })
+  const inOrder = (...waiting: ReadonlyArray<Blocking.Waiter>) =>
+    assert.deepStrictEqual(waiting.toReversed().toSorted(Blocking.order), waiting)
+
+  it("puts the better level first, and then who came first", () =>
+    inOrder(at(0, 0, 3), at(0, 0, 5), at(0, 1, 1), at(0, 1, 4), at(0, 4, 0), at(0, 4, 2)))
+  it("puts who has waited for its patience before all that come later", () => {
+    for (const level of Lane.levels.slice(1)) {
+      const patience = Lane.patienceMillis[level]
+      inOrder(at(patience - 1, 0), at(0, level), at(patience, 0), at(patience, 1))
+    }
+  })
+  it("puts who has less patience left first", () =>
+    inOrder(at(45 * 60_000, 2), at(0, 3), at(55 * 60_000, 2)))
+  it("counts from when a run came to the gate, by the instants of lanes", () =>
+    assert.strictEqual(Blocking.rank(at(7, 2, 9)), Lane.rank(Date.UTC(2031, 0, 1) + 7, 2)))
 })
 
 describe("Blocking.decide", () => {

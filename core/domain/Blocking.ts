@@ -8,8 +8,9 @@
  * task, or those with equal key. A run under such a policy passes a gate before it becomes ready.
  */
 import { Schema } from "effect"
+import * as Lane from "./Lane.ts"
 import type { Namespace } from "./Namespace.ts"
-import type { RunId } from "./RunId.ts"
+import * as RunId from "./RunId.ts"
 import type { TaskName } from "./Task.ts"
 import * as Text from "./Text.ts"
 
@@ -44,7 +45,7 @@ export type Separate = Exclude<Blocking, Fair>
  */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
-/** One at a time, in order of submit. */
+/** One at a time, those of one level in order of submit. */
 export const fifo: Separate = { _tag: "Fifo" }
 
 /** One at a time; what comes while it is under way ends as discarded. */
@@ -56,7 +57,7 @@ export const replace: Separate = { _tag: "Replace" }
 /** One at a time; of those that wait the latest is kept, the others end as discarded. */
 export const latest: Separate = { _tag: "Latest" }
 
-/** `limit` at a time; the others wait, better levels first. */
+/** `limit` at a time; the others wait, by `order`. */
 export const concurrent = (limit: number): Separate => ({ _tag: "Concurrent", limit })
 
 /** A task has at most so many keys with a weight of their own. */
@@ -109,6 +110,27 @@ const whenFull: Readonly<Record<Separate["_tag"], Gate["whenFull"]>> = {
   Latest: "latest",
 }
 
+/** Where a run stands among those that wait at its gate. */
+export interface Waiter {
+  readonly level: Lane.Level
+  /** An id of its own, made when it came to the gate; that of the run, if it came there at once. */
+  readonly turn: number
+}
+
+/**
+ * The instant from which a run at a gate lets nobody pass who comes later: when it came there, as its
+ * turn tells, and the patience of its level.
+ */
+export const rank = ({ level, turn }: Waiter): number =>
+  RunId.millisOf(turn as RunId.RunId) + Lane.patienceMillis[level]
+
+/**
+ * Negative when `a` passes before `b`. A better level goes first until the worse one has waited for as
+ * much longer as it has more patience, so nobody waits for ever; one level goes in the order in which
+ * its runs came, whatever is done to the clock.
+ */
+export const order = (a: Waiter, b: Waiter): number => rank(a) - rank(b) || a.turn - b.turn
+
 /** Of those that wait at such a gate only the latest is kept. */
 export const keepsLatest = ({ whenFull }: Pick<Gate, "whenFull">): boolean =>
   whenFull === "replace" || whenFull === "latest"
@@ -128,10 +150,13 @@ export const decide = (
 }
 
 /** Why a run is discarded that came while there was no place. */
-export const busyWith = (holder: RunId) => ({
+export const busyWith = (holder: RunId.RunId) => ({
   tag: "Discarded",
   message: `busy with run ${holder}`,
 })
 
 /** Why a run has ended that another one took the place of. */
-export const replacedBy = (run: RunId) => ({ tag: "Replaced", message: `replaced by run ${run}` })
+export const replacedBy = (run: RunId.RunId) => ({
+  tag: "Replaced",
+  message: `replaced by run ${run}`,
+})

@@ -10,11 +10,15 @@ export const Conclusion = Schema.Struct({
   state: Schema.Literals(["Succeeded", "Failed", "TimedOut"]),
   /** What is left to do: to undo first, or only to give back. */
   phase: Schema.Literals(["rollingBack", "cleaning"]),
-  /** JSON text. */
+  /** JSON text; of one that is rolled back, what it had succeeded with. */
   result: Schema.optionalKey(Schema.String),
   failure: Schema.optionalKey(Failure),
 })
 export type Conclusion = typeof Conclusion.Type
+
+/** What a run has that ends so: only a success has a result. */
+export const resultOf = ({ result, state }: Conclusion): string | undefined =>
+  state === "Succeeded" ? result : undefined
 
 /** What the journal says of a loss: who had the run, and how the run will end, if that was concluded. */
 export const lossOf = (

@@ -88,6 +88,8 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Gather a cancellation": { _tag: "Gather", verdict: "Cancelled" },
   "Revive": { _tag: "Revive", isGated: false },
   "Revive at its gate": { _tag: "Revive", isGated: true },
+  "RollBack": { _tag: "RollBack", isGated: false },
+  "RollBack at its gate": { _tag: "RollBack", isGated: true },
   "Reopen": { _tag: "Reopen" },
   "Change": { _tag: "Change" },
   "Misplace": { _tag: "Misplace" },
@@ -376,21 +378,37 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Expire": ["Expired"],
     Change: ["Suspended", { isCareful: true, isAdmitted: false }],
   },
-  "Succeeded": {},
+  "Succeeded": {
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+    "Reopen": ["Awaiting", { isParent: true }],
+  },
   "Failed": {
     "Revive": ["Ready", { crashes: 0, isCareful: true }],
     "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
     "Reopen": ["Awaiting", { isParent: true }],
   },
   "TimedOut": {
     "Revive": ["Ready", { crashes: 0, isCareful: true }],
     "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
   },
-  "Cancelled": {},
-  "Discarded": {},
+  "Cancelled": {
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+  },
+  "Discarded": {
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+  },
   "Quarantined": {
     "Revive": ["Ready", { crashes: 0, isCareful: true }],
     "Revive at its gate": ["Blocked", { crashes: 0, isCareful: true }],
+    "RollBack": ["Ready", { crashes: 0, isCareful: true }],
+    "RollBack at its gate": ["Blocked", { crashes: 0, isCareful: true }],
   },
   "Expired": {},
 }
@@ -439,10 +457,10 @@ describe("Run.advance", () => {
     })
   }
 
-  it("is absorbed by every final state, unless somebody gives what failed another try", () => {
+  it("is absorbed by every final state, unless somebody wants it tried again, or undone", () => {
     for (const state of Object.values(states)) {
       const isAbsorbing = Object.values(events)
-        .filter(({ _tag }) => _tag !== "Revive" && _tag !== "Reopen")
+        .filter(({ _tag }) => !["Revive", "RollBack", "Reopen"].includes(_tag))
         .every((event) => Result.isFailure(Run.advance(state, event)))
       assert.strictEqual(isAbsorbing, Run.isFinal(state._tag))
     }
@@ -455,7 +473,9 @@ describe("Run.advance", () => {
         if (Result.isFailure(result)) continue
         const { attempt, crashes, fence } = result.success
         assert.isAtLeast(fence, state.fence)
-        if (event._tag !== "Revive") assert.isAtLeast(crashes, state.crashes)
+        if (event._tag !== "Revive" && event._tag !== "RollBack") {
+          assert.isAtLeast(crashes, state.crashes)
+        }
         if (
           !["Release", "Postpone", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)
         ) {

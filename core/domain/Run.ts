@@ -17,6 +17,7 @@
  *   Running ──Await──▶ Awaiting ──Notify──▶ Succeeded, Failed    ──Expire──▶ TimedOut
  *   waiting, and past its deadline ──Expire──▶ Expired
  *   Failed, TimedOut, Quarantined ──Revive──▶ back to where it waits
+ *   what was granted and has ended ──RollBack──▶ back to where it waits
  * ```
  *
  * That is the picture; all of it, drawn from the table below, stands in `docs/states.md`.
@@ -26,7 +27,8 @@
  * is fenced off; Suspend asks it to be put down, and it is suspended once its holder has.
  *
  * A parent is a run that nobody holds: it awaits its children, and ends when the last of them has.
- * What has ended stays so, but for one thing: an operator may revive what failed, as the same run.
+ * What has ended stays so, but for two things: an operator may revive what failed, or have what it did
+ * rolled back, as the same run.
  *
  * Three numbers, and they are not the same. The *fence* rises with every grant. The *attempt*
  * counts starts of user code: it is given back when the grant was, or was postponed, and when it is
@@ -153,7 +155,9 @@ export const RunEvent = Schema.TaggedUnion({
   Gather: { verdict: Schema.Literals(["Succeeded", "Failed", "Cancelled"]) },
   /** An operator gives it another try. */
   Revive: { isGated: Schema.Boolean },
-  /** A child of it was revived. */
+  /** An operator wants undone what it did. */
+  RollBack: { isGated: Schema.Boolean },
+  /** A child of it was revived, or is to be rolled back. */
   Reopen: {},
   /** An operator has given it another level, or deadline. */
   Change: {},
@@ -215,10 +219,20 @@ const resume = (
   return to(isAdmitted ? "Ready" : "Blocked", state)
 }
 
-const revive = (state: RunState, { isGated }: Of<RunEvent, "Revive">): RunState => ({
+const revive = (state: RunState, { isGated }: { readonly isGated: boolean }): RunState => ({
   ...to(isGated ? "Blocked" : "Ready", state),
   crashes: 0,
   isCareful: true,
+})
+
+/** What nobody was granted has done nothing. */
+const rollBack = (state: RunState, event: Of<RunEvent, "RollBack">): RunState | undefined =>
+  state.fence === 0 ? undefined : revive(state, event)
+
+const reopen = (state: RunState): RunState => ({
+  _tag: "Awaiting",
+  ...numbers(state),
+  isParent: true,
 })
 
 const lose = (state: Running, event: Of<RunEvent, "Lose">): RunState => {
@@ -357,15 +371,12 @@ const transitions: {
     Expire: expire,
     Change: careful,
   },
-  Succeeded: {},
-  Failed: {
-    Revive: revive,
-    Reopen: (state) => ({ _tag: "Awaiting", ...numbers(state), isParent: true }),
-  },
-  TimedOut: { Revive: revive },
-  Cancelled: {},
-  Discarded: {},
-  Quarantined: { Revive: revive },
+  Succeeded: { RollBack: rollBack, Reopen: reopen },
+  Failed: { Revive: revive, RollBack: rollBack, Reopen: reopen },
+  TimedOut: { Revive: revive, RollBack: rollBack },
+  Cancelled: { RollBack: rollBack },
+  Discarded: { RollBack: rollBack },
+  Quarantined: { Revive: revive, RollBack: rollBack },
   Expired: {},
 }
 

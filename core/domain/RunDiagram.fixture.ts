@@ -47,6 +47,7 @@ const said: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<unknow
   Notify: { isSuccess: either },
   Gather: { verdict: ["Succeeded", "Failed", "Cancelled"] },
   Revive: { isGated: either },
+  RollBack: { isGated: either },
 }
 
 const events = [

@@ -4,8 +4,9 @@
  * JavaScript, a bigint in SQL and, lest a client round it, a string in every interface.
  *
  * Only an adapter makes ids, from one counter per database, so they are unique there and order
- * submits that do not overlap. The time in them is a hint for look-ups and retention, good to the
- * adapter's sweep interval, and never decides anything.
+ * submits that do not overlap. The time in them, good to the adapter's sweep interval, is a hint for
+ * look-ups and retention, and decides nothing but for how long a run lets others pass at a gate
+ * (`Blocking.rank`): that is counted in minutes, and no clock that is set may change who came first.
  */
 import { Schema } from "effect"
 

@@ -50,7 +50,7 @@ const Due = { dueAt: Schema.optionalKey(Instant) }
 
 export const Place = Schema.TaggedUnion({
   Scheduled: { ...Waiting, dueAt: Instant },
-  /** `turn`: its place among those that wait at the gate, within its level. */
+  /** `turn`: its place among those that wait at the gate, as `Blocking.order` has it. */
   Blocked: { ...Waiting, turn: Schema.Int },
   Ready: { ...Waiting, ...Due, rank: Instant },
   Running: {

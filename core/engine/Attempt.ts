@@ -17,14 +17,16 @@
  *    state and its end are one step, so after a loss it is all done again.
  * 4. A rollback that fails makes the failure of the run `RollbackFailed`. A clean or summary that
  *    fails is a line of the log: what the run did is done.
+ * 5. A run of which somebody asks that it be rolled back (`Rollback`) comes with a conclusion too, so it
+ *    begins with the rollback, and ends as `RolledBack`.
  */
 import { Duration, Effect, Exit, Fiber, Option } from "effect"
 import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
+import * as Rollback from "../domain/Rollback.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { Failure } from "../domain/RunView.ts"
 import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
 import type { Passage } from "../services/Transport.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
@@ -101,6 +103,10 @@ export const carryOut = (
   return handler.opening === undefined ? timed : handler.opening(run, timed)
 }
 
+/** Whether somebody asked for the rollback that it is granted for. */
+const isAsked = ({ conclusion }: Grant): boolean =>
+  Rollback.askedOf(conclusion?.failure) !== undefined
+
 /** Ends an attempt from within it. */
 export const leave = (attempt: Attempt, why: Stop): Effect.Effect<never> =>
   Effect.suspend(() => {
@@ -125,6 +131,7 @@ const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"
     timeoutMillis,
     deadline: timeoutMillis === undefined ? undefined : around.wallClock() + timeoutMillis,
     checkpoint: grant.checkpoint,
+    result: isAsked(grant) ? grant.conclusion?.result : undefined,
     keep: (checkpoint) =>
       checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
         attempt.checkpoint = checkpoint
@@ -232,22 +239,36 @@ const withHooks = (
       const isFinal = ended.state !== "Retried" && ended.state !== "Stopped"
       attempt.outcome = exit
 
-      const isUndone = grant.conclusion?.phase === "cleaning"
-      if (Exit.isFailure(exit) && isFinal && hooks.rollback !== undefined && !isUndone) {
+      const isToUndo = grant.conclusion?.phase === "rollingBack"
+      const mayUndo = grant.conclusion === undefined && hooks.rollback !== undefined
+      if (Exit.isFailure(exit) && isFinal && (isToUndo || mayUndo)) {
         const { failure } = unsuccessfulOf(exit)
-        yield* conclude({ state: stateOf(ended), phase: "rollingBack", failure })
-        const undone = yield* after(timed("rollback", hooks.rollback(grant.payload, run, failure)))
-        if (Exit.isFailure(undone)) {
-          const wrong = rollbackFailed(failure, unsuccessfulOf(undone).failure)
-          outcome = Exit.fail({ ...unsuccessfulOf(exit), isAnswer: true, failure: wrong })
-          ended = { ...ended, failure: wrong }
+        const asked = Rollback.askedOf(grant.conclusion?.failure)
+        const before = asked ?? failure
+        const { result } = grant.conclusion ?? {}
+        yield* conclude({
+          state: stateOf(ended),
+          phase: "rollingBack",
+          ...(result !== undefined && { result }),
+          failure,
+        })
+        // Where it was concluded the code may have had a rollback.
+        const undone = hooks.rollback === undefined
+          ? Exit.fail(noRollback)
+          : yield* after(timed("rollback", hooks.rollback(grant.payload, run, before)))
+        const last = Exit.isFailure(undone)
+          ? Rollback.failed(before, unsuccessfulOf(undone).failure)
+          : asked && Rollback.done(asked)
+        if (last !== undefined) {
+          outcome = Exit.fail({ ...unsuccessfulOf(exit), isAnswer: true, failure: last })
+          ended = { ...ended, failure: last }
         }
       }
       const isUnbegun = Exit.isFailure(exit) && unsuccessfulOf(exit).isGivenBack === true
       if (hooks.clean !== undefined && !isUnbegun) {
         // What is remembered is kept with the end of the run, so it has not ended well before that.
         const isRemembering = Exit.isSuccess(outcome) && attempt.kept !== undefined
-        if (isFinal && !isRemembering) yield* conclude(conclusionOf(ended, outcome))
+        if (isFinal && !isRemembering) yield* conclude(conclusionOf(ended, outcome, grant))
         complain(
           "clean failed",
           yield* after(timed("clean", hooks.clean(grant.payload, run, ended))),
@@ -286,13 +307,17 @@ const stateOf = ({ state }: Ended): Conclusion["state"] => state as Conclusion["
 const conclusionOf = (
   ended: Ended,
   outcome: Exit.Exit<string | undefined, Unsuccessful>,
-): Conclusion => ({
-  state: stateOf(ended),
-  phase: "cleaning",
-  ...(Exit.isSuccess(outcome)
-    ? outcome.value !== undefined && { result: outcome.value }
-    : { failure: unsuccessfulOf(outcome).failure }),
-})
+  { conclusion }: Grant,
+): Conclusion => {
+  // What it had succeeded with once, another rollback may need.
+  const result = Exit.isSuccess(outcome) ? outcome.value : conclusion?.result
+  return {
+    state: stateOf(ended),
+    phase: "cleaning",
+    ...(result !== undefined && { result }),
+    ...(Exit.isFailure(outcome) && { failure: unsuccessfulOf(outcome).failure }),
+  }
+}
 
 /** As the one before has concluded. It is final, so it counts as an answer. */
 const exitOf = (
@@ -302,12 +327,7 @@ const exitOf = (
     ? Exit.succeed(result)
     : Exit.fail({ failure, isAnswer: true, isTimeOut: state === "TimedOut" })
 
-const rollbackFailed = (failure: Failure, why: Failure): Failure => ({
-  ...why,
-  tag: "RollbackFailed",
-  message: `${why.message}; it was to be rolled back after ${failure.tag}: ${failure.message}`
-    .slice(0, 4096),
-})
+const noRollback: Unsuccessful = { failure: Rollback.missing, isAnswer: true }
 
 /** A retry that nobody was free for in time. */
 export const begunTooLate = (withinMillis: number): Unsuccessful => ({

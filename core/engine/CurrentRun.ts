@@ -33,6 +33,8 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   readonly deadline: number | undefined
   /** What `keep` was given last before the run was suspended, or given back at a shutdown. */
   readonly checkpoint: string | undefined
+  /** What the run had succeeded with, as JSON text, where it is rolled back on demand. */
+  readonly result: string | undefined
   /** Should the run be put down from now on, it goes on with this JSON text. */
   readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
   /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */

@@ -168,11 +168,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const stopMillis = Duration.toMillis(Duration.fromInputUnsafe(options.stopTimeout ?? "2 seconds"))
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
-  const changed = loops.map(() => Latch.makeUnsafe())
+  /** By the number of the loop, which need not begin in the order of these. */
+  const changed = new Map(loops.map((loop) => [loop, Latch.makeUnsafe()]))
   const served = Latch.makeUnsafe()
   const registered = Latch.makeUnsafe()
   const wake = () => {
-    for (const latch of changed) latch.openUnsafe()
+    for (const latch of changed.values()) latch.openUnsafe()
   }
 
   const stopped = Deferred.makeUnsafe<never, JoinRefused | Refused>()
@@ -263,15 +264,16 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const roundLoop = Effect.fnUntraced(function* (self: Incarnation, loop: number) {
     const isPatient = loop === 0
+    const latch = changed.get(loop)!
     for (let round = 1;; round++) {
       let limit = 0
       for (;;) {
-        yield* changed[loop]!.close
+        yield* latch.close
         const wanted = isDraining || plain().length === 0 ? 0 : pool.wanted() - asked
         limit = isPatient || hasFound ? Math.max(0, Math.min(grantsMax, wanted)) : 0
         if (pool.hasReports() || isWorthATrip(limit)) break
         if (limit > 0) yield* waitForMore
-        yield* changed[loop]!.await
+        yield* latch.await
         // Let everything that ends in this turn of the event loop go out together.
         yield* Effect.yieldNow
       }
@@ -326,7 +328,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** Claims the runs of one task that need a permit or a place, until nobody serves it. */
   const narrowLoop = Effect.fnUntraced(
     function* (self: Incarnation, loop: number, task: TaskName) {
-      const latch = changed[loop] = Latch.makeUnsafe()
+      const latch = Latch.makeUnsafe()
+      changed.set(loop, latch)
       let found = false
       for (let round = 1;; round++) {
         let free = 0
@@ -401,46 +404,55 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { blocked, handlers, isReporting, limit, loop, regulation, reserved = limit } = trip
-    // They are on their way as soon as they are taken: a fiber may yield between any two effects, and
-    // a beat that knew of neither would have storage give their runs to others.
-    const reports = isReporting ? pool.takeReports(reportsMax) : []
-    sending.add(reports)
     const { round } = trip
-    const waitMillis = reports.length === 0 ? trip.waitMillis : 0
     const lanes = handlers.flatMap(({ policy, task }) => {
       const claimed = Lane.claimed(namespace, task, policy.selector, labels)
       return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
     })
-    const request = {
-      incarnation: self,
-      loop,
-      round,
-      lanes,
-      limit,
-      reports,
-      waitMillis,
-      ...(regulation !== undefined && { regulation }),
-      ...(handlers.some(isBoundByAge) && { tellsAge: true as const }),
-    }
-    if (limit > 0 && waiting === "has waited") waiting = "not"
-    const isIdle = waitMillis > 0
-    asked += reserved
-    if (isIdle) idle += reserved
-    const answer = yield* transport.round({ ...request, isAgain: false }).pipe(
-      Effect.catchTag(
-        "TransportUnavailable",
-        () => Effect.andThen(pause, untilAnswered(transport.round({ ...request, isAgain: true }))),
-      ),
-      // What has not been freed yet still counts; what has is fenced.
-      Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
-      Effect.ensuring(Effect.sync(() => {
-        asked -= reserved
-        if (isIdle) idle -= reserved
-        sending.delete(reports)
-        // What was kept for this trip others may ask for now: were they not told, and nothing came,
-        // the loop that waits for work could be the one that waits here, for ever.
-        if (reserved > 0 || reports.length > 0) wake()
-      })),
+    // Reports are on their way as soon as they are taken: a fiber may yield between any two effects, and
+    // a beat that knew of neither would have storage give their runs to others.
+    const set = Effect.sync(() => {
+      const reports = isReporting ? pool.takeReports(reportsMax) : []
+      sending.add(reports)
+      if (limit > 0 && waiting === "has waited") waiting = "not"
+      const isIdle = trip.waitMillis > 0 && reports.length === 0
+      asked += reserved
+      if (isIdle) idle += reserved
+      return { reports, isIdle }
+    })
+    const answer = yield* Effect.acquireUseRelease(
+      set,
+      ({ isIdle, reports }) => {
+        const request = {
+          incarnation: self,
+          loop,
+          round,
+          lanes,
+          limit,
+          reports,
+          waitMillis: isIdle ? trip.waitMillis : 0,
+          ...(regulation !== undefined && { regulation }),
+          ...(handlers.some(isBoundByAge) && { tellsAge: true as const }),
+        }
+        return transport.round({ ...request, isAgain: false }).pipe(
+          Effect.catchTag(
+            "TransportUnavailable",
+            () =>
+              Effect.andThen(pause, untilAnswered(transport.round({ ...request, isAgain: true }))),
+          ),
+          // What has not been freed yet still counts; what has is fenced.
+          Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
+        )
+      },
+      ({ isIdle, reports }) =>
+        Effect.sync(() => {
+          asked -= reserved
+          if (isIdle) idle -= reserved
+          sending.delete(reports)
+          // What was kept for this trip others may ask for now: were they not told, and nothing came,
+          // the loop that waits for work could be the one that waits here, for ever.
+          if (reserved > 0 || reports.length > 0) wake()
+        }),
     )
     answered.set(loop, round)
     if (blocked === undefined) pool.take(answer.grants)

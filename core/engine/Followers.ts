@@ -19,6 +19,7 @@ import { Ownership } from "../services/Ownership.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
+import * as InStep from "./InStep.ts"
 import { watcher } from "./Loops.ts"
 import { payloadBytesMax } from "./Scheduler.ts"
 import { policyOf, specOf } from "./triggered.ts"
@@ -135,7 +136,8 @@ export const run = Effect.gen(function* () {
       () => work,
       () => Effect.sync(() => atRest.openUnsafe()),
     )
-    if (count === 0) yield* told.wait(poll)
+    if (count > 0) return
+    yield* told.wait(Duration.millis(yield* InStep.pause(storage, Duration.toMillis(poll))))
   })
 
   yield* watched(

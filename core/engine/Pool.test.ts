@@ -7,6 +7,7 @@ import { Fence } from "../domain/Lease.ts"
 import * as PoolSizes from "../domain/PoolSizes.ts"
 import { standard } from "../domain/Namespace.ts"
 import * as Retry from "../domain/Retry.ts"
+import * as Rollback from "../domain/Rollback.ts"
 import { RunId } from "../domain/RunId.ts"
 import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
 import type { Grant } from "../services/RunStorage.ts"
@@ -350,9 +351,10 @@ describe("the hooks of an attempt", () => {
         }),
       {
         policy: { ...usualPolicy, ...given.policy },
-        conclude: (_, { phase, state }) =>
+        conclude: (_, conclusion) =>
           Effect.sync(() => {
-            const isOurs = given.conclude?.({ phase, state }) ?? true
+            const { phase, state } = conclusion
+            const isOurs = given.conclude?.(conclusion) ?? true
             steps.push(`${state}, ${phase}${isOurs ? "" : ", refused"}`)
             return isOurs
           }),
@@ -543,6 +545,55 @@ describe("the hooks of an attempt", () => {
         assert.deepStrictEqual(steps, [...rest])
       }))
   }
+
+  const asked = Rollback.asked({ by: "Ada" })
+  const demanded = { conclusion: Rollback.conclusion(asked, "7"), attempt: 2 }
+
+  it.effect("roll back what somebody asks for, and nothing else of it", () =>
+    Effect.gen(function* () {
+      const { failure, steps } = yield* carriedOut({
+        grant: demanded,
+        policy: { retry: Retry.exponential({ attempts: 5 }) },
+      })
+      assert.deepStrictEqual(steps, [
+        "Failed, rollingBack",
+        "rollback",
+        "Failed, cleaning",
+        "Failed",
+        "clean",
+        "summary",
+        "GiveUp",
+      ])
+      assert.deepStrictEqual(failure, Rollback.done(asked))
+    }))
+
+  it.effect("keep what it had succeeded with, also when its rollback fails", () =>
+    Effect.gen(function* () {
+      const concluded: Array<unknown> = []
+      for (const wrong of [undefined, "rollback"] as const) {
+        const { failure } = yield* carriedOut({
+          grant: demanded,
+          ...(wrong !== undefined && { wrong }),
+          conclude: ({ result }) => concluded.push(result) > 0,
+        })
+        assert.deepStrictEqual(Rollback.askedOf(failure), asked)
+        assert.strictEqual(failure?.tag, wrong === undefined ? "RolledBack" : "RollbackFailed")
+      }
+      assert.deepStrictEqual(concluded, ["7", "7", "7", "7"])
+    }))
+
+  it.effect("are what a run cannot be rolled back without", () =>
+    Effect.gen(function* () {
+      let runs = 0
+      const pool = yield* serving(() => Effect.sync(() => `${++runs}`))
+      pool.take([grantOf(1, demanded)])
+      yield* TestClock.adjust("1 second")
+      const [report] = pool.takeReports(9)
+      const failure = report && "failure" in report ? report.failure : undefined
+      assert.strictEqual(failure?.tag, "RollbackFailed")
+      assert.include(failure?.message, "no rollback in the code of this executor")
+      assert.strictEqual(runs, 0)
+    }))
 
   it.effect("are not asked of a run that was concluded when there are none any more", () =>
     Effect.gen(function* () {

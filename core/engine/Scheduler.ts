@@ -7,7 +7,7 @@
  * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
  * and a crash loses nothing but time.
  */
-import { Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Change from "../domain/Change.ts"
@@ -38,9 +38,11 @@ import * as Placer from "../services/Placer.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
+import * as InStep from "./InStep.ts"
 import { type Watched, watcher } from "./Loops.ts"
 
 export interface SubmitOptions {
@@ -123,7 +125,7 @@ export class RunFailed extends Schema.TaggedError<RunFailed>()("RunFailed", {
 /** The run cannot take this order in the state it is in. Nothing was changed. */
 export class OrderRefused extends Schema.TaggedError<OrderRefused>()("OrderRefused", {
   run: RunIdFromString,
-  order: Schema.Literals(["suspend", "resume", "change", "notify", "revive"]),
+  order: Schema.Literals(["suspend", "resume", "change", "notify", "revive", "rollback"]),
   state: StateName,
   /** Where the state alone does not say why. */
   reason: Schema.optionalKey(Schema.String),
@@ -143,6 +145,11 @@ export class RunChanged extends Schema.TaggedError<RunChanged>()("RunChanged", {
   override get message() {
     return `run ${this.run} is at revision ${this.revision}`
   }
+}
+
+export interface RollbackOptions extends OrderOptions {
+  /** Why, as is told with it: at most 1,024 characters. */
+  readonly note?: string | undefined
 }
 
 /** What a run that waits is to have otherwise. */
@@ -165,7 +172,7 @@ export interface Sharding {
 export interface SchedulerOptions {
   /** How often lost executors and forgotten gates are looked for. */
   readonly sweepInterval?: Duration.Input
-  /** How often due runs are looked for while none is known to come. */
+  /** How often due runs are looked for while none is known, or told, to come. */
   readonly dueInterval?: Duration.Input
   /** How often what ended long ago is looked for. */
   readonly retentionInterval?: Duration.Input
@@ -253,6 +260,15 @@ export class Scheduler extends Context.Service<Scheduler, {
     options?: OrderOptions,
   ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
 
+  /**
+   * Has the task's `rollback` undo what a run did that has ended: it ends as failed with `RolledBack`, or
+   * with `RollbackFailed`, and then may be asked again.
+   */
+  readonly rollback: (
+    run: RunId,
+    options?: RollbackOptions,
+  ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
+
   readonly find: (run: RunId) => Effect.Effect<RunView, RunUnknown | StorageUnavailable>
   readonly list: (query: RunQuery) => Effect.Effect<ReadonlyArray<RunView>, StorageUnavailable>
   readonly events: (
@@ -278,15 +294,14 @@ export class Scheduler extends Context.Service<Scheduler, {
 
   static readonly layerWith = (
     options: SchedulerOptions,
-  ): Layer.Layer<Scheduler, never, Storage | Ownership> =>
+  ): Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> =>
     Layer.merge(
       Scheduler.layerClient,
       Layer.effectDiscard(Effect.suspend(() => keepMoving(options))),
     )
 
-  static readonly layer: Layer.Layer<Scheduler, never, Storage | Ownership> = Layer.suspend(() =>
-    Scheduler.layerWith({})
-  )
+  static readonly layer: Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> = Layer
+    .suspend(() => Scheduler.layerWith({}))
 }
 
 const makeClient = Effect.gen(function* () {
@@ -489,6 +504,16 @@ const makeClient = Effect.gen(function* () {
       ),
     revive: (run, { by } = {}) =>
       Effect.andThen(checkedBy(by), ordered(run, "revive", runs.revive(run, by))),
+    rollback: Effect.fnUntraced(function* (run, { by, note } = {}) {
+      yield* checkedBy(by)
+      yield* checkedNote(note)
+      const { answer, freed } = yield* known(run, yield* runs.rollback(run, { by, note }))
+      if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
+      if (answer === "confirmed") return answer
+      const { state } = yield* find(run)
+      const reason = whyNoRollback[answer]
+      return yield* new OrderRefused({ run, order: "rollback", state, reason })
+    }),
     submit: (submission, options = {}) =>
       Effect.map(submitMany([submission], options), ([accepted]) => accepted!),
     submitAll: (submissions, options = {}) => submitMany(submissions, options),
@@ -684,21 +709,31 @@ const reasons = {
   late: "its deadline has passed",
 }
 
-const checkedBy = (by: string | undefined) => {
-  if (by === undefined) return Effect.void
-  if (by === "" || by.length > 256) {
+const whyNoRollback = {
+  refused: "it has not ended; cancel it, or wait for its end, and ask again",
+  parent: "its children did what it stands for; have each of them rolled back that is to be",
+  unbegun: "nobody has begun it, so there is nothing to undo",
+  untold: "it has succeeded, and what follows that was not told yet; ask again in a moment",
+}
+
+const checkedBy = (by: string | undefined) => checkedWords("by", by, 1, 256)
+const checkedNote = (note: string | undefined) => checkedWords("note", note, 0, 1024)
+
+const checkedWords = (field: string, text: string | undefined, least: number, most: number) => {
+  if (text === undefined) return Effect.void
+  if (text.length < least || text.length > most) {
     return Effect.fail(
       new Refused({
-        field: "by",
-        reason: `it has ${by.length} characters`,
-        remedy: "Use 1 to 256 characters",
+        field,
+        reason: `it has ${text.length} characters`,
+        remedy: `Use ${least} to ${most} characters`,
       }),
     )
   }
-  const reason = Text.flaw(by)
+  const reason = Text.flaw(text)
   return reason === undefined
     ? Effect.void
-    : Effect.fail(new Refused({ field: "by", reason, remedy: Text.remedy }))
+    : Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
 }
 
 const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>
@@ -711,6 +746,8 @@ const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>
 const batch = 1000
 /** After so many sweeps that were left out one is done. */
 const restsMax = 9
+/** However much is told to be due soon, what is not known to be due is looked for no more often. */
+const dueLeastMillis = 50
 
 const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const storage = yield* Storage
@@ -718,19 +755,38 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   const placer = Placer.make(storage)
   const ownership = yield* Ownership
   const watched = yield* watcher
+  const clock = yield* Clock.Clock
+  const wakeups = yield* Wakeups
   const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
   const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
   const dueInterval = Duration.toMillis(
-    Duration.fromInputUnsafe(options.dueInterval ?? "200 millis"),
+    Duration.fromInputUnsafe(options.dueInterval ?? Duration.millis(soonMillis)),
   )
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
+  const scheduled = yield* wakeups.subscribe([ofDue])
   const promote = Effect.gen(function* () {
+    yield* scheduled.arm
     const { gates, nextInMillis, promoted, unplaced } = yield* runs.promote(batch)
+    const lookedAt = monotonic()
     if (gates.length > 0) yield* placer.admit(gates)
     yield* placer.place(unplaced)
-    if (promoted < batch) yield* Effect.sleep(Math.min(nextInMillis ?? dueInterval, dueInterval))
+    if (promoted === batch) return
+    const isTold = yield* scheduled.wait(Duration.millis(
+      nextInMillis !== undefined && nextInMillis < dueInterval
+        ? nextInMillis
+        : yield* InStep.pause(storage, dueInterval),
+    ))
+    if (!isTold) return
+    const least = Math.min(dueLeastMillis, nextInMillis ?? dueLeastMillis)
+    yield* Effect.sleep(Math.max(0, lookedAt + least - monotonic()))
   })
 
+  /** Sweeps of several processes do not keep in step. */
+  const restUntilNext = Effect.flatMap(
+    InStep.pause(storage, Duration.toMillis(sweepInterval)),
+    Effect.sleep,
+  )
   /** So often may the next sweeps be left out. */
   let mayRest = 0
   const sweep = Effect.gen(function* () {
@@ -738,7 +794,7 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     // whatever that says.
     if (mayRest > 0 && (yield* runs.isQuiet)) {
       mayRest--
-      return yield* Effect.sleep(yield* spread(sweepInterval))
+      return yield* restUntilNext
     }
     const { freed, lost, runs: freedRuns } = yield* runs.recover(batch)
     if (lost.length > 0) yield* Effect.logWarning("lost executors", { incarnations: lost })
@@ -751,7 +807,7 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     mayRest = restsMax
     if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
     if (displaced >= batch) return
-    yield* Effect.sleep(yield* spread(sweepInterval))
+    yield* restUntilNext
   })
 
   const retire = Effect.gen(function* () {
@@ -783,14 +839,17 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
       everyMillis: Duration.toMillis(retentionInterval),
     },
   ] as const
+  // Whoever has the duty anew does all of it at first: nobody may have, since who had it before died.
+  const anew = Effect.sync(() => {
+    mayRest = 0
+  })
   for (const { duty, everyMillis, name, step } of loops) {
-    yield* ownership.whileHeld(duty, forever(watched, name, everyMillis, step)).pipe(
-      Effect.forkScoped,
-    )
+    const loop = Effect.andThen(anew, forever(watched, name, everyMillis, step))
+    yield* ownership.whileHeld(duty, loop).pipe(Effect.forkScoped)
   }
 })
 
-/** Sweeps of several processes do not keep in step. */
+/** Several processes do not do it at once. */
 const spread = (interval: Duration.Duration) =>
   Effect.map(Random.next, (chance) => Duration.times(interval, 0.8 + 0.4 * chance))
 

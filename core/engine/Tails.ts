@@ -36,6 +36,7 @@ import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Tailing as Item } from "../services/TriggerStorage.ts"
 import * as Backlogs from "./Backlogs.ts"
+import * as InStep from "./InStep.ts"
 import { payloadBytesMax } from "./Scheduler.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
@@ -303,7 +304,8 @@ const lookMillis = 1000
 
 /** Tails the tables that triggers name, of the partitions that this process holds. */
 export const run = Effect.gen(function* () {
-  const { tables, triggers } = yield* Storage
+  const storage = yield* Storage
+  const { tables, triggers } = storage
   if (tables === undefined) return
   const ownership = yield* Ownership
   const tail = yield* make
@@ -331,7 +333,7 @@ export const run = Effect.gen(function* () {
     }
     const stray = [...tailing].map(([key]) => key).filter((key) => !wanted.has(key))
     for (const key of stray) yield* FiberMap.remove(tailing, key)
-    yield* Effect.sleep(lookMillis)
+    yield* Effect.sleep(yield* InStep.pause(storage, lookMillis))
   })
 
   yield* look.pipe(

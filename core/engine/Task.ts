@@ -155,14 +155,15 @@ export type PassingOn = Extract<Schedule, { readonly _tag: "After" }> & {
 }
 
 /**
- * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good;
+ * What is done around the handler: `prepare` before it; `rollback` when the run has failed for good, or
+ * somebody asks for it after its end;
  * `clean` after each attempt that was prepared, with the outcome stored before; `summary` at the end
  * of the run, whose text becomes the last line of its log.
  */
 export interface TaskHooks<P, E = never, R = never> {
   /** When it fails the attempt has failed. */
   readonly prepare?: (payload: P) => Effect.Effect<unknown, E, R>
-  /** When it fails the run has failed as `RollbackFailed`. */
+  /** When it fails the run has failed as `RollbackFailed`; asked for, it comes after `RollbackAsked`. */
   readonly rollback?: (payload: P, failure: Failure) => Effect.Effect<unknown, unknown, R>
   /** When it fails, the run ends as it would have; the log says why. */
   readonly clean?: (payload: P, ended: Ended) => Effect.Effect<unknown, unknown, R>

@@ -47,6 +47,7 @@ import type {
 import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
+import * as InStep from "./InStep.ts"
 import { watcher } from "./Loops.ts"
 import type { KeyConflict, OrderOptions } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
@@ -522,13 +523,18 @@ const plan = Effect.gen(function* () {
   const pass = Effect.gen(function* () {
     yield* changed.arm
     const policies = new Map<string, Policy>()
-    yield* restart(policies)
-    const { now: from, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
+    const [{ now: from, readAt, triggers }] = yield* Effect.all([
+      Effect.map(
+        storage.triggers.due([...held], horizonMillis, batch),
+        (answer) => ({ ...answer, readAt: monotonic() }),
+      ),
+      restart(policies),
+    ], { concurrency: 2 })
     const until = from + horizonMillis
     // To look again one need not aim.
     const { error, storageNow } = triggers.length > 0
       ? yield* aim
-      : { error: 0, storageNow: since(from, monotonic()) }
+      : { error: 0, storageNow: since(from, readAt) }
 
     const read = new Map<string, Calendar.Calendar | undefined>()
     let waiting = triggers
@@ -548,6 +554,8 @@ const plan = Effect.gen(function* () {
       // What can be worked out before the instant does not make it later.
       let items = due.map((each) => firing(each, Math.max(earliest, storageNow())))
       const pause = earliest + error - storageNow()
+      // The clock was set back since they were read.
+      if (pause > horizonMillis + error) return
       if (pause > 0) {
         const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
         if (isChanged) return
@@ -573,7 +581,8 @@ const plan = Effect.gen(function* () {
       waiting = next
     }
     if (triggers.length === batch) return
-    yield* changed.wait(Duration.millis(Math.max(1, until - storageNow() - horizonMillis / 2)))
+    const most = Math.max(1, until - storageNow() - horizonMillis / 2)
+    yield* changed.wait(Duration.millis(yield* InStep.pause(storage, most)))
   })
 
   yield* watched("fire triggers", horizonMillis, (turned) =>

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Context, Deferred, Duration, Effect, Layer } from "effect"
 import * as Memory from "../../adapters/memory/mod.ts"
-import { behind } from "../contract/behind.ts"
+import { behind, type Between } from "../contract/behind.ts"
 import { movableClock, withClockOff } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
 import { Storage } from "../services/Storage.ts"
@@ -41,7 +41,17 @@ const world = () => {
       yield* Effect.sleep("2 millis")
     }
   })
-  return { clock, state, memory, planner, process, put, records, caughtUp }
+  /** A planner to whom all that it asks of the storage goes through `between`. */
+  const planning = (
+    services: Context.Context<Layer.Success<typeof memory>>,
+    between: Between,
+  ) =>
+    Layer.build(Layer.fresh(planner)).pipe(
+      Effect.provideContext(
+        Context.add(services, Storage, behind(Context.get(services, Storage), between)),
+      ),
+    )
+  return { clock, state, memory, planner, planning, process, put, records, caughtUp }
 }
 
 const day = 86_400_000
@@ -106,15 +116,15 @@ describe("restarts", () => {
 
   it.live("B29: who was held up while others fired ten minutes of slots fires none of them", () =>
     Effect.gen(function* () {
-      const { caughtUp, clock, memory, planner, process, put, records, state } = world()
+      const { caughtUp, clock, memory, planning, process, put, records, state } = world()
       yield* put(Trigger.cron("* * * * *"))
       yield* clock.elapse(Duration.seconds(61))
       const services = yield* Layer.build(memory)
       const held = yield* Deferred.make<void>()
       const goOn = yield* Deferred.make<void>()
       const answers: Array<string> = []
-      const storage = behind(
-        Context.get(services, Storage),
+      yield* planning(
+        services,
         (name, call) =>
           name !== "fire" ? call : Deferred.succeed(held, undefined).pipe(
             Effect.andThen(Deferred.await(goOn)),
@@ -125,9 +135,6 @@ describe("restarts", () => {
               )
             ),
           ),
-      )
-      yield* Layer.build(Layer.fresh(planner)).pipe(
-        Effect.provideContext(Context.add(services, Storage, storage)),
       )
       yield* Deferred.await(held)
       for (let minute = 0; minute < 10; minute++) {
@@ -147,20 +154,17 @@ describe("restarts", () => {
 
   it.live("I22: a clock that is set back as a planner fires holds up no other trigger", () =>
     Effect.gen(function* () {
-      const { clock, memory, planner, put, state } = world()
+      const { clock, memory, planning, put, state } = world()
       yield* put(Trigger.cron("* * * * * *"))
       const services = yield* Layer.build(memory)
       let isSet = false
-      const storage = behind(
-        Context.get(services, Storage),
+      yield* planning(
+        services,
         (name, call) =>
           name !== "fire" || isSet ? call : Effect.suspend(() => {
             isSet = true
             return Effect.andThen(clock.set(-3_600_000), call)
           }),
-      )
-      yield* Layer.build(Layer.fresh(planner)).pipe(
-        Effect.provideContext(Context.add(services, Storage, storage)),
       )
       while (!isSet) yield* Effect.sleep("10 millis")
       yield* Triggers.use(({ put }) =>
@@ -174,6 +178,29 @@ describe("restarts", () => {
       ).pipe(Effect.provide(Layer.provide(Triggers.layerClient, Layer.succeedContext(services))))
       const other = () => [...state.triggers.values()].at(-1)!.records
       while (other().length < 2) yield* Effect.sleep("10 millis")
+    }).pipe(Effect.scoped))
+
+  it.live("I22: a clock that is set back as a planner aims lets it sleep no longer", () =>
+    Effect.gen(function* () {
+      const { clock, memory, planning, put, records } = world()
+      yield* put(Trigger.cron("* * * * * *"))
+      const services = yield* Layer.build(memory)
+      let isSet = false
+      yield* planning(
+        services,
+        (name, call) =>
+          name !== "due" || isSet ? call : Effect.tap(call, (due) => {
+            const { triggers } = due as Effect.Success<
+              ReturnType<Storage["Service"]["triggers"]["due"]>
+            >
+            isSet = triggers.length > 0
+            return isSet ? clock.set(-3_600_000) : Effect.void
+          }),
+      )
+      while (!isSet) yield* Effect.sleep("10 millis")
+      yield* Effect.sleep("100 millis")
+      yield* clock.set(3_600_000)
+      while (records().length < 2) yield* Effect.sleep("10 millis")
     }).pipe(Effect.scoped))
 
   it.live("B30: the newest run is deleted, and 20 restarts later the next slot fires once", () =>

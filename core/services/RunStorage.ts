@@ -18,8 +18,9 @@
  *   out that round's runs again, same fences, before anything new: an answer lost on the way costs
  *   nothing. Its reports are settled as any repeated report.
  * - **R8 gates.** A gated run is ready only after `admit`, and at no time do more runs hold places
- *   of a gate than the run admitted last allows. `wait` runs pass in order of level, then of
- *   submit. Decisions about one gate do not overlap.
+ *   of a gate than the run admitted last allows. `wait` runs pass by `Blocking.order`: by when the
+ *   patience of their level ends, counted from when they came to the gate, then by who came first.
+ *   Decisions about one gate do not overlap.
  * - **R9 not early.** A delayed run, or a retry, is not granted before its time.
  * - **R10 cancel.** Once cancel has answered `confirmed` the run is not granted; after `requested`
  *   its present grant is its last, however it ends.
@@ -63,7 +64,7 @@
  *   while it is held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
  * - **R25 level set.** Once a `change` of its level was `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
- *   ready; both levels are told with it, and who set it with its events. Nothing else changes.
+ *   ready, or came to the gate; both levels are told with it, and who set it with its events. Nothing else changes.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
@@ -91,6 +92,11 @@
  * - **R36 revisions.** Each change makes another revision of the run, which is told with it. One that names
  *   a revision holds only if the run is at that one: of two that name the same, one is `stale`, and
  *   changes nothing.
+ * - **R37 rolled back.** Once `rollback` has answered `confirmed` a run that had ended is granted again, as
+ *   the same run and behind its gate, with the conclusion that it is to be rolled back (`Rollback`) and what
+ *   it had succeeded with; asked again it is one rollback, unless that has failed. Who asked, and why, is
+ *   among its events. It changes no parent, but for the one of a child, which is reopened; nothing that was
+ *   never granted; and no success that somebody is yet to be told of.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -106,6 +112,7 @@ import { Shard, type Verdict } from "../domain/FanIn.ts"
 import { Fence } from "../domain/Lease.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import type { StateName } from "../domain/Run.ts"
+import type * as Rollback from "../domain/Rollback.ts"
 import { RunId } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
 import { TaskName } from "../domain/Task.ts"
@@ -338,7 +345,10 @@ export interface RunStorage {
     gates: ReadonlyArray<GateKey>,
   ) => Effect.Effect<ReadonlyArray<Admission>, StorageUnavailable>
 
-  /** Gates with a waiting run that `admit` would decide about, at most `limit`. */
+  /**
+   * Gates with a waiting run that `admit` would decide about, at most `limit`. Of those that a pool
+   * knows, which are decided about together, one may stand for all.
+   */
   readonly openGates: (
     limit: number,
   ) => Effect.Effect<ReadonlyArray<GateKey>, StorageUnavailable>
@@ -423,6 +433,12 @@ export interface RunStorage {
   /** `confirmed`: it has not ended, or not any more. `refused`: it ended for good. */
   readonly revive: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "refused">>,
+    StorageUnavailable
+  >
+
+  /** `refused`: it has not ended. The others: see `Rollback.answer`. */
+  readonly rollback: (run: RunId, demand?: Rollback.Demand) => Effect.Effect<
+    Option.Option<Ordered<Rollback.Answer>>,
     StorageUnavailable
   >
 

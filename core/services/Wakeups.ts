@@ -3,9 +3,10 @@
  *
  * A hint may be lost, doubled or late, so every waiter also looks by itself now and then. Storage
  * adapters give the hints: of a lane when a run became ready in it, of an executor when one of its
- * grants was revoked, of triggers when one was put, of the outbox when it has an event. Where locks
- * are kept beside the storage, their releases come the same way. Where something beside the storage carries the hints, the storage gives
- * them to it (`HintCarrier`).
+ * grants was revoked, of triggers when one was put, of the outbox when it has an event, of what is due
+ * when a run was scheduled for soon. Where locks are kept beside the storage, their releases come the
+ * same way. Where something beside the storage carries the hints, the storage gives them to it
+ * (`HintCarrier`).
  *
  * - **W1 armed.** A hint for a topic, given after `arm` has returned, ends the next `wait`, as long
  *   as nothing fails on the way.
@@ -23,12 +24,19 @@ export type Topic =
   | `executor ${number}`
   | "triggers"
   | "outbox"
+  | "due"
   | `lock ${string}`
 
 export const ofLane = (lane: Lane): Topic => `lane ${lane}`
 export const ofExecutor = (incarnation: Incarnation): Topic => `executor ${incarnation}`
 export const ofTriggers: Topic = "triggers"
 export const ofOutbox: Topic = "outbox"
+export const ofDue: Topic = "due"
+
+/** Whoever moves what is due looks at least so often, so of what is due later nobody is told. */
+export const soonMillis = 1000
+
+export const isSoon = (delayMillis: number): boolean => delayMillis <= soonMillis
 export const ofLock = (key: LockKey): Topic => `lock ${key}`
 
 export interface Subscription {

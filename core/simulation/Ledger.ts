@@ -61,7 +61,8 @@ export type Entry =
     /** A start was marked, or a conclusion kept. */
     | ({ readonly kind: "marked"; readonly what: "start" | "conclusion" } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
-    | ({ readonly kind: "freed" } & Granted)
+    /** `isUnknown`: since its holder had said that it did not know of it. */
+    | ({ readonly kind: "freed"; readonly isUnknown?: true } & Granted)
     | { readonly kind: "admitted"; readonly run: RunId; readonly state: string }
     /** A slot was fired, by whoever came first with it. */
     | { readonly kind: "fired"; readonly trigger: number; readonly slot: number }

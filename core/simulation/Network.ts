@@ -4,7 +4,7 @@
  * A call that was sent arrives, even if its caller has died or stopped waiting; it may arrive twice,
  * and late; its answer may be lost, so that the caller does not know whether it was carried out.
  */
-import { Clock, Duration, Effect, Fiber, Random } from "effect"
+import { Clock, Duration, Effect, Fiber, Random, Scheduler } from "effect"
 import type { Over } from "./far.ts"
 import type { Process } from "./Process.ts"
 
@@ -23,9 +23,18 @@ export const calm: Readonly<Weather> = {
   delayMillis: 5,
 }
 
-/** The way of `process` to the world, whose clock the messages on their way live by. */
-export const way = (process: Process, weather: Weather, world: Clock.Clock): Over => {
-  const onTheWay = Effect.provideService(Clock.Clock, world)
+/** The way of `process` to the world, by whose clock and whose scheduler messages on their way live. */
+export const way = (
+  process: Process,
+  weather: Weather,
+  world: Clock.Clock,
+  calm: Scheduler.Scheduler,
+): Over => {
+  const onTheWay = <A, E>(call: Effect.Effect<A, E>) =>
+    call.pipe(
+      Effect.provideService(Clock.Clock, world),
+      Effect.provideService(Scheduler.Scheduler, calm),
+    )
   const delay = Effect.flatMap(
     Random.next,
     (chance) => world.sleep(Duration.millis(1 + chance * chance * weather.delayMillis)),

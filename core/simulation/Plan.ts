@@ -153,6 +153,8 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
       }
       return drawn
     })
+  /** What shows nothing unless many wait: at a gate of their key, or for room in a backlog. */
+  const rushed: ReadonlySet<TaskName> = new Set(["shared", "guarded", "narrow"])
   /** So many of both keys that they wait side by side. */
   const rush = (first: Submit) =>
     Effect.flatMap(between(6, 12), (count) =>
@@ -166,7 +168,7 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   /** Two or three at the same instant, as callers do that share a cause. */
   const burst = Effect.gen(function* () {
     const first = yield* submitFrom(100, healsAt - 5000)
-    if (first.task === "shared" || first.task === "guarded") return yield* rush(first)
+    if (rushed.has(first.task)) return yield* rush(first)
     const others = yield* many(
       yield* between(0, 2),
       Effect.map(between(0, schedulers - 1), (by) => ({ ...first, by, order: undefined })),

@@ -23,20 +23,23 @@ export interface Verdict extends Checked {
 
 export type MistakeName = keyof typeof mistakes
 
-/** One seed in ten has its storage in SQLite. Mistakes are planted in memory. */
-const technologyOf = (seed: number): World.Technology => seed % 10 === 9 ? "sqlite" : "memory"
+/** One seed in ten has its storage in SQLite, and half of all are restless. Mistakes are planted in memory. */
+const settingOf = (seed: number, isPlanted: boolean): World.Setting => ({
+  technology: seed % 10 === 9 && !isPlanted ? "sqlite" : "memory",
+  isRestless: seed % 4 >= 2,
+})
 
 export const simulate = (seed: number, mistake?: MistakeName): Effect.Effect<Verdict> =>
   Effect.gen(function* () {
     yield* TestClock.setTime(startsAt)
     const plan = yield* Plan.draw
     const plant: World.Plant = mistake === undefined ? {} : mistakes[mistake][0]
-    const technology = mistake === undefined ? technologyOf(seed) : "memory"
-    const outcome = yield* World.run(plan, technology, plant)
+    const setting = settingOf(seed, mistake !== undefined)
+    const outcome = yield* World.run(plan, setting, plant)
     const { entries } = outcome.ledger
     return {
       seed,
-      technology,
+      technology: setting.technology,
       hash: createHash("sha256").update(JSON.stringify(entries)).digest("hex").slice(0, 16),
       entries: entries.length,
       faults: plan.faults.length,

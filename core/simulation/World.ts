@@ -5,7 +5,18 @@
  * In most seeds every scheduler holds every duty at once, which is the worst that ownership may do;
  * in the others one holds them, and the rest stand by.
  */
-import { Clock, Context, Effect, Layer, Option, Random, Result, Schedule, Scope } from "effect"
+import {
+  Clock,
+  Context,
+  Effect,
+  Layer,
+  Option,
+  Random,
+  Result,
+  Schedule,
+  Scheduler as Fibers,
+  Scope,
+} from "effect"
 import { TestClock } from "effect/testing"
 import * as Memory from "../../adapters/memory/mod.ts"
 import type { MemoryState } from "../../adapters/memory/mod.ts"
@@ -35,6 +46,7 @@ import { observe } from "./observe.ts"
 import type { Outcome } from "./Outcome.ts"
 import { calendarName, type Plan } from "./Plan.ts"
 import { Process } from "./Process.ts"
+import { Restless } from "./Restless.ts"
 import { Table } from "./Table.ts"
 import { SetClock } from "./SetClock.ts"
 import {
@@ -75,12 +87,21 @@ export interface Plant {
 
 export type Technology = "memory" | "sqlite"
 
+/** What is no part of the plan. */
+export interface Setting {
+  readonly technology: Technology
+  /** Whether the fibers of its processes yield anywhere. */
+  readonly isRestless: boolean
+}
+
 export const run = Effect.fnUntraced(function* (
   plan: Plan,
-  technology: Technology,
+  { isRestless, technology }: Setting,
   plant: Plant,
 ) {
-  const clock = yield* Clock.Clock
+  const calm = yield* Fibers.Scheduler
+  const clock = calmClock(yield* Clock.Clock, calm)
+  const random = yield* Random.Random
   const now = () => clock.currentTimeMillisUnsafe()
   const ofStorage = new SetClock(clock)
   const ledger = new Ledger(now)
@@ -142,7 +163,7 @@ export const run = Effect.fnUntraced(function* (
       drift: 0.98 + (yield* Random.next) * 0.04,
     })
     processes[at] = process
-    const way = Network.way(process, weather[at]!, clock)
+    const way = Network.way(process, weather[at]!, clock, calm)
     const program = isScheduler ? schedulerProgram(shared, way, plan, table) : executorProgram(
       farTransport(relay, way),
       process,
@@ -162,6 +183,10 @@ export const run = Effect.fnUntraced(function* (
         })
       ),
       Effect.provideService(Clock.Clock, process.clock),
+      Effect.provideService(
+        Fibers.Scheduler,
+        isRestless ? new Restless(process, clock, calm, () => random.nextDoubleUnsafe()) : calm,
+      ),
     )
     yield* Effect.forkIn(built, scope)
   })
@@ -305,6 +330,12 @@ export const run = Effect.fnUntraced(function* (
     calmFrom: startsAt + calmAt,
     endedAt: now(),
   } satisfies Outcome
+})
+
+/** Who sleeps does not yield while the clock notes it: that would hold up all others. */
+const calmClock = (clock: Clock.Clock, calm: Fibers.Scheduler): Clock.Clock => ({
+  ...clock,
+  sleep: (duration) => Effect.provideService(clock.sleep(duration), Fibers.Scheduler, calm),
 })
 
 const share = Effect.map(Random.next, (chance) => chance * 0.5)

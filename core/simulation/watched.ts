@@ -103,7 +103,7 @@ export const watched = (
         for (const { fence, id } of before) {
           const view = after.get(id)
           const isHeld = view?.state === "Running" && view.fence === fence
-          if (!isHeld) ledger.write({ kind: "freed", run: id, fence })
+          if (!isHeld) ledger.write({ kind: "freed", isUnknown: true, run: id, fence })
         }
         return answer
       }),

@@ -38,6 +38,8 @@ import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
 import groups from "./groups.ts"
 import changes from "./changes.ts"
+import gateRanks from "./gateRanks.ts"
+import rollbacks from "./rollbacks.ts"
 
 export interface Migration {
   readonly name: string
@@ -80,6 +82,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "overtaken", statements: overtaken },
   { name: "groups", statements: groups },
   { name: "changes", statements: changes },
+  { name: "ranks at gates", statements: gateRanks },
+  { name: "rollbacks", statements: rollbacks },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -17,6 +17,7 @@ import { levelsSet } from "./0015_levels_set.ts"
 import { holders } from "./0016_holders.ts"
 import { orders } from "./0017_orders.ts"
 import { changes } from "./0018_changes.ts"
+import { gateRanks } from "./0019_gate_ranks.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -38,4 +39,5 @@ export const steps: ReadonlyArray<string> = [
   holders,
   orders,
   changes,
+  gateRanks,
 ]

@@ -2,12 +2,9 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect } from "effect"
 import * as Lane from "../../domain/Lane.ts"
-import type { Namespace } from "../../domain/Namespace.ts"
 import type { RunId } from "../../domain/RunId.ts"
-import type { RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
-  admitAll,
   assertState,
   cancelled,
   changed,
@@ -19,7 +16,6 @@ import {
   greet,
   ids,
   joined,
-  promoteAll,
   release,
   resumed,
   specOf,
@@ -30,43 +26,10 @@ import {
   type Tests,
   times,
 } from "../world.ts"
+import { waysToWait } from "../waysToWait.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  /** Where a run waits, and what brings it into its lane from there. */
-  type Way = (namespace: Namespace, spec: Partial<RunSpec>) => Effect.Effect<
-    readonly [run: RunId, on: Effect.Effect<unknown, unknown, Storage | R>],
-    unknown,
-    Storage | R
-  >
-  const ways: Readonly<Record<string, Way>> = {
-    "in its lane": (namespace, spec) =>
-      Effect.map(submitOne(specOf(namespace, spec)), (run) => [run, Effect.void]),
-    "in its lane, past a gate": (namespace, spec) =>
-      Effect.gen(function* () {
-        const gate = gateOf(namespace, 1)
-        const run = yield* submitOne(specOf(namespace, { ...spec, gate }))
-        yield* admitAll(gate.key)
-        return [run, Effect.void] as const
-      }),
-    "until it is due": (namespace, spec) =>
-      Effect.map(submitOne(specOf(namespace, { ...spec, delayMillis: 5000 })), (run) => [
-        run,
-        Effect.andThen(elapse(Duration.seconds(7)), promoteAll),
-      ]),
-    "at a gate": (namespace, spec) => {
-      const gate = gateOf(namespace, 1)
-      return Effect.map(
-        submitOne(specOf(namespace, { ...spec, gate })),
-        (run) => [run, admitAll(gate.key)],
-      )
-    },
-    "to be resumed": (namespace, spec) =>
-      Effect.gen(function* () {
-        const run = yield* submitOne(specOf(namespace, spec))
-        yield* suspended(run)
-        return [run, resumed(run)] as const
-      }),
-  }
+  const ways = waysToWait(elapse)
   const withinOf = { "without one": undefined, "with one": 50_000 } as const
 
   for (const [where, way] of Object.entries(ways)) {

@@ -1,6 +1,7 @@
 /** R8: gates, and how many hold places of them. */
 import { assert } from "@effect/vitest"
-import { Duration, Effect } from "effect"
+import { Duration, Effect, Option } from "effect"
+import type { Gate } from "../../domain/Blocking.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
 import type { RunId } from "../../domain/RunId.ts"
@@ -17,7 +18,9 @@ import {
   giveUp,
   type Hand,
   ids,
+  inThePresent,
   joined,
+  type Options,
   promoteAll,
   recoverAll,
   release,
@@ -33,7 +36,19 @@ import {
   together,
 } from "../world.ts"
 
-export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Options): void => {
+  /** Turns follow the clock with the sweep. */
+  const later = (duration: Duration.Duration) => Effect.andThen(elapse(duration), recoverAll)
+
+  /** Of those that wait there, one after the other. */
+  const passing = (gate: Gate, count: number) =>
+    Effect.forEach(times(count), () =>
+      Effect.gen(function* () {
+        const [admission] = yield* admitAll(gate.key)
+        yield* cancelled(admission!.run)
+        return admission!.run
+      }))
+
   it.effect("R8 gates: a gated run is ready only after admit", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
@@ -84,13 +99,82 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const levels: ReadonlyArray<Lane.Level> = [1, 2, 4, 1, 0, 3, 2, 0, 3]
       const made = yield* submitAll(levels.map((level) => specOf(namespace, { gate, level })))
       const wanted = [4, 7, 0, 3, 1, 6, 5, 8, 2].map((at) => made[at]!)
-      const order: Array<RunId> = []
-      for (const _ of made) {
-        const [admission] = yield* admitAll(gate.key)
-        order.push(admission!.run)
-        yield* cancelled(admission!.run)
+      assert.deepStrictEqual(yield* passing(gate, made.length), wanted)
+    }))
+
+  for (const level of Lane.levels.slice(1)) {
+    const patience = Lane.patienceMillis[level]
+    it.effect(`R8 gates: what is ${Lane.wordOf[level]} lets better ones pass until its patience ends`, () =>
+      Effect.gen(function* () {
+        yield* inThePresent(options)
+        yield* recoverAll
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const gate = gateOf(namespace, 1)
+        const submit = (level: Lane.Level) => submitOne(specOf(namespace, { gate, level }))
+        const holder = yield* submit(0)
+        yield* admitAll(gate.key)
+        const patient = yield* submit(level)
+        yield* later(Duration.millis(patience - 30_000))
+        const sooner = yield* submit(0)
+        yield* later(Duration.minutes(1))
+        const tooLate = yield* submit(0)
+        const next = yield* submit(level)
+        const why = Option.getOrThrow(yield* runs.why(patient))
+        assert.deepInclude(why, { _tag: "GateFull", ahead: 1 })
+        yield* cancelled(holder)
+        assert.deepStrictEqual(yield* passing(gate, 4), [sooner, patient, tooLate, next])
+      }))
+  }
+
+  it.effect("R8 gates: of two levels with patience left that goes first which has less", () =>
+    Effect.gen(function* () {
+      yield* inThePresent(options)
+      yield* recoverAll
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const submit = (level: Lane.Level) => submitOne(specOf(namespace, { gate, level }))
+      const bulk = yield* submit(3)
+      yield* later(Duration.minutes(45))
+      const low = yield* submit(2)
+      yield* later(Duration.minutes(10))
+      const second = yield* submit(2)
+      assert.deepStrictEqual(yield* passing(gate, 3), [low, bulk, second])
+    }))
+
+  it.effect("R8 gates: no level starves, however many better ones keep coming", () =>
+    Effect.gen(function* () {
+      yield* inThePresent(options)
+      yield* recoverAll
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const idle = yield* submitOne(specOf(namespace, { gate, level: 4 }))
+      const passed: Array<RunId> = []
+      // Each hour two come, and one can go.
+      for (const _ of times(8)) {
+        yield* submitAll(times(2).map(() => specOf(namespace, { gate, level: 0 })))
+        passed.push(...yield* passing(gate, 1))
+        yield* later(Duration.hours(1))
       }
-      assert.deepStrictEqual(order, wanted)
+      yield* submitOne(specOf(namespace, { gate, level: 0 }))
+      // Those that came before its patience was over may be as many as they like.
+      passed.push(...yield* passing(gate, 6))
+      assert.include(passed, idle)
+    }))
+
+  it.effect("R8 gates: of a level nobody is passed by, though the clock is set back", () =>
+    Effect.gen(function* () {
+      yield* inThePresent(options)
+      yield* recoverAll
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const made: Array<RunId> = []
+      for (const minutes of [0, 10, -20, 5]) {
+        yield* later(Duration.minutes(minutes))
+        made.push(yield* submitOne(specOf(namespace, { gate })))
+      }
+      assert.deepStrictEqual(yield* passing(gate, made.length), made)
+      yield* elapse(Duration.minutes(5))
     }))
 
   it.effect("R8 gates: as many hold places as there are, retries and releases included", () =>

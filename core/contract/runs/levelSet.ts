@@ -4,7 +4,6 @@ import { Duration, Effect, Option } from "effect"
 import * as Lane from "../../domain/Lane.ts"
 import type { Namespace } from "../../domain/Namespace.ts"
 import { RunId } from "../../domain/RunId.ts"
-import type { RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
   admitAll,
@@ -20,9 +19,11 @@ import {
   greet,
   handOver,
   ids,
+  inThePresent,
   joined,
+  type Options,
   promoteAll,
-  release,
+  recoverAll,
   resumed,
   retry,
   revived,
@@ -35,10 +36,11 @@ import {
   type Tests,
   times,
 } from "../world.ts"
+import { waysToWait, waysToWaitAgain } from "../waysToWait.ts"
 
 const urgent = { level: 0 } as const
 
-export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
+export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Options): void => {
   /** Whether it goes before those that became ready before it, at their level. */
   const assertFirst = (namespace: Namespace, run: RunId) =>
     Effect.gen(function* () {
@@ -126,57 +128,14 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepStrictEqual(ids((yield* hand.claim(2)).grants), [idle, usual])
     }))
 
-  /** Where a run waits, and what brings it into its lane from there. */
-  type Way = (namespace: Namespace, spec: Partial<RunSpec>) => Effect.Effect<
-    readonly [run: RunId, on: Effect.Effect<unknown, unknown, Storage | R>],
-    unknown,
-    Storage | R
-  >
-  const ways: Readonly<Record<string, Way>> = {
-    "until it is due": (namespace, spec) =>
-      Effect.map(submitOne(specOf(namespace, { ...spec, delayMillis: 5000 })), (run) => [
-        run,
-        Effect.andThen(elapse(Duration.seconds(7)), promoteAll),
-      ]),
-    "at a gate": (namespace, spec) => {
-      const gate = gateOf(namespace, 1)
-      return Effect.map(
-        submitOne(specOf(namespace, { ...spec, gate })),
-        (run) => [run, admitAll(gate.key)],
-      )
-    },
-    "in its lane, past a gate": (namespace, spec) =>
-      Effect.gen(function* () {
-        const gate = gateOf(namespace, 1)
-        const run = yield* submitOne(specOf(namespace, { ...spec, gate }))
-        yield* admitAll(gate.key)
-        return [run, Effect.void] as const
-      }),
+  const ways: ReturnType<typeof waysToWait<R>> = {
+    ...waysToWait(elapse),
+    ...waysToWaitAgain(elapse),
     "in its lane, with a deadline": (namespace, spec) =>
       Effect.map(
         submitOne(specOf(namespace, { ...spec, deadlineMillis: 50_000 })),
         (run) => [run, Effect.void],
       ),
-    "in its lane, given back": (namespace, spec) =>
-      Effect.gen(function* () {
-        const other = yield* joined(namespace)
-        const run = yield* submitOne(specOf(namespace, spec))
-        yield* other.settle(release(yield* other.one))
-        return [run, Effect.void] as const
-      }),
-    "for its next attempt": (namespace, spec) =>
-      Effect.gen(function* () {
-        const other = yield* joined(namespace)
-        const run = yield* submitOne(specOf(namespace, spec))
-        yield* other.settle(retry(yield* other.one, 5000))
-        return [run, Effect.andThen(elapse(Duration.seconds(7)), promoteAll)] as const
-      }),
-    "to be resumed": (namespace, spec) =>
-      Effect.gen(function* () {
-        const run = yield* submitOne(specOf(namespace, spec))
-        yield* suspended(run)
-        return [run, resumed(run)] as const
-      }),
   }
   for (const [where, way] of Object.entries(ways)) {
     it.effect(`R25 level set: of one that waits ${where}`, () =>
@@ -213,6 +172,23 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* changed(made[2]!, urgent)
       yield* cancelled(made[0]!)
       assert.deepStrictEqual(ids(yield* admitAll(gate.key)), [made[2]!])
+    }))
+
+  it.effect("R25 level set: at a gate it has waited as long as it has", () =>
+    Effect.gen(function* () {
+      yield* inThePresent(options)
+      yield* recoverAll
+      const namespace = freshNamespace()
+      const gate = gateOf(namespace, 1)
+      const idle = yield* submitOne(specOf(namespace, { gate, level: 4 }))
+      yield* elapse(Duration.seconds(570))
+      yield* recoverAll
+      const usual = yield* submitOne(specOf(namespace, { gate }))
+      // Its patience ends half a minute from now, and that of the other in a minute.
+      yield* changed(idle, { level: 2 })
+      assert.deepStrictEqual(ids(yield* admitAll(gate.key)), [idle])
+      yield* cancelled(idle)
+      assert.deepStrictEqual(ids(yield* admitAll(gate.key)), [usual])
     }))
 
   it.effect("R25 level set: it stays so in all attempts, and when it is revived", () =>

@@ -18,6 +18,7 @@ import type { Fence } from "../../domain/Lease.ts"
 import { type Level, levels } from "../../domain/Lane.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunId } from "../../domain/RunId.ts"
+import type { OutboxEvent } from "../../services/OutboxStorage.ts"
 import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import { listening } from "../OutboxStorageContract.ts"
@@ -46,6 +47,7 @@ import {
   resumed,
   retry,
   revived,
+  rolledBack,
   specOf,
   submitAll,
   succeed,
@@ -89,6 +91,8 @@ interface Modelled {
   awaitsUntil: number | undefined
   isNotified: boolean
   concluded: "Succeeded" | "Failed" | undefined
+  /** Somebody has asked that it be rolled back, and its holder has said nothing else since. */
+  isAsked: boolean
   /** What reports may still come, rightly or wrongly. */
   readonly grants: Array<Held & { readonly incarnation: Incarnation }>
 }
@@ -122,6 +126,13 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     /** Of all runs, in the order in which they ended. */
     const ends: Array<string> = []
     const { all: allTold } = yield* listening(namespace)
+    const heard: Array<OutboxEvent> = []
+    /** Of those that have succeeded. */
+    const untold = new Set<RunId>()
+    const hear = Effect.map(allTold, (events) => {
+      heard.push(...events)
+      untold.clear()
+    })
     const hands: Array<Hand> = yield* Effect.all(times(3).map(() => joined(namespace)))
     const gates: ReadonlyArray<Gate> = [
       gateOf(namespace, 1),
@@ -136,6 +147,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       each.state = next.success
       const { _tag, attempt, fence } = each.state
       if (Run.isFinal(_tag)) ends.push(`${each.run} ${_tag} ${attempt} ${fence}`)
+      if (_tag === "Succeeded") untold.add(each.run)
       return true
     }
     const inState = (...names: ReadonlyArray<Run.StateName>): ReadonlyArray<Modelled> =>
@@ -180,6 +192,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           awaitsUntil: undefined,
           isNotified: false,
           concluded: undefined,
+          isAsked: false,
           grants: [],
         })
       }
@@ -326,7 +339,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       } as const
       const { fence, incarnation, run } = grant
       assert.deepEqual(yield* runs.conclude(incarnation, [{ run, fence, conclusion }]), [isHeld])
-      if (isHeld) each.concluded = state
+      if (!isHeld) return
+      each.concluded = state
+      each.isAsked = false
     })
 
     const cancel = Effect.gen(function* () {
@@ -398,9 +413,29 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       if (isTaken) {
         each.isNotified = false
         each.concluded = undefined
+        each.isAsked = false
       }
       const { answer } = yield* revived(each.run)
       assert.strictEqual(answer, isTaken || !isFinal ? "confirmed" : "refused")
+    })
+
+    const rollback = Effect.gen(function* () {
+      const each = yield* someIn("Succeeded", "Failed", "TimedOut", "Cancelled", "Quarantined")
+      if (each === undefined) return
+      if (yield* chance(0.7)) yield* hear
+      const isUntold = untold.has(each.run)
+      const { _tag } = each.state
+      const { answer } = yield* rolledBack(each.run, { by: "Ada", note: "it was wrong" })
+      if (!Run.isFinal(_tag)) {
+        return assert.strictEqual(answer, each.isAsked ? "confirmed" : "refused")
+      }
+      if (_tag === "Succeeded" && isUntold) return assert.strictEqual(answer, "untold")
+      const isTaken = advance(each, { _tag: "RollBack", isGated: each.spec.gate !== undefined })
+      assert.strictEqual(answer, isTaken ? "confirmed" : "unbegun")
+      if (!isTaken) return
+      each.isNotified = false
+      each.concluded = "Failed"
+      each.isAsked = true
     })
 
     /** Any sweep may end what is too late, so it is ended before both are compared. */
@@ -487,8 +522,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       }
     })
 
-    const compareTold = Effect.map(allTold, (events) => {
-      const told = events.map(({ attempt, fence, run, state }) =>
+    const compareTold = Effect.map(hear, () => {
+      const told = heard.map(({ attempt, fence, run, state }) =>
         `${run} ${state} ${attempt} ${fence}`
       )
       assert.sameMembers(told, ends)
@@ -516,6 +551,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         ...often(4, { name: "resume", run: resume }),
         ...often(2, { name: "notify", run: notify }),
         ...often(2, { name: "revive", run: revive }),
+        ...often(2, { name: "rollback", run: rollback }),
         ...often(3, { name: "later", run: later }),
         { name: "leave", run: leave },
         { name: "silence", run: silence },

@@ -91,7 +91,7 @@ const submitPath: Path = {
   }),
   ends: { keyed: ["Succeeded"], unkeyed: ["Succeeded", undefined], delayed: ["Succeeded"] },
   calls: ["runs.submit", "runs.promote"],
-  points: 25,
+  points: 28,
 }
 
 const admitPath: Path = {
@@ -189,7 +189,7 @@ const firePath: Path = {
     "triggers.find",
     "triggers.follow",
   ],
-  points: 75,
+  points: 76,
 }
 
 const retryPath: Path = {
@@ -208,7 +208,7 @@ const retryPath: Path = {
   }),
   ends: { flaky: ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "runs.promote"],
-  points: 30,
+  points: 34,
 }
 
 /** The children of one that is cut by hand. */
@@ -299,7 +299,7 @@ const resumePath: Path = {
     "runs.notify",
     "transport.round",
   ],
-  points: 25,
+  points: 29,
 }
 
 export const paths: ReadonlyArray<Path> = [

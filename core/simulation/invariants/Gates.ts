@@ -1,14 +1,16 @@
 /** Runs that wait for each other. */
+import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunId } from "../../domain/RunId.ts"
+import type { RunView } from "../../domain/RunView.ts"
 import { millis, requestOf } from "../Kept.ts"
 import { policyOf } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { attemptEnds } from "./tenures.ts"
 
 /**
- * Runs of a queue pass by level, and in the order in which they were taken in, each when the one
- * before has ended, its retries with it.
+ * Runs of a queue pass by level as long as patience lasts, and in the order in which they were taken in,
+ * each when the one before has ended, its retries with it.
  */
 export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   const delayed = new Set(
@@ -30,8 +32,8 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
       const passed = admitted.get(view.id)
       if (passed === undefined) continue
       for (const before of all.slice(0, at)) {
-        // A better level goes first.
-        if (before.level > view.level) continue
+        // A better level goes first, within the patience of the other.
+        if (Blocking.order(waiter(before), waiter(view)) > 0) continue
         const ended = before.finishedAt === undefined ? Infinity : millis(before.finishedAt)
         that(
           ended <= passed,
@@ -41,6 +43,9 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
     }
   }
 }
+
+/** It came to its gate at once. */
+const waiter = ({ id, level }: RunView): Blocking.Waiter => ({ level, turn: id })
 
 /** What is discarded was never started, and another was under way when it was. */
 export const I12: Checker = ({ kept: { runs }, ledger }, that) => {

@@ -31,6 +31,7 @@ import { nobodyHinted } from "./nobodyHinted.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
 import { numberedAlike } from "./numberedAlike.ts"
+import { patienceForgotten } from "./patienceForgotten.ts"
 import { pausedLate } from "./pausedLate.ts"
 import { placedForAll } from "./placedForAll.ts"
 import { placesForgotten } from "./placesForgotten.ts"
@@ -58,6 +59,7 @@ export const mistakes = planted({
   droppedSlot: [{ storage: droppedSlot }, "I9"],
   firedLate: [{ storage: firedLate }, "I10"],
   lastPassesFirst: [{ storage: lastPassesFirst }, "I11"],
+  patienceForgotten: [{ storage: patienceForgotten }, "I11"],
   discardedIdly: [{ storage: discardedIdly }, "I12"],
   decidedUnlocked: [{ storage: decidedUnlocked }, "I13"],
   placesForgotten: [{ executor: placesForgotten }, "I13"],

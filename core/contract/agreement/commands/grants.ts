@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import type { Incarnation } from "../../../domain/Executor.ts"
 import type { Fence } from "../../../domain/Lease.ts"
+import { asked, done } from "../../../domain/Rollback.ts"
 import { held } from "../../../services/ExecutorStorage.ts"
 import type { Claimed, Grant, Report, Settled } from "../../../services/RunStorage.ts"
 import {
@@ -55,6 +56,7 @@ const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Repor
     ...held,
     failure: { ...failure, tag: "Other", error: '{"why": 1}' },
   })],
+  ["rolled back", (held) => ({ _tag: "GiveUp", ...held, failure: done(asked({ by: "Ada" })) })],
 ]
 
 /** Grants of now or before, mostly with the right fence. */

@@ -25,6 +25,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [4, Orders.resume],
   [3, Orders.notify],
   [3, Orders.revive],
+  [2, Orders.rollback],
   [4, Sweeps.admit],
   [2, Sweeps.admitOpen],
   [1, Sweeps.openGates],

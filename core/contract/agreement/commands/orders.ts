@@ -88,6 +88,17 @@ export const notify: Command = (world, draws) => {
   )(world, draws)
 }
 
+export const rollback: Command = (world, draws) => {
+  const demand = draws.oneOf([{}, { by: "Ada" }, { by: "Bob", note: "größe" }, {
+    note: "it was wrong",
+  }])
+  return order(
+    `roll back, as ${JSON.stringify(demand)},`,
+    ["Succeeded", "Failed", "TimedOut", "Cancelled", "Quarantined"],
+    ({ storage }, run) => storage.runs.rollback(run, demand),
+  )(world, draws)
+}
+
 export const revive = order(
   "revive",
   ["Failed", "TimedOut", "Quarantined"],

@@ -4,7 +4,8 @@
  */
 import { Effect } from "effect"
 import type { GateKey } from "../../../domain/Blocking.ts"
-import type { Admission, RunStorage } from "../../../services/RunStorage.ts"
+import * as Share from "../../../domain/Share.ts"
+import type { Admission } from "../../../services/RunStorage.ts"
 import type { Side } from "../Side.ts"
 import { asSet, type Command, gatesOf, namespaces } from "../World.ts"
 
@@ -83,13 +84,16 @@ export const recover: Command = (world, draws) => {
   }
 }
 
-/** About each gate in order; about several, one after the other or otherwise. */
+/** Gates of a pool are decided about together. */
+const poolOf = (gate: GateKey): string => Share.isGate(gate) ? Share.poolOf(gate) : gate
+
+/** About each gate in order, and about a pool; about several, one after the other or otherwise. */
 const admitted = (side: Side, gates: ReadonlyArray<GateKey>) =>
   Effect.map(
     untilDone(side.storage.runs.admit(gates), ({ length }) => length === 0),
     (answers) => {
       const all = side.named(answers.flat()) as ReadonlyArray<Admission>
-      return gates.length > 1 ? asSet(all) : all
+      return new Set(gates.map(poolOf)).size > 1 ? asSet(all) : all
     },
   )
 
@@ -106,15 +110,25 @@ export const admit: Command = (world, draws) => {
   }
 }
 
+/** By pool, of whose gates one may stand for all that it knows. */
+const openPools = (side: Side) =>
+  Effect.map(side.storage.runs.openGates(500), (open) => {
+    const names = namesOf(side, [open]) as ReadonlyArray<GateKey>
+    const pools = Map.groupBy(names, poolOf)
+    return { pools, open: asSet([...pools.keys()]) as ReadonlyArray<string> }
+  })
+
 /** As a sweep does: at all gates that are open. */
 export const admitOpen: Command = () => ({
   says: "admit at open gates",
   on: Effect.fnUntraced(function* (side) {
-    const open = yield* side.storage.runs.openGates(500)
-    const names = asSet([...new Set(side.named(open) as Array<string>)]) as Array<GateKey>
+    const { open, pools } = yield* openPools(side)
     const admissions: Array<unknown> = []
-    for (const gate of names) admissions.push(yield* admitted(side, [side.real(gate)]))
-    return { open: names, admissions }
+    for (const pool of open) {
+      const gates = pools.get(pool)!.map((gate) => side.real(gate))
+      admissions.push(yield* admitted(side, gates))
+    }
+    return { open, admissions }
   }),
 })
 
@@ -133,11 +147,9 @@ export const quiet: Command = () => ({
   }),
 })
 
-const openOf = (runs: RunStorage) => runs.openGates(500)
-
 export const openGates: Command = () => ({
   says: "which gates are open",
-  on: (side) => Effect.map(openOf(side.storage.runs), (open) => namesOf(side, [open])),
+  on: (side) => Effect.map(openPools(side), ({ open }) => open),
 })
 
 const kinds = ["runs", "keys", "slots"] as const
