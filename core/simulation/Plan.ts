@@ -256,15 +256,39 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const holds = isGuarded ? yield* many(yield* between(0, 2), hold) : []
   const steps = (yield* chance)(0.3) ? yield* setting(between) : []
   const orders = names.length === 0 ? [] : yield* many(yield* between(0, 6), order)
+  const isStandby = (yield* chance)(0.25)
+  // Somebody is there for those who ask for it.
+  const sides = [
+    "north",
+    ...(yield* many(executors - 1, oneOf(["north", "south"] as const))),
+  ] as const
+  /** A queue that waits while the clock is set, and those of the best level who come to it then. */
+  const queue = Effect.fnUntraced(function* (step: { readonly at: number }) {
+    const key = yield* oneOf(keys)
+    const waiting = (level: Level, from: number, to: number) =>
+      Effect.map(submitFrom(from, to), (drawn): Submit => ({
+        ...drawn,
+        task: "fifo",
+        key,
+        level,
+        delayMillis: 0,
+        order: undefined,
+      }))
+    const at = Math.floor(step.at)
+    return [
+      ...(yield* many(4, waiting(1, at - 400, at - 50))),
+      ...(yield* many(3, waiting(0, at + 1, at + 400))),
+    ]
+  })
+  const queues = (yield* Effect.forEach(steps, queue)).flat()
   return {
     schedulers,
     executors,
     concurrency,
-    isStandby: (yield* chance)(0.25),
-    // Somebody is there for those who ask for it.
-    sides: ["north", ...(yield* many(executors - 1, oneOf(["north", "south"] as const)))],
+    isStandby,
+    sides,
     tasks,
-    submits,
+    submits: [...submits, ...queues],
     triggers,
     tails: someTails,
     rows,
