@@ -150,6 +150,17 @@ const fire = Command.make(
       Flag.withDefault(100_000),
       Flag.withDescription("So many triggers are kept that are not due"),
     ),
+    warm: Flag.Int("warm").pipe(
+      Flag.withDefault(30),
+      Flag.withDescription("Seconds that a process lies idle before what it uses is measured"),
+      Flag.mapTryCatch(
+        (seconds) => {
+          if (seconds < 0) throw new Error(`${seconds}`)
+          return seconds
+        },
+        () => "--warm takes seconds, 0 or more",
+      ),
+    ),
     rules: words("rules", rules.join(",")).pipe(
       Flag.withDescription(`Only these of ${rules.join(", ")}`),
       Flag.mapTryCatch(
