@@ -17,7 +17,7 @@
  *   hint is followed by one beat; a lost hint costs the time to the executor's own next beat.
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
  */
-import { Clock, Duration, Effect, type Latch, Layer, Option, Random } from "effect"
+import { Clock, Duration, Effect, type Latch, Layer, Option } from "effect"
 import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
@@ -32,6 +32,7 @@ import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Waiting from "../../core/domain/Waiting.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
+import * as InStep from "../../core/services/InStep.ts"
 import * as Placer from "../../core/services/Placer.ts"
 import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
 import type { Told } from "../../core/services/LogStorage.ts"
@@ -48,7 +49,7 @@ import { refused, Required } from "../../core/services/Required.ts"
 import { ofExecutor, type Subscription, Wakeups } from "../../core/services/Wakeups.ts"
 import { type Loop, type Session, Sessions } from "./Sessions.ts"
 
-/** A waiting round looks by itself about this often, should a hint be lost. */
+/** A waiting round looks by itself at least this often, should a hint be lost. */
 const lookMillis = 1000
 /** A revocation that was answered before is answered again after this long. */
 const repeatMillis = 1000
@@ -88,8 +89,9 @@ const make = Effect.gen(function* () {
   })
 
   /** As `claim`, of what has a permit. */
-  const claimPermitted = Effect.fnUntraced(function* (request: Round) {
-    const { lanes, limit, regulation } = request
+  const claimPermitted = Effect.fnUntraced(function* (given: Round, mayBeVain = false) {
+    const { lanes, limit, regulation } = given
+    const request = mayBeVain ? { ...given, mayBeVain: true as const } : given
     if (regulation === undefined || limit === 0) {
       return { ...yield* claim(request), retryInMillis: undefined }
     }
@@ -100,7 +102,7 @@ const make = Effect.gen(function* () {
       permits.take(regulation, Math.min(limit, depth)),
     )
     const { count, epoch, retryInMillis } = permit
-    const claimed = yield* claim({ ...request, limit: count })
+    const claimed = yield* claim({ ...(count > 0 ? given : request), limit: count })
     const unused = count - claimed.grants.length
     // Should it fail, fewer start than may, and nothing else is wrong.
     if (unused > 0 && isCounted(regulation)) {
@@ -176,13 +178,14 @@ const make = Effect.gen(function* () {
     function* (request: Round, loop: Loop, superseded: Latch.Latch) {
       const until = (yield* elapsed) + request.waitMillis
       const subscription = yield* sessions.listen(loop, request.lanes)
+      let isTold = true
       for (;;) {
         yield* subscription.arm
-        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request)
+        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request, !isTold)
         const left = until - (yield* elapsed)
         if (grants.length > 0 || left <= 0) return grants
-        const look = Math.min(retryInMillis, yield* aLook)
-        yield* unless(superseded, subscription, Math.min(left, look))
+        const look = Math.min(retryInMillis, yield* InStep.pause(storage, lookMillis))
+        isTold = yield* unless(superseded, subscription, Math.min(left, look))
         if (superseded.isOpen()) {
           return yield* new TransportUnavailable({
             operation: "round",
@@ -297,8 +300,6 @@ const answering = <A>(
 
 /** Milliseconds of a clock that is not set, to measure waits by. */
 const elapsed = Effect.map(Clock.monotonicTimeNanos, (nanos) => Number(nanos / 1_000_000n))
-
-const aLook = Random.nextIntBetween(lookMillis * 0.75, lookMillis * 1.25)
 
 /** Whether a hint came, or `latch` opened, before the time was up. */
 const unless = (latch: Latch.Latch, subscription: Subscription, atMostMillis: number) =>

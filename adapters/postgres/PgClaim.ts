@@ -42,6 +42,7 @@ import { numbers, type Pg, type Row, texts } from "./Pg.ts"
 import { conclusionOf, type ConclusionRow } from "./PgConclusions.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
+import { lanesMax as idleLanesMax, type PgIdle } from "./PgIdle.ts"
 import type { PgNames } from "./PgNames.ts"
 import { encodeFailure, ownLane, patience, rankOf } from "./rows.ts"
 
@@ -109,6 +110,7 @@ export const make = (
   names: PgNames,
   hints: PgHints,
   floors: PgFloors,
+  isIdle: PgIdle,
   onClaimed: () => void,
 ): Pick<RunStorage, "claim" | "settle"> => {
   /** Settles, then says of reports that changed nothing what became of them. */
@@ -328,6 +330,13 @@ export const make = (
   const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
     const lanes = yield* names.laneNumbers([...new Set(request.lanes)])
     const { incarnation, isAgain, loop, reports, round } = request
+    // A round that is sent again may have been granted something.
+    const mayLook = request.mayBeVain === true && !isAgain && reports.length === 0
+    // Where claims begin at floors, dead rows stand before what a look would look for.
+    if (mayLook && lanes.length <= idleLanesMax && floors.of(lanes) === undefined) {
+      const wanted = request.limit === 0 ? [] : lanes
+      if (yield* isIdle(incarnation, wanted)) return nothing
+    }
     if (!isAgain && reports.every(isPlainSuccess) && distinct(reports).length <= 1) {
       return yield* claimNext(request, lanes, reports)
     }
@@ -359,6 +368,7 @@ export const make = (
 }
 
 const none = { grants: [], freed: [] }
+const nothing = { settled: [], ...none }
 
 /** With how long ago their runs first became due: a run is never updated. */
 const aged = (

@@ -6,10 +6,11 @@
  * and does nothing if the database disagrees; then one of the processes settles the step, and the
  * command is given again. What only refuses is asked again if a step was found.
  */
-import { Clock, Duration, Effect, type Scope } from "effect"
+import { Clock, Duration, Effect, Option, type Scope } from "effect"
 import * as ClockStep from "../../core/domain/ClockStep.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { type Pg, unavailable } from "./Pg.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 
 /** What `steady_clock()` should say, and by how many milliseconds it may differ. */
 export type Expectation = readonly [expected: string, tolerance: string]
@@ -17,8 +18,12 @@ export type Expectation = readonly [expected: string, tolerance: string]
 interface Seen extends ClockStep.Sighting {
   /** Of the steps that were settled. */
   readonly number: number
-  /** Somebody has just written down that the clock goes evenly. */
-  readonly is_even: boolean
+}
+
+interface Said {
+  readonly [column: string]: unknown
+  readonly said: number | null
+  readonly number: number
 }
 
 export interface PgClock {
@@ -37,6 +42,8 @@ export interface PgClock {
 
 /** Often enough that the two clocks have not drifted apart. */
 const interval = Duration.seconds(5)
+/** Of that it waits so long for other looks, to go along with. */
+const patience = Duration.times(interval, 1 / 4)
 /** That the clock goes evenly is written down once in this time, by one of all. */
 const evenMillis = 4000
 /** A slower answer says too little of when the clock was read; then it is asked again, so often. */
@@ -44,44 +51,82 @@ const slowMillis = 250
 const looksMax = 3
 
 const whatever: Expectation = ["0", `${Number.MAX_SAFE_INTEGER}`]
+/** Before the clock was seen there is nothing to compare it with. */
+const nothing: Expectation = ["0", "-1"]
+
+const saidIn = "steady_clock()::float8 AS said, (SELECT number FROM clock_step) AS number"
+
+/** Whoever sees the clock go evenly writes it down with that, unless somebody just has. */
+const evenAt = (first: number) => `
+  even AS (
+    UPDATE clock_step SET even_at = clock() WHERE even_at <= clock() - ${evenMillis}
+      AND abs(steady_clock() - $${first}::bigint) <= $${first + 1}::bigint)`
 
 export const make = Effect.fn("PgClock.make")(function* (
   pg: Pg,
+  looks: PgLooks,
 ): Effect.fn.Return<PgClock, StorageUnavailable, Scope.Scope> {
   const clock = yield* Clock.Clock
   const elapsed = () => Number(clock.monotonicTimeNanosUnsafe() / 1_000_000n)
+
+  let seen: Seen | undefined
+
+  const expectation = (): Expectation =>
+    seen === undefined ? nothing : [
+      `${Math.round(ClockStep.expected(seen, elapsed()))}`,
+      `${Math.round(ClockStep.noticedMillis + seen.error)}`,
+    ]
+
+  /** What was asked right after `before` has just been answered. */
+  const seenOf = ({ number, said }: Said, before: number) => {
+    if (said === null) {
+      return Effect.fail(unavailable("clock")(new Error("clock_step is empty")))
+    }
+    const error = (elapsed() - before) / 2
+    return Effect.succeed<Seen>({ number, said, at: before + error, error })
+  }
 
   const sight = Effect.gen(function* () {
     let best: Seen | undefined
     for (let nth = 0; nth < looksMax && (best === undefined || best.error > slowMillis); nth++) {
       const before = elapsed()
-      const [row] = yield* pg.query<{ said: number; number: number; is_even: boolean }>(
+      const [row] = yield* pg.query<Said>(
         "beats",
         "clock",
-        `SELECT steady_clock()::float8 AS said, number,
-           even_at > clock() - ${evenMillis} AS is_even FROM clock_step`,
+        `WITH ${evenAt(1)} SELECT ${saidIn}`,
+        expectation(),
       )
-      const error = (elapsed() - before) / 2
-      if (row === undefined) return yield* unavailable("clock")(new Error("clock_step is empty"))
-      if (best === undefined || error < best.error) best = { ...row, at: before + error, error }
+      const now = yield* seenOf(row!, before)
+      if (best === undefined || now.error < best.error) best = now
     }
     return best!
   })
 
-  let seen = yield* sight
+  let sentAt = 0
+  const along: Look = {
+    name: "clock",
+    part: evenAt,
+    columns: () => saidIn,
+    params: () => {
+      sentAt = elapsed()
+      return expectation()
+    },
+  }
+  /** Along with other looks, which may be held up. */
+  const sightAlong = looks<Said>(along, patience).pipe(
+    Effect.flatMap((said) => seenOf(said, sentAt)),
+    Effect.timeoutOption(interval),
+    Effect.map(Option.filter(({ error }) => error <= slowMillis)),
+    Effect.flatMap(Option.match({ onNone: () => sight, onSome: Effect.succeed })),
+  )
 
-  const look: PgClock["look"] = Effect.gen(function* () {
-    const earlier = seen
-    const now = yield* sight
+  const lookBy = Effect.fnUntraced(function* (sighting: Effect.Effect<Seen, StorageUnavailable>) {
+    const earlier = seen!
+    const now = yield* sighting
     const step = Math.round(ClockStep.between(earlier, now))
     if (step === 0) {
       seen = now
-      if (now.is_even) return
-      return yield* Effect.asVoid(
-        pg.query("beats", "clock", "UPDATE clock_step SET even_at = clock() WHERE number = $1", [
-          now.number,
-        ]),
-      )
+      return
     }
     const [row] = yield* pg.query<{ is_settled: boolean }>(
       "beats",
@@ -100,8 +145,11 @@ export const make = Effect.fn("PgClock.make")(function* (
     )
   })
 
-  yield* Effect.sleep(interval).pipe(
-    Effect.andThen(Effect.ignore(look)),
+  seen = yield* sight
+  const look = lookBy(sight)
+
+  yield* Effect.sleep(Duration.subtract(interval, patience)).pipe(
+    Effect.andThen(Effect.ignore(lookBy(sightAlong))),
     Effect.forever,
     Effect.forkScoped,
   )
@@ -110,23 +158,18 @@ export const make = Effect.fn("PgClock.make")(function* (
     look,
     expecting: (command) =>
       Effect.flatMap(
-        Effect.suspend(() =>
-          command([
-            `${Math.round(ClockStep.expected(seen, elapsed()))}`,
-            `${Math.round(ClockStep.noticedMillis + seen.error)}`,
-          ])
-        ),
+        Effect.suspend(() => command(expectation())),
         (answer) =>
           answer === undefined ? Effect.andThen(look, command(whatever)) : Effect.succeed(answer),
       ),
     unlessStepped: (command, isRefusal) =>
       Effect.suspend(() => {
-        const { number } = seen
+        const number = seen?.number
         return Effect.flatMap(command, (answer) => {
           if (!isRefusal(answer)) return Effect.succeed(answer)
           return Effect.flatMap(
             look,
-            () => seen.number === number ? Effect.succeed(answer) : command,
+            () => seen?.number === number ? Effect.succeed(answer) : command,
           )
         })
       }),

@@ -34,16 +34,17 @@ const process = Effect.gen(function* () {
   const { url } = yield* TestStorage
   const pg = yield* Pg.make({ url })
   const names = new PgNames(pg)
-  const hints = yield* PgHints.make(pg)
+  const looks = yield* PgLooks.make(pg)
+  const hints = yield* PgHints.make(pg, looks)
   const floors = yield* PgFloors.make(pg, hints)
-  const clock = yield* PgClock.make(pg)
+  const clock = yield* PgClock.make(pg, looks)
   const runs = yield* PgRuns.make(
     pg,
     names,
     hints,
     clock,
     floors,
-    PgLooks.make(pg),
+    looks,
     () => {},
   )
   floors.arm(true)

@@ -21,11 +21,15 @@ import { randomBytes } from "node:crypto"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { isSoon } from "../../core/services/Wakeups.ts"
 import { connection, type Pg, texts } from "./Pg.ts"
+import type { Look, PgLooks } from "./PgLooks.ts"
 
 /** A topic as waiters and notifications know it: short, since a payload has its bounds. */
 export type Topic = `l${number}` | `e${number}` | "t" | "o" | "d" | `k${string}`
 
 const waitsForMillis = 60_000
+/** A row of a waiter is relied on for so long, by the clock of this process. */
+const reliesMillis = 45_000
+const renewsTogetherMillis = 5000
 /** At most one statement looks for waiters in this time, unless nothing was told for as long. */
 const pause = Duration.millis(2)
 const patience = Duration.seconds(5)
@@ -47,13 +51,21 @@ export type Carry = (topics: ReadonlyArray<Topic>, isHere: boolean) => Effect.Ef
 
 const isOfLock = (topic: Topic) => topic.startsWith("k")
 
+interface Armed {
+  /** The row is counted on. */
+  readonly until: number
+  /** When whoever waits writes it anew. */
+  renewAt: number
+}
+
 export class PgHints {
   private readonly pg: Pg
+  private readonly looks: PgLooks
   private readonly timing: Timing
   readonly listener: string
   private readonly waiters = new Map<Topic, Set<Latch.Latch>>()
-  /** Topics of which this process has a waiter row, and until when it counts on it. */
-  private readonly armed = new Map<Topic, number>()
+  /** Topics of which this process has a waiter row. */
+  private readonly armed = new Map<Topic, Armed>()
   private readonly untold = new Set<Topic>()
   private readonly hasUntold = Latch.makeUnsafe()
   private readonly isListening = Latch.makeUnsafe()
@@ -68,19 +80,27 @@ export class PgHints {
   /** What else is to happen when everybody is told of a run that is ready. */
   onSubmit: () => void = () => {}
 
-  private constructor(pg: Pg, listener: string, timing: Timing, carry: Carry | undefined) {
+  private constructor(
+    pg: Pg,
+    looks: PgLooks,
+    listener: string,
+    timing: Timing,
+    carry: Carry | undefined,
+  ) {
     this.carry = carry
     this.pg = pg
+    this.looks = looks
     this.listener = listener
     this.timing = timing
   }
 
   static readonly make = Effect.fn("PgHints.make")(function* (
     pg: Pg,
+    looks: PgLooks,
     timing: Timing = usual,
     carry?: Carry,
   ) {
-    const hints = new PgHints(pg, randomBytes(6).toString("hex"), timing, carry)
+    const hints = new PgHints(pg, looks, randomBytes(6).toString("hex"), timing, carry)
     yield* Effect.forkScoped(Effect.forever(hints.tell))
     yield* Effect.forkScoped(hints.listen)
     // So that nobody is woken by the first connection. Without one, whoever waits still polls.
@@ -130,8 +150,18 @@ export class PgHints {
     return Effect.suspend(() => {
       const at = performance.now()
       const heard = this.heard
-      const missing = topics.filter((topic) => (this.armed.get(topic) ?? 0) < at)
-      if (missing.length === 0) return Effect.void
+      const late = topics.filter((topic) => at >= (this.armed.get(topic)?.renewAt ?? 0))
+      if (late.length === 0) return Effect.void
+      // Of those that would be next too, at once: who waits for them relies on the row that is there.
+      // Mostly a row is written because the one before was taken away, and then it is one.
+      const isRenewal = late.some((topic) => this.armed.has(topic))
+      const ending = !isRenewal
+        ? []
+        : [...this.armed].filter(([topic, { renewAt, until }]) =>
+          renewAt < at + renewsTogetherMillis && at < until && this.waiters.has(topic)
+        )
+      for (const [, each] of ending) each.renewAt = Math.min(each.until, at + renewsTogetherMillis)
+      const missing = [...new Set([...late, ...ending.map(([topic]) => topic)])]
       return this.pg.query(
         "beats",
         "arm",
@@ -142,7 +172,9 @@ export class PgHints {
       ).pipe(
         Effect.andThen(Effect.sync(() => {
           if (heard !== this.heard) return
-          for (const topic of missing) this.armed.set(topic, at + waitsForMillis / 2)
+          for (const topic of missing) {
+            this.armed.set(topic, { until: at + reliesMillis, renewAt: at + waitsForMillis / 2 })
+          }
         })),
         // Who waits without being known still polls.
         Effect.ignore,
@@ -199,11 +231,10 @@ export class PgHints {
     const own = yield* session.listen(this.channel)
     const everybodys = yield* session.listen(`${schema}_submit`)
     yield* this.wakeAll
-    yield* session.query("SELECT pg_notify($1, '')::text", [this.channel]).pipe(
-      Effect.andThen(Effect.sleep(this.timing.heartbeatMillis)),
-      Effect.forever,
-      Effect.forkScoped,
-    )
+    yield* Effect.forkScoped(Effect.andThen(
+      session.query("SELECT pg_notify($1, '')::text", [this.channel]),
+      Effect.forever(this.beatOnce),
+    ))
     yield* Effect.raceAllFirst([
       Effect.forever(Effect.flatMap(Queue.take(own), ({ payload }) => this.hearOwn(payload))),
       Effect.forever(
@@ -211,6 +242,19 @@ export class PgHints {
       ),
       this.untilSilent,
     ])
+  })
+
+  /** Any connection may notify the one that listens; so it goes along with what is looked for. */
+  private readonly beatOnce = Effect.suspend(() => {
+    const patienceMillis = this.timing.heartbeatMillis / 4
+    const beat: Look = {
+      name: "beat of listener",
+      columns: (first) => `pg_notify($${first}, '')::text AS listener_beat`,
+      params: () => [this.channel],
+    }
+    return Effect.sleep(this.timing.heartbeatMillis - patienceMillis).pipe(
+      Effect.andThen(Effect.ignore(this.looks(beat, Duration.millis(patienceMillis)))),
+    )
   })
 
   private hearOwn(payload: string): Effect.Effect<void> {

@@ -5,9 +5,10 @@
  * each statement costs, the process above all, is then most of what is used; so looks that come at about
  * the same time go out as one. Those of an engine do: see `InStep`.
  *
- * The answer is never older than the question.
+ * The answer is never older than the question. Who asks with a look that has not gone out yet, the same
+ * object, is answered with it; and who has patience goes along with what others ask meanwhile.
  */
-import { Deferred, Effect } from "effect"
+import { Deferred, type Duration, Effect, Option, type Scope } from "effect"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Pg, Row } from "./Pg.ts"
 
@@ -16,43 +17,56 @@ export interface Look {
   readonly name: string
   /** Its parameters are numbered from `first`. */
   readonly columns: (first: number) => string
-  readonly params: ReadonlyArray<unknown>
+  /** A part of `WITH` that it needs, as for a change that is made with it. */
+  readonly part?: (first: number) => string
+  /** Read right before it goes out. */
+  readonly params: () => ReadonlyArray<unknown>
 }
 
-export type PgLooks = <R extends Row>(look: Look) => Effect.Effect<R, StorageUnavailable>
+/** With patience it goes by itself only when nothing has gone out for so long that it could have joined. */
+export type PgLooks = <R extends Row>(
+  look: Look,
+  patience?: Duration.Duration,
+) => Effect.Effect<R, StorageUnavailable>
 
-interface Asked {
-  readonly look: Look
-  readonly answer: Deferred.Deferred<Row, StorageUnavailable>
-}
+type Answer = Deferred.Deferred<Row, StorageUnavailable>
+type Asked = readonly [look: Look, answer: Answer]
 
 /** So long a look waits for others, unless there was one not long before. */
 const windowMillis = 3
 const rareMillis = 100
 
-export const make = (pg: Pick<Pg, "query">): PgLooks => {
-  let waiting: Array<Asked> = []
+export const make = Effect.fnUntraced(function* (
+  pg: Pick<Pg, "query">,
+): Effect.fn.Return<PgLooks, never, Scope.Scope> {
+  const scope = yield* Effect.scope
+  let waiting = new Map<Look, Answer>()
+  let isAsking = false
   let lookedAt = -Infinity
 
   const ask = (all: ReadonlyArray<Asked>) => {
-    const params = all.flatMap(({ look }) => look.params)
-    let first = 1
-    const columns = all.map(({ look }) => {
-      const text = look.columns(first)
-      first += look.params.length
-      return text
+    const params: Array<unknown> = []
+    const parts = ["now AS MATERIALIZED (SELECT clock() AS ms)"]
+    const columns = all.map(([look]) => {
+      const first = params.length + 1
+      params.push(...look.params())
+      if (look.part !== undefined) parts.push(look.part(first))
+      return look.columns(first)
     })
-    return pg.query(
+    const asked = pg.query(
       "writes",
-      all.map(({ look }) => look.name).join(", "),
-      `WITH now AS MATERIALIZED (SELECT clock() AS ms) SELECT ${columns.join(", ")}`,
+      all.map(([{ name }]) => name).join(", "),
+      `WITH ${parts.join(", ")} SELECT ${columns.join(", ")}`,
       params,
-    ).pipe(
+    )
+    // Whoever waits hears of it also when the scope ends: that is not held up by a silent connection.
+    return Effect.interruptible(asked).pipe(
       Effect.map(([row]) => row!),
       Effect.onExit((exit) =>
-        Effect.forEach(all, ({ answer }) => Deferred.done(answer, exit), { discard: true })
+        Effect.forEach(all, ([, answer]) => Deferred.done(answer, exit), { discard: true })
       ),
       Effect.exit,
+      Effect.uninterruptible,
     )
   }
 
@@ -60,30 +74,46 @@ export const make = (pg: Pick<Pg, "query">): PgLooks => {
     if (performance.now() > lookedAt + rareMillis) yield* Effect.sleep(windowMillis)
     else yield* Effect.yieldNow
     lookedAt = performance.now()
+    isAsking = false
     // In one order, so that there are few statements.
-    const some = waiting.sort((a, b) => a.look.name < b.look.name ? -1 : 1)
-    waiting = []
+    const some = [...waiting].sort(([a], [b]) => a.name < b.name ? -1 : 1)
+    waiting = new Map()
     const [together, alone]: [Array<Asked>, Array<Asked>] = [[], []]
     for (const each of some) {
-      const isTaken = together.at(-1)?.look.name === each.look.name
+      const isTaken = together.at(-1)?.[0].name === each[0].name
       ;(isTaken ? alone : together).push(each)
     }
-    yield* Effect.forEach([together, ...alone.map((each) => [each])], ask, {
-      concurrency: "unbounded",
-      discard: true,
-    })
-  })
+    for (const part of [together, ...alone.map((each) => [each])]) {
+      yield* Effect.forkIn(ask(part), scope)
+    }
+  }).pipe(Effect.uninterruptible)
 
-  return <R extends Row>(look: Look) =>
-    Effect.suspend(() => {
-      const answer = Deferred.makeUnsafe<Row, StorageUnavailable>()
-      // Whoever waits first sees to it that they are asked: interrupted in between, nobody would again.
-      const wait = Effect.suspend(() =>
-        waiting.push({ look, answer }) === 1 ? Effect.forkDetach(askAll) : Effect.void
-      )
-      return Effect.andThen(
-        Effect.uninterruptible(wait),
-        Deferred.await(answer) as Effect.Effect<R, StorageUnavailable>,
-      )
-    })
-}
+  /** Whoever waits first sees to it that they are asked: interrupted in between, nobody would again. */
+  const go = () => {
+    if (isAsking) return Effect.void
+    isAsking = true
+    return Effect.forkIn(askAll, scope)
+  }
+
+  const answerTo = (look: Look) => {
+    const known = waiting.get(look)
+    if (known !== undefined) return known
+    const made: Answer = Deferred.makeUnsafe()
+    waiting.set(look, made)
+    return made
+  }
+
+  return <R extends Row>(look: Look, patience?: Duration.Duration) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.suspend(() => {
+        const answer = answerTo(look)
+        const answered = restore(Deferred.await(answer)) as Effect.Effect<R, StorageUnavailable>
+        if (patience === undefined) return Effect.andThen(go(), answered)
+        return Effect.flatMap(Effect.timeoutOption(answered, patience), (along) =>
+          Option.isSome(along)
+            ? Effect.succeed(along.value)
+            // It may have gone out right now.
+            : Effect.andThen(waiting.get(look) === answer ? go() : Effect.void, answered))
+      })
+    )
+})

@@ -134,7 +134,7 @@ const next = (held: string) => `
 const anyOf = (consumer: Consumer): Look => ({
   name: "take",
   columns: (first) => `EXISTS (SELECT FROM outbox WHERE consumer = $${first}) AS has_events`,
-  params: [consumer],
+  params: () => [consumer],
 })
 
 /** `$1` consumer, `$2` partitions, `$3` limit, `$4` for how long. */

@@ -27,6 +27,7 @@ import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
+import * as PgIdle from "./PgIdle.ts"
 import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgSubmit from "./PgSubmit.ts"
@@ -341,7 +342,14 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const { claim: claimNext, settle } = PgClaim.make(pg, names, hints, floors, onClaimed)
+  const { claim: claimNext, settle } = PgClaim.make(
+    pg,
+    names,
+    hints,
+    floors,
+    PgIdle.make(looks),
+    onClaimed,
+  )
   const { conclude } = PgConclusions.make(pg)
 
   // A claim that is refused has done nothing, so it may be given again.
@@ -354,7 +362,7 @@ export const make = Effect.fnUntraced(function* (
         looks<{ is_expected: boolean; is_quiet: boolean }>({
           name: "isQuiet",
           columns: quiet,
-          params: [...expectation, ...idsOfMilli],
+          params: () => [...expectation, ...idsOfMilli],
         }),
         ({ is_expected, is_quiet }) => is_expected ? is_quiet : undefined,
       )
@@ -372,10 +380,10 @@ export const make = Effect.fnUntraced(function* (
     yield* pg.query(
       "writes",
       "recover",
-      "SELECT advance_run_ids($1::bigint, $2::bigint)::text",
+      `WITH gone AS (DELETE FROM waiter WHERE expires_at < clock())
+       SELECT advance_run_ids($1::bigint, $2::bigint)::text`,
       idsOfMilli,
     )
-    yield* pg.query("writes", "recover", "DELETE FROM waiter WHERE expires_at < clock()")
     const runs = rows.filter(({ kind }) => kind === 1)
     hintLanes(runs.map(({ lane, state }) => state === null ? lane : null))
     return {
@@ -758,7 +766,7 @@ const nextDue: Look = {
   name: "promote",
   columns: () =>
     `((SELECT due_at FROM scheduled ORDER BY due_at LIMIT 1) - (SELECT ms FROM now))::float8 AS next_in`,
-  params: [],
+  params: () => [],
 }
 
 /** Scheduled + Due → Blocked when it is gated and was never granted, else Ready. */

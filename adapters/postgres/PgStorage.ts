@@ -15,7 +15,7 @@ import { missing, selectApplied } from "./PgMigrations.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgOutbox from "./PgOutbox.ts"
 import * as PgLogs from "./PgLogs.ts"
-import * as PgLooks from "./PgLooks.ts"
+import type { PgLooks } from "./PgLooks.ts"
 import * as PgPermits from "./PgPermits.ts"
 import * as PgPlacements from "./PgPlacements.ts"
 import * as PgRuns from "./PgRuns.ts"
@@ -31,11 +31,11 @@ export const make = Effect.fn("PgStorage.make")(function* (
   names: PgNames,
   hints: PgHints,
   clock: PgClock,
+  looks: PgLooks,
 ): Effect.fn.Return<Storage["Service"], StorageUnavailable, Scope.Scope> {
   let hasClaimed = false
   const tasks = PgTasks.make(pg, names)
   const floors = yield* PgFloors.make(pg, hints)
-  const looks = PgLooks.make(pg)
   const runs = yield* PgRuns.make(pg, names, hints, clock, floors, looks, () => {
     hasClaimed = true
   })

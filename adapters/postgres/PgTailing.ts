@@ -73,7 +73,7 @@ const takeEntries = `
 const anyTail: Look = {
   name: "tails",
   columns: () => "EXISTS (SELECT FROM tail) AS has_tails",
-  params: [],
+  params: () => [],
 }
 
 /** Those of partitions are looked for again and again, and mostly there is none. */

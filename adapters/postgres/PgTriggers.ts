@@ -492,7 +492,7 @@ const firstOf = (partitions: ReadonlyArray<number>): Look => ({
       SELECT cursor FROM trigger t WHERE t.partition = p.partition AND NOT is_paused
         AND NOT is_removed AND NOT is_permanent AND cursor IS NOT NULL
       ORDER BY cursor LIMIT 1) d)::float8 AS first`,
-  params: [numbers(partitions)],
+  params: () => [numbers(partitions)],
 })
 
 const anyPermanent = (partitions: ReadonlyArray<number>): Look => ({
@@ -501,7 +501,7 @@ const anyPermanent = (partitions: ReadonlyArray<number>): Look => ({
     (SELECT ms FROM now)::float8 AS stopped_now,
     EXISTS (SELECT FROM trigger t WHERE t.is_permanent AND NOT t.is_paused AND NOT t.is_removed
       AND t.partition = ANY ($${first}::smallint[])) AS has_permanent`,
-  params: [numbers(partitions)],
+  params: () => [numbers(partitions)],
 })
 
 /**

@@ -14,6 +14,7 @@ import { type Config, type DatabaseUnfit, make } from "./Pg.ts"
 import * as PgClock from "./PgClock.ts"
 import { PgHints } from "./PgHints.ts"
 import * as PgLock from "./PgLock.ts"
+import * as PgLooks from "./PgLooks.ts"
 import type { MigrationConfig } from "./PgMigrations.ts"
 import * as PgMigrations from "./PgMigrations.ts"
 import { PgNames } from "./PgNames.ts"
@@ -33,12 +34,13 @@ export const layer = (
       const pg = yield* make(config)
       yield* PgStorage.check(pg)
       const names = new PgNames(pg)
-      const clock = yield* PgClock.make(pg)
+      const looks = yield* PgLooks.make(pg)
+      const clock = yield* PgClock.make(pg, looks)
       const carrier = yield* HintCarrier
       const carry = carrier && PgWakeups.carrying(carrier, names)
-      const hints = yield* PgHints.make(pg, undefined, carry)
+      const hints = yield* PgHints.make(pg, looks, undefined, carry)
       const wakeups = PgWakeups.make(hints, names)
-      return Context.make(Storage, yield* PgStorage.make(pg, names, hints, clock)).pipe(
+      return Context.make(Storage, yield* PgStorage.make(pg, names, hints, clock, looks)).pipe(
         Context.add(Lock, PgLock.make(pg, hints, wakeups, clock)),
         Context.add(Wakeups, wakeups),
       )

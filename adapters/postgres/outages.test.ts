@@ -39,6 +39,7 @@ import { temporaryFolder } from "./LocalServerFiles.ts"
 import * as Postgres from "./mod.ts"
 import * as Pg from "./Pg.ts"
 import { PgHints } from "./PgHints.ts"
+import * as PgLooks from "./PgLooks.ts"
 import { PgNames } from "./PgNames.ts"
 import * as PgVacuum from "./PgVacuum.ts"
 import * as PgWakeups from "./PgWakeups.ts"
@@ -91,7 +92,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         const { url } = yield* TestStorage
         const proxy = yield* TcpProxy.to(url)
         const pg = yield* Pg.make({ url: proxy.url })
-        const hints = yield* PgHints.make(pg, {
+        const hints = yield* PgHints.make(pg, yield* PgLooks.make(pg), {
           heartbeatMillis: 100,
           silenceMillis: 600,
           pauseMillis: 50,

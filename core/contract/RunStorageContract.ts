@@ -68,6 +68,7 @@
  * | R37 | the result gone when asked a second time, or shown after a loss; the parent not reopened; |
  * |     | known by its tag, or its words, alone; refused while it goes on; a success somebody is    |
  * |     | yet to be told of; one never granted; not said by whom; an earlier conclusion stays       |
+ * | R38 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -95,6 +96,7 @@ import * as Recovered from "./runs/recovered.ts"
 import * as Revived from "./runs/revived.ts"
 import * as RolledBack from "./runs/rolledBack.ts"
 import * as Rounds from "./runs/rounds.ts"
+import * as Vain from "./runs/vain.ts"
 import * as Shares from "./runs/shares.ts"
 import * as Suspended from "./runs/suspended.ts"
 import * as Told from "./runs/told.ts"
@@ -132,6 +134,7 @@ export const laws = <R>(
   Fenced.laws(it)
   Ordered.laws(it, elapse)
   Rounds.laws(it)
+  Vain.laws(it, elapse)
   Gated.laws(it, elapse, options)
   OnTime.laws(it, elapse)
   Cancelled.laws(it)

@@ -198,6 +198,7 @@ export interface Hand {
       /** Sends the round before again. */
       readonly isAgain?: boolean
       readonly tellsAge?: true
+      readonly mayBeVain?: true
     },
   ) => Effect.Effect<Claimed, unknown, Storage>
   /** The grant of the one run that `claim` is expected to return. */
@@ -248,6 +249,7 @@ export const joined = (
           limit,
           reports: differently.reports ?? [],
           ...(differently.tellsAge !== undefined && { tellsAge: differently.tellsAge }),
+          ...(differently.mayBeVain !== undefined && { mayBeVain: differently.mayBeVain }),
         })
         if (answer === "Lost") return assert.fail("the executor is lost")
         return answer

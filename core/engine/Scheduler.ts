@@ -42,7 +42,7 @@ import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
-import * as InStep from "./InStep.ts"
+import * as InStep from "../services/InStep.ts"
 import { type Watched, watcher } from "./Loops.ts"
 
 export interface SubmitOptions {

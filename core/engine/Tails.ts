@@ -36,7 +36,7 @@ import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Tailing as Item } from "../services/TriggerStorage.ts"
 import * as Backlogs from "./Backlogs.ts"
-import * as InStep from "./InStep.ts"
+import * as InStep from "../services/InStep.ts"
 import { payloadBytesMax } from "./Scheduler.ts"
 import { policyOf, specOf } from "./triggered.ts"
 

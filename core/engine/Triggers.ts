@@ -47,7 +47,7 @@ import type {
 import * as Wakeups from "../services/Wakeups.ts"
 import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
 import * as Followers from "./Followers.ts"
-import * as InStep from "./InStep.ts"
+import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
 import type { KeyConflict, OrderOptions } from "./Scheduler.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"

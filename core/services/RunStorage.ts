@@ -97,6 +97,7 @@
  *   it had succeeded with; asked again it is one rollback, unless that has failed. Who asked, and why, is
  *   among its events. It changes no parent, but for the one of a child, which is reopened; nothing that was
  *   never granted; and no success that somebody is yet to be told of.
+ * - **R38 vain.** A claim that `mayBeVain` answers as it would otherwise.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -269,6 +270,8 @@ export const ClaimRequest = Schema.Struct({
   reports: Schema.Array(Report),
   /** Each grant is to say how long ago its run first became due. */
   tellsAge: Schema.optionalKey(Schema.Literal(true)),
+  /** The last one found nothing, and nobody has told of anything since: to look first may cost less. */
+  mayBeVain: Schema.optionalKey(Schema.Literal(true)),
 })
 export type ClaimRequest = typeof ClaimRequest.Type
 

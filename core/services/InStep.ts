@@ -7,7 +7,7 @@
  * are in step after a few rounds. Processes are not in step with each other.
  */
 import { Clock, Effect, Random } from "effect"
-import type { Storage } from "../services/Storage.ts"
+import type { Storage } from "./Storage.ts"
 
 /** When some wake next, by the monotonic clock. */
 interface Step {
