@@ -40,6 +40,7 @@ import groups from "./groups.ts"
 import changes from "./changes.ts"
 import gateRanks from "./gateRanks.ts"
 import rollbacks from "./rollbacks.ts"
+import gateOrders from "./gateOrders.ts"
 
 export interface Migration {
   readonly name: string
@@ -84,6 +85,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "changes", statements: changes },
   { name: "ranks at gates", statements: gateRanks },
   { name: "rollbacks", statements: rollbacks },
+  { name: "orders at gates", statements: gateOrders },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
