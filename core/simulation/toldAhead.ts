@@ -8,7 +8,7 @@ import { type Clock, Duration, Effect } from "effect"
 import type { Storage } from "../services/Storage.ts"
 import type { Firing } from "../services/TriggerStorage.ts"
 
-const aheadMillis = 250
+export const toldMillis = 250
 
 export const toldAhead = (
   storage: Storage["Service"],
@@ -19,14 +19,14 @@ export const toldAhead = (
   const waitFor = (items: ReadonlyArray<Firing>) => {
     const now = clock.currentTimeMillisUnsafe()
     const remaining = items.map(({ fire, passed }) => (fire?.slot ?? passed?.through ?? now) - now)
-      .filter((millis) => millis <= aheadMillis)
+      .filter((millis) => millis <= toldMillis)
     return clock.sleep(Duration.millis(Math.max(0, ...remaining)))
   }
   return {
     ...storage,
     triggers: {
       ...triggers,
-      aheadMillis,
+      aheadMillis: toldMillis,
       fire: (items) => Effect.andThen(Effect.suspend(() => waitFor(items)), triggers.fire(items)),
     },
   }
