@@ -34,6 +34,7 @@ import orders from "./orders.ts"
 import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
 import heads from "./heads.ts"
+import fireAhead from "./fireAhead.ts"
 import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
 import groups from "./groups.ts"
@@ -85,6 +86,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "changes", statements: changes },
   { name: "ranks at gates", statements: gateRanks },
   { name: "rollbacks", statements: rollbacks },
+  { name: "fire ahead", statements: fireAhead },
   { name: "orders at gates", statements: gateOrders },
 ]
 
