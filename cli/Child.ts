@@ -46,6 +46,8 @@ export interface Options {
   readonly patience?: Duration.Input
 }
 
+const lastWordsMillis = 1000
+
 const alive = new Set<ChildProcess>()
 process.on("exit", () => {
   for (const child of alive) child.kill("SIGKILL")
@@ -86,7 +88,9 @@ const start = ({ env, onLine, onWord, words }: Options) => {
     alive.delete(child)
     Deferred.doneUnsafe(ended, Effect.succeed({ code, signal }))
   }
-  child.on("exit", end)
+  // What it said last may come after its exit code, unless somebody else keeps its outputs open.
+  child.on("close", end)
+  child.on("exit", (code, signal) => void setTimeout(end, lastWordsMillis, code, signal).unref())
   child.on("error", () => end(null, null))
   child.on("message", (word) => onWord?.(word as Word))
   for (const stream of [child.stdout!, child.stderr!]) {

@@ -226,6 +226,24 @@ describe("in virtual time", () => {
       ),
     ))
 
+  it.live("time stands still for a hook that awaits something real", () => {
+    const Undone = Task.make("undone")
+    const real = Effect.promise(() => new Promise((resolve) => setTimeout(resolve, 20)))
+    return inTest(
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Undone.execute({}))
+        assert.include(error.message, "no luck")
+        assert.strictEqual(yield* now, "2030-01-01T00:00:00.000Z")
+      }),
+      Undone.toLayer(() => Effect.die(new Error("no luck")), {
+        prepare: () => real,
+        rollback: () => real,
+        clean: () => real,
+        summary: () => Effect.as(real, "it is over"),
+      }),
+    )
+  })
+
   it.live("goes on without a handler that never answers", () => {
     const Stuck = Task.make("stuck", { policy: { timeout: "10 minutes" } })
     return inTest(

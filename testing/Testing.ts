@@ -51,7 +51,7 @@ import type { RunView } from "../core/domain/RunView.ts"
 import { TaskName } from "../core/domain/Task.ts"
 import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
 import { Executor } from "../core/engine/Executor.ts"
-import type { Handler } from "../core/engine/Handler.ts"
+import type { Hooks } from "../core/engine/Handler.ts"
 import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import { Locks } from "../core/engine/Locks.ts"
 import { Scheduler as Runs } from "../core/engine/Scheduler.ts"
@@ -77,9 +77,12 @@ export interface TestingOptions {
   readonly waitAtMost?: Duration.Input
   /** How long time stands still for a run that awaits something real, in real time: a second. */
   readonly patience?: Duration.Input
+  /** How long a handler that was interrupted may go on until it is stuck: 2 seconds. */
+  readonly stopTimeout?: Duration.Input
 }
 
-type Services = Executor | Runs | Triggers | Locks | Storage | Wakeups | Lock
+/** What programs under test are given, as they would be by an embedded engine. */
+export type Services = Executor | Runs | Triggers | Locks | Storage | Wakeups | Lock
 
 export class Testing extends Context.Service<Testing, {
   readonly now: Effect.Effect<DateTime.Utc>
@@ -335,15 +338,25 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
     })
   }).pipe(Effect.orDie)
 
-  const carryOut = (handler: Handler): Handler["carryOut"] => (payload, run) =>
-    Effect.suspend(() => {
-      const each: Carried = { tally: { sleeping: 0 }, patienceMillis }
-      carried.add(each)
-      return handler.carryOut(payload, run).pipe(
-        Effect.provideService(Clock.Clock, time.clock("punctual", each.tally)),
-        Effect.ensuring(Effect.sync(() => carried.delete(each))),
-      )
-    })
+  /** Code of the user's, for which time stands still while it awaits something real. */
+  const attended =
+    <A extends ReadonlyArray<unknown>, B, E>(code: (...given: A) => Effect.Effect<B, E>) =>
+    (...given: A): Effect.Effect<B, E> =>
+      Effect.suspend(() => {
+        const each: Carried = { tally: { sleeping: 0 }, patienceMillis }
+        carried.add(each)
+        return code(...given).pipe(
+          Effect.provideService(Clock.Clock, time.clock("punctual", each.tally)),
+          Effect.ensuring(Effect.sync(() => carried.delete(each))),
+        )
+      })
+
+  const hooksOf = ({ clean, prepare, rollback, summary }: Hooks): Hooks => ({
+    ...(prepare !== undefined && { prepare: attended(prepare) }),
+    ...(rollback !== undefined && { rollback: attended(rollback) }),
+    ...(clean !== undefined && { clean: attended(clean) }),
+    ...(summary !== undefined && { summary: attended(summary) }),
+  })
 
   /** What closes may want to sleep, when the test that moved time is over. */
   const flow = Effect.suspend(() => Effect.forkDetach(moveTo(time.now + closingMillis)))
@@ -355,7 +368,11 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
       ...executor,
       register: (handler) =>
         Effect.andThen(
-          executor.register({ ...handler, carryOut: carryOut(handler) }),
+          executor.register({
+            ...handler,
+            carryOut: attended(handler.carryOut),
+            hooks: handler.hooks && hooksOf(handler.hooks),
+          }),
           Effect.addFinalizer(() => flow),
         ),
     }),
@@ -395,7 +412,11 @@ const make = Effect.fnUntraced(function* (options: TestingOptions) {
   )
 })
 
-const engineOver = (state: MemoryState, time: VirtualTime, { concurrency }: TestingOptions) => {
+const engineOver = (
+  state: MemoryState,
+  time: VirtualTime,
+  { concurrency, stopTimeout }: TestingOptions,
+) => {
   const by = (kind: Kind) => Layer.succeed(Clock.Clock, time.clock(kind))
   return Layer.mergeAll(
     Executor.layerWith({
@@ -404,6 +425,7 @@ const engineOver = (state: MemoryState, time: VirtualTime, { concurrency }: Test
       // A test that ends is not kept waiting for what it left running.
       drainTimeout: 0,
       ...(concurrency !== undefined && { concurrency }),
+      ...(stopTimeout !== undefined && { stopTimeout }),
     }).pipe(Layer.provide(transportIn(time)), Layer.provide(by("serves"))),
     Runs.layer.pipe(Layer.provide(by("moves"))),
     Triggers.layerWith({ auditInterval: "1 hour", auditWindow: "1 day" }).pipe(

@@ -55,11 +55,11 @@ export interface Entry {
   state: Run.RunState
   /** When it becomes, or became, due. */
   dueAt: number
-  /** Set while it is ready. */
   /** Of its submit, unless an operator has set another. */
   level: Lane.Level
   /** How often it was changed. */
   changes: number
+  /** Set while it is ready, or waits at its gate. */
   rank: number
   /** Where it waits, or waited last: its own, until it is placed. */
   lane: Lane.Lane
@@ -379,13 +379,15 @@ export class MemoryState {
     if (Result.isFailure(next)) return false
     const { dueAt, lane, spec, state } = entry
     this.quit(entry)
+    const counts = state.attempt === 0
     if (state._tag === "Ready") {
-      const counts = state.attempt === 0
       const isNew = state.fence === 0 && spec.gate === undefined
       const order = this.orderOf(entry)
       const before = counts ? entry.deadlineAt : undefined
       const readyAt = isNew ? dueAt : Lane.readyAt(entry, now, before, order)
       entry.rank = Lane.rank(readyAt, level, counts ? deadlineAt : undefined, order)
+    } else if (state._tag === "Blocked") {
+      entry.rank = this.rankAtGate(entry, level, counts ? deadlineAt : undefined)
     }
     if (deadlineAt !== entry.deadlineAt) {
       this.forgetDeadline(entry)
@@ -404,6 +406,12 @@ export class MemoryState {
   /** As the policy says that is kept of its task. */
   private orderOf({ spec: { namespace, task } }: Entry): Lane.Order | undefined {
     return this.tasks.get(`${namespace} ${task}`)?.definition.policy.order
+  }
+
+  private rankAtGate(entry: Entry, level: Lane.Level, deadlineAt: number | undefined): number {
+    const { spec: { gate }, turn } = entry
+    const order = this.orderOf(entry)
+    return Blocking.rank({ level, turn, places: gate!.places, deadlineAt, order })
   }
 
   /** A ready run waits in another lane from now on, in its order. */
@@ -485,9 +493,11 @@ export class MemoryState {
       entry.holder = undefined
       entry.claimedAt = undefined
     }
+    const deadlineAt = entry.state.attempt === 0 ? entry.deadlineAt : undefined
     if (entry.state._tag === "Ready") {
-      const deadlineAt = entry.state.attempt === 0 ? entry.deadlineAt : undefined
       entry.rank = Lane.rank(readyAt, entry.level, deadlineAt, this.orderOf(entry))
+    } else if (entry.state._tag === "Blocked") {
+      entry.rank = this.rankAtGate(entry, entry.level, deadlineAt)
     } else if (entry.state._tag === "Suspended") entry.suspendedAt = now
     else if (Run.isFinal(entry.state._tag)) {
       this.forgetDeadline(entry)

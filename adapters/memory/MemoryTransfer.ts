@@ -1,5 +1,6 @@
 /** Export from memory, and import into it: see `TransferStorage` for the laws. */
 import { Effect, Stream } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import type { Joining } from "../../core/domain/Executor.ts"
 import { Lease, never } from "../../core/domain/Lease.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
@@ -170,8 +171,15 @@ const placeOf = (entry: Entry): Place => {
   switch (state._tag) {
     case "Scheduled":
       return { _tag: "Scheduled", ...waiting, dueAt }
-    case "Blocked":
-      return { _tag: "Blocked", ...waiting, turn }
+    case "Blocked": {
+      const { rank } = entry
+      return {
+        _tag: "Blocked",
+        ...waiting,
+        turn,
+        ...(rank !== Blocking.rankByAge(entry) && { rank }),
+      }
+    }
     case "Ready":
       return { _tag: "Ready", ...waiting, ...due, rank: entry.rank }
     case "Running": {
@@ -369,6 +377,7 @@ const entryOf = (record: Of<"Run">): Entry => {
       : { incarnation: place.incarnation, loop: 0, round: 0 }
     : undefined
   const isEnded = place._tag === "Ended"
+  const level = record.levelSet ?? record.level
   return {
     id: record.id,
     spec: {
@@ -388,9 +397,13 @@ const entryOf = (record: Of<"Run">): Entry => {
     slot: record.slot,
     state: stateOf(place, gate !== undefined),
     dueAt: "dueAt" in place && place.dueAt !== undefined ? place.dueAt : createdAt + delayMillis,
-    level: record.levelSet ?? record.level,
+    level,
     changes: record.changes ?? Number(record.levelSet !== undefined),
-    rank: place._tag === "Ready" ? place.rank : 0,
+    rank: place._tag === "Blocked"
+      ? place.rank ?? Blocking.rankByAge({ level, turn: place.turn })
+      : place._tag === "Ready"
+      ? place.rank
+      : 0,
     lane: record.lane,
     boundTo: record.boundTo,
     placed: record.placed,

@@ -301,6 +301,7 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
           .sort((a, b) => a.cursor! - b.cursor! || a.id - b.id)
           .slice(0, limit),
       })),
+    aheadMillis: 0,
     fire: (items) => Effect.sync(() => items.map(fire)),
     follow: (items) => Effect.sync(() => items.map((item) => follow(state, now(), item))),
     tail: (item) => Effect.sync(() => Tailing.tail(state, now(), item)),

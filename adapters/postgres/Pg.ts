@@ -224,6 +224,9 @@ export const isRefusedForGood = (error: StorageUnavailable): boolean =>
 /** There is a row of that key already. */
 export const isRecorded = (error: StorageUnavailable): boolean => codeIn(error) === "23505"
 
+/** What was to be done at an instant was not, since the clock was set back while it waited. */
+export const wasSetBack = (error: StorageUnavailable): boolean => codeIn(error) === "BF001"
+
 /** Another transaction has not yet decided about what the statement would insert. */
 export const isUndecided = (error: StorageUnavailable): boolean => codeIn(error) === lockTimeout
 

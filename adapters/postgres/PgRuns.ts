@@ -783,10 +783,14 @@ const promoteDue = `
       is_careful, gate FROM x WHERE gate IS NULL OR fence > 0),
   b AS (
     -- Its turn at the gate begins now, not when it was submitted.
-    INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
-    SELECT x.gate, nextval('run_id'), run_id, x.lane, r.gate_places, x.level, is_careful,
-      r.is_gate_discarding
-    FROM (SELECT * FROM x WHERE gate IS NOT NULL AND fence = 0 ORDER BY due_at, run_id) x
+    INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding,
+      by_deadline)
+    SELECT x.gate, x.turn, run_id, x.lane, r.gate_places, x.level, is_careful, r.is_gate_discarding,
+      CASE WHEN is_careful THEN (
+        SELECT rank_at_gate(r.task, x.level, x.turn, d.expires_at, r.gate_places)
+        FROM deadline d WHERE d.run_id = x.run_id) END
+    FROM (SELECT x.*, nextval('run_id') AS turn FROM (
+      SELECT * FROM x WHERE gate IS NOT NULL AND fence = 0 ORDER BY due_at, run_id) x) x
     CROSS JOIN LATERAL (SELECT * FROM run WHERE id = x.run_id OFFSET 0) r)
   SELECT (SELECT count(*)::int FROM x) AS promoted,
     (SELECT array_agg(DISTINCT (SELECT gate FROM run WHERE id = x.run_id)) FROM x

@@ -349,8 +349,11 @@ const places = (from: string) => `
     SELECT ms + delay, id, lane, 0, level, 0, 0, ${isCareful}, gate_id(gate)
     FROM ${from}, now WHERE delay > 0),
   b AS (
-    INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
-    SELECT gate_id(gate), id, id, lane, gate_places, level, ${isCareful}, is_gate_discarding
+    INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding,
+      by_deadline)
+    SELECT gate_id(gate), id, id, lane, gate_places, level, ${isCareful}, is_gate_discarding,
+      CASE WHEN deadline IS NOT NULL
+        THEN rank_at_gate(task, level, id, ms + deadline, gate_places) END
     FROM ${from}, now WHERE delay = 0 AND gate IS NOT NULL)`
 
 const runColumns = `${plainColumns}, gate, gate_places, is_gate_discarding`

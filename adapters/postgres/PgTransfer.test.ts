@@ -37,7 +37,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
               is_at_most_once is_gate_discarding payload idempotency_key gate`,
             idempotency: "namespace key run_id digest",
             scheduled: `${standing} due_at`,
-            blocked: `${standing} turn places is_discarding`,
+            blocked: `${standing} turn places is_discarding by_deadline`,
             ready: `${standing} rank`,
             lease: `${standing} claimed_at incarnation round loop is_start_marked is_cancelling
               is_suspending`,
@@ -60,7 +60,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
           },
           stays: {
             "task.in_order": "follows from its definition",
-            "blocked.rank": "follows from level and turn",
+            "blocked.rank": "follows from level and turn, or from by_deadline",
             "executor.vitals": "said anew with the next beat",
             "executor.sizes": "wished of one incarnation, which starts anew",
             progress: "what runs have said tells and decides nothing; docs/moving.md says so",

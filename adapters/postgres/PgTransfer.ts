@@ -15,7 +15,7 @@ import type { Refused } from "../../core/domain/Refused.ts"
 import { finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Placed } from "../../core/domain/RunView.ts"
-import type { GateKey } from "../../core/domain/Blocking.ts"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import {
   type Counts,
   type Note,
@@ -567,7 +567,7 @@ const runOf = (row: RunRow, journal: ReadonlyArray<NoteRow>): Of<"Run"> => ({
   isAtMostOnce: row.is_at_most_once,
   crashesMax: row.crashes_max,
   ...(row.gate !== null && {
-    gate: gateOf(row.gate as GateKey, row.gate_places, row.is_gate_discarding),
+    gate: gateOf(row.gate as Blocking.GateKey, row.gate_places, row.is_gate_discarding),
   }),
   ...(row.idempotency_key !== null && { idempotencyKey: row.idempotency_key }),
   ...(row.digest_bytes !== null && { keyedBy: row.digest_bytes === 32 ? "text" : "json" }),
@@ -666,9 +666,11 @@ const placeOf = (run: RunRow, journal: ReadonlyArray<NoteRow>): Place => {
   if (scheduled !== undefined) {
     return { _tag: "Scheduled", ...waitingOf(scheduled), dueAt: scheduled.due_at }
   }
-  const blocked = rowIn<Standing & { turn: number }>(run.blocked)
+  const blocked = rowIn<Standing & Blocking.Place & { level: Level }>(run.blocked)
   if (blocked !== undefined) {
-    return { _tag: "Blocked", ...waitingOf(blocked), turn: blocked.turn }
+    const { rank, turn } = blocked
+    const isByAge = rank === Blocking.rankByAge(blocked)
+    return { _tag: "Blocked", ...waitingOf(blocked), turn, ...(!isByAge && { rank }) }
   }
   const parked = rowIn<ParkedRow>(run.parked)
   if (parked === undefined) {
@@ -1237,7 +1239,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
   yield* insert(
     ask,
     "blocked",
-    { ...waitingColumns, turn: "bigint" },
+    { ...waitingColumns, turn: "bigint", by_deadline: "bigint" },
     standing("Blocked").map(placeRow),
     {
       also: {
@@ -1280,7 +1282,7 @@ const addRuns = Effect.fnUntraced(function* (ask: Ask, all: ReadonlyArray<Of<"Ru
 })
 
 /** What the runs of a gate touch follows from its key, and is looked up by who has it. */
-const addTouching = (ask: Ask, gates: ReadonlyArray<GateKey>) => {
+const addTouching = (ask: Ask, gates: ReadonlyArray<Blocking.GateKey>) => {
   const things = [...new Set(gates)].flatMap((gate) => {
     const { namespace, touches } = Touching.touchesOf(gate)
     return Object.entries(touches).map(([thing, how]) => ({ gate, namespace, thing, how }))
@@ -1428,7 +1430,7 @@ const placeRow = ({ createdAt, id, place }: Of<"Run">): Readonly<Record<string, 
     case "Scheduled":
       return { ...waiting, due_at: place.dueAt }
     case "Blocked":
-      return { ...waiting, turn: place.turn }
+      return { ...waiting, turn: place.turn, by_deadline: place.rank }
     case "Ready":
       return { ...waiting, rank: place.rank }
     case "Running":

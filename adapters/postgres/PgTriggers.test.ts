@@ -1,18 +1,19 @@
 /**
- * What fires most of the triggers is not what judges the others: see `fire_next`.
+ * What fires most of the triggers is not what judges the others: see `fire_ahead`.
  *
  * Tried in that function, and caught: the cursor is not looked at (T1, T5); a revision counts for
- * nothing, paused ones fire (T4); the clock is not looked at (T3).
+ * nothing, paused ones fire (T4); the clock is not looked at (T3); it fires all the same when the clock
+ * was set back, or waits for as long as that.
  */
 import { assert, layer as withLayer } from "@effect/vitest"
-import { DateTime, Duration, Effect } from "effect"
+import { DateTime, Duration, Effect, Fiber } from "effect"
 import { freshNamespace, specOf } from "../../core/contract/world.ts"
 import { definitionOf, put, recordsOf, runsOf } from "../../core/contract/triggers/triggers.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { TriggerName } from "../../core/domain/Trigger.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { Firing, TriggerView } from "../../core/services/TriggerStorage.ts"
-import { client, layer } from "./TestStorage.ts"
+import { client, layer, setClock } from "./TestStorage.ts"
 
 /** So far before now that it is due. */
 const ago = 1000
@@ -56,6 +57,32 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         const [moved] = (yield* triggers.list(namespace))
           .filter(({ id }) => id === recorded.id)
         assert.strictEqual(moved!.cursor, recorded.cursor + 3_600_000)
+      }))
+
+    it.effect("T18 ahead: if the clock is set back meanwhile, nothing was done", () =>
+      Effect.gen(function* () {
+        const { now, triggers } = yield* Storage
+        yield* setClock(0)
+        for (;;) {
+          const namespace = freshNamespace()
+          const at = (yield* now) + triggers.aheadMillis - 20
+          const view = yield* put(definitionOf(namespace, { schedule: { _tag: "At", at } }))
+          const handed = yield* Effect.forkChild(
+            triggers.fire([{ ...firing(view), next: undefined }]),
+          )
+          yield* Effect.sleep("50 millis")
+          yield* setClock(-5000)
+          const isInTime = (yield* now) + 5000 < at
+          const [answer] = yield* Fiber.join(handed)
+          if (isInTime) {
+            if (answer?._tag !== "NotDue") return assert.fail(answer?._tag)
+            assert.isAbove(answer.remainingMillis, 4000)
+            assert.deepStrictEqual(yield* runsOf(namespace), [])
+            assert.deepStrictEqual(yield* recordsOf(view), [])
+          }
+          yield* setClock(5000)
+          if (isInTime) return
+        }
       }))
 
     it.effect("T6 each for itself: what is plain and what is not fire in one call", () =>

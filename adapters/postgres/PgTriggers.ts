@@ -15,7 +15,7 @@ import {
   type TriggerStorage,
   versionsMax,
 } from "../../core/services/TriggerStorage.ts"
-import { isRecorded, numbers, numbersOrNull, type Pg, texts } from "./Pg.ts"
+import { isRecorded, numbers, numbersOrNull, type Pg, texts, wasSetBack } from "./Pg.ts"
 import * as Following from "./PgFollowing.ts"
 import type { PgHints } from "./PgHints.ts"
 import type { Look, PgLooks } from "./PgLooks.ts"
@@ -52,6 +52,12 @@ interface NextRow {
   readonly run: RunId
   readonly millis: number
 }
+
+/**
+ * To fire a thousand takes a quarter of this, and for so long whoever would turn one of them is kept waiting
+ * at most, and a connection for writes is in use.
+ */
+const aheadMillis = 250
 
 /** Lists, and the cursor that `due` sorts by, are bounded by what a planner takes in one go. */
 const fireMax = 1000
@@ -208,7 +214,7 @@ export const make = (
     return Option.some(triggerView(rows[0]))
   })
 
-  /** Those of the items that are plain and still what their triggers wait for; see `fire_next`. */
+  /** Those of the items that are plain and still what their triggers wait for; see `fire_ahead`. */
   const fireNext = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
     const answers = new Map<number, Fired>()
     const indexes = items.flatMap((item, index) => isNext(item) ? [index] : [])
@@ -223,7 +229,10 @@ export const make = (
       numbersOrNull(of.map(({ fire }) => fire!.slot)),
       numbersOrNull(of.map(({ next }) => next)),
       ...plain,
-    ]).pipe(Effect.catchIf(isRecorded, () => Effect.succeed([])))
+      aheadMillis,
+    ]).pipe(
+      Effect.catchIf((error) => isRecorded(error) || wasSetBack(error), () => Effect.succeed([])),
+    )
     const ready = new Set<number>()
     for (const { item, millis, run } of rows) {
       ready.add(lanes[item]!)
@@ -261,6 +270,18 @@ export const make = (
     )
     hints.giveDue(delays(specs))
     return new Map(rows.map((row) => [row.item, answer(row, items[row.item]!)]))
+  })
+
+  /** What is neither plain nor due yet waits here for its instant. */
+  const fireOthers = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+    const answers = yield* fireAny(items)
+    const early = [...answers].filter(([, answer]) => isAhead(answer))
+    if (early.length === 0) return answers
+    const remaining = early.map(([, answer]) => isAhead(answer) ? answer.remainingMillis : 0)
+    yield* Effect.sleep(Math.max(...remaining))
+    const later = yield* fireAny(early.map(([index]) => items[index]!))
+    for (const [nth, [index]] of early.entries()) answers.set(index, later.get(nth)!)
+    return answers
   })
 
   return {
@@ -310,6 +331,7 @@ export const make = (
       hasDue = triggers.length > 0
       return { now: rows[0]!.now, triggers }
     }),
+    aheadMillis,
     fire: Effect.fnUntraced(function* (items) {
       const answers = new Map<number, Fired>()
       for (const part of parts(items)) {
@@ -317,7 +339,7 @@ export const make = (
         for (const [nth, answer] of fired) answers.set(part[nth]!, answer)
         const others = part.filter((index) => !answers.has(index))
         if (others.length === 0) continue
-        const judged = yield* fireAny(others.map((index) => items[index]!))
+        const judged = yield* fireOthers(others.map((index) => items[index]!))
         for (const [nth, index] of others.entries()) answers.set(index, judged.get(nth)!)
       }
       return items.map((_, index) => answers.get(index)!)
@@ -453,6 +475,9 @@ const answer = ({ millis, run, verdict }: FiredRow, item: Firing): Fired => {
       return { _tag: "Stale" }
   }
 }
+
+const isAhead = (answer: Fired): answer is Extract<Fired, { readonly _tag: "NotDue" }> =>
+  answer._tag === "NotDue" && answer.remainingMillis <= aheadMillis
 
 /** One slot, with which nothing else is recorded, and a run that is ready at once. */
 const isNext = ({ fire, passed }: Firing): boolean =>
@@ -620,9 +645,9 @@ const askAll = askText("ask")
 const askAllInTime = askText("ask_in_time", ", $18::bigint[]")
 
 const fireAllNext = `
-  SELECT item, run::float8 AS run, millis::float8 AS millis FROM fire_next(
+  SELECT item, run::float8 AS run, millis::float8 AS millis FROM fire_ahead(
     $1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::int[], $7::smallint[],
-    $8::text[], $9::boolean[], $10::smallint[], '${patience}'::bigint[])`
+    $8::text[], $9::boolean[], $10::smallint[], '${patience}'::bigint[], $11::bigint)`
 
 const fireText = (name: string, more = "") => `
   SELECT item, verdict, run::float8 AS run, millis::float8 AS millis FROM ${name}(

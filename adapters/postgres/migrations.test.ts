@@ -156,28 +156,50 @@ describe("migrations", () => {
     }).pipe(Effect.scoped))
 })
 
+/** A schema with what `rows` put there before the step, and what came after. */
+const stepped = Effect.fnUntraced(function* (step: string, ...rows: ReadonlyArray<string>) {
+  const url = yield* TestDatabase.fresh
+  const sql = yield* connect(url)
+  const before = migrations.slice(0, migrations.findIndex(({ name }) => name === step))
+  yield* sql.unsafe("CREATE SCHEMA belfry").unprepared
+  yield* sql.withTransaction(Effect.gen(function* () {
+    yield* sql.unsafe("SET LOCAL search_path = belfry, pg_temp").unprepared
+    yield* sql`CREATE TABLE migration (migration_id int PRIMARY KEY,
+      created_at timestamptz NOT NULL DEFAULT now(), name text NOT NULL, digest text)`
+    for (const [at, migration] of before.entries()) {
+      for (const statement of migration.statements) yield* sql.unsafe(statement).unprepared
+      yield* sql`INSERT INTO migration (migration_id, name, digest)
+        VALUES (${at}, ${migration.name}, ${digestOf(migration)})`
+    }
+    for (const statement of rows) yield* sql.unsafe(statement).unprepared
+  }))
+  const context = yield* build(Postgres.layerMigrated({ url }))
+  return { sql, context }
+})
+
+const waitingAt = (minutes: number) => RunId.floor(Date.UTC(2026, 0, 1) + minutes * 60_000)
+
+/** Those who wait at the gate `g`: since when, at which level, of the task with this policy. */
+const waiting = (rows: ReadonlyArray<readonly [run: number, level: number]>, policy: object) => `
+  WITH waiting (id, level) AS (VALUES ${rows.map((row) => `(${row.join(", ")})`).join(", ")}),
+  n AS (INSERT INTO namespace (name) VALUES ('default') RETURNING id),
+  t AS (
+    INSERT INTO task (namespace, name, definition, revision)
+    SELECT id, 'greet', '${JSON.stringify({ policy })}', 1 FROM n RETURNING id),
+  l AS (INSERT INTO lane (name) VALUES ('default:greet') RETURNING id),
+  r AS (
+    INSERT INTO run (id, created_at, due_at, task, lane, gate_places, level, crashes_max,
+      is_at_most_once, is_gate_discarding, payload, gate)
+    SELECT w.id, 0, 0, t.id, l.id, 1, w.level, 3, false, false, '1', 'g' FROM waiting w, t, l)
+  INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
+  SELECT gate_id('g'), w.id, w.id, l.id, 1, w.level, false, false FROM waiting w, l`
+
 describe("the step to ranks at gates", () => {
   it.live("has those pass who waited before it by when their patience ends", () =>
     Effect.gen(function* () {
-      const url = yield* TestDatabase.fresh
-      const sql = yield* connect(url)
-      const before = migrations.slice(
-        0,
-        migrations.findIndex(({ name }) => name === "ranks at gates"),
-      )
-      yield* sql.unsafe("CREATE SCHEMA belfry").unprepared
-      yield* sql.withTransaction(Effect.gen(function* () {
-        yield* sql.unsafe("SET LOCAL search_path = belfry, pg_temp").unprepared
-        yield* sql`CREATE TABLE migration (migration_id int PRIMARY KEY,
-          created_at timestamptz NOT NULL DEFAULT now(), name text NOT NULL, digest text)`
-        for (const [at, migration] of before.entries()) {
-          for (const statement of migration.statements) yield* sql.unsafe(statement).unprepared
-          yield* sql`INSERT INTO migration (migration_id, name, digest)
-            VALUES (${at}, ${migration.name}, ${digestOf(migration)})`
-        }
-        yield* sql.unsafe(waitingBefore).unprepared
-      }))
-      const context = yield* build(Postgres.layerMigrated({ url }))
+      const [low, sooner, tooLate] = [waitingAt(0), waitingAt(9), waitingAt(11)]
+      const rows = waiting([[low, 2], [sooner, 0], [tooLate, 0]], {})
+      const { context } = yield* stepped("ranks at gates", rows)
       const order: Array<number> = []
       yield* Effect.gen(function* () {
         const { runs } = yield* Storage
@@ -187,25 +209,43 @@ describe("the step to ranks at gates", () => {
           yield* runs.cancel(admission!.run)
         }
       }).pipe(Effect.provide(context))
-      assert.deepStrictEqual(order, [2, 1, 3].map((nth) => waitingSince(nth)))
+      assert.deepStrictEqual(order, [sooner, low, tooLate])
     }).pipe(Effect.scoped))
 })
 
-/** The ids of a low one, an urgent one nine minutes later, and one eleven minutes later. */
-const waitingSince = (nth: number) =>
-  RunId.floor(Date.UTC(2026, 0, 1) + [0, 9, 11][nth - 1]! * 60_000)
-const waitingBefore = `
-  WITH waiting (id, level) AS (VALUES (${waitingSince(1)}, 2), (${waitingSince(2)}, 0),
-    (${waitingSince(3)}, 0)),
-  n AS (INSERT INTO namespace (name) VALUES ('default') RETURNING id),
-  t AS (INSERT INTO task (namespace, name) SELECT id, 'greet' FROM n RETURNING id),
-  l AS (INSERT INTO lane (name) VALUES ('default:greet') RETURNING id),
-  r AS (
-    INSERT INTO run (id, created_at, due_at, task, lane, gate_places, level, crashes_max,
-      is_at_most_once, is_gate_discarding, payload, gate)
-    SELECT w.id, 0, 0, t.id, l.id, 1, w.level, 3, false, false, '1', 'g' FROM waiting w, t, l)
-  INSERT INTO blocked (gate, turn, run_id, lane, places, level, is_careful, is_discarding)
-  SELECT gate_id('g'), w.id, w.id, l.id, 1, w.level, false, false FROM waiting w, l`
+describe("the step to orders at gates", () => {
+  for (
+    const [order, places] of [["deadline", 1], ["age", 2], [undefined, 1], [undefined, 2]] as const
+  ) {
+    it.live(`has those pass who waited before it by their deadlines, ${order}, ${places}`, () =>
+      Effect.gen(function* () {
+        const [none, far, near, begun] = [0, 1, 2, 3].map((nth) => waitingAt(0) + nth)
+        const since = RunId.millisOf(waitingAt(0) as RunId.RunId)
+        const deadlines = [[far, 70_000], [near, 50_000], [begun, 40_000]]
+        const { sql } = yield* stepped(
+          "orders at gates",
+          waiting([none, far, near, begun].map((run) => [run!, 1]), { order }),
+          `UPDATE run SET gate_places = ${places}`,
+          `UPDATE blocked SET places = ${places}, is_careful = true,
+            attempt = (run_id = ${begun})::int`,
+          `INSERT INTO deadline (run_id, expires_at) VALUES ${
+            deadlines.map(([run, within]) => `(${run}, ${since + within!})`).join(", ")
+          }`,
+        )
+        const passing = yield* sql<{ run: number }>`
+          SELECT run_id::float8 AS run FROM belfry.blocked ORDER BY gate, rank, turn`
+        const byAge = [none, far, near, begun]
+        const byPatience = [near, none, far, begun]
+        const alone = [near, none, begun, far]
+        const wanted = order === "deadline"
+          ? alone
+          : order === "age" || places === 1
+          ? byAge
+          : byPatience
+        assert.deepStrictEqual(passing.map(({ run }) => run), wanted)
+      }).pipe(Effect.scoped))
+  }
+})
 
 const databaseOf = (url: Redacted.Redacted<string>) =>
   new URL(Redacted.value(url)).pathname.slice(1)

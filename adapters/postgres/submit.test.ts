@@ -168,6 +168,41 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
       }).pipe(Effect.scoped))
   }
 
+  const inTurn: ReadonlyArray<readonly [what: string, Partial<Policy>, number | null]> = [
+    ["a queue by deadline", { blocking: Blocking.fifo, order: "deadline" }, 30_000],
+    ["a queue as usual", { blocking: Blocking.fifo }, null],
+    ["two at a time as usual", { blocking: Blocking.concurrent(2) }, 30_000],
+    ["two at a time by age", { blocking: Blocking.concurrent(2), order: "age" }, null],
+    ["a group of two by deadline", {
+      group: Group.make("the books", { limit: 2 }),
+      order: "deadline",
+    }, 30_000],
+  ]
+  for (const [what, policy, rank] of inTurn) {
+    it.effect(`R38 order at gates: waits where a scheduler's would: ${what}`, () =>
+      Effect.gen(function* () {
+        const sql = yield* caller
+        const rows = yield* client
+        const scheduler = yield* Effect.provide(Scheduler, Scheduler.layerClient)
+        const { namespace, ...kept } = yield* defined({ ...policy, deadlineMillis: 30_000 })
+        const bySdk = scheduler.submit({
+          task: greet,
+          payload: "{}",
+          policy: kept.policy,
+          blockingKey: undefined,
+        }, { namespace })
+        yield* Effect.all([bySdk, bySdk])
+        const own = yield* submit(sql, greet, {}, { namespace })
+        for (const run of [own, (yield* bySdk).run]) {
+          yield* assertState(run, "Blocked")
+          const [row] = yield* rows<{ within: number | null }>`
+            SELECT (b.by_deadline - r.created_at)::float8 AS within
+            FROM blocked b JOIN run r ON r.id = b.run_id WHERE b.run_id = ${run}`
+          assert.strictEqual(row!.within, rank)
+        }
+      }).pipe(Effect.scoped))
+  }
+
   it.effect("R2 idempotent submit: answers the same run, whoever submitted it first", () =>
     Effect.gen(function* () {
       const sql = yield* caller

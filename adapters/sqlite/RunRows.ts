@@ -6,7 +6,7 @@
  * the table that it repeats.
  */
 import { Result } from "effect"
-import type { Gate } from "../../core/domain/Blocking.ts"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import type { Conclusion } from "../../core/domain/Conclusion.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
@@ -38,7 +38,7 @@ export interface RunRow {
   readonly crashes_max: number
   readonly gate: string | null
   readonly gate_places: number | null
-  readonly gate_when_full: Gate["whenFull"] | null
+  readonly gate_when_full: Blocking.Gate["whenFull"] | null
   readonly trigger_name: string | null
   readonly slot: number | null
   readonly idempotency_key: string | null
@@ -114,7 +114,7 @@ const selectRun = `
       outcome.is_careful, parked.is_careful, blocked.is_careful, run.is_at_most_once) AS is_careful,
     coalesce(lease.due_at, ready.due_at, late.due_at, scheduled.due_at, outcome.due_at,
       run.created_at + run.delay_millis) AS due_at,
-    coalesce(ready.rank, late.rank) AS rank, blocked.turn,
+    coalesce(ready.rank, late.rank, blocked.rank) AS rank, blocked.turn,
     coalesce(ready.lane, late.lane) AS ready_lane,
     CASE WHEN ready.run IS NOT NULL THEN lane.name ELSE at.name END AS ready_lane_name,
     placed.placement, placed.at AS placed_at,
@@ -239,6 +239,7 @@ export const change = (
     level,
   )
   const before = deadlineOf(db, row.id)
+  const counts = row.attempt === 0
   if (to === undefined) db.run("DELETE FROM deadline WHERE run = ?", row.id)
   else if (to !== before) db.run("INSERT OR REPLACE INTO deadline VALUES (?, ?)", row.id, to)
   switch (row.state) {
@@ -246,13 +247,22 @@ export const change = (
       db.run("UPDATE scheduled SET is_careful = 1 WHERE run = ?", row.id)
       break
     case "Blocked":
-      db.run("UPDATE blocked SET level = ?, is_careful = 1 WHERE run = ?", level, row.id)
+      db.run(
+        "UPDATE blocked SET level = ?, rank = ?, is_careful = 1 WHERE run = ?",
+        level,
+        rankAtGate(db, row.kind, {
+          level,
+          turn: row.turn!,
+          places: row.gate_places!,
+          deadlineAt: counts ? to : undefined,
+        }),
+        row.id,
+      )
       break
     case "Suspended":
       db.run("UPDATE parked SET is_careful = 1 WHERE run = ?", row.id)
       break
     default: {
-      const counts = row.attempt === 0
       const order = orderOf(db, row.kind, before ?? to)
       const place = { level: row.level, rank: row.rank! }
       const isNew = row.fence === 0 && row.gate === null
@@ -351,12 +361,15 @@ const enter = (
       )
       if (isSoon(dueAt - now)) tx.hint(ofDue)
       break
-    case "Blocked":
+    case "Blocked": {
+      const turn = details.turn ?? row.id
+      const deadlineAt = state.isCareful && attempt === 0 ? deadlineOf(db, row.id) : undefined
       db.run(
         insertBlocked,
         row.gate,
         row.level,
-        details.turn ?? row.id,
+        turn,
+        rankAtGate(db, row.kind, { level: row.level, turn, places: row.gate_places!, deadlineAt }),
         row.id,
         row.kind,
         attempt,
@@ -366,6 +379,7 @@ const enter = (
         isCareful,
       )
       break
+    }
     case "Ready": {
       const deadlineAt = state.isCareful && attempt === 0 && details.checkpoint === undefined
         ? deadlineOf(db, row.id)
@@ -450,6 +464,10 @@ const orderOf = (
     : db.get<{ named: Lane.Order | null }>(`SELECT ${orderOfKind("?")} AS named`, kind)?.named ??
       undefined
 
+/** In the order of the task. */
+const rankAtGate = (db: Connection, kind: number, waiter: Blocking.Waiter): number =>
+  Blocking.rank({ ...waiter, order: orderOf(db, kind, waiter.deadlineAt) })
+
 /** The order that the kept policy names of a task, by its number. */
 export const orderOfKind = (kind: string): string =>
   `(SELECT task.definition ->> '$.policy.order' FROM kind
@@ -475,8 +493,9 @@ const insertRun = `
   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const insertReady = "INSERT INTO ready VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0, ?, ?, NULL, NULL)"
 const insertBlocked = `
-  INSERT INTO blocked (gate, level, turn, run, kind, attempt, crashes, fence, settled, is_careful)
-  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+  INSERT INTO blocked
+    (gate, level, turn, rank, run, kind, attempt, crashes, fence, settled, is_careful)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 const insertParked = "INSERT INTO parked VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 const insertScheduled = "INSERT INTO scheduled VALUES (?, ?, ?, 0, 0, 0, 0, ?, ?)"
 
@@ -535,18 +554,18 @@ export const add = (
     db.run(insertFailed, run, kind, isCareful, now, JSON.stringify(fired.failure))
     return { run, state: state._tag }
   }
-  if (deadlineMillis !== undefined) {
-    db.run("INSERT INTO deadline VALUES (?, ?)", run, now + deadlineMillis)
-  }
+  const deadlineAt = deadlineMillis === undefined ? undefined : now + deadlineMillis
+  if (deadlineAt !== undefined) db.run("INSERT INTO deadline VALUES (?, ?)", run, deadlineAt)
   if (state._tag === "Scheduled") {
     db.run(insertScheduled, run, kind, now + spec.delayMillis, isCareful, gate?.key ?? null)
     if (isSoon(spec.delayMillis)) tx.hint(ofDue)
   } else if (state._tag === "Blocked") {
-    db.run(insertBlocked, gate!.key, level, run, run, kind, 0, 0, 0, 0, isCareful)
+    const { key, places } = gate!
+    const rank = rankAtGate(db, kind, { level, turn: run, places, deadlineAt })
+    db.run(insertBlocked, key, level, run, rank, run, kind, 0, 0, 0, 0, isCareful)
   } else if (state._tag === "Awaiting") {
     db.run(insertParked, run, kind, state._tag, 1, 0, 0, 0, 0, 0, 0, now, null, null, null, null)
   } else {
-    const deadlineAt = deadlineMillis === undefined ? undefined : now + deadlineMillis
     const rank = Lane.rank(now, level, deadlineAt, orderOf(db, kind, deadlineAt))
     db.run(insertReady, lane, level, rank, run, kind, isCareful, Number(deadlineAt !== undefined))
     tx.hint(`lane ${spec.lane}`)

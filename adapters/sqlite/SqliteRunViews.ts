@@ -447,7 +447,7 @@ const blockedReason = (db: Database, row: RunRow): Reason => {
        SELECT 1 FROM blocked WHERE gate = ? AND (rank, turn) < (?, ?) LIMIT ${aheadMax}
      )`,
     gate.key,
-    Blocking.rank({ level: row.level, turn: row.turn! }),
+    row.rank,
     row.turn,
   )!
   return { _tag: "GateFull", gate: gate.key, holders: holdersOf(db, gate.key, 10), ahead }

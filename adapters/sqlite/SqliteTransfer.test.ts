@@ -36,7 +36,7 @@ describe("SqliteTransfer", () => {
           gate_when_full trigger slot idempotency_key payload`,
         idempotency: "namespace key run",
         scheduled: `${standing} due_at`,
-        blocked: `${standing} level turn`,
+        blocked: `${standing} level turn rank`,
         ready: `${standing} lane level rank is_late due_at`,
         lease: `${standing} incarnation loop round is_started is_cancelling is_suspending claimed_at
           due_at`,

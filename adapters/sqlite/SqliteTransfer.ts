@@ -7,6 +7,7 @@
  * has but one connection, so there either is done in one go.
  */
 import { Effect, Option, Schema, Stream } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import { Calendar } from "../../core/domain/Calendar.ts"
 import type { ExecutorName, Holder, Incarnation, Standing } from "../../core/domain/Executor.ts"
 import type { Fence, LockKey } from "../../core/domain/Lease.ts"
@@ -512,13 +513,15 @@ const placeIn = (at: Connection, { id }: RunRow): Place => {
   if (scheduled !== undefined) {
     return { _tag: "Scheduled", ...waitingOf(scheduled), dueAt: scheduled.due_at }
   }
-  const blocked = at.get<PlaceRow & { turn: number }>(
+  const blocked = at.get<PlaceRow & Blocking.Place & { level: Level }>(
     `SELECT blocked.*, coalesce(blocked.is_careful, run.is_at_most_once) AS is_careful
      FROM blocked JOIN run ON run.id = blocked.run WHERE blocked.run = ?`,
     id,
   )
   if (blocked !== undefined) {
-    return { _tag: "Blocked", ...waitingOf(blocked), turn: blocked.turn }
+    const { rank, turn } = blocked
+    const isByAge = rank === Blocking.rankByAge(blocked)
+    return { _tag: "Blocked", ...waitingOf(blocked), turn, ...(!isByAge && { rank }) }
   }
   const ready = at.get<PlaceRow & { rank: number }>(readyRow, id)
   if (ready === undefined) throw new Error(`run ${id} is in no state`)
@@ -924,6 +927,7 @@ class Import {
           gate: gateKey,
           level,
           turn: place.turn,
+          rank: place.rank ?? Blocking.rankByAge({ level, turn: place.turn }),
         })
       case "Ready":
         return this.insert("ready", {

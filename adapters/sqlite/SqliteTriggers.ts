@@ -230,6 +230,7 @@ export const make = (db: Database): TriggerStorage => {
         )
         return { now, triggers: triggers.map(viewOf) }
       }),
+    aheadMillis: 0,
     fire: (items) =>
       Effect.map(
         Effect.forEach(

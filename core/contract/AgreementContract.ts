@@ -30,6 +30,7 @@
  * | R15 | limit not kept                                                                            |
  * | R16 | start not marked                                                                          |
  * | E4  | who drains gets grants                                                                    |
+ * | R38 | no deadline counts where a run comes to a gate                                            |
  *
  * And found by it, where it was not planted: a result that got lost (R5), a round handed out again
  * past its deadline (R16), lists that left out lanes (R1), a place in the lane that depended on when

@@ -68,7 +68,9 @@
  * | R37 | the result gone when asked a second time, or shown after a loss; the parent not reopened; |
  * |     | known by its tag, or its words, alone; refused while it goes on; a success somebody is    |
  * |     | yet to be told of; one never granted; not said by whom; an earlier conclusion stays       |
- * | R38 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
+ * | R38 | by no deadline; by the usual order alone; in a queue, too; of what has begun; not of what is |
+ * |     | submitted, due, resumed, fired or a child; not as it is changed; told by turn alone         |
+ * | R39 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -81,6 +83,7 @@ import * as DeadlineSet from "./runs/deadlineSet.ts"
 import * as Families from "./runs/families.ts"
 import * as Fenced from "./runs/fenced.ts"
 import * as Gated from "./runs/gated.ts"
+import * as GateOrders from "./runs/gateOrders.ts"
 import * as Granted from "./runs/granted.ts"
 import * as Idempotent from "./runs/idempotent.ts"
 import * as Kept from "./runs/kept.ts"
@@ -136,6 +139,7 @@ export const laws = <R>(
   Rounds.laws(it)
   Vain.laws(it, elapse)
   Gated.laws(it, elapse, options)
+  GateOrders.laws(it, elapse, options)
   OnTime.laws(it, elapse)
   Cancelled.laws(it)
   Recovered.laws(it, elapse)

@@ -15,7 +15,7 @@
  * | X6  | who was here has what its lease had left, not a whole ttl     |
  * | X7  | which report was settled last is lost                         |
  * | X8  | slots left behind                                             |
- * | X9  | turns at a gate the other way round                           |
+ * | X9  | turns at a gate the other way round; ranks left behind        |
  * | X10 | fences of locks begin anew                                    |
  *
  * On PostgreSQL: a grant exported twice, of a run that was lost for good and revived (X1).
@@ -44,6 +44,7 @@ import type { Report, RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import { pageMax } from "../services/TransferStorage.ts"
 import type { Firing, TriggerView } from "../services/TriggerStorage.ts"
+import { taskIn } from "./orders.ts"
 import {
   admitAll,
   assertState,
@@ -859,6 +860,33 @@ export const suite = <R, R2 = R>(
           assert.deepEqual(yield* admitAll(gate.key), [{ run: low, state: "Ready" }])
           yield* cancelled(low)
           assert.deepEqual(yield* admitAll(gate.key), [{ run: urgent, state: "Ready" }])
+        }))
+      }))
+
+    test("X9 in order: who waits at a gate by a deadline does so, whatever order is named since", () =>
+      Effect.gen(function* () {
+        const { source, target } = yield* both
+        const namespace = freshNamespace()
+        const gate = gateOf(namespace, 1)
+        const submit = (task: TaskName, deadlineMillis?: number) =>
+          submitOne(specOf(namespace, { gate, task, deadlineMillis }))
+        const wanted = yield* into(source)(Effect.gen(function* () {
+          yield* recoverAll
+          const task = yield* taskIn(namespace, "deadline")
+          const far = yield* submit(task, 80_000)
+          const near = yield* submit(task, 40_000)
+          const none = yield* submit(task)
+          yield* taskIn(namespace, "age")
+          return [near, none, yield* submit(task, 20_000), far]
+        }))
+        const records = yield* into(source)(exported)
+        yield* level(source, target)
+        yield* into(target)(Effect.gen(function* () {
+          yield* imported(records)
+          for (const run of wanted) {
+            assert.deepEqual(yield* admitAll(gate.key), [{ run, state: "Ready" }])
+            yield* cancelled(run)
+          }
         }))
       }))
 

@@ -15,7 +15,7 @@
  * |     | a stretch that begins behind moves it; one comes back    |
  * | T6  | one refusal refuses the rest of the call                 |
  *
- * T10 to T15 are in `triggers/`, each with its table.
+ * T10 to T15 and T18 are in `triggers/`, each with its table.
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"
@@ -24,6 +24,7 @@ import type { RunId } from "../domain/RunId.ts"
 import * as Trigger from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Firing, TriggerView } from "../services/TriggerStorage.ts"
+import { ahead } from "./triggers/ahead.ts"
 import { asked } from "./triggers/asked.ts"
 import { turned } from "./triggers/turned.ts"
 import { whileRunning } from "./triggers/whileRunning.ts"
@@ -70,6 +71,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   whole(it, elapse)
   current(it, elapse)
   due(it, elapse)
+  ahead(it)
   turned(it, elapse)
   asked(it, elapse)
   whileRunning(it, elapse)

@@ -32,13 +32,21 @@ describe("Blocking.gate", () => {
   })
 })
 
+const since = Date.UTC(2031, 0, 1)
+type Terms = Partial<Omit<Blocking.Waiter, "level" | "turn">>
+
+const at = (millis: number, level: Lane.Level, nth = 0, terms: Terms = {}) => ({
+  level,
+  turn: RunId.floor(since + millis) + nth,
+  places: 1,
+  ...terms,
+})
+
 describe("Blocking.order", () => {
-  const at = (millis: number, level: Lane.Level, nth = 0) => ({
-    level,
-    turn: RunId.floor(Date.UTC(2031, 0, 1) + millis) + nth,
-  })
-  const inOrder = (...waiting: ReadonlyArray<Blocking.Waiter>) =>
+  const inOrder = (...waiters: ReadonlyArray<Blocking.Waiter>) => {
+    const waiting = waiters.map((each) => ({ ...each, rank: Blocking.rank(each) }))
     assert.deepStrictEqual(waiting.toReversed().toSorted(Blocking.order), waiting)
+  }
 
   it("puts the better level first, and then who came first", () =>
     inOrder(at(0, 0, 3), at(0, 0, 5), at(0, 1, 1), at(0, 1, 4), at(0, 4, 0), at(0, 4, 2)))
@@ -50,8 +58,50 @@ describe("Blocking.order", () => {
   })
   it("puts who has less patience left first", () =>
     inOrder(at(45 * 60_000, 2), at(0, 3), at(55 * 60_000, 2)))
-  it("counts from when a run came to the gate, by the instants of lanes", () =>
-    assert.strictEqual(Blocking.rank(at(7, 2, 9)), Lane.rank(Date.UTC(2031, 0, 1) + 7, 2)))
+  it("goes by deadline where that counts, and among equals by who came first", () => {
+    // One that came as the nth, and must have begun within so many seconds.
+    const inTurn = (
+      terms: Terms,
+      ...within: ReadonlyArray<readonly [nth: number, seconds: number]>
+    ) =>
+      inOrder(
+        ...within.map(([nth, seconds]) =>
+          at(0, 1, nth, { ...terms, deadlineAt: since + seconds * 1000 })
+        ),
+      )
+    for (const places of [1, 2]) {
+      inTurn({ order: "deadline", places }, [2, 20], [3, 20], [1, 50], [0, 7000])
+      inTurn({ order: "age", places }, [0, 7000], [1, 50], [2, 20])
+    }
+    inTurn({ places: 1 }, [0, 7000], [1, 50], [2, 20])
+    inTurn({ places: 2 }, [3, 20], [2, 50], [0, 7000], [1, 90])
+  })
+  it("has runs of several tasks meet, each by its own order", () =>
+    inOrder(
+      at(0, 4, 0, { order: "deadline", deadlineAt: since + 30_000 }),
+      at(0, 1, 1, { order: "age", deadlineAt: since + 20_000 }),
+      at(0, 1, 2, { order: "deadline", deadlineAt: since + 70_000 }),
+    ))
+})
+
+describe("Blocking.rank", () => {
+  it("counts from when a run came to the gate, by the instants of lanes", () => {
+    for (const order of [undefined, ...Lane.Order.literals]) {
+      for (const deadlineAt of [undefined, since + 20_000, since + 40_000_000]) {
+        assert.strictEqual(
+          Blocking.rank(at(7, 2, 9, { order, deadlineAt, places: 2 })),
+          Lane.rank(since + 7, 2, deadlineAt, order),
+        )
+      }
+    }
+  })
+  it("is told by age at a gate of one place, unless an order is named", () => {
+    const deadlineAt = since + 20_000
+    const rank = (order?: Lane.Order) => Blocking.rank(at(7, 2, 9, { deadlineAt, order }))
+    assert.strictEqual(rank(), Lane.rank(since + 7, 2))
+    assert.strictEqual(rank("age"), Lane.rank(since + 7, 2))
+    assert.strictEqual(rank("deadline"), deadlineAt)
+  })
 })
 
 describe("Blocking.decide", () => {

@@ -45,7 +45,7 @@ export type Separate = Exclude<Blocking, Fair>
  */
 export const Scope = Schema.Literals(["task", "key", "executor"])
 
-/** One at a time, those of one level in order of submit. */
+/** One at a time, those of one level in order of submit, unless the task names another `Lane.Order`. */
 export const fifo: Separate = { _tag: "Fifo" }
 
 /** One at a time; what comes while it is under way ends as discarded. */
@@ -110,26 +110,46 @@ const whenFull: Readonly<Record<Separate["_tag"], Gate["whenFull"]>> = {
   Latest: "latest",
 }
 
-/** Where a run stands among those that wait at its gate. */
+/** A run that comes to its gate. */
 export interface Waiter {
   readonly level: Lane.Level
   /** An id of its own, made when it came to the gate; that of the run, if it came there at once. */
   readonly turn: number
+  /** Of the gate, as its own policy says. */
+  readonly places: number
+  /** If it has one that counts: nobody has begun the run. */
+  readonly deadlineAt?: number | undefined
+  /** As the policy of its task names it. */
+  readonly order?: Lane.Order | undefined
 }
 
 /**
- * The instant from which a run at a gate lets nobody pass who comes later: when it came there, as its
- * turn tells, and the patience of its level.
+ * The instant from which a run at a gate lets nobody pass who comes later: that of a lane (`Lane.rank`),
+ * counted from when it came there, as its turn tells. With one place a gate is a queue, and where no
+ * order is named none of its runs is passed for the sake of a deadline.
  */
-export const rank = ({ level, turn }: Waiter): number =>
-  RunId.millisOf(turn as RunId.RunId) + Lane.patienceMillis[level]
+export const rank = ({ deadlineAt, level, order, places, turn }: Waiter): number => {
+  const own = order ?? (places > 1 ? undefined : "age")
+  return Lane.rank(RunId.millisOf(turn as RunId.RunId), level, deadlineAt, own)
+}
+
+/** The rank of one whose deadline does not count. */
+export const rankByAge = ({ level, turn }: Pick<Waiter, "level" | "turn">): number =>
+  rank({ level, turn, places: 1 })
+
+/** Where a run stands among those that wait at its gate. */
+export interface Place extends Pick<Waiter, "turn"> {
+  readonly rank: number
+}
 
 /**
  * Negative when `a` passes before `b`. A better level goes first until the worse one has waited for as
  * much longer as it has more patience, so nobody waits for ever; one level goes in the order in which
- * its runs came, whatever is done to the clock.
+ * its runs came, whatever is done to the clock, but for those whose deadlines count. A gate knows a
+ * level by its patience alone: who must begin sooner than that ends goes before better levels, too.
+ * Where runs of several tasks meet, each has its rank by the order of its own.
  */
-export const order = (a: Waiter, b: Waiter): number => rank(a) - rank(b) || a.turn - b.turn
+export const order = (a: Place, b: Place): number => a.rank - b.rank || a.turn - b.turn
 
 /** Of those that wait at such a gate only the latest is kept. */
 export const keepsLatest = ({ whenFull }: Pick<Gate, "whenFull">): boolean =>

@@ -118,7 +118,7 @@ export const patienceMillis: Readonly<Record<Level, number>> = {
 /**
  * What decides among the runs of a level, instead of the earlier of patience and deadline: `age` alone,
  * the first that became ready first, or the `deadline` alone, for those that have one. One without
- * goes as if it had to begin when its patience ends.
+ * goes as if it had to begin when its patience ends. It decides at gates, too: `Blocking.rank`.
  */
 export const Order = Schema.Literals(["age", "deadline"])
 export type Order = typeof Order.Type

@@ -40,7 +40,10 @@ export const Policy = Schema.Struct({
   /** Only of those within such a time, since the run last came on; of all unless given. */
   crashesWithinMillis: Schema.optionalKey(millis(366 * dayMillis)),
   level: Level,
-  /** What decides among its runs of a level; the earlier of patience and deadline unless given. */
+  /**
+   * What decides among its runs of a level; the earlier of patience and deadline unless given, and where
+   * they wait for a single place of a gate, the order of submit.
+   */
   order: Schema.optionalKey(Order),
   /** Only executors with such labels carry it out. */
   selector: Schema.optionalKey(Selector),

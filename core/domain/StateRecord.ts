@@ -50,8 +50,11 @@ const Due = { dueAt: Schema.optionalKey(Instant) }
 
 export const Place = Schema.TaggedUnion({
   Scheduled: { ...Waiting, dueAt: Instant },
-  /** `turn`: its place among those that wait at the gate, as `Blocking.order` has it. */
-  Blocked: { ...Waiting, turn: Schema.Int },
+  /**
+   * `turn` and `rank`: its place among those that wait at the gate, as `Blocking.order` has it. The rank
+   * is told where the deadline made it another than follows from turn and level.
+   */
+  Blocked: { ...Waiting, turn: Schema.Int, rank: Schema.optionalKey(Instant) },
   Ready: { ...Waiting, ...Due, rank: Instant },
   Running: {
     ...Waiting,

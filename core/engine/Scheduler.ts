@@ -32,7 +32,7 @@ import { type Policy, type TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Placing from "../domain/Placing.ts"
 import * as Text from "../domain/Text.ts"
 import * as Waiting from "../domain/Waiting.ts"
-import { Ownership } from "../services/Ownership.ts"
+import { type Duty, Ownership } from "../services/Ownership.ts"
 import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
 import * as Placer from "../services/Placer.ts"
 import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
@@ -823,9 +823,16 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     yield* Effect.sleep(yield* spread(retentionInterval))
   })
 
-  const loops = [
+  const loops: ReadonlyArray<Loop> = [
     { duty: "sweep", name: "promote due runs", step: promote, everyMillis: dueInterval },
-    { duty: "sweep", name: "sweep", step: sweep, everyMillis: Duration.toMillis(sweepInterval) },
+    {
+      duty: "sweep",
+      name: "sweep",
+      // Whoever has the duty anew does all of it at first: nobody may have, since who had it before died.
+      begin: Effect.sync(() => void (mayRest = 0)),
+      step: sweep,
+      everyMillis: Duration.toMillis(sweepInterval),
+    },
     {
       duty: "retention",
       name: "let go of what is old",
@@ -838,16 +845,21 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
       step: forget,
       everyMillis: Duration.toMillis(retentionInterval),
     },
-  ] as const
-  // Whoever has the duty anew does all of it at first: nobody may have, since who had it before died.
-  const anew = Effect.sync(() => {
-    mayRest = 0
-  })
-  for (const { duty, everyMillis, name, step } of loops) {
-    const loop = Effect.andThen(anew, forever(watched, name, everyMillis, step))
+  ]
+  for (const { begin = Effect.void, duty, everyMillis, name, step } of loops) {
+    const loop = Effect.andThen(begin, forever(watched, name, everyMillis, step))
     yield* ownership.whileHeld(duty, loop).pipe(Effect.forkScoped)
   }
 })
+
+interface Loop {
+  readonly duty: Duty
+  readonly name: string
+  /** Whenever this process has the duty anew. */
+  readonly begin?: Effect.Effect<void>
+  readonly step: Effect.Effect<void, StorageUnavailable>
+  readonly everyMillis: number
+}
 
 /** Several processes do not do it at once. */
 const spread = (interval: Duration.Duration) =>

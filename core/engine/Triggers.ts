@@ -4,7 +4,8 @@
  * The planner reads the triggers of the partitions this process holds a little ahead, sleeps until
  * the earliest slot and fires all that are due then in one step. It aims by the storage clock: it
  * knows the difference between that and its own monotonic one from each read, to within the time
- * the read took, and storage refuses what comes early and says how long remains.
+ * the read took, and storage refuses what comes early and says how long remains. A storage that can do
+ * the work before the instant (T18) is handed it early enough for that.
  *
  * Nothing here guards anything. Two planners of one partition, or one that slept through its
  * loss, meet at the unique slot (T1), and the slower one reads again.
@@ -384,8 +385,10 @@ const notWhileRunning = new Refused({
 const horizonMillis = 2000
 const batch = 1000
 const calendarsMax = 1000
-/** So many are fired in one step. */
+/** So many are fired in one step, unless it is done before the instant. */
 const together = 250
+/** So long before its instant a storage is handed what it can do before. */
+const leadMillis = (count: number) => 5 + count / 5
 /** Later than this by so many milliseconds, what was worked out before may no longer be so. */
 const overslept = 20
 
@@ -471,12 +474,13 @@ const plan = Effect.gen(function* () {
 
   /**
    * Many that are due together are fired in parts, so that executors carry the first ones out while
-   * the others are being fired.
+   * the others are being fired; those that are handed over early in one, as they fire at one instant.
    */
-  const fire = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>) {
+  const fire = Effect.fnUntraced(function* (items: ReadonlyArray<Firing>, isEarly: boolean) {
     const parts: Array<ReadonlyArray<Firing>> = []
-    for (let from = 0; from < items.length; from += together) {
-      parts.push(items.slice(from, from + together))
+    const size = isEarly ? batch : together
+    for (let from = 0; from < items.length; from += size) {
+      parts.push(items.slice(from, from + size))
     }
     const answers = yield* Effect.forEach(
       parts,
@@ -553,7 +557,8 @@ const plan = Effect.gen(function* () {
       }
       // What can be worked out before the instant does not make it later.
       let items = due.map((each) => firing(each, Math.max(earliest, storageNow())))
-      const pause = earliest + error - storageNow()
+      const lead = Math.min(storage.triggers.aheadMillis, leadMillis(due.length))
+      const pause = earliest + error - lead - storageNow()
       // The clock was set back since they were read.
       if (pause > horizonMillis + error) return
       if (pause > 0) {
@@ -563,7 +568,7 @@ const plan = Effect.gen(function* () {
       if (storageNow() - earliest > overslept) {
         items = due.map((each) => firing(each, storageNow()))
       }
-      const answers = yield* fire(items)
+      const answers = yield* fire(items, storageNow() + error < earliest)
       const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)
       for (const [at, answer] of answers.entries()) {
         const { view } = due[at]!

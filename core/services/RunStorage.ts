@@ -19,8 +19,8 @@
  *   nothing. Its reports are settled as any repeated report.
  * - **R8 gates.** A gated run is ready only after `admit`, and at no time do more runs hold places
  *   of a gate than the run admitted last allows. `wait` runs pass by `Blocking.order`: by when the
- *   patience of their level ends, counted from when they came to the gate, then by who came first.
- *   Decisions about one gate do not overlap.
+ *   patience of their level ends, counted from when they came to the gate, or by their deadline where it
+ *   counts (R38), then by who came first. Decisions about one gate do not overlap.
  * - **R9 not early.** A delayed run, or a retry, is not granted before its time.
  * - **R10 cancel.** Once cancel has answered `confirmed` the run is not granted; after `requested`
  *   its present grant is its last, however it ends.
@@ -97,7 +97,11 @@
  *   it had succeeded with; asked again it is one rollback, unless that has failed. Who asked, and why, is
  *   among its events. It changes no parent, but for the one of a child, which is reopened; nothing that was
  *   never granted; and no success that somebody is yet to be told of.
- * - **R38 vain.** A claim that `mayBeVain` answers as it would otherwise.
+ * - **R38 order at gates.** The deadline of a run that nobody has begun counts at a gate as in a lane
+ *   (R6), however the run came there: in the order that the policy names which is kept of its task by
+ *   then, or by a later `change`. Where none is named it counts only at gates of several places; one
+ *   place makes a queue. Where tasks meet, each of their runs has its rank by the order of its own.
+ * - **R39 vain.** A claim that `mayBeVain` answers as it would otherwise.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */

@@ -8,7 +8,8 @@
  *   stretch that covers it, gets `Already`, and nothing else of the item is done.
  * - **T2 together.** The run of a fired slot exists exactly if its record does, and by the run that is
  *   found, with the revision that it was fired by.
- * - **T3 not early.** A slot after the storage clock is answered `NotDue` with the time that remains.
+ * - **T3 not early.** A slot after the storage clock is answered `NotDue` with the time that remains,
+ *   unless it is ahead.
  * - **T4 current.** An item for another revision than the kept one, or for a trigger that is paused
  *   or removed, is `Stale`. Once a pause was acknowledged no slot fires.
  * - **T5 onward.** The cursor never moves back but by a new definition, or a changed calendar; then
@@ -41,6 +42,9 @@
  *   Whoever read from another position than the kept one is `Behind`, and nothing is done.
  * - **T17 position.** It outlives a pause, while which it stays, an edit, and removal; another source
  *   begins anew. What was not taken, and why, is told with it.
+ * - **T18 ahead.** An item may be handed over up to `aheadMillis` before its slot, and is answered once
+ *   it has fired. Until the instant nothing of it is seen. Who turns its trigger meanwhile does so
+ *   before, and then it is `Stale`, or is kept waiting until after.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { EventId } from "../domain/Following.ts"
@@ -274,6 +278,9 @@ export interface TriggerStorage {
     { readonly now: number; readonly triggers: ReadonlyArray<TriggerView> },
     StorageUnavailable
   >
+
+  /** So long before the instant a storage can make use of being told. */
+  readonly aheadMillis: number
 
   /** One answer per item, in order. */
   readonly fire: (

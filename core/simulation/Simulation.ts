@@ -23,10 +23,14 @@ export interface Verdict extends Checked {
 
 export type MistakeName = keyof typeof mistakes
 
-/** One seed in ten has its storage in SQLite, and half of all are restless. Mistakes are planted in memory. */
+/**
+ * One seed in ten has its storage in SQLite. Half of all are restless, and half of those and of the others
+ * have a storage that is told of fires ahead. Mistakes are planted in memory.
+ */
 const settingOf = (seed: number, isPlanted: boolean): World.Setting => ({
   technology: seed % 10 === 9 && !isPlanted ? "sqlite" : "memory",
   isRestless: seed % 4 >= 2,
+  isToldAhead: seed % 8 >= 4,
 })
 
 export const simulate = (seed: number, mistake?: MistakeName): Effect.Effect<Verdict> =>

@@ -69,6 +69,7 @@ import {
   triggersUntil,
   ttlMillis,
 } from "./times.ts"
+import { toldAhead } from "./toldAhead.ts"
 import { watched, watchedLock } from "./watched.ts"
 import { WitnessedState } from "./WitnessedState.ts"
 
@@ -92,11 +93,13 @@ export interface Setting {
   readonly technology: Technology
   /** Whether the fibers of its processes yield anywhere. */
   readonly isRestless: boolean
+  /** Whether its storage is told of fires ahead. */
+  readonly isToldAhead: boolean
 }
 
 export const run = Effect.fnUntraced(function* (
   plan: Plan,
-  { isRestless, technology }: Setting,
+  { isRestless, isToldAhead, technology }: Setting,
   plant: Plant,
 ) {
   const calm = yield* Fibers.Scheduler
@@ -127,7 +130,8 @@ export const run = Effect.fnUntraced(function* (
     ...Context.get(kept, Storage),
     tables: () => table.source("rows"),
   })
-  const storage = watched(plant.storage?.(withTable, state) ?? withTable, ledger)
+  const told = isToldAhead ? toldAhead(withTable, ofStorage.clock) : withTable
+  const storage = watched(plant.storage?.(told, state) ?? told, ledger)
   const lock = Context.get(kept, Lock)
   const shared = kept.pipe(
     Context.add(Storage, storage),

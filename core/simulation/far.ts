@@ -81,13 +81,9 @@ const overAll = <S extends object, E>(
     Object.entries(calls).map(([name, call]) => {
       const far = (call: Effect.Effect<unknown, unknown>) =>
         over(`${service}.${name}`, call, unavailable(name))
-      // What takes no parameters is no function.
-      return [
-        name,
-        Effect.isEffect(call)
-          ? far(call as Effect.Effect<unknown, unknown>)
-          : (...args: ReadonlyArray<unknown>) =>
-            far((call as (...args: ReadonlyArray<unknown>) => typeof call)(...args)),
-      ]
+      if (Effect.isEffect(call)) return [name, far(call as Effect.Effect<unknown, unknown>)]
+      // What a service says of itself is known everywhere.
+      if (typeof call !== "function") return [name, call]
+      return [name, (...args: ReadonlyArray<unknown>) => far(call(...args))]
     }),
   ) as S

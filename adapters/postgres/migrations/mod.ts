@@ -34,12 +34,14 @@ import orders from "./orders.ts"
 import revived from "./revived.ts"
 import laneOrders from "./laneOrders.ts"
 import heads from "./heads.ts"
+import fireAhead from "./fireAhead.ts"
 import fireNext from "./fireNext.ts"
 import overtaken from "./overtaken.ts"
 import groups from "./groups.ts"
 import changes from "./changes.ts"
 import gateRanks from "./gateRanks.ts"
 import rollbacks from "./rollbacks.ts"
+import gateOrders from "./gateOrders.ts"
 import idleLanes from "./idleLanes.ts"
 
 export interface Migration {
@@ -85,6 +87,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "changes", statements: changes },
   { name: "ranks at gates", statements: gateRanks },
   { name: "rollbacks", statements: rollbacks },
+  { name: "fire ahead", statements: fireAhead },
+  { name: "orders at gates", statements: gateOrders },
   { name: "idle lanes", statements: idleLanes },
 ]
 

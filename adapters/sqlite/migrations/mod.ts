@@ -18,6 +18,7 @@ import { holders } from "./0016_holders.ts"
 import { orders } from "./0017_orders.ts"
 import { changes } from "./0018_changes.ts"
 import { gateRanks } from "./0019_gate_ranks.ts"
+import { gateOrders } from "./0020_gate_orders.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -40,4 +41,5 @@ export const steps: ReadonlyArray<string> = [
   orders,
   changes,
   gateRanks,
+  gateOrders,
 ]

@@ -59,7 +59,8 @@ const events = (side: Side, run: string) =>
       ),
   )
 
-const why = (side: Side, run: string) =>
+/** Why it waits, which tells how many go before it. */
+export const why = (side: Side, run: string) =>
   Effect.map(
     side.storage.runs.why(side.run(run)),
     Option.map((reason) => {
@@ -133,6 +134,9 @@ export const listed: Command = (world, draws) => {
 export const everything = (world: World, draws: Draws): Call => {
   const names = Array.from({ length: world.reference.runs.count }, (_, nth) => `run ${nth}`)
   const closely = names.length <= closelyMax ? names : draws.some(names, closelyMax / names.length)
+  // In what order they stand at a gate shows in nothing else.
+  const blocked = world.views().flatMap(({ name, state }) => state === "Blocked" ? [name] : [])
+  const asked = [...new Set([...closely, ...blocked])]
   const query = someQuery(world, draws)
   return {
     says: "look at everything",
@@ -140,7 +144,7 @@ export const everything = (world: World, draws: Draws): Call => {
       Effect.all({
         runs: runs(side, names),
         list: list(side, query),
-        whys: Effect.forEach(closely, (run) => why(side, run), { concurrency: 3 }),
+        whys: Effect.forEach(asked, (run) => why(side, run), { concurrency: 3 }),
         events: Effect.forEach(closely, (run) => events(side, run), { concurrency: 3 }),
         of: Effect.forEach(namespaces, (namespace) => of(side, namespace, world.now)),
       }, { concurrency: 2 }),

@@ -6,16 +6,15 @@ import * as Lane from "../../domain/Lane.ts"
 import type { Namespace } from "../../domain/Namespace.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import * as Share from "../../domain/Share.ts"
-import { TaskDefinition } from "../../domain/Task.ts"
 import * as Touching from "../../domain/Touching.ts"
 import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
+import { type Name, orders, taskIn, words } from "../orders.ts"
 import {
   admitAll,
   assertState,
   cancelled,
   changed,
-  definitionOf,
   type Elapse,
   expireAll,
   fresh,
@@ -39,25 +38,7 @@ import {
   times,
 } from "../world.ts"
 
-type Name = "usual" | Lane.Order
-const orders: ReadonlyArray<Name> = ["usual", ...Lane.Order.literals]
-const words: Readonly<Record<Name, string>> = {
-  usual: "by its deadline or its patience",
-  age: "by its age",
-  deadline: "by its deadline alone",
-}
-
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
-  /** A task whose policy names the order, or none. */
-  const taskIn = (namespace: Namespace, name: Name) =>
-    Effect.gen(function* () {
-      const { tasks } = yield* Storage
-      const { policy, ...definition } = definitionOf(namespace, "hurried")
-      const order = name === "usual" ? {} : { order: name }
-      yield* tasks.define([new TaskDefinition({ ...definition, policy: { ...policy, ...order } })])
-      return definition.name
-    })
-
   /** The order in which `hand` gets all runs of `lanes`, by `limit` at a time. */
   const drained = (hand: Hand, lanes: ReadonlyArray<Lane.Lane>, limit: number) =>
     Effect.gen(function* () {

@@ -1,4 +1,4 @@
-/** R38: claims that most likely find nothing. */
+/** R39: claims that most likely find nothing. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import * as Lane from "../../domain/Lane.ts"
@@ -21,7 +21,7 @@ const mayBeVain = true as const
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   for (const others of [0, 3, 40]) {
-    it.effect(`R38 vain: what is ready is granted, also beside ${others} lanes without a run`, () =>
+    it.effect(`R39 vain: what is ready is granted, also beside ${others} lanes without a run`, () =>
       Effect.gen(function* () {
         const namespace = freshNamespace()
         const hand = yield* joined(namespace)
@@ -38,7 +38,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }))
   }
 
-  it.effect("R38 vain: a round that is sent again hands out what it was granted", () =>
+  it.effect("R39 vain: a round that is sent again hands out what it was granted", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -48,7 +48,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepStrictEqual(again.grants, grants)
     }))
 
-  it.effect("R38 vain: what it reports is settled", () =>
+  it.effect("R39 vain: what it reports is settled", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -59,7 +59,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     }))
 
   for (const limit of [0, 1]) {
-    it.effect(`R38 vain: whoever is lost, or has left, learns of it, asking for ${limit}`, () =>
+    it.effect(`R39 vain: whoever is lost, or has left, learns of it, asking for ${limit}`, () =>
       Effect.gen(function* () {
         const { runs } = yield* Storage
         const namespace = freshNamespace()

@@ -33,7 +33,7 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
       if (passed === undefined) continue
       for (const before of all.slice(0, at)) {
         // A better level goes first, within the patience of the other.
-        if (Blocking.order(waiter(before), waiter(view)) > 0) continue
+        if (Blocking.order(placeOf(before), placeOf(view)) > 0) continue
         const ended = before.finishedAt === undefined ? Infinity : millis(before.finishedAt)
         that(
           ended <= passed,
@@ -44,8 +44,11 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   }
 }
 
-/** It came to its gate at once. */
-const waiter = ({ id, level }: RunView): Blocking.Waiter => ({ level, turn: id })
+/** It came to its gate at once, and has no deadline. */
+const placeOf = ({ id, level, task }: RunView): Blocking.Place => {
+  const { order } = policyOf(task)
+  return { rank: Blocking.rank({ level, turn: id, places: placesOf(task), order }), turn: id }
+}
 
 /** What is discarded was never started, and another was under way when it was. */
 export const I12: Checker = ({ kept: { runs }, ledger }, that) => {

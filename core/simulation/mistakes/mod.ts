@@ -13,6 +13,7 @@ import { discardedIdly } from "./discardedIdly.ts"
 import { droppedSlot } from "./droppedSlot.ts"
 import { endedTwice } from "./endedTwice.ts"
 import { fenceUsedAgain } from "./fenceUsedAgain.ts"
+import { firedEarly } from "./firedEarly.ts"
 import { firedLate } from "./firedLate.ts"
 import { followedTwice } from "./followedTwice.ts"
 import { freedTwice } from "./freedTwice.ts"
@@ -58,6 +59,7 @@ export const mistakes = planted({
   noUniqueSlot: [{ storage: noUniqueSlot }, "I9"],
   droppedSlot: [{ storage: droppedSlot }, "I9"],
   firedLate: [{ storage: firedLate }, "I10"],
+  firedEarly: [{ storage: firedEarly }, "I10"],
   lastPassesFirst: [{ storage: lastPassesFirst }, "I11"],
   patienceForgotten: [{ storage: patienceForgotten }, "I11"],
   discardedIdly: [{ storage: discardedIdly }, "I12"],

@@ -1,5 +1,6 @@
 /** Whoever comes to a gate gets another turn there. */
 import { Effect } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
 import type { Level } from "../../domain/Lane.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Mistake } from "../World.ts"
@@ -17,6 +18,7 @@ export const turned =
               const blocked = entry?.spec.gate && state.blocked.get(entry.spec.gate.key)
               if (entry === undefined || blocked?.delete(entry) !== true) continue
               entry.turn = turn(run, entry.level)
+              entry.rank = Blocking.rankByAge(entry)
               blocked.add(entry)
             }
           })),

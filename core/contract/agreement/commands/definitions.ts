@@ -22,7 +22,7 @@ export const define: Command = (_, draws) => {
     policy: {
       ...usualPolicy,
       ...(draws.chance(0.3) && { crashesWithinMillis: draws.oneOf([5000, 60_000]) }),
-      ...(draws.chance(0.3) && { order: draws.oneOf(Order.literals) }),
+      ...(draws.chance(0.6) && { order: draws.oneOf(Order.literals) }),
       ...(draws.chance(0.5) && { retention: draws.oneOf(["7 days", "365 days"] as const) }),
     },
     ...(draws.chance(0.3) && { purpose: draws.oneOf(["to greet", "to bake"]) }),

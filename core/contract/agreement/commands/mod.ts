@@ -21,7 +21,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [1, Grants.beat],
   [3, Orders.cancel],
   [3, Orders.suspend],
-  [2, Orders.change],
+  [4, Orders.change],
   [4, Orders.resume],
   [3, Orders.notify],
   [3, Orders.revive],

@@ -6,6 +6,7 @@ import type { StateName } from "../../../domain/Run.ts"
 import type { Notice, Ordered } from "../../../services/RunStorage.ts"
 import { failure } from "../../world.ts"
 import type { Side } from "../Side.ts"
+import { why } from "../views.ts"
 import { asSet, type Command } from "../World.ts"
 
 const order = (
@@ -52,6 +53,7 @@ export const resume = order(
   ({ storage }, run) => storage.runs.resume(run),
 )
 
+/** It is asked at once where the run stands then, since it may never come to its turn. */
 export const change: Command = (world, draws) => {
   const what: Change = {
     ...(draws.chance(0.7) && { level: draws.oneOf(levels) }),
@@ -60,17 +62,23 @@ export const change: Command = (world, draws) => {
     ...(draws.chance(0.3) && { revision: draws.oneOf([1, 2, 3]) }),
     by: draws.chance(0.5) ? "Ada" : undefined,
   }
-  return order(
+  let named: string | undefined
+  const call = order(
     `change ${JSON.stringify(what)} of`,
     ["Scheduled", "Blocked", "Ready", "Suspended"],
     ({ storage }, run) => storage.runs.change(run, what),
     (run) => {
+      named = run
       const { deadlineMillis } = what
       if (typeof deadlineMillis !== "number") return
       const before = world.deadlines.get(run) ?? Infinity
       world.deadlines.set(run, Math.min(before, world.now + deadlineMillis))
     },
   )(world, draws)
+  return call && {
+    ...call,
+    on: (side) => Effect.all({ changed: call.on(side), why: why(side, named!) }),
+  }
 }
 
 const notices: ReadonlyArray<Notice> = [

@@ -1,5 +1,6 @@
 /** Runs and families of runs come in. */
 import { Effect } from "effect"
+import type { Gate } from "../../../domain/Blocking.ts"
 import { type Level, levels } from "../../../domain/Lane.ts"
 import type { Namespace } from "../../../domain/Namespace.ts"
 import type { FamilySubmitted, RunSpec, Submitted } from "../../../services/RunStorage.ts"
@@ -31,9 +32,15 @@ const plainSpec = (draws: Draws, namespace: Namespace): RunSpec => {
   }
 }
 
+/** Mostly the first two, so that several wait there at once. */
+const someGate = (draws: Draws, namespace: Namespace): Gate => {
+  const gates = gatesOf(namespace)
+  return draws.oneOf(draws.chance(0.5) ? gates.slice(0, 2) : gates)
+}
+
 export const someSpec = (draws: Draws, namespace: Namespace): RunSpec => ({
   ...plainSpec(draws, namespace),
-  gate: draws.chance(0.45) ? draws.oneOf(gatesOf(namespace)) : undefined,
+  gate: draws.chance(0.5) ? someGate(draws, namespace) : undefined,
 })
 
 const keys = ["key a", "key b", "key c"]
