@@ -171,7 +171,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
       assert.isAtMost(statements.length, 2.6 * seconds, told)
     }).pipe(Effect.scoped))
 
-  it.effect("what nobody tells of is begun within 1.2 seconds", () =>
+  it.effect("what nobody tells of is begun within two seconds", () =>
     Effect.gen(function* () {
       const { stored } = yield* counted
       const namespace = freshNamespace()
@@ -186,11 +186,11 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
           elsewhere.runs.find(run),
           (view) => Option.getOrThrow(view),
         )
-        yield* Effect.sleep("1300 millis")
+        yield* Effect.sleep("2100 millis")
         const { claimedAt, createdAt } = yield* claimed
         assert.isDefined(claimedAt)
         const took = DateTime.toEpochMillis(claimedAt) - DateTime.toEpochMillis(createdAt)
-        assert.isAtMost(took, 1200)
+        assert.isAtMost(took, 2000)
       }
     }).pipe(Effect.scoped))
 
@@ -207,7 +207,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
     }).pipe(Effect.scoped))
 
   for (const how of ["its lease ends", "it was found lost"] as const) {
-    it.effect(`an executor learns within 1.2 seconds that ${how}`, () =>
+    it.effect(`an executor learns within two seconds that ${how}`, () =>
       Effect.gen(function* () {
         const { asked, hand, look, round } = yield* waiting()
         yield* look
@@ -219,7 +219,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
           ? sql`UPDATE executor SET beat_at = 0 WHERE incarnation = ${hand.incarnation}`
           : sql`UPDATE executor SET standing = 3 WHERE incarnation = ${hand.incarnation}`
         assert.strictEqual((yield* Effect.flip(Fiber.join(round)))._tag, "SessionLost")
-        assert.isBelow(performance.now() - begin, 1200)
+        assert.isBelow(performance.now() - begin, 2000)
       }).pipe(Effect.scoped))
   }
 
