@@ -373,7 +373,7 @@ export class MemoryState {
     return true
   }
 
-  /** Whether the run, which waits, takes its turn by another level or deadline from now on. */
+  /** Whether the run takes its turn by another level or deadline, from now on or when it waits again. */
   change(entry: Entry, level: Lane.Level, deadlineAt: number | undefined, now: number): boolean {
     const next = Run.advance(entry.state, { _tag: "Change" })
     if (Result.isFailure(next)) return false

@@ -223,7 +223,7 @@ export const move = (
   return state
 }
 
-/** Whether the run, which waits, takes its turn by another level or deadline from now on. */
+/** Whether the run takes its turn by another level or deadline, from now on or when it waits again. */
 export const change = (
   tx: Transaction,
   row: RunRow,
@@ -261,6 +261,9 @@ export const change = (
       break
     case "Suspended":
       db.run("UPDATE parked SET is_careful = 1 WHERE run = ?", row.id)
+      break
+    case "Running":
+      db.run("UPDATE lease SET is_careful = 1 WHERE run = ?", row.id)
       break
     default: {
       const order = orderOf(db, row.kind, before ?? to)

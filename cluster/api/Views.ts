@@ -162,9 +162,9 @@ export const Ordered = Schema.Struct({
   answer: Schema.Literals(["confirmed", "requested", "applied", "duplicate"]),
 })
 
-/** What a run that waits is to have otherwise; at least one of `level` and `deadlineMillis`. */
+/** What a run is to have otherwise; at least one of `level` and `deadlineMillis`. */
 export const ChangeRun = Schema.Struct({
-  /** It takes its turn by this one from now on. */
+  /** It takes its turn by this one from now on; while somebody holds it, once it waits again. */
   level: Schema.optionalKey(Level),
   /** From now, as long as nobody was granted it; `null`: it has none any more. */
   deadlineMillis: Schema.optionalKey(Schema.NullOr(Schema.Int)),

@@ -759,6 +759,12 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           _tag: "OrderRefused",
           state: "Running",
         })
+        yield* scheduler.change(first, { level: 0, by: "Ada" })
+        assert.deepInclude(yield* scheduler.find(first), {
+          level: 0,
+          state: "Running",
+          revision: 2,
+        })
         yield* scheduler.change(second, { deadline: 50, revision: 1, by: "Ada" })
         assert.deepInclude(yield* scheduler.find(second), { revision: 2 })
         assert.strictEqual((yield* scheduler.ended(second)).state, "Expired")

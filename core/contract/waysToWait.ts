@@ -2,14 +2,18 @@
 import { Duration, Effect } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
+import type { Grant, RunSpec } from "../services/RunStorage.ts"
 import type { Storage } from "../services/Storage.ts"
 import {
   admitAll,
   type Elapse,
   gateOf,
+  type Hand,
   joined,
+  postpone,
   promoteAll,
+  putDown,
+  recoverAll,
   release,
   resumed,
   retry,
@@ -74,3 +78,38 @@ export const waysToWaitAgain = <R>(elapse: Elapse<R>): Ways<R> => ({
       return [run, Effect.andThen(elapse(Duration.seconds(7)), promoteAll)] as const
     }),
 })
+
+/** Of a run that somebody holds: where it will wait again. */
+export const waysToWaitLater = <R>(elapse: Elapse<R>): Ways<R> => {
+  const held = (
+    namespace: Namespace,
+    spec: Partial<RunSpec>,
+    by: (hand: Hand, grant: Grant) => Effect.Effect<unknown, unknown, Storage | R>,
+  ) =>
+    Effect.gen(function* () {
+      const hand = yield* joined(namespace, Duration.seconds(10))
+      const run = yield* submitOne(specOf(namespace, spec))
+      return [run, by(hand, yield* hand.one)] as const
+    })
+  const due = Effect.andThen(elapse(Duration.seconds(7)), promoteAll)
+  return {
+    "once it is given back": (namespace, spec) =>
+      held(namespace, spec, (hand, grant) => hand.settle(release(grant))),
+    "once it is tried again": (namespace, spec) =>
+      held(namespace, spec, (hand, grant) => Effect.andThen(hand.settle(retry(grant, 5000)), due)),
+    "once it was postponed": (namespace, spec) =>
+      held(
+        namespace,
+        spec,
+        (hand, grant) => Effect.andThen(hand.settle(postpone(grant, 5000)), due),
+      ),
+    "once it was put down": (namespace, spec) =>
+      held(
+        namespace,
+        spec,
+        (hand, grant) => Effect.andThen(hand.settle(putDown(grant)), resumed(grant.run)),
+      ),
+    "once its holder is lost": (namespace, spec) =>
+      held(namespace, spec, () => Effect.andThen(elapse(Duration.seconds(11)), recoverAll)),
+  }
+}

@@ -1,7 +1,7 @@
 /**
- * What an operator may have otherwise of a run that waits: its level, and the deadline of one that was
- * never granted. Each change makes another revision of the run, so that nobody changes what somebody
- * else has changed meanwhile without having seen it.
+ * What an operator may have otherwise of a run: its level, for where it waits or will wait again, and the
+ * deadline of one that was never granted. Each change makes another revision of the run, so that nobody
+ * changes what somebody else has changed meanwhile without having seen it.
  */
 import * as Lane from "./Lane.ts"
 
@@ -26,7 +26,7 @@ export interface Changing {
 }
 
 /**
- * Why a run that waits is not changed, if so. `begun`: it was granted, and whoever had it may have begun
+ * Why a run that could be is not changed, if so. `begun`: it was granted, and whoever had it may have begun
  * it, so it is too late to say by when somebody must. `late`: its deadline has passed.
  */
 export const refused = (

@@ -178,6 +178,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: false }],
   },
   "Running first": {
     "Start": ["Running", { ...unasked, isStartMarked: true }],
@@ -199,6 +200,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
     "Expire": ["Expired", { attempt: 0 }],
+    "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: false }],
   },
   "Running first started": {
     "Start": ["Running", { ...unasked, isStartMarked: true }],
@@ -219,6 +221,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: true }],
   },
   "Running first cancelling": {
     "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
@@ -259,6 +262,7 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: true }],
   },
   "Running cancelling": {
     "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
@@ -317,6 +321,12 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Change": ["Running", {
+      isCareful: true,
+      isCancelling: false,
+      isSuspending: true,
+      isStartMarked: false,
+    }],
   },
   "Running started suspending": {
     "Start": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
@@ -337,6 +347,12 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Change": ["Running", {
+      isCareful: true,
+      isCancelling: false,
+      isSuspending: true,
+      isStartMarked: true,
+    }],
   },
   "Awaiting": {
     "Notify of success": ["Succeeded"],

@@ -357,6 +357,8 @@ const transitions: {
         state,
         () => to("Expired", { ...state, attempt: state.attempt - 1 }),
       ),
+    // It counts when it waits again, which what is asked to stop does not.
+    Change: (state) => state.isCancelling ? undefined : careful(state),
   },
   Awaiting: {
     Notify: (state, { isSuccess }) => state.isParent ? undefined : ended(state, isSuccess),

@@ -235,7 +235,7 @@ export class Scheduler extends Context.Service<Scheduler, {
     options?: OrderOptions,
   ) => Effect.Effect<"confirmed", Refused | RunUnknown | OrderRefused | StorageUnavailable>
 
-  /** Gives a run that waits another level, and one that nobody was granted another deadline. */
+  /** Gives a run another level, for when it waits, and one that nobody was granted another deadline. */
   readonly change: (
     run: RunId,
     options: ChangeOptions,

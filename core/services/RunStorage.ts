@@ -64,7 +64,8 @@
  *   while it is held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
  * - **R25 level set.** Once a `change` of its level was `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
- *   ready, or came to the gate; both levels are told with it, and who set it with its events. Nothing else changes.
+ *   ready, or came to the gate; both levels are told with it, and who set it with its events. Nothing else
+ *   changes: whoever holds it goes on.
  * - **R27 met.** A holder may end what it has not begun: as discarded, with the reason, and the attempt
  *   given back; one that was asked to stop is cancelled instead. What it stops without being asked is
  *   cancelled, with the run that took its place.
@@ -423,8 +424,8 @@ export interface RunStorage {
   >
 
   /**
-   * `refused`: it does not wait, but for its end. Of parts the parent is asked before it has any. The
-   * others: see `Change.refused`.
+   * `refused`: it is asked to stop, or waits for nothing but its end. Of parts the parent is asked before
+   * it has any. The others: see `Change.refused`.
    */
   readonly change: (run: RunId, change: Change) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "refused" | "ended" | "stale" | "begun" | "late">>,

@@ -43,6 +43,7 @@ import gateRanks from "./gateRanks.ts"
 import rollbacks from "./rollbacks.ts"
 import gateOrders from "./gateOrders.ts"
 import idleLanes from "./idleLanes.ts"
+import changesOfHeld from "./changesOfHeld.ts"
 
 export interface Migration {
   readonly name: string
@@ -90,6 +91,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "fire ahead", statements: fireAhead },
   { name: "orders at gates", statements: gateOrders },
   { name: "idle lanes", statements: idleLanes },
+  { name: "changes of what is held", statements: changesOfHeld },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

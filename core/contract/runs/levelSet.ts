@@ -36,7 +36,7 @@ import {
   type Tests,
   times,
 } from "../world.ts"
-import { waysToWait, waysToWaitAgain } from "../waysToWait.ts"
+import { waysToWait, waysToWaitAgain, waysToWaitLater } from "../waysToWait.ts"
 
 const urgent = { level: 0 } as const
 
@@ -131,6 +131,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Opti
   const ways: ReturnType<typeof waysToWait<R>> = {
     ...waysToWait(elapse),
     ...waysToWaitAgain(elapse),
+    ...waysToWaitLater(elapse),
     "in its lane, with a deadline": (namespace, spec) =>
       Effect.map(
         submitOne(specOf(namespace, { ...spec, deadlineMillis: 50_000 })),
@@ -223,7 +224,41 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Opti
       for (const run of made) yield* assertState(run, "Expired")
     }))
 
-  it.effect("R25 level set: refused of what does not wait, and changes nothing", () =>
+  it.effect("R25 level set: whoever holds it goes on", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(3).map(() => specOf(namespace)))
+      const { grants: [first, second, third] } = yield* hand.claim(3)
+      assert.isTrue(yield* hand.start(first!))
+      for (const { run } of [first!, second!, third!]) {
+        assert.deepStrictEqual(yield* changed(run, { level: 0, by: "Ada" }), {
+          answer: "confirmed",
+          freed: [],
+        })
+        assert.deepInclude(yield* found(run), {
+          state: "Running",
+          level: 0,
+          submittedLevel: 1,
+          revision: 2,
+        })
+      }
+      assert.isTrue(yield* hand.start(second!))
+      const settled = yield* hand.claim(1, { reports: [succeed(first!), succeed(second!)] })
+      assert.deepStrictEqual(settled.settled, ["applied", "applied"])
+      assert.deepStrictEqual((yield* hand.settle(giveUp(third!))).settled, ["applied"])
+      assert.deepInclude(yield* found(third!.run), { state: "Failed", level: 0 })
+      const said = yield* runs.events(third!.run)
+      assert.deepStrictEqual(said.map(({ by, kind }) => [kind, by]), [
+        ["Submitted", undefined],
+        ["Claimed", undefined],
+        ["LevelSet", "Ada"],
+        ["Failed", undefined],
+      ])
+    }))
+
+  it.effect("R25 level set: refused of what waits for nothing, and changes nothing", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const namespace = freshNamespace()
@@ -231,7 +266,8 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Opti
       const made = yield* submitAll(times(3).map(() => specOf(namespace)))
       const { grants } = yield* hand.claim(3)
       assert.deepStrictEqual(sorted(ids(grants)), made)
-      const [running, awaiting, ended] = grants
+      const [stopping, awaiting, ended] = grants
+      yield* cancelled(stopping!.run)
       yield* hand.settle(handOver(awaiting!), succeed(ended!))
       const parent = yield* runs.submitFamily({
         parent: specOf(namespace),
@@ -239,7 +275,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Opti
         places: 1,
       })
       if (parent._tag === "Conflict") return assert.fail("it is new")
-      for (const run of [running!.run, awaiting!.run, parent.run]) {
+      for (const run of [stopping!.run, awaiting!.run, parent.run]) {
         assert.strictEqual((yield* changed(run, urgent)).answer, "refused")
         assert.deepInclude(yield* found(run), { level: 1 })
       }

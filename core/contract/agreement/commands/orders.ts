@@ -65,7 +65,7 @@ export const change: Command = (world, draws) => {
   let named: string | undefined
   const call = order(
     `change ${JSON.stringify(what)} of`,
-    ["Scheduled", "Blocked", "Ready", "Suspended"],
+    ["Scheduled", "Blocked", "Ready", "Running", "Suspended"],
     ({ storage }, run) => storage.runs.change(run, what),
     (run) => {
       named = run
