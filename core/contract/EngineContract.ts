@@ -727,8 +727,6 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           level: { present: 0, submitted: 1 },
         })
         assert.notProperty(yield* scheduler.why(second), "level")
-        const refused = yield* Effect.flip(scheduler.change(first, { level: 0 }))
-        assert.deepInclude(refused, { _tag: "OrderRefused", state: "Running" })
         const nobody = yield* Effect.flip(scheduler.change(second, { level: 0, by: "" }))
         assert.deepInclude(nobody, { _tag: "Refused", field: "by" })
         yield* Deferred.succeed(go, undefined)

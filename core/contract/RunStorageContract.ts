@@ -51,7 +51,7 @@
  * |     | lost before that                                                                          |
  * | R25 | as if ready since now; not at the gate, not where it waits for its time; forgotten when   |
  * |     | resumed or revived; not found where it stands; granted in the order of its submit; of a   |
- * |     | parent; not said by whom                                                                  |
+ * |     | parent; not said by whom; of what is held forgotten, or although it is asked to stop      |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  * | R28 | a gate passed, a start marked not told; the grant left out of what is cancelled while it  |
  * |     | awaits                                                                                    |

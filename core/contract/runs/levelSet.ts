@@ -224,6 +224,23 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>, options: Opti
       for (const run of made) yield* assertState(run, "Expired")
     }))
 
+  for (const [when, way] of Object.entries(waysToWaitLater(elapse))) {
+    it.effect(`R25 level set: of one that is held, it goes by it ${when}`, () =>
+      Effect.gen(function* () {
+        const namespace = freshNamespace()
+        const elsewhere = Lane.Lane.make(`${namespace}:elsewhere`)
+        const [run, on] = yield* way(namespace, { lane: Lane.ofTask(namespace, greet) })
+        assert.strictEqual((yield* changed(run, urgent)).answer, "confirmed")
+        const usual = yield* submitOne(specOf(namespace, { lane: elsewhere, level: 1 }))
+        yield* on
+        const hand = yield* joined(namespace)
+        const lanes = [elsewhere, Lane.ofTask(namespace, greet)]
+        const { grants } = yield* hand.claim(2, { lanes })
+        assert.deepStrictEqual(ids(grants), [run, usual])
+        assert.isTrue(grants[0]!.isCareful)
+      }))
+  }
+
   it.effect("R25 level set: whoever holds it goes on", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
