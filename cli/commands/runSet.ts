@@ -61,7 +61,9 @@ export const runSet = Command.make("set", {
       }
     }),
   )).pipe(
-    Command.withDescription("Give a run another level, or another deadline while nobody has begun it"),
+    Command.withDescription(
+      "Give a run another level, or another deadline while nobody has begun it",
+    ),
     Command.withExamples([
       { command: "belfry run set 123456789 --level urgent --by ada" },
       { command: "belfry run set 123456789 --deadline 10m --revision 2" },
