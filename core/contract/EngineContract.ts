@@ -715,7 +715,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           order.push(name)
           return name === "first" ? Deferred.await(go) : Effect.void
         }))
-        const first = yield* only.submit({ name: "first" })
+        yield* only.submit({ name: "first" })
         yield* until(Effect.sync(() => order.length), (count) => count === 1)
         const second = yield* only.submit({ name: "second" })
         const third = yield* only.submit({ name: "third" })
