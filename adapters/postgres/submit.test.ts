@@ -10,6 +10,7 @@ import {
   freshNamespace,
   greet,
   joined,
+  recoverAll,
   specOf,
   submitOne,
 } from "../../core/contract/world.ts"
@@ -184,6 +185,8 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
         const sql = yield* caller
         const rows = yield* client
         const scheduler = yield* Effect.provide(Scheduler, Scheduler.layerClient)
+        // A turn at a gate tells the instant of the last sweep before it: here that may be long ago.
+        yield* recoverAll
         const { namespace, ...kept } = yield* defined({ ...policy, deadlineMillis: 30_000 })
         const bySdk = scheduler.submit({
           task: greet,

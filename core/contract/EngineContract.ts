@@ -33,6 +33,7 @@ import * as Actor from "../engine/Actor.ts"
 import { Breakers } from "../engine/Breakers.ts"
 import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
+import { Executor } from "../engine/Executor.ts"
 import { Locks } from "../engine/Locks.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as Task from "../engine/Task.ts"
@@ -79,6 +80,20 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
           "Claimed",
           "Succeeded",
         ])
+      }))
+
+    test("carries out at once what it serves since it has begun to wait for work", () =>
+      Effect.gen(function* () {
+        const [early, late] = [Task.make("early"), Task.make("late")]
+        const executor = yield* Layer.build(Executor.layerWith({ ttl: "4 seconds" }))
+        const serve = (handlers: Layer.Layer<never, never, Executor>) =>
+          Layer.build(Layer.provide(handlers, Layer.succeedContext(executor)))
+        yield* serve(early.toLayer(() => Effect.void))
+        yield* early.execute({})
+        yield* Effect.sleep("300 millis")
+        yield* serve(late.toLayer(() => Effect.void))
+        yield* Effect.timeout(late.execute({}), "5 seconds")
+        yield* Effect.timeout(early.execute({}), "5 seconds")
       }))
 
     test("refuses text that not every storage keeps, and stores nothing", () =>

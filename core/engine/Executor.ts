@@ -143,8 +143,8 @@ const isBoundByAge = ({ policy }: Handler): boolean => policy.retry.withinMillis
 interface Trip {
   readonly loop: number
   readonly round: number
-  /** Of whose tasks runs are wanted. */
-  readonly handlers: ReadonlyArray<Handler>
+  /** Of whose tasks runs are wanted, as of then. */
+  readonly handlers: () => ReadonlyArray<Handler>
   readonly limit: number
   /** So many places are kept for what comes; `limit` unless named. */
   readonly reserved?: number
@@ -172,6 +172,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const changed = new Map(loops.map((loop) => [loop, Latch.makeUnsafe()]))
   const served = Latch.makeUnsafe()
   const registered = Latch.makeUnsafe()
+  /** Opens when other tasks are to be claimed than before. */
+  const hasOtherTasks = Latch.makeUnsafe()
   const wake = () => {
     for (const latch of changed.values()) latch.openUnsafe()
   }
@@ -236,6 +238,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     onGivenBack: (task) => {
       resting.add(task)
       hasResting.openUnsafe()
+      hasOtherTasks.openUnsafe()
     },
     onNews: (isUrgent) => {
       news.openUnsafe()
@@ -282,7 +285,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         round,
         limit,
         isReporting: true,
-        handlers: plain(),
+        handlers: plain,
         waitMillis: isPatient && !hasFound ? patientMillis : 0,
       })
       if (limit > 0) hasFound = found
@@ -351,7 +354,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           reserved: found && !isMet(handler) ? limit : 0,
           loop,
           round,
-          handlers: [handler],
+          handlers: () => [handler],
           isReporting: false,
           waitMillis: found ? 0 : patientMillis,
           regulation: regulationOf(namespace, task, handler.policy),
@@ -402,13 +405,32 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     )
   })
 
+  /**
+   * Whoever waits for work waits for that of all tasks that are served meanwhile: the call is given up, and
+   * made again for the same round, which hands out what the one before may have been granted.
+   */
+  const upToDate =
+    <A, E>(call: (isAgain: boolean) => Effect.Effect<A, E>) =>
+    (isAgain: boolean): Effect.Effect<A, E> =>
+      Effect.suspend(() => {
+        hasOtherTasks.closeUnsafe()
+        return Effect.raceFirst(
+          Effect.asSome(call(isAgain)),
+          Effect.as(hasOtherTasks.await, Option.none<A>()),
+        )
+      }).pipe(
+        Effect.flatMap((answer) =>
+          Option.isSome(answer) ? Effect.succeed(answer.value) : upToDate(call)(true)
+        ),
+      )
+
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
     const { blocked, handlers, isReporting, limit, loop, regulation, reserved = limit } = trip
     const { round } = trip
-    const lanes = handlers.flatMap(({ policy, task }) => {
+    const lanesOf = ({ policy, task }: Handler) => {
       const claimed = Lane.claimed(namespace, task, policy.selector, labels)
       return isRouted(policy) ? [...claimed, Lane.ofExecutor(namespace, task, self)] : claimed
-    })
+    }
     // Reports are on their way as soon as they are taken: a fiber may yield between any two effects, and
     // a beat that knew of neither would have storage give their runs to others.
     const set = Effect.sync(() => {
@@ -423,22 +445,27 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     const answer = yield* Effect.acquireUseRelease(
       set,
       ({ isIdle, reports }) => {
-        const request = {
-          incarnation: self,
-          loop,
-          round,
-          lanes,
-          limit,
-          reports,
-          waitMillis: isIdle ? trip.waitMillis : 0,
-          ...(regulation !== undefined && { regulation }),
-          ...(handlers.some(isBoundByAge) && { tellsAge: true as const }),
-        }
-        return transport.round({ ...request, isAgain: false }).pipe(
+        const call = (isAgain: boolean) =>
+          Effect.suspend(() => {
+            const served = handlers()
+            return transport.round({
+              incarnation: self,
+              loop,
+              round,
+              isAgain,
+              lanes: served.flatMap(lanesOf),
+              limit: served.length === 0 ? 0 : limit,
+              reports,
+              waitMillis: isIdle ? trip.waitMillis : 0,
+              ...(regulation !== undefined && { regulation }),
+              ...(served.some(isBoundByAge) && { tellsAge: true as const }),
+            })
+          })
+        const ask = isReporting && isIdle ? upToDate(call) : call
+        return ask(false).pipe(
           Effect.catchTag(
             "TransportUnavailable",
-            () =>
-              Effect.andThen(pause, untilAnswered(transport.round({ ...request, isAgain: true }))),
+            () => Effect.andThen(pause, untilAnswered(ask(true))),
           ),
           // What has not been freed yet still counts; what has is fenced.
           Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
@@ -571,6 +598,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     yield* hasResting.close
     yield* Effect.sleep(restMillis)
     resting.clear()
+    hasOtherTasks.openUnsafe()
     wake()
   })))
 
@@ -678,6 +706,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           pool.serve(placed(handler))
           served.openUnsafe()
           registered.openUnsafe()
+          hasOtherTasks.openUnsafe()
           // Claims need not wait until everybody can see who serves the task.
           wake()
         }),
@@ -686,6 +715,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
             Effect.sync(() => {
               pool.forsake(handler.task)
               served.openUnsafe()
+              hasOtherTasks.openUnsafe()
             }),
             finish(() => pool.running(handler.task) === 0, () => pool.giveBack(handler.task)),
           ),

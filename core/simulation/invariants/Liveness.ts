@@ -65,8 +65,8 @@ const startsWithin = (mostMillis: number, sinceCalm: number): Checker => (outcom
 export const L1: Checker = startsWithin(5000, 0)
 
 /**
- * Hints arrive again, some time after all was cut off: nobody waits for the next look, which comes
- * after three quarters of a second at the earliest.
+ * Hints arrive again, some time after all was cut off: nobody waits for the next look, which mostly comes
+ * after nine tenths of a second.
  */
 export const L4: Checker = startsWithin(700, 5000)
 
