@@ -7,6 +7,7 @@ import type { GateKey } from "../domain/Blocking.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
+import type { Misfire, Passed, Schedule } from "../domain/Trigger.ts"
 
 /** A grant of a run, by the number that names it for ever. */
 interface Granted {
@@ -68,6 +69,29 @@ export type Entry =
     | { readonly kind: "fired"; readonly trigger: number; readonly slot: number }
     /** Somebody came with a slot that had its record. */
     | { readonly kind: "passed"; readonly trigger: number; readonly slot: number }
+    /** A step that was asked for has been done: what it goes past, and the slot it fires. */
+    | {
+      readonly kind: "stepped"
+      readonly trigger: number
+      readonly passed?: Passed
+      readonly slot?: number
+    }
+    /** A trigger has this rule from now on. */
+    | {
+      readonly kind: "turned"
+      readonly trigger: string
+      readonly schedule: Schedule
+      readonly misfire: Misfire
+      readonly graceMillis?: number
+    }
+    /** A trigger is paused from now on, or is not any more. */
+    | { readonly kind: "paused"; readonly trigger: string; readonly isPaused: boolean }
+    /** A calendar has these days from now on. */
+    | {
+      readonly kind: "recalled"
+      readonly calendar: string
+      readonly holidays: ReadonlyArray<string>
+    }
     /** Whoever looks after lost executors has looked. */
     | { readonly kind: "swept" }
     | { readonly kind: "locked"; readonly key: string; readonly fence: number }

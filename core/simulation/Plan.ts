@@ -2,7 +2,7 @@
 import { Effect, Random } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { CalendarName } from "../domain/Calendar.ts"
-import type { Schedule } from "../domain/Trigger.ts"
+import type { Misfire, Schedule } from "../domain/Trigger.ts"
 import type { Row } from "./Table.ts"
 import type { TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
@@ -20,6 +20,8 @@ export interface Plan {
   readonly tasks: ReadonlyArray<TaskName>
   readonly submits: ReadonlyArray<Submit>
   readonly triggers: ReadonlyArray<{ readonly name: string; readonly schedule: Schedule }>
+  /** What becomes of late slots of each of them. */
+  readonly lateness: ReadonlyArray<Lateness>
   /** Who reads the table that is tailed: whoever fires triggers, the program of each scheduler. */
   readonly tails: ReadonlyArray<TailName>
   readonly rows: ReadonlyArray<WrittenRow>
@@ -48,6 +50,11 @@ export interface WrittenRow {
   readonly millis: number
   readonly isKept: boolean
   readonly fate: Row["fate"]
+}
+
+export interface Lateness {
+  readonly misfire: Misfire
+  readonly graceMillis?: number
 }
 
 export interface Hold {
@@ -281,6 +288,18 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     ]
   })
   const queues = (yield* Effect.forEach(steps, queue)).flat()
+  const isSet = steps.length > 0
+  const late = Effect.gen(function* () {
+    const few = { _tag: "All", max: yield* between(1, 5) } as const
+    // All are fired that can be late here, unless the clock is set: then very many are late at once.
+    const usual: Lateness = { misfire: { _tag: "All", max: 1000 } }
+    const drawn: Lateness = {
+      misfire: yield* oneOf([{ _tag: "Skip" }, { _tag: "Once" }, few] as const),
+      graceMillis: yield* between(1000, 5000),
+    }
+    return isSet || (yield* chance)(0.5) ? drawn : usual
+  })
+  const lateness = yield* many(triggers.length, late)
   return {
     schedulers,
     executors,
@@ -290,6 +309,7 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
     tasks,
     submits: [...submits, ...queues],
     triggers,
+    lateness,
     tails: someTails,
     rows,
     calendars,

@@ -66,6 +66,20 @@ export class SetClock {
     }).find((at) => at !== undefined)
   }
 
+  /**
+   * What somebody may take it to say at an instant of the world who has looked at it at most `millis`
+   * before and gone by his own clock since, one span for each setting that he may have seen.
+   */
+  taken(at: number, millis: number): ReadonlyArray<{ readonly from: number; readonly to: number }> {
+    return this.settings.flatMap(({ aheadMillis, from }, nth) => {
+      const until = this.settings[nth + 1]?.from ?? Infinity
+      const seen = Math.max(from, at - millis)
+      return from <= at && until >= at - millis
+        ? [{ from: seen + aheadMillis, to: at + aheadMillis }]
+        : []
+    })
+  }
+
   /** Whether it was not set in between. */
   isSteady(from: number, to: number): boolean {
     return !this.steps.some((at) => from <= at && at <= to)

@@ -82,6 +82,8 @@ export type Mistake = (
 /** What is wrong on purpose. */
 export interface Plant {
   readonly storage?: Mistake
+  /** What a scheduler asks of the storage; the scribe writes down what is asked so. */
+  readonly planner?: (storage: Storage["Service"]) => Storage["Service"]
   readonly lock?: (lock: Lock["Service"]) => Lock["Service"]
   readonly executor?: (executor: Executor["Service"]) => Executor["Service"]
 }
@@ -137,6 +139,7 @@ export const run = Effect.fnUntraced(function* (
     Context.add(Storage, storage),
     Context.add(Lock, watchedLock(plant.lock?.(lock) ?? lock, ledger)),
   )
+  const asked = Context.add(shared, Storage, plant.planner?.(storage) ?? storage)
   const relay = Context.get(
     yield* Layer.buildWithScope(
       Direct.layer.pipe(Layer.provide(Layer.succeedContext(shared))),
@@ -168,7 +171,7 @@ export const run = Effect.fnUntraced(function* (
     })
     processes[at] = process
     const way = Network.way(process, weather[at]!, clock, calm)
-    const program = isScheduler ? schedulerProgram(shared, way, plan, table) : executorProgram(
+    const program = isScheduler ? schedulerProgram(asked, way, plan, table) : executorProgram(
       farTransport(relay, way),
       process,
       name,
@@ -236,8 +239,8 @@ export const run = Effect.fnUntraced(function* (
     yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
   }
   const from = now()
-  for (const { name, schedule } of plan.triggers) {
-    const definition = triggerOf(name, schedule, plan.steps.length > 0)
+  for (const [nth, { name, schedule }] of plan.triggers.entries()) {
+    const definition = triggerOf(name, schedule, plan.lateness[nth]!)
     yield* Effect.orDie(storage.triggers.put(definition))
   }
   yield* Effect.orDie(storage.triggers.put(follower))
@@ -364,16 +367,18 @@ const isThrough = (storage: Storage["Service"], { tails }: Plan, table: Table) =
 const calendarOf = (holidays: ReadonlyArray<string>) =>
   new Calendar({ namespace: standard, name: calendarName, rest: [], holidays, workdays: [] })
 
-const triggerOf = (name: string, schedule: Plan["triggers"][number]["schedule"], isSet: boolean) =>
+const triggerOf = (
+  name: string,
+  schedule: Plan["triggers"][number]["schedule"],
+  lateness: Plan["lateness"][number],
+) =>
   new TriggerDefinition({
     namespace: standard,
     name: TriggerName.make(name),
     task: tasks.plain.name,
     schedule,
     payload: JSON.stringify({ key: name, request: name }),
-    // By a clock that is set an hour ahead, very many are late.
-    misfire: { _tag: "All", max: isSet ? 5 : 1000 },
-    ...(isSet && { graceMillis: 5000 }),
+    ...lateness,
   })
 
 export const follower = new TriggerDefinition({

@@ -13,7 +13,7 @@ export const watched = (
   storage: Storage["Service"],
   ledger: Ledger,
 ): Storage["Service"] => {
-  const { executors, permits, runs, triggers } = storage
+  const { calendars, executors, permits, runs, triggers } = storage
 
   const settled = (reports: ReadonlyArray<Report>, answers: ReadonlyArray<string>) => {
     for (const [at, report] of reports.entries()) {
@@ -129,13 +129,47 @@ export const watched = (
             ),
         ),
     },
+    calendars: {
+      ...calendars,
+      put: (calendar) =>
+        Effect.tap(calendars.put(calendar), () =>
+          Effect.sync(() => {
+            const { holidays, name } = calendar
+            ledger.write({ kind: "recalled", calendar: name, holidays })
+          })),
+    },
     triggers: {
       ...triggers,
+      put: (definition, revision) =>
+        Effect.tap(triggers.put(definition, revision), () =>
+          Effect.sync(() => {
+            const { graceMillis, misfire, name, schedule } = definition
+            ledger.write({
+              kind: "turned",
+              trigger: name,
+              schedule,
+              misfire,
+              ...(graceMillis !== undefined && { graceMillis }),
+            })
+          })),
+      pause: (namespace, name, isPaused) =>
+        Effect.tap(
+          triggers.pause(namespace, name, isPaused),
+          () => Effect.sync(() => ledger.write({ kind: "paused", trigger: name, isPaused })),
+        ),
       fire: (items) =>
         Effect.tap(triggers.fire(items), (answers) =>
           Effect.sync(() => {
-            for (const [at, { fire, trigger }] of items.entries()) {
+            for (const [at, { fire, passed, trigger }] of items.entries()) {
               const { _tag } = answers[at]!
+              if (_tag === "Fired" || _tag === "Recorded") {
+                ledger.write({
+                  kind: "stepped",
+                  trigger,
+                  ...(passed !== undefined && { passed }),
+                  ...(fire !== undefined && { slot: fire.slot }),
+                })
+              }
               if (fire === undefined || (_tag !== "Fired" && _tag !== "Already")) continue
               const kind = _tag === "Fired" ? "fired" : "passed"
               ledger.write({ kind, trigger, slot: fire.slot })

@@ -1,10 +1,15 @@
 /** What triggers were due, and what became of it. */
 import * as SlotAudit from "../../domain/SlotAudit.ts"
 import { millis } from "../Kept.ts"
+import { accountOf, type Due } from "./accounts.ts"
 import type { Checker } from "./Invariant.ts"
 
-/** Each slot has one record, and a fired one has one run. */
-export const I9: Checker = ({ clock, judged, kept, ledger, tailed }, that) => {
+/**
+ * Each slot has one record, as it should by its rule, its pauses, its edits and its policy; and a fired
+ * one has one run. The audit of the product, which looks at less, finds nothing either.
+ */
+export const I9: Checker = (outcome, that) => {
+  const { clock, judged, kept, ledger, tailed } = outcome
   const tails = new Set<string | undefined>(tailed.map(({ trigger }) => trigger))
   const runsBySlot = Map.groupBy(
     // Those of events and of entries have their records beside those of slots: see I19 and T16.
@@ -16,24 +21,34 @@ export const I9: Checker = ({ clock, judged, kept, ledger, tailed }, that) => {
   )
   const begin = ledger.entries[0]?.at ?? 0
   for (const { from, trigger, until } of judged) {
-    const { account, records } = kept.triggers.find(({ name }) => name === trigger)!
-    const { findings, open } = SlotAudit.judge(account, from, until)
-    for (const { kind, slot, through } of findings) {
+    const keptTrigger = kept.triggers.find(({ name }) => name === trigger)!
+    const { account, records } = keptTrigger
+    for (const { kind, slot, through } of SlotAudit.judge(account, from, until).findings) {
       that(false, () => `${trigger}: ${kind}, the slots ${slot} to ${through}`)
     }
-    that(open === undefined, () => `${trigger} has not fired slot ${open}`)
+    const { dues, next, wrong } = accountOf(outcome, keptTrigger)
+    for (const each of wrong) that(false, () => each)
+    that(next > until, () => `${trigger} has not fired slot ${next}`)
+    const recorded = Map.groupBy(records, ({ slot }) => slot)
+    for (const due of dues) {
+      const [record, ...more] = recorded.get(due.slot) ?? []
+      recorded.delete(due.slot)
+      that(
+        record !== undefined && more.length === 0 && said(record) === said(due),
+        () =>
+          `slot ${due.slot} of ${trigger} is ${[record, ...more].map(said).join(", ")}` +
+          `, and should be ${said(due)}`,
+      )
+    }
+    for (const [slot, all] of recorded) {
+      that(false, () => `${trigger} has a record of ${slot}, ${all.map(said).join(", ")}`)
+    }
     for (const { outcome, run, slot } of records) {
       const runs = runsBySlot.get(`${trigger} ${slot}`) ?? []
       runsBySlot.delete(`${trigger} ${slot}`)
       that(
         runs.length === (outcome === "fired" ? 1 : 0) && (runs.length === 0 || runs[0]!.id === run),
         () => `${trigger} has ${runs.length} runs of slot ${slot}, which is ${outcome}`,
-      )
-      // An edit may bring it slots before the one that it would have begun with, and by a clock that
-      // was set back also such as lie before it was put.
-      that(
-        slot >= Math.min(...account.versions.map(({ since }) => since)),
-        () => `${trigger} has a record of ${slot}, before it was put`,
       )
     }
   }
@@ -46,15 +61,43 @@ export const I9: Checker = ({ clock, judged, kept, ledger, tailed }, that) => {
   }
 }
 
+const said = (due: Omit<Due, "reason"> & { readonly reason?: string | undefined } | undefined) =>
+  due === undefined
+    ? "nothing"
+    : `${due.outcome} up to ${due.through}${due.reason === undefined ? "" : `: ${due.reason}`}`
+
+/** A slot that is due when all is well has its run within so long. */
+const lateMillis = 1000
+
 /** A slot fires at its instant, or as soon after it as all is well again. */
-export const I10: Checker = ({ calmFrom, clock, kept: { runs } }, that) => {
-  for (const { after, createdAt, id, shard, slot } of runs.values()) {
+export const I10: Checker = (outcome, that) => {
+  const { calmFrom, clock, judged, kept } = outcome
+  for (const { after, createdAt, id, shard, slot } of kept.runs.values()) {
     if (slot === undefined || after !== undefined || shard !== undefined) continue
     const late = clock.said(millis(createdAt)) - millis(slot)
     that(late >= 0, () => `run ${id} was made ${-late} ms before its slot`)
     // One that the clock has passed by was never there to be fired in time.
     if ((clock.when(millis(slot)) ?? -Infinity) < calmFrom) continue
-    that(late <= 1000, () => `run ${id} was made ${late} ms after its slot, and all was well`)
+    that(late <= lateMillis, () => `run ${id} was made ${late} ms after its slot, and all was well`)
+  }
+  const made = new Set(
+    kept.runs.values().map(({ slot, trigger }) => `${trigger} ${slot && millis(slot)}`),
+  )
+  for (const { trigger } of judged) {
+    const { spells } = accountOf(outcome, kept.triggers.find(({ name }) => name === trigger)!)
+    for (const { dueIn, from, isPaused, past, to } of spells) {
+      const begin = Math.max(from, calmFrom)
+      // Who turns it in between says what becomes of those that have not fired.
+      const end = to - lateMillis
+      if (isPaused || begin >= end) continue
+      for (const slot of dueIn(clock.said(begin), clock.said(end))) {
+        if (slot <= past) continue
+        that(
+          made.has(`${trigger} ${slot}`),
+          () => `slot ${slot} of ${trigger} has made no run, and all was well`,
+        )
+      }
+    }
   }
 }
 

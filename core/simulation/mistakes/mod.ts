@@ -27,7 +27,9 @@ import { keysConfused } from "./keysConfused.ts"
 import { laneForgotten } from "./laneForgotten.ts"
 import { lastGrantedFirst } from "./lastGrantedFirst.ts"
 import { lastPassesFirst } from "./lastPassesFirst.ts"
+import { latenessIgnored } from "./latenessIgnored.ts"
 import { lateRowsPassedBy } from "./lateRowsPassedBy.ts"
+import { misfiredInTime } from "./misfiredInTime.ts"
 import { nobodyHinted } from "./nobodyHinted.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
@@ -38,6 +40,7 @@ import { placedForAll } from "./placedForAll.ts"
 import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
+import { reasonsConfused } from "./reasonsConfused.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
@@ -58,6 +61,10 @@ export const mistakes = planted({
   retriedAtOnce: [{ storage: retriedAtOnce }, "I8"],
   noUniqueSlot: [{ storage: noUniqueSlot }, "I9"],
   droppedSlot: [{ storage: droppedSlot }, "I9"],
+  misfiredInTime: [{ planner: misfiredInTime }, "I9"],
+  latenessIgnored: [{ planner: latenessIgnored }, "I9"],
+  reasonsConfused: [{ storage: reasonsConfused }, "I9"],
+  slotLost: [{ storage: droppedSlot }, "I10"],
   firedLate: [{ storage: firedLate }, "I10"],
   firedEarly: [{ storage: firedEarly }, "I10"],
   lastPassesFirst: [{ storage: lastPassesFirst }, "I11"],

@@ -1,0 +1,209 @@
+/**
+ * What should have become of each slot of a trigger, by what was done to it and when: it was put,
+ * paused, edited, its calendar was, and somebody went on with it who came in time or too late.
+ *
+ * It is told by the ledger alone, and by no code of the product: neither what a slot is nor what comes
+ * of it is asked there.
+ */
+import type { Misfire, Passed } from "../../domain/Trigger.ts"
+import type { KeptTrigger } from "../Kept.ts"
+import type { Entry } from "../Ledger.ts"
+import type { Outcome } from "../Outcome.ts"
+import { type Dues, duesOf, within } from "./dues.ts"
+
+/** A slot, or a stretch of them, and its only right outcome. */
+export interface Due {
+  readonly slot: number
+  readonly through: number
+  readonly outcome: "fired" | "skipped" | "coalesced"
+  readonly reason: string | undefined
+}
+
+/** A while in which nobody has turned the trigger. */
+export interface Spell {
+  /** By the world's clock. */
+  readonly from: number
+  readonly to: number
+  /** All slots up to this one were accounted for when it began. */
+  readonly past: number
+  readonly isPaused: boolean
+  /** Those in [`from`, `to`], by the clock of the storage. */
+  readonly dueIn: (from: number, to: number) => ReadonlyArray<number>
+}
+
+export interface Account {
+  /** In the order in which they came about. */
+  readonly dues: ReadonlyArray<Due>
+  readonly spells: ReadonlyArray<Spell>
+  /** The first slot that nobody has gone past. */
+  readonly next: number
+  /** What was done that nobody may do. */
+  readonly wrong: ReadonlyArray<string>
+}
+
+/** Who goes on with a trigger may have decided so long before: it was paused, or its message late. */
+const staleMillis = 20_000
+/** Its clock goes on at another speed, and what is handed over ahead waits for its instant. */
+const slackMillis = 1000
+const usualGraceMillis = 60_000
+
+const known = new WeakMap<Outcome, Map<string, Account>>()
+
+export const accountOf = (outcome: Outcome, trigger: KeptTrigger): Account => {
+  const accounts = known.get(outcome) ?? new Map<string, Account>()
+  known.set(outcome, accounts)
+  const account = accounts.get(trigger.name) ?? replayed(outcome, trigger)
+  accounts.set(trigger.name, account)
+  return account
+}
+
+const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger): Account => {
+  const dues: Array<Due> = []
+  const spells: Array<Spell> = []
+  const wrong: Array<string> = []
+  const holidays = new Map<string, ReadonlyArray<string>>()
+  let rule: Dues | undefined
+  let misfire: Misfire = { _tag: "Once" }
+  let graceMillis = usualGraceMillis
+  let isPaused = false
+  /** All slots up to here are accounted for. */
+  let past = -Infinity
+  /** The last one that came to its record. */
+  let recorded = -Infinity
+  let since = -Infinity
+  /** As `past` was then. */
+  let floor = -Infinity
+
+  const next = () => rule?.after(past) ?? Infinity
+  const record = (due: Due) => {
+    dues.push(due)
+    recorded = Math.max(recorded, due.through)
+  }
+  /** What was due and was not fired is skipped in one. */
+  const close = (now: number, reason: string) => {
+    const all = within(rule!, next(), now)
+    if (all.length > 0) {
+      record({ slot: all[0]!, through: all.at(-1)!, outcome: "skipped", reason })
+    }
+  }
+  const spell = (at: number) => {
+    if (rule !== undefined && at > since) {
+      const [of, days] = [rule, new Map(holidays)]
+      const then = duesOf(
+        of.schedule,
+        of.anchor ?? 0,
+        (calendar) => days.get(calendar) ?? [],
+      )
+      spells.push({
+        from: since,
+        to: at,
+        past: floor,
+        isPaused,
+        dueIn: (from, to) => within(then, from, to),
+      })
+    }
+    since = at
+  }
+
+  const turn = (entry: Extract<Entry, { kind: "turned" }>) => {
+    const now = Math.floor(clock.said(entry.at))
+    misfire = entry.misfire
+    graceMillis = entry.graceMillis ?? usualGraceMillis
+    const { schedule } = entry
+    const wanted = duesOf(schedule, now, (calendar) => holidays.get(calendar) ?? [])
+    const isAnchored = schedule._tag === "Every" && schedule.anchor !== undefined
+    if (
+      rule?.rule === wanted.rule && (!isAnchored || rule.anchor === wanted.anchor)
+    ) return
+    if (rule !== undefined) close(now, isPaused ? "paused" : "edited")
+    rule = wanted
+    past = Math.max(now, recorded)
+  }
+
+  const pause = (entry: Extract<Entry, { kind: "paused" }>) => {
+    const now = Math.floor(clock.said(entry.at))
+    if (isPaused && !entry.isPaused && next() <= now) {
+      close(now, "paused")
+      past = Math.max(now, recorded)
+    }
+    isPaused = entry.isPaused
+  }
+
+  const recall = ({ at, calendar, holidays: days }: Extract<Entry, { kind: "recalled" }>) => {
+    if (holidays.get(calendar)?.join() === days.join()) return
+    const first = next()
+    holidays.set(calendar, days)
+    if (rule?.calendar !== calendar) return
+    past = Math.min(first - 1, Math.max(Math.floor(clock.said(at)), recorded))
+  }
+
+  /** Whether somebody may go on like this who has taken the clock to be between these. */
+  const isAllowed = (
+    passed: Passed | undefined,
+    slot: number | undefined,
+    { from, to }: { readonly from: number; readonly to: number },
+  ): boolean => {
+    const keeps = misfire._tag === "All" ? misfire.max : misfire._tag === "Once" ? 1 : 0
+    const late = (slot: number, now: number) =>
+      within(rule!, slot, now - graceMillis, keeps + 1).length
+    const latest = to + slackMillis
+    if (slot === undefined) {
+      return keeps === 0 && passed!.through <= latest - graceMillis &&
+        rule!.after(passed!.through) > from - graceMillis
+    }
+    return slot <= latest && late(slot, from) <= keeps &&
+      (passed === undefined || (keeps > 0 && late(slot, latest) >= keeps))
+  }
+
+  const step = ({ at, passed, slot }: Extract<Entry, { kind: "stepped" }>) => {
+    const last = slot ?? passed?.through
+    if (rule === undefined || last === undefined) return
+    const first = passed?.from ?? last
+    const says = (what: string) =>
+      wrong.push(
+        `${name} went on ${passed === undefined ? "" : `past ${first} to ${passed.through} `}` +
+          `to ${slot === undefined ? "none" : `slot ${slot}`} ${what}`,
+      )
+    if (isPaused) says("while it was paused")
+    if (first !== next()) says(`from ${next()}`)
+    if (passed !== undefined) {
+      const all = within(rule, first, passed.through)
+      if (all.at(-1) !== passed.through) says("past what is no slot")
+      if (slot !== undefined && rule.after(passed.through) !== slot) says("past more than it says")
+    }
+    if (last > clock.said(at)) says("before its instant")
+    if (!clock.taken(at, staleMillis).some((taken) => isAllowed(passed, slot, taken))) {
+      says(`at ${clock.said(at)}, which is not ${JSON.stringify({ misfire, graceMillis })}`)
+    }
+    if (passed !== undefined) {
+      const outcome = misfire._tag === "Once" ? "coalesced" : "skipped"
+      record({
+        slot: passed.from,
+        through: passed.through,
+        outcome,
+        reason: outcome === "skipped" ? "misfired" : undefined,
+      })
+    }
+    if (slot !== undefined) {
+      record({ slot, through: slot, outcome: "fired", reason: undefined })
+    }
+    past = Math.max(past, last)
+  }
+
+  for (const entry of ledger.entries) {
+    if (entry.kind === "stepped") {
+      if (entry.trigger === id) step(entry)
+      continue
+    }
+    const isOfIt = entry.kind === "recalled" ||
+      ((entry.kind === "turned" || entry.kind === "paused") && entry.trigger === name)
+    if (!isOfIt) continue
+    spell(entry.at)
+    if (entry.kind === "recalled") recall(entry)
+    else if (entry.kind === "turned") turn(entry)
+    else pause(entry)
+    floor = past
+  }
+  spell(endedAt)
+  return { dues, spells, next: next(), wrong }
+}
