@@ -64,4 +64,20 @@ for (const [which, millis] of [["forward", hour], ["back", -hour]] as const) {
       assert.isTrue(Exit.isFailure(yield* Effect.exit(lock.renew(lease, Duration.seconds(10)))))
       assert.isTrue(Option.isSome(yield* lock.acquire(key, "bob", Duration.seconds(10))))
     }))
+
+  it.effect(`I22: set ${which}, no lock is free to whoever asks first`, () =>
+    Effect.gen(function* () {
+      const { lock, step } = yield* settable
+      const key = LockKey.make("key")
+      const lease = Option.getOrThrow(yield* lock.acquire(key, "ada", Duration.seconds(10)))
+      step(millis)
+      assert.isTrue(Option.isNone(yield* lock.acquire(key, "bob", Duration.seconds(10))))
+      step(millis)
+      assert.strictEqual((yield* lock.held({ prefix: "", limit: 10 })).length, 1)
+      step(millis)
+      yield* lock.renew(lease, Duration.seconds(10))
+      yield* TestClock.adjust(11_000)
+      step(-millis)
+      assert.isTrue(Option.isSome(yield* lock.acquire(key, "bob", Duration.seconds(10))))
+    }))
 }

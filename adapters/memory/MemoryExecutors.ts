@@ -60,9 +60,10 @@ export const make = (
    * their number is not used again.
    */
   const forgetGone = () => {
+    const at = now()
     for (const member of state.members.values()) {
       const isGone = (member.standing === "left" || member.standing === "lost") &&
-        member.held.size === 0 && member.beatAt + goneMillis < now()
+        member.held.size === 0 && member.beatAt + goneMillis < at
       if (isGone) state.members.delete(member.incarnation)
     }
   }

@@ -13,9 +13,16 @@ export const make = (state: MemoryState): Effect.Effect<Lock["Service"]> =>
     const held = state.locks
     const watched = new Map<LockKey, Set<Latch.Latch>>()
 
+    // The clock is looked at first: if it was set, that moves what leases are judged by.
+    const live = (key: LockKey) => {
+      const at = now()
+      const entry = held.get(key)
+      return entry !== undefined && entry.expiresAt > at ? entry : undefined
+    }
+
     const current = (lease: Lease) => {
-      const entry = held.get(lease.key)
-      return entry?.lease.fence === lease.fence && entry.expiresAt > now() ? entry : undefined
+      const entry = live(lease.key)
+      return entry?.lease.fence === lease.fence ? entry : undefined
     }
 
     return Lock.of({
@@ -23,9 +30,8 @@ export const make = (state: MemoryState): Effect.Effect<Lock["Service"]> =>
       fences: "advisory",
       acquire: (key, holder, ttl) =>
         Effect.sync(() => {
-          const last = held.get(key)
-          if (last !== undefined && last.expiresAt > now()) return Option.none<Lease>()
-          const fence = Fence.make((last?.lease.fence ?? 0) + 1)
+          if (live(key) !== undefined) return Option.none<Lease>()
+          const fence = Fence.make((held.get(key)?.lease.fence ?? 0) + 1)
           const lease = new Lease({ key, holder, fence })
           held.set(key, { lease, expiresAt: now() + Duration.toMillis(ttl) })
           return Option.some(lease)
@@ -66,12 +72,13 @@ export const make = (state: MemoryState): Effect.Effect<Lock["Service"]> =>
           }),
         ),
       held: ({ limit, prefix }) =>
-        Effect.sync(() =>
-          [...held.values()]
-            .filter(({ expiresAt, lease }) => expiresAt > now() && lease.key.startsWith(prefix))
+        Effect.sync(() => {
+          const at = now()
+          return [...held.values()]
+            .filter(({ expiresAt, lease }) => expiresAt > at && lease.key.startsWith(prefix))
             .toSorted((a, b) => a.lease.key < b.lease.key ? -1 : 1)
             .slice(0, limit)
-            .map(({ expiresAt, lease }) => ({ lease, endsIn: Duration.millis(expiresAt - now()) }))
-        ),
+            .map(({ expiresAt, lease }) => ({ lease, endsIn: Duration.millis(expiresAt - at) }))
+        }),
     })
   })
