@@ -389,6 +389,8 @@ const calendarsMax = 1000
 const together = 250
 /** So long before its instant a storage is handed what it can do before. */
 const leadMillis = (count: number) => 5 + count / 5
+/** An answer that takes longer tells too little of the time, and is asked for once more. */
+const errorMillis = 500
 /** Later than this by so many milliseconds, what was worked out before may no longer be so. */
 const overslept = 20
 
@@ -496,12 +498,18 @@ const plan = Effect.gen(function* () {
    */
   const since = (now: number, at: number) => () => now + (monotonic() - at)
 
-  const aim = Effect.gen(function* () {
+  const look = Effect.gen(function* () {
     const sent = monotonic()
     const now = yield* storage.now
     const answered = monotonic()
     return { error: answered - sent, storageNow: since(now, answered) }
   })
+
+  /** Who was paused before the answer came would wait for as long again. */
+  const aim = Effect.flatMap(
+    look,
+    (first) => first.error > errorMillis ? look : Effect.succeed(first),
+  )
 
   /** Starts the next run of each permanent trigger that has none, once it is due. */
   const restart = Effect.fnUntraced(function* (policies: Map<string, Policy>) {
@@ -565,6 +573,8 @@ const plan = Effect.gen(function* () {
         const isChanged = yield* changed.wait(Duration.millis(Math.ceil(pause)))
         if (isChanged) return
       }
+      // All that it was to fire is another's by now.
+      if (held.size === 0) return
       if (storageNow() - earliest > overslept) {
         items = due.map((each) => firing(each, storageNow()))
       }
