@@ -94,7 +94,17 @@ export type Entry =
     }
     /** Whoever looks after lost executors has looked. */
     | { readonly kind: "swept" }
-    | { readonly kind: "locked"; readonly key: string; readonly fence: number }
+    /** A term, which its fence names, has begun, goes on for so long again, or has ended. */
+    | {
+      readonly kind: "locked" | "renewed"
+      readonly key: string
+      readonly fence: number
+      readonly process: string
+      readonly ttlMillis: number
+    }
+    | { readonly kind: "unlocked"; readonly key: string; readonly fence: number }
+    /** A process does what only those do who hold its duty. */
+    | { readonly kind: "led"; readonly process: string; readonly what: string }
     /** What a breaker let through, and its phase with that: as it is ordered, or by itself. */
     | {
       readonly kind: "permitted"

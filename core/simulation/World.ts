@@ -70,7 +70,7 @@ import {
   ttlMillis,
 } from "./times.ts"
 import { toldAhead } from "./toldAhead.ts"
-import { watched, watchedLock } from "./watched.ts"
+import { watched, watchedLeader, watchedLock } from "./watched.ts"
 import { WitnessedState } from "./WitnessedState.ts"
 
 /** How a planted mistake changes the storage. */
@@ -137,7 +137,7 @@ export const run = Effect.fnUntraced(function* (
   const lock = Context.get(kept, Lock)
   const shared = kept.pipe(
     Context.add(Storage, storage),
-    Context.add(Lock, watchedLock(plant.lock?.(lock) ?? lock, ledger)),
+    Context.add(Lock, plant.lock?.(lock) ?? lock),
   )
   const asked = Context.add(shared, Storage, plant.planner?.(storage) ?? storage)
   const relay = Context.get(
@@ -171,16 +171,26 @@ export const run = Effect.fnUntraced(function* (
     })
     processes[at] = process
     const way = Network.way(process, weather[at]!, clock, calm)
-    const program = isScheduler ? schedulerProgram(asked, way, plan, table) : executorProgram(
-      farTransport(relay, way),
-      process,
-      name,
-      plan,
-      plan.sides[at - plan.schedulers]!,
-      work,
-      ledger,
-      plant.executor,
-    )
+    const program = isScheduler
+      ? schedulerProgram(
+        asked.pipe(
+          Context.add(Storage, watchedLeader(Context.get(asked, Storage), ledger, process.name)),
+          Context.add(Lock, watchedLock(Context.get(asked, Lock), ledger, process.name)),
+        ),
+        way,
+        plan,
+        table,
+      )
+      : executorProgram(
+        farTransport(relay, way),
+        process,
+        name,
+        plan,
+        plan.sides[at - plan.schedulers]!,
+        work,
+        ledger,
+        plant.executor,
+      )
     // A process that was killed is never closed; its fibers wait at the gate for ever.
     const life = yield* Scope.fork(scope)
     const built = Layer.buildWithScope(program, life).pipe(

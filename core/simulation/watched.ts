@@ -2,7 +2,7 @@
  * The storage, with a scribe beside it who writes into the ledger what it has done. He asks the
  * storage itself, within the call, so what he writes is as of the step that was just made.
  */
-import { Effect, Option } from "effect"
+import { Duration, Effect, Option } from "effect"
 import { standard } from "../domain/Namespace.ts"
 import { Lock } from "../services/Lock.ts"
 import type { Report } from "../services/RunStorage.ts"
@@ -215,13 +215,51 @@ export const watched = (
   })
 }
 
-export const watchedLock = (lock: Lock["Service"], ledger: Ledger): Lock["Service"] =>
+/** The locks, as a process uses them. */
+export const watchedLock = (
+  lock: Lock["Service"],
+  ledger: Ledger,
+  process: string,
+): Lock["Service"] =>
   Lock.of({
     ...lock,
     acquire: (key, holder, ttl) =>
       Effect.tap(lock.acquire(key, holder, ttl), (lease) =>
         Effect.sync(() => {
           if (Option.isNone(lease)) return
-          ledger.write({ kind: "locked", key, fence: lease.value.fence })
+          const { fence } = lease.value
+          ledger.write({ kind: "locked", key, fence, process, ttlMillis: Duration.toMillis(ttl) })
         })),
+    renew: (lease, ttl) =>
+      Effect.tap(lock.renew(lease, ttl), () =>
+        Effect.sync(() => {
+          const { fence, key } = lease
+          ledger.write({ kind: "renewed", key, fence, process, ttlMillis: Duration.toMillis(ttl) })
+        })),
+    release: (lease) =>
+      Effect.tap(
+        lock.release(lease),
+        () => {
+          const { fence, key } = lease
+          return Effect.sync(() => ledger.write({ kind: "unlocked", key, fence }))
+        },
+      ),
   })
+
+/** The storage, as a process uses it that may hold duties. */
+export const watchedLeader = (
+  storage: Storage["Service"],
+  ledger: Ledger,
+  process: string,
+): Storage["Service"] => {
+  const { runs, triggers } = storage
+  const led = (what: string) => Effect.sync(() => ledger.write({ kind: "led", process, what }))
+  return {
+    ...storage,
+    runs: { ...runs, recover: (limit) => Effect.andThen(led("sweep"), runs.recover(limit)) },
+    triggers: {
+      ...triggers,
+      fire: (items) => Effect.andThen(led("fire triggers"), triggers.fire(items)),
+    },
+  }
+}

@@ -100,19 +100,3 @@ export const I10: Checker = (outcome, that) => {
     }
   }
 }
-
-/** Of those who hold a duty at once, one fires a slot, and one frees a grant. */
-export const I18: Checker = ({ ledger }, that) => {
-  const fired = Map.groupBy(ledger.of("fired"), ({ slot, trigger }) => `${trigger} ${slot}`)
-  for (const { slot, trigger } of ledger.of("passed")) {
-    const by = fired.get(`${trigger} ${slot}`)?.length ?? 0
-    that(by <= 1, () => `slot ${slot} of trigger ${trigger} was fired by ${by}`)
-  }
-  for (const [slot, by] of fired) {
-    that(by.length === 1, () => `slot ${slot} was fired by ${by.length}`)
-  }
-  const freed = Map.groupBy(ledger.of("freed"), ({ fence, run }) => `${run} ${fence}`)
-  for (const [grant, by] of freed) {
-    that(by.length === 1, () => `the grant ${grant} was freed by ${by.length}`)
-  }
-}

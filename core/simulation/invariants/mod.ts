@@ -18,8 +18,9 @@ import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
 import { I25 } from "./Places.ts"
 import { R23 } from "./Shares.ts"
-import { I10, I18, I9 } from "./Slots.ts"
+import { I10, I9 } from "./Slots.ts"
 import { T16 } from "./Tails.ts"
+import { I18 } from "./Terms.ts"
 import { I26 } from "./Turns.ts"
 
 const checkers = {

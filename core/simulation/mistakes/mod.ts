@@ -44,6 +44,8 @@ import { reasonsConfused } from "./reasonsConfused.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
+import { termOutlived } from "./termOutlived.ts"
+import { termShared } from "./termShared.ts"
 import { timeoutForgotten } from "./timeoutForgotten.ts"
 import { triedForEver } from "./triedForEver.ts"
 import { weightsForgotten } from "./weightsForgotten.ts"
@@ -78,6 +80,8 @@ export const mistakes = planted({
   cancelForgotten: [{ storage: cancelForgotten }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
+  termShared: [{ lock: termShared }, "I18"],
+  termOutlived: [{ lock: termOutlived }, "I18"],
   followedTwice: [{ storage: followedTwice }, "I19"],
   stepUnnoticed: [{ storage: stepUnnoticed }, "I22"],
   backlogUncounted: [{ storage: backlogUncounted }, "I23"],
