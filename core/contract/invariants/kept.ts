@@ -1,6 +1,6 @@
-/** I1 to I8, L1, L2 and L5: what is kept of runs whose executors are cut off, and of all others. */
+/** I1 to I8, L1, L2, L5 and Q12: what is kept of runs whose executors are cut off, and of all others. */
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Schema } from "effect"
+import { Deferred, Effect, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Retry from "../../domain/Retry.ts"
 import * as Run from "../../domain/Run.ts"
@@ -10,6 +10,8 @@ import { CurrentRun } from "../../engine/CurrentRun.ts"
 import { Locks } from "../../engine/Locks.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
+import * as Trigger from "../../engine/Trigger.ts"
+import { Triggers } from "../../engine/Triggers.ts"
 import { Storage } from "../../services/Storage.ts"
 import { serving, state, until } from "../program.ts"
 import { replay } from "../replay.ts"
@@ -367,5 +369,57 @@ export const kept = (test: Test): void => {
       assert.strictEqual((yield* scheduler.ended(owner.run)).state, "Succeeded")
       const next = yield* until(sole(), ({ state }) => state !== "Discarded")
       assert.strictEqual((yield* scheduler.ended(next.run)).state, "Succeeded")
+    }))
+
+  test("Q12, T15: a permanent task has one alive in the fleet, and another when its holder is gone", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const namespace = yield* CurrentNamespace
+      const triggers = yield* Triggers
+      const { runs: kept } = yield* Storage
+      const delayMillis = 200
+      const crash = yield* Deferred.make<void>()
+      const task = Task.make("always")
+      // Two planners, with two schedulers: each of them would start it.
+      yield* anotherLeader
+      const a = yield* servingCuttable(
+        task.toLayer(() => ledger.around("a", Effect.never)),
+        shortLived,
+      )
+      const permanent = Trigger.permanent({ delay: delayMillis, growth: 1 })
+      yield* Layer.build(task.schedule("always", permanent, {}))
+      const startsOf = (name: string) => ledger.of("started").filter(({ by }) => by === name)
+      yield* ledger.until(() => startsOf("a").length === 1)
+      const crashing = Effect.andThen(Deferred.await(crash), Effect.die(new Error("crashed")))
+      yield* serving(
+        task.toLayer(() =>
+          ledger.around(
+            "b",
+            Effect.suspend(() => startsOf("b").length === 1 ? crashing : Effect.never),
+          )
+        ),
+        longLived,
+      )
+      yield* Effect.sleep("1 second")
+      assert.strictEqual(ledger.of("started").length, 1, "nobody else begins it meanwhile")
+      yield* a.cut
+      const lost = performance.now()
+      yield* ledger.until(() => startsOf("b").length === 1)
+      const bound = sweepMillis + delayMillis + patienceMillis
+      assert.isAtMost(startsOf("b")[0]!.at - lost, ttlMillis + bound)
+      // Back, it has nothing to go on with.
+      yield* a.mend
+      yield* Effect.sleep("1 second")
+      yield* Deferred.succeed(crash, undefined)
+      const died = performance.now()
+      const next = () => ledger.of("started").slice(2)
+      yield* ledger.until(() => next().length > 0)
+      assert.isAtMost(next()[0]!.at - died, bound)
+      assert.isAtLeast(next()[0]!.at - died, delayMillis / 2, "not at once")
+      yield* Effect.sleep("1 second")
+      assert.strictEqual(mostAtOnce(ledger.intervals()), 1)
+      const under = yield* kept.list({ namespace, states: ["Ready", "Running"], limit: 10 })
+      assert.deepStrictEqual(under.map(({ id }) => id), [ledger.of("started").at(-1)!.run])
+      yield* triggers.remove(namespace, "always")
     }))
 }
