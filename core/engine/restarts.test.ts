@@ -203,6 +203,25 @@ describe("restarts", () => {
       while (records().length < 2) yield* Effect.sleep("10 millis")
     }).pipe(Effect.scoped))
 
+  it.live("a planner that is paused as it asks for the time fires when it is back, and not later", () =>
+    Effect.gen(function* () {
+      const { memory, planning, put, records } = world()
+      yield* put(Trigger.cron("* * * * * *"))
+      const services = yield* Layer.build(memory)
+      let isPaused = false
+      yield* planning(
+        services,
+        (name, call) =>
+          name !== "now" || isPaused ? call : Effect.tap(call, () => {
+            isPaused = true
+            return Effect.sleep("4 seconds")
+          }),
+      )
+      while (records().length === 0) yield* Effect.sleep("10 millis")
+      // What was due just after it had asked was due four seconds ago.
+      assert.isAtMost(records()[0]!.latenessMillis, 6000)
+    }).pipe(Effect.scoped))
+
   it.live("B30: the newest run is deleted, and 20 restarts later the next slot fires once", () =>
     Effect.gen(function* () {
       const { caughtUp, clock, process, put, records, state } = world()
