@@ -1175,20 +1175,38 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
       Effect.gen(function* () {
         const started = yield* Deferred.make<void>()
         const task = Task.make("handed-over", { success: Schema.Int })
+        let begun = 0
         const first = yield* Effect.forkChild(Effect.scoped(Effect.andThen(
           serving(
-            task.toLayer(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)),
-            { drainTimeout: "50 millis" },
+            task.toLayer(() => {
+              begun++
+              return Effect.andThen(Deferred.succeed(started, undefined), Effect.never)
+            }),
+            { drainTimeout: "400 millis" },
           ),
           Effect.never,
         )))
         const run = yield* task.submit({})
         yield* Deferred.await(started)
         // As a signal does it: what is being interrupted still has to say goodbye.
-        yield* Fiber.interrupt(first)
+        const ending = yield* Effect.forkChild(Fiber.interrupt(first), { startImmediately: true })
+        yield* Effect.sleep("100 millis")
+        const later = yield* task.submit({})
+        yield* Fiber.join(ending)
+        assert.strictEqual(begun, 1, "it takes nothing while it drains")
+        assert.strictEqual((yield* state(later)).state, "Ready")
         yield* serving(task.toLayer(() => CurrentRun.use(({ attempt }) => Effect.succeed(attempt))))
         // An interruption by shutdown is no attempt.
         assert.strictEqual(yield* task.result(run), 1)
+        assert.strictEqual(yield* task.result(later), 1)
+        const events = yield* Scheduler.use((scheduler) => scheduler.events(run))
+        const kinds = events.map(({ kind }) => kind)
+        assert.include(kinds, "Released", "and not when its lease had ended")
+        assert.notInclude(kinds, "Lost")
+        const [released, ended] = ["Released", "Succeeded"].map((kind) =>
+          events.find((event) => event.kind === kind)!.at.epochMilliseconds
+        )
+        assert.isBelow(ended! - released!, 2000)
       }))
 
     test("lets running work finish when it shuts down", () =>
