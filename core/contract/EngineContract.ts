@@ -236,6 +236,51 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.strictEqual(lines.at(-1)?.text, "it went well")
       }))
 
+    test("Q37: takes its steps in order: let in, prepared, run, cleaned, ended, and then who waits for that", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const namespace = yield* CurrentNamespace
+        const steps: Array<string> = []
+        const step = (name: string) => Effect.sync(() => void steps.push(name))
+        const task = Task.make("stepwise", {
+          payload: { name: Schema.String },
+          policy: { blocking: Blocking.fifo },
+        })
+        const next = Task.make("next")
+        yield* serving(Layer.merge(
+          task.toLayer(({ name }) => step(`${name} runs`), {
+            prepare: ({ name }) => step(`${name} is prepared`),
+            clean: ({ name }) => step(`${name} is cleaned`),
+          }),
+          next.toLayer(() => step("next")),
+        ))
+        yield* Layer.build(next.schedule("behind", Trigger.after(task), {}))
+        const runs = yield* Effect.forEach(["a", "b", "c"], (name) => task.submit({ name }))
+        yield* until(
+          Effect.sync(() => steps.filter((step) => step === "next").length),
+          (count) => count === runs.length,
+        )
+        assert.deepStrictEqual(
+          steps.filter((step) => step !== "next"),
+          ["a", "b", "c"].flatMap((name) =>
+            ["is prepared", "runs", "is cleaned"].map((what) => `${name} ${what}`)
+          ),
+        )
+        const followers = yield* scheduler.list({ namespace, task: next.name, limit: 9 })
+        let free = 0
+        for (const run of runs) {
+          const told = yield* scheduler.events(run)
+          const kinds = ["Submitted", "Admitted", "Claimed", "Succeeded"]
+          assert.deepStrictEqual(told.map(({ kind }) => kind), kinds)
+          const at = told.map(({ at }) => DateTime.toEpochMillis(at))
+          assert.deepStrictEqual(at, at.toSorted((a, b) => a - b))
+          assert.isAtLeast(at[1]!, free, "its place of the gate is free")
+          free = at[3]!
+          const follower = followers.find(({ after }) => after === run)!
+          assert.isAtLeast(DateTime.toEpochMillis(follower.createdAt), free)
+        }
+      }))
+
     test("rolls back what failed for good, and shows it doing so", () =>
       Effect.gen(function* () {
         const goOn = yield* Deferred.make<void>()
