@@ -20,12 +20,13 @@ import {
   Ref,
   Schema,
   Scope,
+  Stream,
 } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { dateOf } from "../domain/Calendar.ts"
 import * as Execution from "../domain/Execution.ts"
 import * as Retry from "../domain/Retry.ts"
-import type { RunId } from "../domain/RunId.ts"
+import { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { dueOf, type TriggerName } from "../domain/Trigger.ts"
 import * as Calendar from "../engine/Calendar.ts"
@@ -94,6 +95,66 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* serve(late.toLayer(() => Effect.void))
         yield* Effect.timeout(late.execute({}), "5 seconds")
         yield* Effect.timeout(early.execute({}), "5 seconds")
+      }))
+
+    test("makes one run of payloads from which the task derives the same key", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const keyedBy = (name: string) =>
+          Task.make(name, {
+            payload: { order: Schema.String, copy: Schema.optionalKey(Schema.Int) },
+            idempotencyKey: ({ order }) => order === "none" ? undefined : order,
+          })
+        const [bill, ship] = [keyedBy("bill"), keyedBy("ship")]
+        const run = yield* bill.submit({ order: "7" })
+        assert.strictEqual(yield* bill.submit({ order: "7" }), run)
+        const conflict = yield* Effect.flip(bill.submit({ order: "7", copy: 2 }))
+        assert.deepInclude(conflict, { _tag: "KeyConflict", idempotencyKey: "bill/7", run })
+        const others = yield* Effect.all([
+          bill.submit({ order: "8" }),
+          bill.submit({ order: "7" }, { idempotencyKey: "another" }),
+          bill.submit({ order: "none" }),
+          bill.submit({ order: "none" }),
+          ship.submit({ order: "7" }),
+        ])
+        assert.strictEqual(new Set([run, ...others]).size, 6)
+        const both = yield* Effect.all([
+          bill.submission({ order: "7" }),
+          ship.submission({ order: "9" }),
+        ])
+        const accepted = yield* scheduler.submitAll(both)
+        assert.deepStrictEqual(accepted.map(({ isNew }) => isNew), [false, true])
+        assert.strictEqual(accepted[0]!.run, run)
+        const long = yield* Effect.flip(bill.submit({ order: "x".repeat(512) }))
+        assert.deepInclude(long, { _tag: "Refused", field: "idempotencyKey" })
+      }))
+
+    test("tells each event of a run as it comes, until it has ended", () =>
+      Effect.gen(function* () {
+        const go = yield* Deferred.make<void>()
+        const task = Task.make("watched", {
+          policy: { retry: Retry.exponential({ attempts: 2, delayMillis: 20 }) },
+        })
+        let starts = 0
+        yield* serving(
+          task.toLayer(() =>
+            starts++ === 0 ? Effect.die(new Error("the first time")) : Deferred.await(go)
+          ),
+        )
+        const run = yield* task.submit({})
+        const told: Array<string> = []
+        const watching = yield* Scheduler.watch(run).pipe(
+          Stream.runForEach(({ kind }) => Effect.sync(() => told.push(kind))),
+          Effect.forkChild,
+        )
+        const untilStarted = ["Submitted", "Claimed", "Retried", "Claimed"]
+        yield* until(Effect.sync(() => told), ({ length }) => length >= untilStarted.length)
+        assert.deepStrictEqual(told, untilStarted)
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(watching)
+        assert.deepStrictEqual(told, [...untilStarted, "Succeeded"])
+        const unknown = yield* Effect.flip(Stream.runDrain(Scheduler.watch(RunId.make(2 ** 52))))
+        assert.strictEqual(unknown._tag, "RunUnknown")
       }))
 
     test("refuses text that not every storage keeps, and stores nothing", () =>
