@@ -758,6 +758,68 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepInclude(refused, { _tag: "OrderRefused", state: "Succeeded" })
       }))
 
+    test("A23, A24: what is suspended frees its place, and goes on elsewhere with no step done twice", () =>
+      Effect.gen(function* () {
+        const done: Array<string> = []
+        const isHalfway = yield* Deferred.make<void>()
+        const task = Task.make("in-steps")
+        const live = (where: string) =>
+          task.toLayer(() =>
+            Effect.gen(function* () {
+              const { checkpoint, keep } = yield* CurrentRun
+              for (let step = Number(checkpoint ?? "0") + 1; step <= 4; step++) {
+                done.push(`${step} ${where}`)
+                yield* Effect.orDie(keep(`${step}`))
+                if (step < 2 || where === "there") continue
+                yield* Deferred.succeed(isHalfway, undefined)
+                yield* Effect.never
+              }
+            })
+          )
+        const joined = (name: string) =>
+          Layer.build(
+            Layer.provideMerge(live(name), Executor.layerWith({ ttl: "4 seconds", name })),
+          )
+        const scope = yield* Scope.make()
+        const { status } = Context.get(yield* Scope.provide(joined("here"), scope), Executor)
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* Deferred.await(isHalfway)
+        assert.strictEqual((yield* status).running, 1)
+        yield* scheduler.suspend(run)
+        yield* until(state(run), (view) => view.state === "Suspended")
+        yield* until(status, ({ running }) => running === 0)
+        yield* Scope.close(scope, Exit.void)
+        yield* joined("there")
+        yield* scheduler.resume(run)
+        yield* task.result(run)
+        assert.deepStrictEqual(done, ["1 here", "2 here", "3 there", "4 there"])
+      }))
+
+    test("Q8: whoever executes waits for the answer, and the run holds its place until then", () =>
+      Effect.gen(function* () {
+        const go = yield* Deferred.make<void>()
+        const task = Task.make("at-once", {
+          payload: { n: Schema.Int },
+          success: Schema.Int,
+        })
+        const live = task.toLayer(({ n }) => Effect.as(Deferred.await(go), 2 * n))
+        const layer = Executor.layerWith({ ttl: "4 seconds", concurrency: 1 })
+        const { status } = Context.get(
+          yield* Layer.build(Layer.provideMerge(live, layer)),
+          Executor,
+        )
+        const first = yield* Effect.forkChild(task.execute({ n: 21 }))
+        yield* until(status, ({ running }) => running === 1)
+        const second = yield* task.submit({ n: 1 })
+        yield* Effect.sleep("200 millis")
+        assert.strictEqual((yield* status).running, 1)
+        assert.notStrictEqual((yield* state(second)).state, "Succeeded")
+        yield* Deferred.succeed(go, undefined)
+        assert.strictEqual(yield* Fiber.join(first), 42)
+        assert.strictEqual(yield* task.result(second), 2)
+      }))
+
     test("leaves a run that was handed over to the first notice", () =>
       Effect.gen(function* () {
         const task = Task.make("payment", { success: Schema.Int })
