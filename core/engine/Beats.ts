@@ -5,6 +5,9 @@
  * it beats in its stead, and says for how long nothing else was heard: who beats and does nothing is
  * alive and stuck, which is not the same as dead. It lives in the process of its executor and ends with
  * it.
+ *
+ * An executor that goes on asks how long ago its lease was kept: its own next beat may get no answer,
+ * because its connection was given up while nobody looked after it, and that must not end what is kept.
  */
 import { Context } from "effect"
 import type { Incarnation, Vitals } from "../domain/Executor.ts"
@@ -20,4 +23,6 @@ export interface Beat {
 export class Beats extends Context.Service<Beats, {
   /** The executor beats, and will again; or, without a beat, has gone. */
   readonly heard: (beat: Beat | undefined) => void
+  /** How long ago it sent the last beat by which it kept this lease; if it never has, `undefined`. */
+  readonly keptMillisAgo: (incarnation: Incarnation) => number | undefined
 }>()("belfry/core/engine/Beats") {}

@@ -500,7 +500,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
-      if (Option.isNone(answer) && monotonic() < confirmedAt + ttlMillis) continue
+      if (Option.isNone(answer)) {
+        // Somebody else may have kept the lease while this thread was held up.
+        confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
+        if (monotonic() < confirmedAt + ttlMillis) continue
+      }
       if (Option.isNone(answer) || answer.value._tag === "Lost") {
         return yield* new SessionLost({ incarnation: self })
       }
