@@ -82,7 +82,7 @@ for (const waitMillis of [0, 2000]) {
         const spins = Task.make("spins", {
           payload: { millis: Schema.Int },
           policy: {
-            timeout: "1 second",
+            timeout: "3 seconds",
             retry: Retry.exponential({ attempts: 2, delayMillis: 100 }),
           },
         })
