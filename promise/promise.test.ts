@@ -20,6 +20,7 @@ import {
   task,
   Trigger,
 } from "./mod.ts"
+import { rejected, until } from "./promise.fixture.ts"
 import type { StandardSchema } from "./StandardSchema.ts"
 
 /** As the libraries of others write one: it makes another value of what it accepts, and may wait. */
@@ -44,19 +45,6 @@ const standard = Schema.toStandardSchemaV1
 const text = standard(Schema.String)
 const greet = task("greet", { payload: trimmed, success: text })
 const greeting = greet.handler(({ at, name }) => `Hello, ${name}! ${at.getTime()}`)
-
-const rejected = async (promise: Promise<unknown>): Promise<Record<string, unknown>> => {
-  try {
-    await promise
-  } catch (cause) {
-    return cause as Record<string, unknown>
-  }
-  throw new Error("it was not rejected")
-}
-
-const until = async (isSo: () => boolean | Promise<boolean>) => {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5))
-}
 
 describe("a program of promises", () => {
   it("submits, executes and lists", async () => {

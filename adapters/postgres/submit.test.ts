@@ -532,6 +532,98 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
       }))
     }).pipe(Effect.scoped))
 
+  for (const turn of [1, 25, 50, undefined]) {
+    const which = turn === undefined ? "all of them" : `all but number ${turn}`
+    it.effect(
+      `B59: of 50 transactions that submit one key ${which} are rolled back`,
+      () =>
+        Effect.gen(function* () {
+          const { runs } = yield* Storage
+          const { namespace } = yield* defined({})
+          const sql = yield* TestStorage.use(({ url }) =>
+            PgClient.make({ url, maxConnections: 50 }).pipe(Effect.provide(Reactivity.layer))
+          )
+          let turns = 0
+          let stays: RunId | undefined
+          const transaction = sql.withTransaction(Effect.gen(function* () {
+            const run = yield* submit(sql, greet, {}, { namespace, idempotencyKey: "once" })
+            turns++
+            const isKept = turns === turn
+            // Until it ends nobody knows what becomes of its key, and all others wait.
+            yield* Effect.sleep("5 millis")
+            if (!isKept) return yield* Effect.fail({ rolledBack: run, after: stays })
+            stays = run
+            return run
+          }))
+          const begin = performance.now()
+          const results = yield* Effect.all(
+            Array.from({ length: 50 }, () => Effect.result(transaction)),
+            { concurrency: "unbounded" },
+          )
+          const tookMillis = performance.now() - begin
+          assert.isBelow(tookMillis, 15_000)
+          const answers = results.map((result) =>
+            Result.isSuccess(result) ? { kept: result.success } : result.failure
+          )
+          assert.strictEqual(turns, 50, "all of them got an answer")
+          assert.deepStrictEqual(
+            (yield* runs.list({ namespace, limit: 100 })).map(({ id }) => id),
+            stays === undefined ? [] : [stays],
+          )
+          for (const answer of answers) {
+            if ("after" in answer && answer.after !== undefined) {
+              assert.strictEqual(answer.rolledBack, stays, "who came later was told of it")
+            }
+          }
+          const again = yield* runs.submit([
+            specOf(namespace, { payload: "{}", idempotencyKey: "once" }),
+          ])
+          assert.deepInclude(again[0]!, {
+            _tag: "Submitted",
+            isNew: stays === undefined,
+            ...(stays !== undefined && { run: stays }),
+          })
+        }).pipe(Effect.scoped),
+      60_000,
+    )
+  }
+
+  it.effect("B59: who waits for a key that is rolled back makes the run, one of all", () =>
+    Effect.gen(function* () {
+      const sql = yield* caller
+      const { runs } = yield* Storage
+      const { namespace } = yield* defined({})
+      const isSubmitted = yield* Deferred.make<void>()
+      const mayEnd = yield* Deferred.make<void>()
+      const work = yield* Effect.forkChild(
+        Effect.result(sql.withTransaction(Effect.gen(function* () {
+          yield* submit(sql, greet, {}, { namespace, idempotencyKey: "once" })
+          yield* Deferred.succeed(isSubmitted, undefined)
+          yield* Deferred.await(mayEnd)
+          return yield* Effect.fail("rolled back")
+        }))),
+      )
+      yield* Deferred.await(isSubmitted)
+      const waiting = yield* Effect.forkChild(
+        Effect.all(
+          Array.from(
+            { length: 40 },
+            () => runs.submit([specOf(namespace, { payload: "{}", idempotencyKey: "once" })]),
+          ),
+          { concurrency: "unbounded" },
+        ),
+        { startImmediately: true },
+      )
+      yield* Effect.sleep("300 millis")
+      assert.isUndefined(waiting.pollUnsafe())
+      yield* Deferred.succeed(mayEnd, undefined)
+      assert.isTrue(Result.isFailure(yield* Fiber.join(work)))
+      const answers = (yield* Fiber.join(waiting).pipe(Effect.timeout("10 seconds"))).flat()
+      assert.strictEqual(new Set(answers.map(({ run }) => run)).size, 1)
+      assert.lengthOf(answers.filter((each) => each._tag === "Submitted" && each.isNew), 1)
+      assert.lengthOf(yield* runs.list({ namespace, limit: 100 }), 1)
+    }).pipe(Effect.scoped))
+
   it.effect("a key in a transaction that is open keeps no other submit waiting", () =>
     Effect.gen(function* () {
       const sql = yield* caller
