@@ -51,6 +51,11 @@ export interface TaskOptions<
   readonly success?: S
   /** What the handler may answer instead of a success. It is final: it is never retried. */
   readonly error?: E
+  /**
+   * Payloads with the same key make one run, unless a submit names a key of its own. Keys are of this
+   * task alone, and `undefined` is none.
+   */
+  readonly idempotencyKey?: (payload: Input<P>) => string | undefined
   readonly policy?: CoreTask.PolicyOptions<Input<P>>
   readonly owner?: string
   readonly purpose?: string
@@ -184,13 +189,16 @@ export const task = <
   S extends StandardSchema = NoSuccess,
   E extends StandardSchema = NoError,
 >(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
-  const { earlier, error, payload, policy, success, ...rest } = options
+  const { earlier, error, idempotencyKey, payload, policy, success, ...rest } = options
   const core = overJson(name, {
     ...rest,
     ...(earlier !== undefined && { earlier: Earlier.overJson(earlier) }),
     ...(success !== undefined && { success: Schema.Json }),
-    // The key is taken from the payload as it was checked, so it is what the schema accepts.
+    // A key is taken from the payload as it was checked, so it is what the schema accepts.
     ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
+    ...(idempotencyKey !== undefined && {
+      idempotencyKey: idempotencyKey as (payload: Schema.Json) => string | undefined,
+    }),
   })
 
   const keep = (value: unknown) =>

@@ -47,6 +47,18 @@ const greet = task("greet", { payload: trimmed, success: text })
 const greeting = greet.handler(({ at, name }) => `Hello, ${name}! ${at.getTime()}`)
 
 describe("a program of promises", () => {
+  it("derives the key of a run from its payload, where the task says so", async () => {
+    const bill = task("bill", {
+      payload: standard(Schema.Struct({ order: Schema.String })),
+      idempotencyKey: ({ order }) => order,
+    })
+    await using belfry = await start({ storage: "memory" })
+    const run = await belfry.submit(bill, { order: "7" })
+    assert.strictEqual(await belfry.submit(bill, { order: "7" }), run)
+    assert.notStrictEqual(await belfry.submit(bill, { order: "8" }), run)
+    assert.strictEqual((await belfry.show(run))?.idempotencyKey, "bill/7")
+  })
+
   it("submits, executes and lists", async () => {
     await using belfry = await start({ storage: "memory", handlers: [greeting] })
     assert.strictEqual(await belfry.execute(greet, { name: " Ada " }), "Hello, Ada! 0")
