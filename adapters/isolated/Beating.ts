@@ -77,8 +77,9 @@ export const layerBeats = (
             )
             failure = undefined
           }
-          worker.postMessage(beat)
+          worker.postMessage({ beat } satisfies beatingChild.Message)
         },
+        begins: (ending) => worker.postMessage({ ending } satisfies beatingChild.Message),
         keptMillisAgo: (incarnation) => kept.millisAgo(incarnation),
       })
     }),

@@ -128,6 +128,7 @@ describe("an executor", () => {
           heard: (beat) => {
             last = beat
           },
+          begins: () => {},
           keptMillisAgo: () => keptAt && performance.now() - keptAt,
         })
         yield* Effect.forkScoped(Effect.forever(Effect.gen(function* () {
