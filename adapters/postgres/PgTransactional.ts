@@ -17,7 +17,11 @@ export interface TransactionalSubmit extends Pick<Config, "schema"> {
   readonly namespace?: string
   readonly idempotencyKey?: string
   readonly delayMillis?: number
+  /** It has expired if it was not begun so long after now. */
+  readonly deadlineMillis?: number
   readonly level?: Level
+  /** Who asks for it by hand, as is told with the run and its events. */
+  readonly by?: string
 }
 
 /** What `task.submission(payload)` answers. */
