@@ -19,7 +19,7 @@ export interface Waiting {
 /** Asks the engine; what it fails with is what the promise rejects with. */
 export type Call = <A, E>(effect: Effect.Effect<A, E, Engine>, waiting?: Waiting) => Promise<A>
 
-/** What is done with a task depends on no more of it than this. */
+/** @internal What is done with a task depends on no more of it than this. */
 export type Internal<
   S extends StandardSchema = StandardSchema,
   E extends StandardSchema = StandardSchema,
