@@ -91,8 +91,18 @@ export interface Prepared {
     bells: Bells,
     rung: (trigger: number) => void,
   ) => Effect.Effect<void, unknown, Scope.Scope>
+  /**
+   * Joins as an executor that takes so many jobs of one lane at a time. Each `take` is one claim;
+   * `putBack` ends what was taken, and stores as many new ones.
+   */
+  readonly taking?: (count: number) => Effect.Effect<Taking, unknown, Scope.Scope>
   /** Whether the store still holds a job of the load. Asked after the last handler. */
   readonly unfinished: Effect.Effect<boolean, unknown>
+}
+
+export interface Taking {
+  readonly take: Effect.Effect<void, unknown>
+  readonly putBack: Effect.Effect<void, unknown>
 }
 
 /** The payload of a job: 100 bytes of JSON that tell the witness which job it is. */

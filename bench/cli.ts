@@ -5,6 +5,7 @@ import { Console, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
 import * as Blocking from "./questions/blocking.ts"
 import * as Claims from "./questions/claims.ts"
+import * as Depth from "./questions/depth.ts"
 import * as Fire from "./questions/fire.ts"
 import * as Growth from "./questions/growth.ts"
 import * as Report from "./Report.ts"
@@ -137,6 +138,30 @@ const growth = Command.make(
   Command.withDescription("Claims in an empty store, and beside millions of other jobs"),
 )
 
+const depth = Command.make(
+  "depth",
+  {
+    json: common.json,
+    systems: common.systems,
+    repetitions: common.repetitions,
+    waiting: counts("waiting", "1000,1000000").pipe(
+      Flag.withDescription("So many jobs wait in the lane, a store for each number"),
+    ),
+    claims: Flag.Int("claims").pipe(Flag.withDefault(1_000)),
+    batch: Flag.Int("batch").pipe(
+      Flag.withDefault(10),
+      Flag.withDescription("So many jobs are claimed at a time"),
+    ),
+  },
+  Effect.fnUntraced(function* ({ json, systems, ...settings }) {
+    const taking = (yield* picked(systems)).filter(Depth.canTake)
+    const report = yield* Depth.run(taking, settings)
+    yield* Console.log(json ? JSON.stringify(report, null, 2) : Depth.table(report))
+  }, Effect.provide(Server.layer)),
+).pipe(
+  Command.withDescription("How long a claim takes, however many jobs wait"),
+)
+
 const rules = ["minute", "second", "asleep"] as const
 
 const fire = Command.make(
@@ -184,7 +209,7 @@ const fire = Command.make(
 
 Command.make("bench").pipe(
   Command.withDescription("One question a command, in one run with the peers"),
-  Command.withSubcommands([claims, blocking, fire, growth]),
+  Command.withSubcommands([claims, blocking, depth, fire, growth]),
   Command.run({ version: "0.1.0" }),
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain,

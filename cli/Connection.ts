@@ -6,6 +6,7 @@ import { Effect, Option, Redacted } from "effect"
 import * as ApiClient from "../cluster/api/ApiClient.ts"
 import type { Namespace } from "../core/domain/Namespace.ts"
 import type { Vocabulary } from "../core/domain/Vocabulary.ts"
+import { firstUp } from "./firstUp.ts"
 import * as Place from "./Place.ts"
 import { Problem } from "./Problem.ts"
 
@@ -79,20 +80,6 @@ export const to = (url: string, token: Redacted.Redacted<string>): Effect.Effect
     api,
     call: (ask) => Effect.mapError(ask(api), (error) => explained(url, error)),
   }))
-
-/** Whether any answer comes from there at all. */
-export const isUp = (url: string): Effect.Effect<boolean> =>
-  Effect.tryPromise(async () => {
-    const answer = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(2000) })
-    await answer.body?.cancel()
-    return true
-  }).pipe(Effect.orElseSucceed(() => false))
-
-/** The first that answers, or the first when none does. */
-export const firstUp = Effect.fnUntraced(function* (urls: ReadonlyArray<string>) {
-  if (urls.length > 1) { for (const url of urls) if (yield* isUp(url)) return url }
-  return urls[0]!
-})
 
 export const inNamespace = (namespace: Option.Option<string>) =>
   Option.isSome(namespace) ? { namespace: namespace.value as Namespace } : {}

@@ -1,6 +1,6 @@
 /** Whether something of ours runs in this folder already: then it is named, not started again. */
 import { Effect } from "effect"
-import * as Connection from "./Connection.ts"
+import { firstUp, isUp } from "./firstUp.ts"
 import * as Output from "./Output.ts"
 import * as Place from "./Place.ts"
 
@@ -13,8 +13,8 @@ export interface Given {
 export const attached = Effect.fnUntraced(function* (folder: string, given: Given) {
   const record = Place.readRecord(folder)
   if (record === undefined || record.pid === process.pid || !Place.isAlive(record.pid)) return false
-  const url = yield* Connection.firstUp(record.urls)
-  if (!(yield* Connection.isUp(url))) return false
+  const url = yield* firstUp(record.urls)
+  if (!(yield* isUp(url))) return false
   say(record, url, given)
   return true
 })

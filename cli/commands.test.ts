@@ -65,6 +65,10 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const zone = await place.run(["trigger", "preview", "@daily", "--zone", "Mars/Olympus"])
     assert.strictEqual(zone.code, 2)
     assert.match(zone.err, /not an IANA time zone/)
+    const never = await place.run(["trigger", "preview", "0 0 30 2 *"])
+    assert.strictEqual(never.code, 2)
+    assert.match(never.err, /has no slot to come/)
+    assert.match(never.err, /Fix +\S/)
   })
 
   it("says that no server is known, with 5", async () => {

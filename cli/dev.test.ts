@@ -46,6 +46,10 @@ describe("belfry dev", patient, () => {
     assert.strictEqual(run.attempt, 3)
     const { items } = await place.json(["run", "events", run.id])
     const kinds = items.map(({ kind }: { kind: string }) => kind)
+    const follow = ["run", "events", run.id, "--follow"]
+    const { out } = await place.run([...follow, "--jsonl"])
+    assert.deepStrictEqual(out.trim().split("\n").map((line: string) => JSON.parse(line)), items)
+    assert.match((await place.run(follow)).out, /Z {2}Retried {2}2 {2}2 {2}/)
     assert.deepStrictEqual(kinds.filter((kind: string) => kind === "Retried").length, 2)
     const words = ["run", "executions", run.id]
     const [executions, table] = await Promise.all([place.json(words), place.run(words)])

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url"
 import { Place, type Running, until } from "./fixture.ts"
 
 const tasks = fileURLToPath(new URL("./talkative.fixture.ts", import.meta.url))
+const blocking = fileURLToPath(new URL("./blocking.fixture.ts", import.meta.url))
 const token = "a-token-of-some-length"
 
 describe("an executor", () => {
@@ -73,6 +74,29 @@ describe("an executor", () => {
     assert.include(unknown.err, "billing")
     const long = ["group", "pause", "billing", "--by", "x".repeat(257)]
     assert.strictEqual((await place.run(long, env)).code, 2)
+  }, 120_000)
+
+  it("B6: keeps its lease while a handler blocks it for five times as long", async () => {
+    const clara = place.start(
+      [...["executor", blocking], ...["--name", "clara", "--ttl", "2s"]],
+      env,
+    )
+    await clara.says(/belfry executor clara/)
+    const its = async () =>
+      JSON.parse(await belfry("executor", "list", "--json")).items
+        .filter(({ name }: { name: string }) => name === "clara")
+    const run = (await belfry("run", "submit", "blocks", `{"millis":10000}`)).trim()
+    await until(async () => (await its())[0].health === "stalled")
+    const show = async () => JSON.parse(await belfry("run", "show", run, "--json"))
+    await until(async () => (await show()).state !== "Running")
+    const shown = await show()
+    assert.deepInclude(shown, { state: "Succeeded", attempt: 1, crashes: 0 })
+    const executions = JSON.parse(await belfry("run", "executions", run, "--json")).items
+    assert.deepStrictEqual(executions.map(({ id }: { id: string }) => id), [`${run}.1`])
+    const [{ standing }, ...others] = await its()
+    assert.strictEqual(standing, "live")
+    assert.deepStrictEqual(others, [], "it did not join anew")
+    assert.notInclude(clara.err, "lost")
   }, 120_000)
 
   it("shows lines within two seconds, and they stay when it is killed (A38)", async () => {

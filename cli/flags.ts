@@ -133,3 +133,9 @@ export const duration = (name: string) =>
       (text) => `"${text}" is not a duration: write it as 500ms, 90s, 10m, 2h or 1d`,
     ),
   )
+
+export const follow = Flag.Boolean("follow").pipe(
+  Flag.withAlias("f"),
+  Flag.withDescription("Go on until the run has ended"),
+  Flag.withDefault(false),
+)

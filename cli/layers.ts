@@ -1,6 +1,7 @@
 /** From configuration to adapters: here, and nowhere else that ships, they are chosen. */
 import { Effect, Layer, Option, Redacted } from "effect"
 import type { PortTaken, Server, ServerOptions } from "../cluster/Server.ts"
+import type { Beats } from "../core/engine/Beats.ts"
 import type { Scheduler } from "../core/engine/Scheduler.ts"
 import type { Triggers } from "../core/engine/Triggers.ts"
 import type { Refused } from "../core/domain/Refused.ts"
@@ -10,6 +11,7 @@ import { type Particular, Required } from "../core/services/Required.ts"
 import { Storage } from "../core/services/Storage.ts"
 import type { Transport } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
+import type * as beatsTransport from "./beatsTransport.ts"
 import type { Address } from "./Connection.ts"
 import { Problem } from "./Problem.ts"
 
@@ -226,22 +228,41 @@ export const serving = ({ backing, required = [], ...options }: Serving): Layer.
     Layer.provideMerge(storage(backing)),
   )
 
-/** What an executor needs whose server is elsewhere. When one server is gone it goes to the next. */
+/** When one server is gone it goes to the next. */
+export const transport = ({ token, urls }: Address): Layer.Layer<Transport> =>
+  loaded(async () => {
+    const [{ RpcTransport }, { firstUp }] = await Promise.all([
+      import("../adapters/rpc/mod.ts"),
+      import("./firstUp.ts"),
+    ])
+    const url = Effect.map(firstUp(urls), (url) => `${url.replace(/^http/, "ws")}/rpc`)
+    return RpcTransport.layer({ url, token })
+  })
+
+/** What an executor needs whose server is elsewhere. */
 export const remote = (
   address: Address,
 ): Layer.Layer<Transport | Scheduler | Triggers> =>
   loaded(async () => {
-    const [{ RpcTransport }, { firstUp }, RemoteScheduler, RemoteTriggers] = await Promise.all([
-      import("../adapters/rpc/mod.ts"),
-      import("./Connection.ts"),
+    const [RemoteScheduler, RemoteTriggers] = await Promise.all([
       import("../cluster/remote/RemoteScheduler.ts"),
       import("../cluster/remote/RemoteTriggers.ts"),
     ])
     const { token, urls } = address
-    const url = Effect.map(firstUp(urls), (url) => `${url.replace(/^http/, "ws")}/rpc`)
     return Layer.mergeAll(
-      RpcTransport.layer({ url, token }),
+      transport(address),
       RemoteScheduler.layer({ url: urls[0]!, token }),
       RemoteTriggers.layer({ url: urls[0]!, token }),
     )
   })
+
+const beatsEntry: string = new URL("./beatsTransport.ts", import.meta.url)
+  .href satisfies beatsTransport.Url
+
+/** Beats on a connection and from a thread of their own: handlers may hold up the executor's. */
+export const beats = ({ token, urls }: Address): Layer.Layer<Beats> => {
+  const given: beatsTransport.Given = { urls, token: Redacted.value(token) }
+  return loaded(async () =>
+    (await import("../adapters/isolated/mod.ts")).layerBeats({ transport: beatsEntry, given })
+  )
+}

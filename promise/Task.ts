@@ -6,7 +6,7 @@
  * again when it is read, by whichever version of the program does.
  */
 import {
-  Duration,
+  type Duration,
   Effect,
   Inspectable,
   type Layer,
@@ -38,6 +38,7 @@ import {
   parse,
   type StandardSchema,
 } from "./StandardSchema.ts"
+import { untilStopped } from "./untilStopped.ts"
 
 export interface TaskOptions<
   P extends StandardSchema,
@@ -50,6 +51,11 @@ export interface TaskOptions<
   readonly success?: S
   /** What the handler may answer instead of a success. It is final: it is never retried. */
   readonly error?: E
+  /**
+   * Payloads with the same key make one run, unless a submit names a key of its own. Keys are of this
+   * task alone, and `undefined` is none.
+   */
+  readonly idempotencyKey?: (payload: Input<P>) => string | undefined
   readonly policy?: CoreTask.PolicyOptions<Input<P>>
   readonly owner?: string
   readonly purpose?: string
@@ -71,6 +77,11 @@ export interface RunContext<E> {
   readonly idempotencyKey: string | undefined
   /** Ends the run with an error that the task declares. */
   readonly fail: (error: E) => never
+  /**
+   * Ends the attempt here, and leaves the run to something outside: whoever notifies first ends it. Past
+   * the timeout it has timed out. It throws, so nothing comes after it.
+   */
+  readonly handOver: (timeout?: Duration.Input) => never
   /** Which of its parent's children it is. */
   readonly shard: Shard | undefined
   /** Of the executor that carries it out. */
@@ -85,6 +96,13 @@ export interface RunContext<E> {
   readonly result: string | undefined
   /** Should the run be put down from now on, it goes on with this text. Throws `Refused` if it is too long. */
   readonly keep: (checkpoint: string) => void
+  /** What the task keeps for a key, as text; `remember` says how it gets there. */
+  readonly recall: (key: string) => Promise<string | undefined>
+  /**
+   * Should the run succeed, its task keeps this for the key from then on, in the step that ends the run;
+   * nothing any more, if it is `undefined`. The last call counts. Throws `Refused` if it is too long.
+   */
+  readonly remember: (key: string, state: string | undefined) => void
   /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
   readonly progress: (said: Said) => void
   /** A line of the run's log; what is not text is written as JSON. */
@@ -158,6 +176,8 @@ export interface Task<
   readonly core: CoreTask.Task<typeof Schema.Json, typeof Schema.Json, typeof Schema.Json>
   /** @internal The payload as it is kept. */
   readonly keep: (payload: unknown) => Effect.Effect<Schema.Json, Refused>
+  /** @internal A success as it is kept. */
+  readonly keepSuccess: (value: unknown) => Effect.Effect<Schema.Json, Refused>
   /** @internal */
   readonly outcome: (
     run: RunId,
@@ -169,13 +189,16 @@ export const task = <
   S extends StandardSchema = NoSuccess,
   E extends StandardSchema = NoError,
 >(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
-  const { earlier, error, payload, policy, success, ...rest } = options
+  const { earlier, error, idempotencyKey, payload, policy, success, ...rest } = options
   const core = overJson(name, {
     ...rest,
     ...(earlier !== undefined && { earlier: Earlier.overJson(earlier) }),
     ...(success !== undefined && { success: Schema.Json }),
-    // The key is taken from the payload as it was checked, so it is what the schema accepts.
+    // A key is taken from the payload as it was checked, so it is what the schema accepts.
     ...(policy !== undefined && { policy: policy as CoreTask.PolicyOptions<Schema.Json> }),
+    ...(idempotencyKey !== undefined && {
+      idempotencyKey: idempotencyKey as (payload: Schema.Json) => string | undefined,
+    }),
   })
 
   const keep = (value: unknown) =>
@@ -201,14 +224,31 @@ export const task = <
     return Effect.catch(known, (reason) => Effect.die(new PayloadUnreadable(reason)))
   }
 
-  const answer = (value: Input<S>) =>
-    success === undefined
-      ? Effect.succeed(null)
-      : Effect.flatMap(keptFor(success, value), (checked) =>
-        Effect.fromResult(Result.mapError(checked, (reason) =>
-          refusal("ResultRefused", `the handler's result was refused: ${reason}`))))
+  /** A success as it is kept, or why it cannot be. */
+  const checkedSuccess = (value: unknown): Effect.Effect<Result.Result<Schema.Json, string>> =>
+    success === undefined ? Effect.succeed(Result.succeed(null)) : keptFor(success, value)
 
-  const declared = ({ error: value }: DeclaredError<unknown>) =>
+  const answer = (value: Input<S>) =>
+    Effect.flatMap(
+      checkedSuccess(value),
+      (checked) =>
+        Effect.fromResult(Result.mapError(checked, (reason) =>
+          refusal("ResultRefused", `the handler's result was refused: ${reason}`))),
+    )
+
+  const keepSuccess = (value: unknown) =>
+    Effect.flatMap(
+      checkedSuccess(value),
+      (checked) =>
+        Effect.fromResult(Result.mapError(checked, (reason) =>
+          new Refused({
+            field: "result",
+            reason: `it does not fit the task "${name}": ${reason}`,
+            remedy: "Notify with what the task's success schema describes, as JSON can keep it",
+          }))),
+    )
+
+  const declared = ({ error: value }: DeclaredError<unknown>): Effect.Effect<never, Schema.Json> =>
     error === undefined
       ? Effect.die(new Error(`the task "${name}" declares no error`))
       : Effect.flatMap(keptFor(error, value), (checked) =>
@@ -221,11 +261,17 @@ export const task = <
     call: (payload: Output<P>, context: RunContext<Input<E>>) => A | Promise<A>,
   ) {
     const input = yield* read(value)
-    const run = yield* contextOf<Input<E>>(name)
-    return yield* Effect.catch(
-      untilStopped((signal) => call(input, { ...run, signal, sleep: run.sleep(signal) })),
-      declared,
-    )
+    const { handOver } = yield* CurrentRun
+    const contextFor = yield* contextOf<Input<E>>(name)
+    return yield* untilStopped((signal) => call(input, contextFor(signal)), {
+      thrown: (cause) =>
+        cause instanceof DeclaredError
+          ? declared(cause)
+          : cause instanceof HandedOver
+          ? handOver(cause.timeout)
+          : Effect.die(cause),
+      why: "the run was stopped: see its state for the reason",
+    })
   })
 
   const handler: Task<P, S, E>["handler"] = (carryOut, hooks) => ({
@@ -292,6 +338,7 @@ export const task = <
       cause instanceof DeclaredError && cause.task === name,
     core,
     keep,
+    keepSuccess,
     outcome,
   }
 }
@@ -355,16 +402,36 @@ const failed = ({ failure, state }: RunFailed): Outcome<never, never> => ({
   ...(failure !== undefined && { failure }),
 })
 
+/** Thrown by a handler that leaves its run to something outside. */
+class HandedOver extends Error {
+  readonly timeout: Duration.Input | undefined
+
+  constructor(timeout: Duration.Input | undefined) {
+    super("the run was handed over: what is thrown here is not to be caught")
+    this.timeout = timeout
+  }
+}
+
 const contextOf = Effect.fnUntraced(function* <E>(task: string) {
   const current = yield* CurrentRun
-  const { attempt, deadline, fence, id, idempotencyKey, keep, namespace, progress, slot } = current
+  const { attempt, deadline, fence, id, idempotencyKey, namespace, slot } = current
   const context = yield* Effect.context<never>()
-  return {
+
+  const running = (signal: AbortSignal) => async <A>(effect: Effect.Effect<A>): Promise<A> => {
+    signal.throwIfAborted()
+    return await Effect.runPromiseWith(context)(effect, { signal }).catch((cause) => {
+      signal.throwIfAborted()
+      throw cause
+    })
+  }
+
+  return (signal: AbortSignal): RunContext<E> => ({
+    signal,
     run: id,
     task,
-    namespace: namespace as string,
+    namespace,
     attempt,
-    fence: fence as number,
+    fence,
     slot: slot === undefined ? undefined : new Date(slot),
     idempotencyKey,
     shard: current.shard,
@@ -373,49 +440,21 @@ const contextOf = Effect.fnUntraced(function* <E>(task: string) {
     deadline: deadline === undefined ? undefined : new Date(deadline),
     checkpoint: current.checkpoint,
     result: current.result,
-    keep: (checkpoint: string) => Effect.runSync(keep(checkpoint)),
-    progress: (said: Said) => Effect.runSync(progress(said)),
-    log: (message: unknown, level: LogLevel = "Info") =>
+    keep: (checkpoint) => Effect.runSync(current.keep(checkpoint)),
+    recall: (key) => running(signal)(current.recall(key)),
+    remember: (key, state) => Effect.runSync(current.remember(key, state)),
+    progress: (said) => Effect.runSync(current.progress(said)),
+    log: (message, level = "Info") =>
       current.say(
         level,
         typeof message === "string" ? message : Inspectable.toStringUnknown(message),
       ),
-    fail: (error: E): never => {
+    fail: (error) => {
       throw new DeclaredError(task, error)
     },
-    sleep: (signal: AbortSignal) => async (duration: Duration.Input) => {
-      signal.throwIfAborted()
-      await Effect.runPromiseWith(context)(Effect.sleep(duration), { signal }).catch((cause) => {
-        signal.throwIfAborted()
-        throw cause
-      })
+    handOver: (timeout) => {
+      throw new HandedOver(timeout)
     },
-  }
-})
-
-/** So long a handler that was told to stop may take to do so before nobody waits for it. */
-const stopTimeout = Duration.seconds(5)
-
-/**
- * Calls a handler. Interrupted, it aborts the signal and waits until the handler has stopped, so that
- * the next attempt does not begin beside it.
- */
-const untilStopped = <A>(
-  call: (signal: AbortSignal) => A | Promise<A>,
-): Effect.Effect<A, DeclaredError<unknown>> =>
-  Effect.callback((resume) => {
-    const controller = new AbortController()
-    const ended = (async () => await call(controller.signal))().then(
-      (value) => resume(Effect.succeed(value)),
-      (cause) => resume(cause instanceof DeclaredError ? Effect.fail(cause) : Effect.die(cause)),
-    )
-    return Effect.suspend(() => {
-      controller.abort(
-        new DOMException("the run was stopped: see its state for the reason", "AbortError"),
-      )
-      return Effect.timeoutOrElse(Effect.promise(() => ended), {
-        duration: stopTimeout,
-        orElse: () => Effect.logWarning("a handler goes on although its signal was aborted"),
-      })
-    })
+    sleep: (duration) => running(signal)(Effect.sleep(duration)),
   })
+})

@@ -20,18 +20,36 @@
  * console.log(await belfry.execute(greet, { name: "Ada" }))
  * ```
  */
-export {
-  type Belfry,
-  type Query,
-  type Run,
-  type Slot,
-  type Submit,
-  type Tail,
-  type Trigger as TriggerView,
-  type Waiting,
-} from "./Belfry.ts"
+export type { Belfry } from "./Belfry.ts"
+export type { Breaker, Breakers } from "./Breakers.ts"
+export type { Calendar, Calendars } from "./Calendars.ts"
+export type { Waiting } from "./call.ts"
+export type {
+  Again,
+  Happening,
+  Log,
+  LogLine,
+  LogQuery,
+  Notice,
+  Query,
+  Run,
+  Runs,
+  SaidProgress,
+  Submit,
+} from "./Runs.ts"
+export type {
+  Backfill,
+  FilledIn,
+  Fire,
+  Slot,
+  Tail,
+  Trigger as TriggerView,
+  Triggers,
+} from "./Triggers.ts"
 export { DeclaredError } from "./DeclaredError.ts"
 export { type Before, type Earlier, earlier } from "./Earlier.ts"
+export type { Group as GroupView, Groups } from "./Groups.ts"
+export type { Held, Locks } from "./Locks.ts"
 export type { Input, Output, StandardSchema } from "./StandardSchema.ts"
 export {
   type CommonOptions,
@@ -61,8 +79,25 @@ export type { Options as IsolatedOptions } from "../adapters/isolated/mod.ts"
 export { Refused } from "../core/domain/Refused.ts"
 export * as Retry from "../core/domain/Retry.ts"
 export type { RunId } from "../core/domain/RunId.ts"
-export { KeyConflict, RunFailed, RunUnknown } from "../core/engine/Scheduler.ts"
+export * as Routing from "../core/domain/Routing.ts"
+export { BacklogFull } from "../core/engine/Backlogs.ts"
+export {
+  type ChangeOptions,
+  KeyConflict,
+  type OrderOptions,
+  OrderRefused,
+  type RollbackOptions,
+  RunChanged,
+  RunFailed,
+  RunUnknown,
+  type Sharding,
+} from "../core/engine/Scheduler.ts"
 export * as Source from "./Source.ts"
 export * as Trigger from "./Trigger.ts"
-export { TriggerUnknown } from "../core/engine/Triggers.ts"
+export { type BreakerOptions, type BreakerRef, BreakerUnknown } from "../core/engine/Breakers.ts"
+export { type Cancelled, GroupUnknown } from "../core/engine/Groups.ts"
+export { LockHeld, type LockOptions, type TryOptions } from "../core/engine/Locks.ts"
+export { CalendarUnknown, TriggerUnknown } from "../core/engine/Triggers.ts"
+export { LeaseLost } from "../core/services/Lock.ts"
+export { JoinRefused } from "../core/services/Transport.ts"
 export { StorageUnavailable } from "../core/services/StorageUnavailable.ts"

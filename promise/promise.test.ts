@@ -20,6 +20,7 @@ import {
   task,
   Trigger,
 } from "./mod.ts"
+import { rejected, until } from "./promise.fixture.ts"
 import type { StandardSchema } from "./StandardSchema.ts"
 
 /** As the libraries of others write one: it makes another value of what it accepts, and may wait. */
@@ -45,20 +46,19 @@ const text = standard(Schema.String)
 const greet = task("greet", { payload: trimmed, success: text })
 const greeting = greet.handler(({ at, name }) => `Hello, ${name}! ${at.getTime()}`)
 
-const rejected = async (promise: Promise<unknown>): Promise<Record<string, unknown>> => {
-  try {
-    await promise
-  } catch (cause) {
-    return cause as Record<string, unknown>
-  }
-  throw new Error("it was not rejected")
-}
-
-const until = async (isSo: () => boolean | Promise<boolean>) => {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 5))
-}
-
 describe("a program of promises", () => {
+  it("derives the key of a run from its payload, where the task says so", async () => {
+    const bill = task("bill", {
+      payload: standard(Schema.Struct({ order: Schema.String })),
+      idempotencyKey: ({ order }) => order,
+    })
+    await using belfry = await start({ storage: "memory" })
+    const run = await belfry.submit(bill, { order: "7" })
+    assert.strictEqual(await belfry.submit(bill, { order: "7" }), run)
+    assert.notStrictEqual(await belfry.submit(bill, { order: "8" }), run)
+    assert.strictEqual((await belfry.show(run))?.idempotencyKey, "bill/7")
+  })
+
   it("submits, executes and lists", async () => {
     await using belfry = await start({ storage: "memory", handlers: [greeting] })
     assert.strictEqual(await belfry.execute(greet, { name: " Ada " }), "Hello, Ada! 0")

@@ -4,15 +4,19 @@ import { Namespace, standard } from "../core/domain/Namespace.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import type { Options as IsolatedOptions } from "../adapters/isolated/mod.ts"
 import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
+import { Breakers } from "../core/engine/Breakers.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
-import type { Scheduler } from "../core/engine/Scheduler.ts"
-import type { Triggers } from "../core/engine/Triggers.ts"
+import { Groups } from "../core/engine/Groups.ts"
+import { Locks } from "../core/engine/Locks.ts"
+import { Scheduler } from "../core/engine/Scheduler.ts"
+import { Triggers } from "../core/engine/Triggers.ts"
 import type { Lock } from "../core/services/Lock.ts"
 import type { Storage } from "../core/services/Storage.ts"
 import { StorageUnavailable } from "../core/services/StorageUnavailable.ts"
 import type { Transport } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
 import { type Belfry, over } from "./Belfry.ts"
+import type { Engine } from "./call.ts"
 import type { Handler } from "./Task.ts"
 
 /** Everything in this process, gone at its end; a file; or a database for several machines. */
@@ -45,8 +49,9 @@ export type StartOptions =
 
 /** Rejects when the options are refused, or what they name cannot be reached. */
 export const start = async (options: StartOptions): Promise<Belfry> => {
-  const engine: Layer.Layer<Scheduler | Triggers | Transport, unknown> =
-    options.server === undefined ? embedded(options.storage) : remote(options.server)
+  const engine: Layer.Layer<Engine | Transport, unknown> = options.server === undefined
+    ? embedded(options.storage)
+    : remote(options.server)
   const runtime = ManagedRuntime.make(
     carriedOut(
       options.handlers ?? [],
@@ -149,16 +154,21 @@ const storage = (
 /** Processes that share a storage take turns at what one has to do for all. */
 const embedded = (
   option: StorageOption,
-): Layer.Layer<Scheduler | Triggers | Transport, unknown> =>
+): Layer.Layer<Engine | Transport, unknown> =>
   loaded(async () => {
-    const [Direct, { Scheduler }, { Triggers }, Local, Standby] = await Promise.all([
+    const [Direct, Local, Standby] = await Promise.all([
       import("../adapters/direct/mod.ts"),
-      import("../core/engine/Scheduler.ts"),
-      import("../core/engine/Triggers.ts"),
       import("../core/engine/LocalOwnership.ts"),
       import("../core/engine/StandbyOwnership.ts"),
     ])
-    return Layer.mergeAll(Scheduler.layer, Triggers.layer, Direct.layer).pipe(
+    return Layer.mergeAll(
+      Direct.layer,
+      Scheduler.layer,
+      Triggers.layer,
+      Breakers.layer,
+      Groups.layer,
+      Locks.layer,
+    ).pipe(
       Layer.provide(option === "memory" ? Local.layer : Standby.layer({ name: "belfry" })),
       Layer.provide(storage(option)),
     )
@@ -166,13 +176,24 @@ const embedded = (
 
 const remote = (
   { token, url }: ServerOption,
-): Layer.Layer<Scheduler | Triggers | Transport, Refused | StorageUnavailable> =>
+): Layer.Layer<Engine | Transport, Refused | StorageUnavailable> =>
   loaded(async () => {
-    const [{ RpcTransport }, RemoteScheduler, RemoteTriggers, ApiClient] = await Promise.all([
+    const [
+      { RpcTransport },
+      ApiClient,
+      RemoteScheduler,
+      RemoteTriggers,
+      RemoteBreakers,
+      RemoteGroups,
+      RemoteLocks,
+    ] = await Promise.all([
       import("../adapters/rpc/mod.ts"),
+      import("../cluster/api/ApiClient.ts"),
       import("../cluster/remote/RemoteScheduler.ts"),
       import("../cluster/remote/RemoteTriggers.ts"),
-      import("../cluster/api/ApiClient.ts"),
+      import("../cluster/remote/RemoteBreakers.ts"),
+      import("../cluster/remote/RemoteGroups.ts"),
+      import("../cluster/remote/RemoteLocks.ts"),
     ])
     const address = { url: url.replace(/\/+$/, ""), token: Redacted.make(token) }
     // Once started, everything waits for a server that is away; whoever starts wants to know.
@@ -184,6 +205,9 @@ const remote = (
       RpcTransport.layer({ ...address, url: `${address.url.replace(/^http/, "ws")}/rpc` }),
       RemoteScheduler.layer(address),
       RemoteTriggers.layer(address),
+      RemoteBreakers.layer(address),
+      RemoteGroups.layer(address),
+      RemoteLocks.layer,
     )
     return Layer.unwrap(Effect.as(Effect.mapError(isThere, unreached), layer))
   })

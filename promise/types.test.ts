@@ -61,6 +61,22 @@ it("a task of promises is what its schemas say, where it is submitted and carrie
     await belfry.schedule(resize, "tail", Trigger.tail(source), () => ({ url: "a", width: 320 }))
     // @ts-expect-error -- what becomes of an entry is to be said
     await belfry.schedule(resize, "tail", Trigger.tail(source))
+
+    expectTypeOf(await belfry.again(resize, 1, { payload })).toEqualTypeOf<RunId>()
+    await belfry.notify(resize, 1, { kind: "success", value: { bytes: 1 } })
+    // @ts-expect-error -- a run is done again with a payload of its task
+    await belfry.again(resize, 1, { payload: { url: "a", width: 320 } })
+    // @ts-expect-error -- what it is notified of is the success of the task
+    await belfry.notify(resize, 1, { kind: "success", value: { bytes: "many" } })
+    // @ts-expect-error -- a trigger is fired with a payload of its task
+    await belfry.fire(resize, "often", { payload: { url: "a" } })
+    // @ts-expect-error -- triggers are resumed by name, and runs by `resumeRun`
+    await belfry.resume(1)
+    // @ts-expect-error -- and the other way round
+    await belfry.resumeRun("often")
+    // @ts-expect-error -- there are five levels
+    await belfry.change(1, { level: 7 })
+    expectTypeOf(await belfry.withLock("key", ({ fence }) => fence)).toEqualTypeOf<number>()
   }
 
   const first = standard(Schema.Struct({ at: Schema.DateFromString }))
@@ -93,6 +109,7 @@ it("a task of promises is what its schemas say, where it is submitted and carrie
     if (width < 0) fail({ reason: "too small" })
     return { bytes: width }
   })
+  resize.handler((_, { handOver }) => handOver("1 day"))
   // @ts-expect-error -- the handler's result is not the task's success
   resize.handler(() => ({ bytes: "many" }))
   // @ts-expect-error -- nor is nothing

@@ -17,7 +17,10 @@
  */
 import { DateTime, type Duration, Effect, Layer, ManagedRuntime } from "effect"
 import { standard } from "../core/domain/Namespace.ts"
-import { type Belfry, over, type Run, runOf } from "../promise/Belfry.ts"
+import { Breakers } from "../core/engine/Breakers.ts"
+import { Groups } from "../core/engine/Groups.ts"
+import { type Belfry, over } from "../promise/Belfry.ts"
+import { type Run, runOf } from "../promise/Runs.ts"
 import { type CommonOptions, namespaceOf, program } from "../promise/start.ts"
 import { Testing, type TestingOptions } from "./Testing.ts"
 
@@ -38,7 +41,7 @@ export interface TestBelfry extends Belfry {
 export const startTesting = async (options: StartTestingOptions = {}): Promise<TestBelfry> => {
   const { handlers = [], namespace = standard, ...more } = options
   const runtime = ManagedRuntime.make(
-    program(handlers).pipe(
+    Layer.mergeAll(program(handlers), Breakers.layer, Groups.layer).pipe(
       Layer.provideMerge(Testing.layerWith(more)),
       Layer.provideMerge(namespaceOf(namespace)),
     ),

@@ -20,10 +20,13 @@ import { Duration, Effect, Layer } from "effect"
 import { Worker } from "node:worker_threads"
 import { Beats } from "../../core/engine/Beats.ts"
 import type * as beatingChild from "./beatingChild.ts"
+import { Kept } from "./Kept.ts"
 
 export interface BeatsOptions {
-  /** A module, as a URL, whose default export is the layer of a transport. */
+  /** A module, as a URL, whose default export is the layer of a transport, or a function to one. */
   readonly transport: string | URL
+  /** What that function is called with: plain data, as it can be sent to a thread. */
+  readonly given?: unknown
   /** So long the lease of an executor that is held up is kept; 10 minutes unless named. */
   readonly atMost?: Duration.Input
 }
@@ -32,17 +35,27 @@ const entry: string = new URL("./beatingChild.ts", import.meta.url)
   .href satisfies beatingChild.Url
 
 export const layerBeats = (
-  { atMost = "10 minutes", transport }: BeatsOptions,
+  { atMost = "10 minutes", given, transport }: BeatsOptions,
 ): Layer.Layer<Beats> =>
   Layer.effect(
     Beats,
     Effect.gen(function* () {
+      const kept = new Kept()
       const opening: beatingChild.Opening = {
         transport: String(transport),
+        given,
         atMostMillis: Duration.toMillis(Duration.fromInputUnsafe(atMost)),
+        kept: kept.shared(),
       }
+      const context = yield* Effect.context<never>()
       const worker = yield* Effect.acquireRelease(
-        Effect.sync(() => new Worker(new URL(entry), { workerData: opening })),
+        Effect.sync(() =>
+          new Worker(new URL(entry), {
+            workerData: opening,
+            // It makes little that is new, and would otherwise keep as much memory as a whole program.
+            resourceLimits: { maxYoungGenerationSizeMb: 2 },
+          })
+        ),
         (worker) => Effect.sync(() => void worker.terminate()),
       )
       let failure: unknown
@@ -59,13 +72,15 @@ export const layerBeats = (
         heard: (beat) => {
           // Without it the executor beats as it would have; whoever runs it should know.
           if (failure !== undefined) {
-            Effect.runFork(
+            Effect.runForkWith(context)(
               Effect.logWarning("nobody beats for an executor that is held up", failure),
             )
             failure = undefined
           }
-          worker.postMessage(beat)
+          worker.postMessage({ beat } satisfies beatingChild.Message)
         },
+        begins: (ending) => worker.postMessage({ ending } satisfies beatingChild.Message),
+        keptMillisAgo: (incarnation) => kept.millisAgo(incarnation),
       })
     }),
   )

@@ -1,11 +1,12 @@
 /** B6: a handler that blocks its thread for longer than the lease loses nothing by it. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { DateTime, Effect, Layer, Option, Schema } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { join } from "node:path"
 import { standard } from "../../core/domain/Namespace.ts"
+import * as Retry from "../../core/domain/Retry.ts"
 import { Executor } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
@@ -66,3 +67,73 @@ it.live(
     }).pipe(Effect.scoped),
   60_000,
 )
+
+for (const waitMillis of [0, 2000]) {
+  it.live(
+    `I17: a handler that spins past its time-out is ended by then, after ${waitMillis} ms of something else`,
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* Effect.acquireRelease(
+          Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-beats-"))),
+          (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
+        )
+        const file = join(folder, "belfry.db")
+        process.env["BELFRY_TEST_FILE"] = file
+        const spins = Task.make("spins", {
+          payload: { millis: Schema.Int },
+          policy: {
+            timeout: "3 seconds",
+            retry: Retry.exponential({ attempts: 2, delayMillis: 100 }),
+          },
+        })
+        let starts = 0
+        const live = spins.toLayer(({ millis }) =>
+          // It beats once a second, so it is told of before that, or with that.
+          Effect.andThen(
+            Effect.sleep(starts === 0 ? waitMillis : 0),
+            Effect.sync(() => {
+              const until = performance.now() + (starts++ === 0 ? millis : 0)
+              while (performance.now() < until);
+            }),
+          )
+        ).pipe(
+          Layer.provide(Executor.layerWith({ ttl: "4 seconds", stopTimeout: "500 millis" })),
+          Layer.provide(Isolated.layerBeats({ transport })),
+          Layer.provideMerge(
+            Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
+              Layer.provide(LocalOwnership.layer),
+            ),
+          ),
+          Layer.provideMerge(Sqlite.layer({ file })),
+        )
+        yield* Effect.gen(function* () {
+          const { executors, runs } = yield* Storage
+          // One that ends in time is not ended twice, and is told of by its own report.
+          const quick = yield* spins.submit({ millis: 10 })
+          yield* spins.result(quick)
+          starts = 0
+          const run = yield* spins.submit({ millis: spinMillis })
+          yield* spins.result(run)
+          const told = yield* runs.events(run)
+          assert.deepStrictEqual(told.map(({ kind }) => kind), [
+            "Submitted",
+            "Claimed",
+            "Retried",
+            "Claimed",
+            "Succeeded",
+          ])
+          assert.include(told[2]!.detail, "longer than its 3000 ms")
+          const at = told.map(({ at }) => DateTime.toEpochMillis(at))
+          // Its time, and that to stop in, and one to look; it stands still for nine seconds.
+          assert.isAtLeast(at[2]! - at[1]!, 3500)
+          assert.isAtMost(at[2]! - at[1]!, 6500)
+          const kinds = (yield* runs.events(quick)).map(({ kind }) => kind)
+          assert.deepStrictEqual(kinds, ["Submitted", "Claimed", "Succeeded"])
+          const [executor, ...others] = yield* executors.list(standard)
+          assert.deepStrictEqual(others, [], "it did not join anew")
+          assert.strictEqual(executor?.standing, "live")
+        }).pipe(Effect.provide(live))
+      }).pipe(Effect.scoped),
+    60_000,
+  )
+}

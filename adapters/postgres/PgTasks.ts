@@ -1,10 +1,10 @@
 /** Task definitions in PostgreSQL: see `TaskStorage` for the laws. */
 import { Effect, Option, Schema } from "effect"
-import * as Lane from "../../core/domain/Lane.ts"
 import { TaskDefinition } from "../../core/domain/Task.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Final } from "../../core/domain/Run.ts"
 import type { TaskName } from "../../core/domain/TaskName.ts"
+import * as Waiting from "../../core/domain/Waiting.ts"
 import {
   type DefinedTask,
   lookedAt,
@@ -38,7 +38,9 @@ export const make = (pg: Pg, names: PgNames): TaskStorage => ({
       .values()]
     // `submit` in SQL needs the lane: made in its transaction, it would keep everybody else waiting.
     yield* names.laneNumbers(
-      last.map(({ name, namespace, policy }) => Lane.ofTask(namespace, name, policy.selector)),
+      last.map(({ name, namespace, policy }) =>
+        Waiting.place(namespace, name, policy, undefined).lane
+      ),
     )
     const ids = yield* names.taskNumbers(
       last.map(({ name, namespace }) => ({ namespace, task: name })),

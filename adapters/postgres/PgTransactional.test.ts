@@ -1,5 +1,5 @@
 import { assert, layer as withLayer } from "@effect/vitest"
-import { Effect, Exit, Option, Schema } from "effect"
+import { DateTime, Effect, Exit, Option, Schema } from "effect"
 import { SqlClient } from "effect/sql"
 import { found, fresh } from "../../core/contract/world.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
@@ -57,6 +57,28 @@ withLayer(layer, { excludeTestServices: true })("submit in a transaction of Effe
       assert.isTrue(Option.isNone(yield* runs.find(made[1]!)))
     }).pipe(Effect.scoped))
 
+  it.effect("takes what can be said with any other submit", () =>
+    Effect.gen(function* () {
+      const sql = yield* client
+      const ship = shipping()
+      yield* known(ship)
+      const run = yield* Postgres.submit(yield* ship.submission({ order: 3 }), {
+        delayMillis: 60_000,
+        deadlineMillis: 90_000,
+        level: 0,
+        by: "Ada",
+      }).pipe(Effect.provideService(SqlClient.SqlClient, sql))
+      const { asked, createdAt, deadlineAt, dueAt, level } = yield* found(run)
+      const after = (at: DateTime.Utc) =>
+        DateTime.toEpochMillis(at) - DateTime.toEpochMillis(createdAt)
+      assert.deepEqual([asked, level, after(dueAt), after(deadlineAt!)], [
+        { by: "Ada" },
+        0,
+        60_000,
+        90_000,
+      ])
+    }).pipe(Effect.scoped))
+
   it.effect("what is refused names the field, the reason and the remedy", () =>
     Effect.gen(function* () {
       const sql = yield* client
@@ -83,6 +105,7 @@ withLayer(layer, { excludeTestServices: true })("submit in a transaction of Effe
       const early = yield* refused({ delayMillis: -1 })
       assert.deepEqual([early.field, early.reason], ["delayMillis", "-1 is not allowed"])
       assert.match(early.remedy, /whole milliseconds/)
+      assert.strictEqual((yield* refused({ deadlineMillis: 0 })).field, "deadlineMillis")
       const unfit = yield* Effect.flip(submit({ schema: "no schema" }))
       assert.strictEqual(unfit._tag, "DatabaseUnfit")
     }).pipe(Effect.scoped))

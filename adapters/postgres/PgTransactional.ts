@@ -17,7 +17,11 @@ export interface TransactionalSubmit extends Pick<Config, "schema"> {
   readonly namespace?: string
   readonly idempotencyKey?: string
   readonly delayMillis?: number
+  /** It has expired if it was not begun so long after now. */
+  readonly deadlineMillis?: number
   readonly level?: Level
+  /** Who asks for it by hand, as is told with the run and its events. */
+  readonly by?: string
 }
 
 /** What `task.submission(payload)` answers. */
@@ -25,10 +29,11 @@ interface Submission {
   readonly task: TaskName
   readonly payload: string
   readonly blockingKey?: string | undefined
+  readonly idempotencyKey?: string | undefined
 }
 
 export const submit = Effect.fnUntraced(function* (
-  { blockingKey, payload, task }: Submission,
+  { blockingKey, idempotencyKey, payload, task }: Submission,
   { schema, ...options }: TransactionalSubmit = {},
 ): Effect.fn.Return<
   RunId,
@@ -37,7 +42,7 @@ export const submit = Effect.fnUntraced(function* (
 > {
   const sql = yield* SqlClient.SqlClient
   const inSchema = yield* schemaOf(schema === undefined ? {} : { schema })
-  const given = JSON.stringify({ ...options, ...(blockingKey !== undefined && { blockingKey }) })
+  const given = JSON.stringify({ idempotencyKey, ...options, blockingKey })
   const [row] = yield* sql<{ readonly run: string }>`
     SELECT ${sql(inSchema)}.submit(${task}, ${payload}::text::jsonb, ${given}::text::jsonb)::text
       AS run`.pipe(Effect.mapError((error) => refusalOf(error) ?? error))

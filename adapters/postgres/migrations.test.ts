@@ -213,6 +213,29 @@ describe("the step to ranks at gates", () => {
     }).pipe(Effect.scoped))
 })
 
+describe("the step to submits by every policy", () => {
+  it.live("makes the lanes of tasks that are routed already", () =>
+    Effect.gen(function* () {
+      const policies = [
+        { routing: { _tag: "Last" } },
+        { resources: { gpu: 1 } },
+        { routing: { _tag: "Any" } },
+        {},
+      ]
+      const { sql } = yield* stepped(
+        "submits by every policy",
+        `INSERT INTO namespace (name) VALUES ('ns')`,
+        ...policies.map((policy, nth) =>
+          `INSERT INTO task (namespace, name, definition, revision)
+           SELECT id, 'task-${nth}', '${JSON.stringify({ policy })}', 1 FROM namespace`
+        ),
+        `INSERT INTO task (namespace, name) SELECT id, 'named-only' FROM namespace`,
+      )
+      const lanes = yield* sql<{ name: string }>`SELECT name FROM belfry.lane ORDER BY name`
+      assert.deepStrictEqual(lanes.map(({ name }) => name), ["ns:task-0@", "ns:task-1@"])
+    }).pipe(Effect.scoped))
+})
+
 describe("the step to orders at gates", () => {
   for (
     const [order, places] of [["deadline", 1], ["age", 2], [undefined, 1], [undefined, 2]] as const

@@ -29,8 +29,12 @@ import {
   submitOne,
   succeed,
 } from "../../core/contract/world.ts"
+import { definitionOf, put, recordsOf, runsOf } from "../../core/contract/triggers/triggers.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
+import { TriggerName } from "../../core/domain/Trigger.ts"
+import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Triggers } from "../../core/engine/Triggers.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
@@ -133,6 +137,47 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.isBelow(yield* untilHinted(context), 5000)
         yield* Context.get(context, Storage).now
       }).pipe(Effect.scoped))
+
+    it.effect(
+      "B22: a slot whose trigger somebody locks for long fires late, and says how late",
+      () =>
+        Effect.gen(function* () {
+          const { now } = yield* Storage
+          const namespace = freshNamespace()
+          const planner = Triggers.layer.pipe(Layer.provide(LocalOwnership.layer))
+          yield* Layer.build(Layer.provide(Layer.fresh(planner), another()))
+          const at = (yield* now) + 2000
+          const named = (name: string) =>
+            put(definitionOf(namespace, {
+              name: TriggerName.make(name),
+              schedule: { _tag: "At", at },
+            }))
+          const locked = yield* named("daily")
+          const beside = yield* named("beside")
+          const admin = yield* client
+          yield* admin`BEGIN`
+          yield* admin`SELECT 1 FROM trigger WHERE id = ${locked.id} FOR UPDATE`
+          // For longer than a statement may take: who gives up has to come again.
+          yield* Effect.sleep("36 seconds")
+          assert.deepStrictEqual(yield* recordsOf(locked), [])
+          yield* admin`ROLLBACK`
+          for (const view of [locked, beside]) {
+            const records = yield* recordsOf(view).pipe(
+              Effect.repeat({
+                until: ({ length }) => length > 0,
+                schedule: Schedule.spaced("100 millis"),
+              }),
+              Effect.timeout("30 seconds"),
+            )
+            assert.deepStrictEqual(records.map(({ outcome, slot }) => [outcome, slot]), [
+              ["fired", at],
+            ])
+            if (view === locked) assert.isAtLeast(records[0]!.latenessMillis, 30_000)
+          }
+          assert.lengthOf(yield* runsOf(namespace), 2)
+        }).pipe(Effect.scoped),
+      120_000,
+    )
 
     it.effect("B40, B41: slow reads, however many, take no lease and open no connection", () =>
       Effect.gen(function* () {

@@ -8,8 +8,9 @@
  */
 import { Effect } from "effect"
 import * as Progress from "../Progress.ts"
-import { aligned, machineLine, machineOf, median } from "../Report.ts"
+import { aligned, machineLine, machineOf } from "../Report.ts"
 import { type Facts, Server } from "../Server.ts"
+import { percentile, spread, spreadOf } from "../Spread.ts"
 import type { Bells, System } from "../System.ts"
 
 export const remarks: ReadonlyArray<string> = [
@@ -102,12 +103,6 @@ const tried = Effect.fnUntraced(function* ({ bells, system }: Subject, warm: num
   return verdict()
 }, Effect.scoped)
 
-/** The value that so many of a hundred do not exceed. */
-const percentile = (values: ReadonlyArray<number>, percent: number): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.max(0, Math.ceil(sorted.length * percent / 100) - 1)] ?? Number.NaN
-}
-
 const name = ({ bells, system }: Subject) =>
   `${system.name} ${system.settings}, ${bells.triggers.toLocaleString("en")} each ${bells.rule}`
 
@@ -147,21 +142,6 @@ export const run = Effect.fnUntraced(
   },
 )
 
-interface Spread {
-  readonly median: number
-  readonly min: number
-  readonly max: number
-}
-
-const spreadOf = (values: ReadonlyArray<number>): Spread => {
-  const round = (value: number) => Number(value.toFixed(2))
-  return {
-    median: round(median(values)),
-    min: round(Math.min(...values)),
-    max: round(Math.max(...values)),
-  }
-}
-
 const resultOf = ({ bells, system }: Subject, trials: ReadonlyArray<Trial>) => {
   const fires = trials.flatMap((trial) => "late" in trial ? [trial] : [])
   const idle = trials.flatMap((trial) => "late" in trial ? [] : [trial])
@@ -198,10 +178,6 @@ const report = (
 })
 
 export type Report = ReturnType<typeof report>
-
-/** `12 (10–15)` */
-const spread = (value: Spread | undefined): string =>
-  value === undefined ? "" : `${value.median} (${value.min}–${value.max})`
 
 const heads = [
   ...["system", "settings", "triggers"],

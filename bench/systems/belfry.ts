@@ -9,6 +9,7 @@ import * as Direct from "../../adapters/direct/mod.ts"
 import * as Sqlite from "../../adapters/sqlite/mod.ts"
 import * as Postgres from "../../adapters/postgres/mod.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
+import { ExecutorName } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { TaskName } from "../../core/domain/Task.ts"
@@ -19,7 +20,7 @@ import { Scheduler } from "../../core/engine/Scheduler.ts"
 import * as Task from "../../core/engine/Task.ts"
 import * as Trigger from "../../core/engine/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
-import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { Grant, RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { Wakeups } from "../../core/services/Wakeups.ts"
 import {
@@ -132,7 +133,7 @@ const keep = Effect.fnUntraced(function* ({ rule, triggers: count }: Bells) {
 const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): System["prepare"] =>
   Effect.fnUntraced(function* (place) {
     const context = yield* Layer.build(storedIn(place))
-    const { runs } = Context.get(context, Storage)
+    const { executors, runs } = Context.get(context, Storage)
     const stored = Layer.succeedContext(context)
     let filled: Load = { jobs: 0, lanes: 1, levels: 1 }
     const submit = (specs: ReadonlyArray<RunSpec>) => {
@@ -184,6 +185,41 @@ const prepare = (storedIn: (place: Place) => Stored, options: ExecutorOptions): 
         const specs = standing(beside)
         for (let from = 0; from < specs.length; from += 1000) {
           yield* submit(specs.slice(from, from + 1000))
+        }
+      }),
+      taking: Effect.fnUntraced(function* (count: number) {
+        const load: Load = { jobs: count, lanes: 1, levels: 1 }
+        const incarnation = yield* executors.join({
+          namespace: standard,
+          name: ExecutorName.make("bench"),
+          capacity: count,
+          labels: {},
+          ttlMillis: 3_600_000,
+        })
+        let round = 0
+        let taken: ReadonlyArray<Grant> = []
+        return {
+          take: Effect.gen(function* () {
+            const claimed = yield* runs.claim({
+              incarnation,
+              loop: 0,
+              round: ++round,
+              isAgain: false,
+              lanes: [Lane.ofTask(standard, taskOf(0, load).name)],
+              limit: count,
+              reports: [],
+            })
+            if (claimed === "Lost" || claimed.grants.length < count) {
+              return yield* Effect.fail(new Error(`of ${count} jobs it was not granted all`))
+            }
+            taken = claimed.grants
+          }),
+          putBack: Effect.suspend(() =>
+            runs.settle(
+              incarnation,
+              taken.map(({ fence, run }) => ({ _tag: "Succeed", run, fence })),
+            )
+          ).pipe(Effect.andThen(fill(load))),
         }
       }),
       unfinished: Effect.gen(function* () {

@@ -1,6 +1,6 @@
 /** `belfry executor`: carries tasks out for a server elsewhere. */
 import { Command, Flag } from "effect/cli"
-import { connection, files } from "../flags.ts"
+import { connection, duration, files } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const executor = Command.make("executor", {
@@ -23,6 +23,17 @@ export const executor = Command.make("executor", {
     Flag.withMetavar("name=amount"),
     Flag.withDescription("What this executor offers to runs; may be given several times"),
     Flag.optional,
+  ),
+  ttl: duration("ttl").pipe(
+    Flag.withDescription("So long without a beat it is taken for lost; 10s unless given"),
+    Flag.optional,
+  ),
+  beatThread: Flag.Boolean("beat-thread").pipe(
+    Flag.withDescription(
+      "Beat from a thread of its own, so that a handler that blocks keeps its lease; " +
+        "--no-beat-thread leaves it out",
+    ),
+    Flag.withDefault(true),
   ),
   samples: Flag.Boolean("samples").pipe(
     Flag.withDescription("Carry the sample tasks out as well"),

@@ -1,18 +1,12 @@
 /** `belfry run logs`: what a run has said, and says. */
 import { DateTime, Effect } from "effect"
-import { Command, Flag } from "effect/cli"
+import { Command } from "effect/cli"
 import type { LogLine } from "../../core/domain/LogLine.ts"
 import { isFinal } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { client, jsonl, runId } from "../flags.ts"
+import { client, follow, jsonl, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
-
-const follow = Flag.Boolean("follow").pipe(
-  Flag.withAlias("f"),
-  Flag.withDescription("Go on until the run has ended"),
-  Flag.withDefault(false),
-)
 
 export const runLogs = Command.make(
   "logs",

@@ -1,5 +1,5 @@
 /** Carries tasks out for a server elsewhere until it is asked to stop. */
-import { Effect, Layer, Option } from "effect"
+import { Effect, Fiber, Layer, Option } from "effect"
 import { registerHooks } from "node:module"
 import { hostname } from "node:os"
 import { fileURLToPath } from "node:url"
@@ -7,7 +7,7 @@ import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
-import { remote } from "../layers.ts"
+import { beats, remote } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem, render } from "../Problem.ts"
 import * as Programs from "../programs.ts"
@@ -18,12 +18,14 @@ export interface Given extends Connection.Given {
   readonly concurrency: number
   readonly label: Option.Option<Record<string, string>>
   readonly resource: Option.Option<Record<string, string>>
+  readonly ttl: Option.Option<number>
+  readonly beatThread: boolean
   readonly samples: boolean
 }
 
 export const executor = (given: Given) =>
   Effect.tapError(
-    main(given),
+    Effect.scoped(main(given)),
     (problem) =>
       Effect.sync(() =>
         Child.tell({ _tag: "Failed", what: render(problem), exitCode: problem.exitCode })
@@ -42,12 +44,17 @@ const main = Effect.fnUntraced(function* (given: Given) {
   const own = yield* watched(Programs.load(given.files))
   const program = given.samples ? Layer.merge(own, yield* samples) : own
   const address = yield* Connection.address(given)
+  // Its thread loads while the server is reached.
+  const beating = yield* Effect.forkScoped(
+    Layer.build(given.beatThread ? beats(address) : Layer.empty),
+  )
   const connection = yield* reached(given)
   const name = Option.getOrElse(given.name, ownName)
   const seen: Programs.Seen = { tasks: [], executor: undefined }
   const options = {
     name,
     concurrency: given.concurrency,
+    ...(Option.isSome(given.ttl) && { ttl: given.ttl.value }),
     labels: Option.getOrElse(given.label, () => ({})),
     // What is no number is refused, by its name, where the executor says who it is.
     resources: Object.fromEntries(
@@ -65,10 +72,11 @@ const main = Effect.fnUntraced(function* (given: Given) {
     return yield* Effect.never
   })
   const stopped = Effect.suspend(() => seen.executor!.stopped)
+  const servers = { ...address, urls: [connection.url, ...address.urls] }
   yield* Effect.raceFirst(work, Effect.mapError(stopped, Programs.refusalProblem)).pipe(
     Effect.provide(Layer.provide(
       Programs.carriedOut(program, options, seen, given.files),
-      remote({ ...address, urls: [connection.url, ...address.urls] }),
+      Layer.merge(remote(servers), Layer.effectContext(Fiber.join(beating))),
     )),
   )
 })

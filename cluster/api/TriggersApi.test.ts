@@ -1,12 +1,22 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, DateTime, Effect, Layer, Schema, Stream } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Schema, Stream } from "effect"
 import { standard } from "../../core/domain/Namespace.ts"
 import * as Source from "../../core/engine/Source.ts"
 import * as Trigger from "../../core/engine/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import * as RemoteTriggers from "../remote/RemoteTriggers.ts"
 import { Server } from "../Server.ts"
-import { api, Hello, Main, post, token, untilEnded } from "../Server.fixture.ts"
+import {
+  api,
+  authorized,
+  call,
+  Hello,
+  Main,
+  post,
+  problem,
+  token,
+  untilEnded,
+} from "../Server.fixture.ts"
 
 layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
   it.effect("keeps, shows, pauses, resumes and removes one, also with a slash in its name", () =>
@@ -314,6 +324,39 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       assert.deepStrictEqual(audit.findings, [])
       assert.isAtMost(audit.judgedUpTo.epochMilliseconds, audit.now.epochMilliseconds)
     }))
+
+  const refusals = [
+    [{ cron: "61 * * * *" }, "cron"],
+    [{ cron: "tomorrow" }, "cron"],
+    [{ cron: "0 0 30 2 *" }, "cron"],
+    [{ cron: "0 0 31 4 *" }, "cron"],
+    [{ cron: "0 3 * * *", zone: "Mars/Olympus" }, "zone"],
+  ] as const
+  for (const [schedule, field] of refusals) {
+    it.effect(`B34: refuses ${JSON.stringify(schedule)} by its ${field}, fast, and keeps nothing`, () =>
+      Effect.gen(function* () {
+        const client = yield* api
+        const name = "never"
+        // The first call of all loads what later ones have.
+        yield* post("/api/v1/triggers/preview", { schedule: { cron: "0 0 * * *" } })
+        const body = JSON.stringify({ task: Hello.name, schedule, payload: { name: "nobody" } })
+        const headers = { ...authorized, "content-type": "application/json" }
+        const answers = [
+          yield* Effect.timed(call("PUT", `/api/v1/triggers/${name}`, headers, body)),
+          yield* Effect.timed(post("/api/v1/triggers/preview", { schedule })),
+        ]
+        for (const [took, answer] of answers) {
+          const refused = problem(answer, "request-refused", 422)
+          assert.strictEqual(refused.field, `schedule.${field}`)
+          assert.isAbove(refused.remedy.length, 10)
+          assert.isBelow(Duration.toMillis(took), 500)
+        }
+        const { items } = yield* client.triggers.list({ query: {} })
+        assert.notInclude(items.map(({ name }) => String(name)), name)
+        const unknown = yield* Effect.flip(client.triggers.get({ params: { name }, query: {} }))
+        assert.strictEqual(unknown._tag, "TriggerUnknown")
+      }))
+  }
 
   it.effect("previews cron across the end of summer time, an interval, and an instant", () =>
     Effect.gen(function* () {

@@ -40,8 +40,16 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
   const { runs } = yield* ApiClient.make(options)
 
   const submit = Effect.fnUntraced(function* (
-    { blockingKey, payload, task }: Submission,
-    { again, by, deadline, delay, idempotencyKey, level, namespace }: SubmitOptions = {},
+    { blockingKey, idempotencyKey: ofPayload, payload, task }: Submission,
+    {
+      again,
+      by,
+      deadline,
+      delay,
+      idempotencyKey = ofPayload,
+      level,
+      namespace,
+    }: SubmitOptions = {},
     sharding?: Sharding,
   ) {
     return yield* runs.submit({

@@ -20,12 +20,13 @@ import {
   Ref,
   Schema,
   Scope,
+  Stream,
 } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { dateOf } from "../domain/Calendar.ts"
 import * as Execution from "../domain/Execution.ts"
 import * as Retry from "../domain/Retry.ts"
-import type { RunId } from "../domain/RunId.ts"
+import { RunId } from "../domain/RunId.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { dueOf, type TriggerName } from "../domain/Trigger.ts"
 import * as Calendar from "../engine/Calendar.ts"
@@ -94,6 +95,66 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         yield* serve(late.toLayer(() => Effect.void))
         yield* Effect.timeout(late.execute({}), "5 seconds")
         yield* Effect.timeout(early.execute({}), "5 seconds")
+      }))
+
+    test("makes one run of payloads from which the task derives the same key", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const keyedBy = (name: string) =>
+          Task.make(name, {
+            payload: { order: Schema.String, copy: Schema.optionalKey(Schema.Int) },
+            idempotencyKey: ({ order }) => order === "none" ? undefined : order,
+          })
+        const [bill, ship] = [keyedBy("bill"), keyedBy("ship")]
+        const run = yield* bill.submit({ order: "7" })
+        assert.strictEqual(yield* bill.submit({ order: "7" }), run)
+        const conflict = yield* Effect.flip(bill.submit({ order: "7", copy: 2 }))
+        assert.deepInclude(conflict, { _tag: "KeyConflict", idempotencyKey: "bill/7", run })
+        const others = yield* Effect.all([
+          bill.submit({ order: "8" }),
+          bill.submit({ order: "7" }, { idempotencyKey: "another" }),
+          bill.submit({ order: "none" }),
+          bill.submit({ order: "none" }),
+          ship.submit({ order: "7" }),
+        ])
+        assert.strictEqual(new Set([run, ...others]).size, 6)
+        const both = yield* Effect.all([
+          bill.submission({ order: "7" }),
+          ship.submission({ order: "9" }),
+        ])
+        const accepted = yield* scheduler.submitAll(both)
+        assert.deepStrictEqual(accepted.map(({ isNew }) => isNew), [false, true])
+        assert.strictEqual(accepted[0]!.run, run)
+        const long = yield* Effect.flip(bill.submit({ order: "x".repeat(512) }))
+        assert.deepInclude(long, { _tag: "Refused", field: "idempotencyKey" })
+      }))
+
+    test("tells each event of a run as it comes, until it has ended", () =>
+      Effect.gen(function* () {
+        const go = yield* Deferred.make<void>()
+        const task = Task.make("watched", {
+          policy: { retry: Retry.exponential({ attempts: 2, delayMillis: 20 }) },
+        })
+        let starts = 0
+        yield* serving(
+          task.toLayer(() =>
+            starts++ === 0 ? Effect.die(new Error("the first time")) : Deferred.await(go)
+          ),
+        )
+        const run = yield* task.submit({})
+        const told: Array<string> = []
+        const watching = yield* Scheduler.watch(run).pipe(
+          Stream.runForEach(({ kind }) => Effect.sync(() => told.push(kind))),
+          Effect.forkChild,
+        )
+        const untilStarted = ["Submitted", "Claimed", "Retried", "Claimed"]
+        yield* until(Effect.sync(() => told), ({ length }) => length >= untilStarted.length)
+        assert.deepStrictEqual(told, untilStarted)
+        yield* Deferred.succeed(go, undefined)
+        yield* Fiber.join(watching)
+        assert.deepStrictEqual(told, [...untilStarted, "Succeeded"])
+        const unknown = yield* Effect.flip(Stream.runDrain(Scheduler.watch(RunId.make(2 ** 52))))
+        assert.strictEqual(unknown._tag, "RunUnknown")
       }))
 
     test("refuses text that not every storage keeps, and stores nothing", () =>
@@ -234,6 +295,51 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepStrictEqual(steps, ["prepare", "run", "clean Succeeded", "clean Succeeded"])
         const { lines } = yield* Scheduler.use((s) => s.log({ run, limit: 9 }))
         assert.strictEqual(lines.at(-1)?.text, "it went well")
+      }))
+
+    test("Q37: takes its steps in order: let in, prepared, run, cleaned, ended, and then who waits for that", () =>
+      Effect.gen(function* () {
+        const scheduler = yield* Scheduler
+        const namespace = yield* CurrentNamespace
+        const steps: Array<string> = []
+        const step = (name: string) => Effect.sync(() => void steps.push(name))
+        const task = Task.make("stepwise", {
+          payload: { name: Schema.String },
+          policy: { blocking: Blocking.fifo },
+        })
+        const next = Task.make("next")
+        yield* serving(Layer.merge(
+          task.toLayer(({ name }) => step(`${name} runs`), {
+            prepare: ({ name }) => step(`${name} is prepared`),
+            clean: ({ name }) => step(`${name} is cleaned`),
+          }),
+          next.toLayer(() => step("next")),
+        ))
+        yield* Layer.build(next.schedule("behind", Trigger.after(task), {}))
+        const runs = yield* Effect.forEach(["a", "b", "c"], (name) => task.submit({ name }))
+        yield* until(
+          Effect.sync(() => steps.filter((step) => step === "next").length),
+          (count) => count === runs.length,
+        )
+        assert.deepStrictEqual(
+          steps.filter((step) => step !== "next"),
+          ["a", "b", "c"].flatMap((name) =>
+            ["is prepared", "runs", "is cleaned"].map((what) => `${name} ${what}`)
+          ),
+        )
+        const followers = yield* scheduler.list({ namespace, task: next.name, limit: 9 })
+        let free = 0
+        for (const run of runs) {
+          const told = yield* scheduler.events(run)
+          const kinds = ["Submitted", "Admitted", "Claimed", "Succeeded"]
+          assert.deepStrictEqual(told.map(({ kind }) => kind), kinds)
+          const at = told.map(({ at }) => DateTime.toEpochMillis(at))
+          assert.deepStrictEqual(at, at.toSorted((a, b) => a - b))
+          assert.isAtLeast(at[1]!, free, "its place of the gate is free")
+          free = at[3]!
+          const follower = followers.find(({ after }) => after === run)!
+          assert.isAtLeast(DateTime.toEpochMillis(follower.createdAt), free)
+        }
       }))
 
     test("rolls back what failed for good, and shows it doing so", () =>
@@ -650,6 +756,68 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
         assert.deepStrictEqual(yield* Ref.get(starts), [undefined, '"half"'])
         const refused = yield* Effect.flip(scheduler.suspend(run))
         assert.deepInclude(refused, { _tag: "OrderRefused", state: "Succeeded" })
+      }))
+
+    test("A23, A24: what is suspended frees its place, and goes on elsewhere with no step done twice", () =>
+      Effect.gen(function* () {
+        const done: Array<string> = []
+        const isHalfway = yield* Deferred.make<void>()
+        const task = Task.make("in-steps")
+        const live = (where: string) =>
+          task.toLayer(() =>
+            Effect.gen(function* () {
+              const { checkpoint, keep } = yield* CurrentRun
+              for (let step = Number(checkpoint ?? "0") + 1; step <= 4; step++) {
+                done.push(`${step} ${where}`)
+                yield* Effect.orDie(keep(`${step}`))
+                if (step < 2 || where === "there") continue
+                yield* Deferred.succeed(isHalfway, undefined)
+                yield* Effect.never
+              }
+            })
+          )
+        const joined = (name: string) =>
+          Layer.build(
+            Layer.provideMerge(live(name), Executor.layerWith({ ttl: "4 seconds", name })),
+          )
+        const scope = yield* Scope.make()
+        const { status } = Context.get(yield* Scope.provide(joined("here"), scope), Executor)
+        const scheduler = yield* Scheduler
+        const run = yield* task.submit({})
+        yield* Deferred.await(isHalfway)
+        assert.strictEqual((yield* status).running, 1)
+        yield* scheduler.suspend(run)
+        yield* until(state(run), (view) => view.state === "Suspended")
+        yield* until(status, ({ running }) => running === 0)
+        yield* Scope.close(scope, Exit.void)
+        yield* joined("there")
+        yield* scheduler.resume(run)
+        yield* task.result(run)
+        assert.deepStrictEqual(done, ["1 here", "2 here", "3 there", "4 there"])
+      }))
+
+    test("Q8: whoever executes waits for the answer, and the run holds its place until then", () =>
+      Effect.gen(function* () {
+        const go = yield* Deferred.make<void>()
+        const task = Task.make("at-once", {
+          payload: { n: Schema.Int },
+          success: Schema.Int,
+        })
+        const live = task.toLayer(({ n }) => Effect.as(Deferred.await(go), 2 * n))
+        const layer = Executor.layerWith({ ttl: "4 seconds", concurrency: 1 })
+        const { status } = Context.get(
+          yield* Layer.build(Layer.provideMerge(live, layer)),
+          Executor,
+        )
+        const first = yield* Effect.forkChild(task.execute({ n: 21 }))
+        yield* until(status, ({ running }) => running === 1)
+        const second = yield* task.submit({ n: 1 })
+        yield* Effect.sleep("200 millis")
+        assert.strictEqual((yield* status).running, 1)
+        assert.notStrictEqual((yield* state(second)).state, "Succeeded")
+        yield* Deferred.succeed(go, undefined)
+        assert.strictEqual(yield* Fiber.join(first), 42)
+        assert.strictEqual(yield* task.result(second), 2)
       }))
 
     test("leaves a run that was handed over to the first notice", () =>
@@ -1175,20 +1343,38 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
       Effect.gen(function* () {
         const started = yield* Deferred.make<void>()
         const task = Task.make("handed-over", { success: Schema.Int })
+        let begun = 0
         const first = yield* Effect.forkChild(Effect.scoped(Effect.andThen(
           serving(
-            task.toLayer(() => Effect.andThen(Deferred.succeed(started, undefined), Effect.never)),
-            { drainTimeout: "50 millis" },
+            task.toLayer(() => {
+              begun++
+              return Effect.andThen(Deferred.succeed(started, undefined), Effect.never)
+            }),
+            { drainTimeout: "400 millis" },
           ),
           Effect.never,
         )))
         const run = yield* task.submit({})
         yield* Deferred.await(started)
         // As a signal does it: what is being interrupted still has to say goodbye.
-        yield* Fiber.interrupt(first)
+        const ending = yield* Effect.forkChild(Fiber.interrupt(first), { startImmediately: true })
+        yield* Effect.sleep("100 millis")
+        const later = yield* task.submit({})
+        yield* Fiber.join(ending)
+        assert.strictEqual(begun, 1, "it takes nothing while it drains")
+        assert.strictEqual((yield* state(later)).state, "Ready")
         yield* serving(task.toLayer(() => CurrentRun.use(({ attempt }) => Effect.succeed(attempt))))
         // An interruption by shutdown is no attempt.
         assert.strictEqual(yield* task.result(run), 1)
+        assert.strictEqual(yield* task.result(later), 1)
+        const events = yield* Scheduler.use((scheduler) => scheduler.events(run))
+        const kinds = events.map(({ kind }) => kind)
+        assert.include(kinds, "Released", "and not when its lease had ended")
+        assert.notInclude(kinds, "Lost")
+        const [released, ended] = ["Released", "Succeeded"].map((kind) =>
+          events.find((event) => event.kind === kind)!.at.epochMilliseconds
+        )
+        assert.isBelow(ended! - released!, 2000)
       }))
 
     test("lets running work finish when it shuts down", () =>

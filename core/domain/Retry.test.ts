@@ -2,6 +2,13 @@ import { assert, describe, it } from "@effect/vitest"
 import { Schema } from "effect"
 import * as Retry from "./Retry.ts"
 
+const random = (seed: number) => () => {
+  seed = (seed + 0x6d2b79f5) | 0
+  let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+  mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+  return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+}
+
 const chances = [0, 0.25, 0.5, 0.999999]
 
 describe("Retry.delayAfter", () => {
@@ -74,6 +81,44 @@ describe("Retry.delayAfter", () => {
       assert.isTrue(Number.isSafeInteger(delay), `${failures}: ${delay}`)
       assert.isAtMost(delay, 14 * 86_400_000)
     }
+  })
+  it("B53: can be stored, and is rounded up, for 100,000 policies and chances", () => {
+    const next = random(20_311_002)
+    const whole = (least: number, most: number) => least + Math.floor(next() * (most - least + 1))
+    /** The bounds of a field, and what is near them, more often than what is between. */
+    const within = (least: number, most: number) =>
+      [least, most, least + 1, most - 1, whole(least, most), whole(least, Math.min(most, 2000))][
+        whole(0, 5)
+      ]!
+    let fractions = 0
+    for (let nth = 0; nth < 100_000; nth++) {
+      const policy: Retry.Retry = {
+        attempts: 1000,
+        delayMillis: within(0, 86_400_000),
+        growth: [1, 10, 1 + next() * 9, 1 + next()][whole(0, 3)]!,
+        capMillis: within(0, 7 * 86_400_000),
+        jitter: [0, 1, next(), 1e-9][whole(0, 3)]!,
+        ...(next() < 0.5 && { jitterKind: "wide" as const }),
+      }
+      const failures = within(1, 999)
+      const chance = [0, 1 - 2 ** -53, next(), next()][whole(0, 3)]!
+      const delay = Retry.delayAfter(policy, failures, chance)!
+      const told = JSON.stringify({ policy, failures, chance, delay })
+      assert(Number.isSafeInteger(delay) && !Object.is(delay, -0), told)
+      const { capMillis, delayMillis, growth, jitter } = policy
+      // Where it is added: the delay without it, and the share of that. Where it is wide: from the first on.
+      const grown = (times: number) =>
+        delayMillis === 0
+          ? 0
+          : Math.min(delayMillis * growth ** times, Math.max(capMillis, delayMillis))
+      const exact = policy.jitterKind === "wide"
+        ? delayMillis + (grown(failures) - delayMillis) * chance
+        : grown(failures - 1) * (1 + jitter * chance)
+      assert(delay >= exact && delay < exact + 1, told)
+      assert(delay <= 2 * Math.max(capMillis, delayMillis), told)
+      if (!Number.isInteger(exact)) fractions++
+    }
+    assert.isAbove(fractions, 20_000, "there was something to round")
   })
 })
 

@@ -84,9 +84,11 @@ export const delayAfter = (
   ageMillis = 0,
 ): number | undefined => {
   if (failures >= policy.attempts) return undefined
+  // Of an infinite factor no delay at all would become no number.
+  const factor = (times: number) => Math.min(policy.growth ** times, Number.MAX_VALUE)
   const grown = (times: number) =>
     Math.min(
-      policy.delayMillis * policy.growth ** times,
+      policy.delayMillis * factor(times),
       Math.max(policy.capMillis, policy.delayMillis),
     )
   const delay = Math.ceil(

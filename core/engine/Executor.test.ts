@@ -5,7 +5,7 @@ import * as Memory from "../../adapters/memory/mod.ts"
 import { standard } from "../domain/Namespace.ts"
 import { TaskName, usualPolicy } from "../domain/Task.ts"
 import { Storage } from "../services/Storage.ts"
-import { Executor } from "./Executor.ts"
+import { Executor, type ExecutorOptions } from "./Executor.ts"
 import * as LocalOwnership from "./LocalOwnership.ts"
 import { Scheduler } from "./Scheduler.ts"
 import * as Task from "./Task.ts"
@@ -71,6 +71,33 @@ describe("an executor that serves a task with a rate limit, and others", () => {
       for (let nth = 0; nth < 3; nth++) yield* Limited.result(yield* Limited.submit({}))
       // The trip waits for twenty seconds.
     }).pipe(Effect.timeout("15 seconds"), Effect.scoped, Effect.provide(Engine)), 30_000)
+})
+
+describe("a group of tasks", () => {
+  it.live("N29: is carried out until its program ends, and not begun with settings that cannot be", () =>
+    Effect.gen(function* () {
+      const [one, other] = [Task.make("test/one"), Task.make("test/other")]
+      const done: Array<string> = []
+      const handlers = Layer.mergeAll(
+        one.toLayer(() => Effect.sync(() => void done.push("one"))),
+        other.toLayer(() => Effect.sync(() => void done.push("other"))),
+      )
+      const started = (options: ExecutorOptions) =>
+        Layer.launch(Layer.provide(handlers, Executor.layerWith(options)))
+      const refused = yield* Effect.flip(started({ concurrency: 0 }))
+      assert.deepInclude(refused, { _tag: "Refused", field: "executor.concurrency" })
+      const program = yield* Effect.forkChild(started({}), { startImmediately: true })
+      yield* one.execute({})
+      yield* other.execute({})
+      assert.deepStrictEqual(done, ["one", "other"])
+      assert.isUndefined(program.pollUnsafe())
+      yield* Fiber.interrupt(program)
+      const { executors } = yield* Storage
+      assert.deepStrictEqual(
+        (yield* executors.list(standard)).map(({ standing }) => standing),
+        ["left"],
+      )
+    }).pipe(Effect.provide(Engine)))
 })
 
 describe("an executor whose program is interrupted", () => {

@@ -235,6 +235,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     conclude,
     recall,
     onChange: wake,
+    onTimed: beats?.begins,
     onGivenBack: (task) => {
       resting.add(task)
       hasResting.openUnsafe()
@@ -489,18 +490,22 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     let confirmedAt = joinedAt
-    beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals() })
+    beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals(), endings: [] })
     pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
     for (;;) {
       yield* Effect.sleep(ttlMillis / 4)
       const sentAt = monotonic()
       const now = { held: held(known()), vitals: vitals() }
-      beats?.heard({ incarnation: self, ttlMillis, ...now })
+      beats?.heard({ incarnation: self, ttlMillis, ...now, endings: pool.endings() })
       const answer = yield* transport.beat(self, now.held, now.vitals).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
-      if (Option.isNone(answer) && monotonic() < confirmedAt + ttlMillis) continue
+      if (Option.isNone(answer)) {
+        // Somebody else may have kept the lease while this thread was held up.
+        confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
+        if (monotonic() < confirmedAt + ttlMillis) continue
+      }
       if (Option.isNone(answer) || answer.value._tag === "Lost") {
         return yield* new SessionLost({ incarnation: self })
       }

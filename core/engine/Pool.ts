@@ -46,6 +46,7 @@ import {
   tookTooLong,
   unsuccessfulOf,
 } from "./Attempt.ts"
+import type { Ending } from "./Beats.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 import { Telling } from "./Telling.ts"
 
@@ -87,6 +88,8 @@ export interface Pool {
   readonly queued: () => number
   /** Handlers that go on although they were interrupted. */
   readonly stuck: () => number
+  /** How each run that has a time-out is ended if nobody gets to it here. */
+  readonly endings: () => ReadonlyArray<Ending>
 }
 
 /** So much is told in one trip. */
@@ -109,6 +112,8 @@ export interface Options {
   /** What the grant's task keeps for a key. */
   readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
   readonly onChange: () => void
+  /** A run with a time-out begins. */
+  readonly onTimed?: ((ending: Ending) => void) | undefined
   /** A handler cannot carry out a run of its task that others can. */
   readonly onGivenBack: (task: TaskName) => void
   /** Some run has something to say; urgently if its report waits for that. */
@@ -124,6 +129,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       onChange,
       onGivenBack,
       onNews,
+      onTimed,
       pass,
       recall,
       stopMillis,
@@ -440,8 +446,17 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     let looksAt = Infinity
     const isLimited = Latch.makeUnsafe()
 
-    const limit = (attempt: Attempt, millis: number | undefined) =>
+    const limit = (attempt: Attempt, millis: number | undefined) => {
       stopBy(attempt, millis === undefined ? Infinity : monotonic() + millis + stopMillis)
+      if (millis !== undefined) onTimed?.(endingOf(attempt))
+    }
+
+    /** Nothing of it is decided by that: it may still end in another way. */
+    const endingOf = (attempt: Attempt): Ending => {
+      const { timeoutMillis = 0 } = attempt.handler.policy
+      const report = unsuccess({ ...attempt }, tookTooLong(timeoutMillis, true))
+      return { inMillis: attempt.stopBy - monotonic(), report }
+    }
 
     /** The same order comes again until it is answered: that gives no more time. */
     const stopSoon = (attempt: Attempt) =>
@@ -639,6 +654,9 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           : carried.values().filter(({ grant }) => grant.task === task).toArray().length,
       queued: () => queue.length + next.size,
       stuck: () => stuck.size,
+      endings: () =>
+        [...carried].filter(({ outcome, stopBy }) => outcome === undefined && stopBy < Infinity)
+          .map(endingOf),
     }
     return pool
   })

@@ -7,7 +7,7 @@
  * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
  * and a crash loses nothing but time.
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Random, Schema } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Option, Random, Schema, Stream } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Change from "../domain/Change.ts"
@@ -31,6 +31,7 @@ import type { Namespace } from "../domain/Namespace.ts"
 import { type Policy, type TaskName, usualPolicy } from "../domain/Task.ts"
 import * as Placing from "../domain/Placing.ts"
 import * as Text from "../domain/Text.ts"
+import { untold } from "../domain/untold.ts"
 import * as Waiting from "../domain/Waiting.ts"
 import { type Duty, Ownership } from "../services/Ownership.ts"
 import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
@@ -80,6 +81,8 @@ export interface Submission {
   readonly payload: string
   readonly policy: Policy
   readonly blockingKey?: string | undefined
+  /** Unless the submit names another one. */
+  readonly idempotencyKey?: string | undefined
 }
 
 export interface Accepted {
@@ -286,6 +289,23 @@ export class Scheduler extends Context.Service<Scheduler, {
   /** The run, as soon as it has ended. */
   readonly ended: (run: RunId) => Effect.Effect<RunView, RunFailed | StorageUnavailable>
 }>()("belfry/core/engine/Scheduler") {
+  /** The events of a run as they come, until it has ended. */
+  static readonly watch = (
+    run: RunId,
+  ): Stream.Stream<RunHappening, RunUnknown | StorageUnavailable, Scheduler> =>
+    Stream.paginate(
+      { told: new Set<string>(), pause: 0 },
+      Effect.fnUntraced(function* ({ pause, told }) {
+        const scheduler = yield* Scheduler
+        yield* Effect.sleep(pause)
+        // Asked before: of what has ended all events are there.
+        const { state } = yield* scheduler.find(run)
+        const news = untold(told, yield* scheduler.events(run))
+        const next = { told, pause: news.length > 0 ? 2 : Math.min(250, Math.max(2, pause * 1.5)) }
+        return [news, Run.isFinal(state) ? Option.none() : Option.some(next)] as const
+      }),
+    )
+
   /** Submits and answers, and leaves the moving to others. */
   static readonly layerClient: Layer.Layer<Scheduler, never, Storage> = Layer.effect(
     Scheduler,
@@ -320,7 +340,7 @@ const makeClient = Effect.gen(function* () {
     )
 
   const specOf = (
-    { blockingKey, payload, policy, task }: Submission,
+    { blockingKey, idempotencyKey, payload, policy, task }: Submission,
     namespace: Namespace,
     options: SubmitOptions,
   ): RunSpec => {
@@ -335,7 +355,7 @@ const makeClient = Effect.gen(function* () {
       ...Waiting.place(namespace, task, policy, blockingKey),
       level: options.level ?? policy.level,
       delayMillis: millis(options.delay) ?? 0,
-      idempotencyKey: options.idempotencyKey,
+      idempotencyKey: options.idempotencyKey ?? idempotencyKey,
       isAtMostOnce: policy.delivery === "at-most-once",
       crashesMax: policy.crashesMax,
       deadlineMillis: millis(options.deadline) ??
@@ -359,7 +379,7 @@ const makeClient = Effect.gen(function* () {
     for (const [at, answer] of submitted.entries()) {
       if (answer._tag === "Conflict") {
         return yield* new KeyConflict({
-          idempotencyKey: options.idempotencyKey ?? "",
+          idempotencyKey: specs[at]!.idempotencyKey ?? "",
           run: answer.run,
         })
       }
@@ -647,7 +667,7 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       }),
     )
   }
-  const key = options.idempotencyKey
+  const key = options.idempotencyKey ?? submission.idempotencyKey
   if (key !== undefined && (key === "" || key.length > 512)) {
     return Effect.fail(
       new Refused({

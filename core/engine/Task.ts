@@ -73,6 +73,11 @@ export interface Options<
   readonly success?: S
   /** What the handler may answer instead of a success. It is final: it is never retried. */
   readonly error?: E
+  /**
+   * Payloads with the same key make one run, unless a submit names a key of its own. Keys are of this
+   * task alone, and `undefined` is none.
+   */
+  readonly idempotencyKey?: (payload: PayloadOf<P>) => string | undefined
   readonly policy?: PolicyOptions<PayloadOf<P>>
   readonly owner?: string
   readonly purpose?: string
@@ -324,12 +329,16 @@ export const make = <
   }
 
   const submission = (value: PayloadOf<P>): Effect.Effect<Submission, Refused> =>
-    Effect.map(encode(value), (text) => ({
-      task: TaskName.make(name),
-      payload: text,
-      policy,
-      blockingKey: blockingKey?.(value),
-    }))
+    Effect.map(encode(value), (text) => {
+      const key = options.idempotencyKey?.(value)
+      return {
+        task: TaskName.make(name),
+        payload: text,
+        policy,
+        blockingKey: blockingKey?.(value),
+        ...(key !== undefined && { idempotencyKey: `${name}/${key}` }),
+      }
+    })
 
   const submit: Task<PayloadSchema<P>, S, E>["submit"] = Effect.fnUntraced(
     function* (value: PayloadOf<P>, submitOptions: SubmitOptions = {}) {

@@ -10,6 +10,7 @@ import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Storage } from "../services/Storage.ts"
 import { Transport, TransportUnavailable } from "../services/Transport.ts"
+import { type Beat, Beats } from "./Beats.ts"
 import { CurrentRun } from "./CurrentRun.ts"
 import { Executor, type ExecutorOptions } from "./Executor.ts"
 import * as LocalOwnership from "./LocalOwnership.ts"
@@ -107,6 +108,49 @@ describe("executors", () => {
 })
 
 describe("an executor", () => {
+  it.live(
+    "B6: whose own beats get no answer goes on while somebody else keeps its lease",
+    () =>
+      Effect.gen(function* () {
+        const transport = yield* Transport
+        const silent = behind(
+          transport,
+          (operation, call) =>
+            operation === "beat"
+              ? Effect.fail(
+                new TransportUnavailable({ operation, cause: new Error("given up") }) as never,
+              )
+              : call,
+        )
+        let last: Beat | undefined
+        let keptAt: number | undefined
+        const beats = Beats.of({
+          heard: (beat) => {
+            last = beat
+          },
+          begins: () => {},
+          keptMillisAgo: () => keptAt && performance.now() - keptAt,
+        })
+        yield* Effect.forkScoped(Effect.forever(Effect.gen(function* () {
+          yield* Effect.sleep("300 millis")
+          if (last === undefined) return
+          const sentAt = performance.now()
+          const { _tag } = yield* transport.beat(last.incarnation, last.held, last.vitals)
+          if (_tag !== "Lost") keptAt = sentAt
+        })))
+        yield* serving(Effect.sleep("5 seconds"), { ttl: "2 seconds" }).pipe(
+          Effect.provideService(Transport, silent),
+          Effect.provideService(Beats, beats),
+        )
+        const run = yield* Work.submit({})
+        const ended = yield* Scheduler.use(({ ended }) => ended(run))
+        assert.deepInclude(ended, { state: "Succeeded", attempt: 1, crashes: 0 })
+        const { executors } = yield* Storage
+        assert.strictEqual((yield* executors.list(standard)).length, 1, "it did not join anew")
+      }).pipe(Effect.scoped, Effect.provide(world)),
+    30_000,
+  )
+
   it.live("goes on with what it is granted again while it is still putting it down", () =>
     Effect.gen(function* () {
       const { executors } = yield* Storage

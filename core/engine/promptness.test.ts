@@ -128,6 +128,21 @@ describe("an engine in real time", () => {
       }
     }).pipe(Effect.provide(world)))
 
+  it.live("A29: an executor that comes gets work within a heartbeat", () =>
+    Effect.gen(function* () {
+      yield* submitted(20)
+      const from = yield* Clock.currentTimeMillis
+      yield* serving(Effect.void)
+      const views = yield* until(
+        runsThere,
+        (views) => views.every(({ state }) => state === "Succeeded"),
+      )
+      // It beats four times in its time to live, which is four seconds.
+      for (const { claimedAt } of views) {
+        assert.isBelow(DateTime.toEpochMillis(claimedAt!) - from, 1000)
+      }
+    }).pipe(Effect.provide(world)))
+
   it.live("G10: with a backlog the next run begins within 100 ms of the end of the one before", () =>
     Effect.gen(function* () {
       const between: Array<number> = []

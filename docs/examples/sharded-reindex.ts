@@ -2,15 +2,15 @@
  * A search index is rebuilt in four shards, one on each of four executors: what takes one of them
  * eight minutes takes all four together about two.
  *
- * A minute is scaled to half a second here.
+ * A minute is scaled to a second here.
  */
 import assert from "node:assert/strict"
-import { Effect, Layer, Schema } from "effect"
+import { DateTime, Duration, Effect, Layer, Schema } from "effect"
 import { CurrentRun, Executor, LocalOwnership, Scheduler, Task } from "belfry"
 import * as Direct from "belfry/direct"
 import * as Memory from "belfry/memory"
 
-const minute = 500
+const minute = 1000
 const documents = Array.from({ length: 160 }, (_, id) => id)
 
 const Reindex = Task.make("search/reindex", { payload: { index: Schema.String } })
@@ -44,22 +44,21 @@ const reindex = Effect.fnUntraced(function* (count: number) {
   const scheduler = yield* Scheduler
   indexed.clear()
   workers.clear()
-  const started = performance.now()
   const submission = yield* Reindex.submission({ index: "products" })
   const { run } = yield* scheduler.submitSharded(submission, { count })
-  const { state } = yield* scheduler.ended(run)
+  const { createdAt, finishedAt, state } = yield* scheduler.ended(run)
   assert.equal(state, "Succeeded")
   assert.equal(indexed.size, documents.length)
   assert.equal(workers.size, count)
-  return performance.now() - started
+  return Duration.toMillis(DateTime.distance(createdAt, finishedAt!))
 })
 
 const program = Effect.gen(function* () {
   const alone = yield* reindex(1)
   const together = yield* reindex(4)
   console.log(`8 minutes in one shard, ${(8 * together / alone).toFixed(2)} in four`)
-  // A quarter and a little: to submit, to place, to gather. On a busy machine the little is more.
-  assert(together / alone < 0.35)
+  // A quarter and a little: to submit, to place, to gather.
+  assert(together / alone <= 0.26)
 })
 
 const Live = Layer.mergeAll(executor("a"), executor("b"), executor("c"), executor("d")).pipe(

@@ -44,6 +44,7 @@ import rollbacks from "./rollbacks.ts"
 import gateOrders from "./gateOrders.ts"
 import idleLanes from "./idleLanes.ts"
 import changesOfHeld from "./changesOfHeld.ts"
+import everyPolicy from "./everyPolicy.ts"
 
 export interface Migration {
   readonly name: string
@@ -92,6 +93,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "orders at gates", statements: gateOrders },
   { name: "idle lanes", statements: idleLanes },
   { name: "changes of what is held", statements: changesOfHeld },
+  { name: "submits by every policy", statements: everyPolicy },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
