@@ -72,6 +72,8 @@ export interface Surroundings {
   readonly now: () => number
   /** Milliseconds since 1970. */
   readonly wallClock: () => number
+  /** Whether user code may start. */
+  readonly isFresh: () => boolean
   /** From now on it has so long, and some time to stop in. */
   readonly limit: (attempt: Attempt, millis: number | undefined) => void
   /** What it says. */
@@ -223,8 +225,11 @@ const withHooks = (
           (isOurs) => isOurs ? Effect.void : leave(attempt, "abandon"),
         )
 
-      const first = timed("prepare", hooks.prepare?.(grant.payload, run) ?? Effect.void).pipe(
-        Effect.andThen(timed("run", handler.carryOut(grant.payload, run))),
+      const carried = timed("run", handler.carryOut(grant.payload, run))
+      const first = hooks.prepare === undefined ? carried : Effect.andThen(
+        timed("prepare", hooks.prepare(grant.payload, run)),
+        // This process may have stood still meanwhile, and somebody else may have begun it.
+        Effect.suspend(() => around.isFresh() ? carried : leave(attempt, "giveBack")),
       )
       const tried = timeoutMillis === undefined
         ? first

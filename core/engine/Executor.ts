@@ -438,7 +438,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       const reports = isReporting ? pool.takeReports(reportsMax) : []
       sending.add(reports)
       if (limit > 0 && waiting === "has waited") waiting = "not"
-      const isIdle = trip.waitMillis > 0 && reports.length === 0
+      // Another loop may have taken the reports that it was to go for: it would wait for nothing.
+      const isIdle = trip.waitMillis > 0 && reports.length === 0 && limit > 0
       asked += reserved
       if (isIdle) idle += reserved
       return { reports, isIdle }
@@ -582,6 +583,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       yield* served.close
       yield* untilAnswered(transport.serve(self, definitions()))
       wake()
+      if (Option.isSome(yield* Effect.timeoutOption(served.await, ttlMillis))) continue
+      // A call from before, which said less, may have come after it. It has had time to.
+      yield* untilAnswered(transport.serve(self, definitions()))
       yield* served.await
     }
   })

@@ -424,6 +424,14 @@ describe("the hooks of an attempt", () => {
       assert.deepStrictEqual(steps, ["prepare", "run", "Retried", "clean", "Retry"])
     }))
 
+  it.effect("give back what was prepared for so long that somebody else may have it", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({
+        meanwhile: (pool, step) => step === "prepare" && pool.keepFresh(0),
+      })
+      assert.deepStrictEqual(steps, ["prepare", "Stopped", "clean", "Release"])
+    }))
+
   it.effect("fail the attempt when it cannot be prepared", () =>
     Effect.gen(function* () {
       const { failure, steps } = yield* carriedOut({ wrong: "prepare" })

@@ -157,6 +157,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
+    const isFresh = () => monotonic() < freshUntil
+
     const report = (made: Report) => {
       reports.push(made)
       onChange()
@@ -289,7 +291,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         // A start that was not accepted is not ours to report on.
         if (!mayStart) return leave(attempt, "abandon")
         // The answer may have come while this process stood still, and the lease ran out meanwhile.
-        return monotonic() < freshUntil ? work : leave(attempt, "giveBack")
+        return isFresh() ? work : leave(attempt, "giveBack")
       })
       // What its holder has concluded calls nobody any more.
       if (!Breaker.isByKey(policy.breaker) || grant.conclusion !== undefined) return marked
@@ -448,7 +450,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const limit = (attempt: Attempt, millis: number | undefined) => {
       stopBy(attempt, millis === undefined ? Infinity : monotonic() + millis + stopMillis)
-      if (millis !== undefined) onTimed?.(endingOf(attempt))
+      if (millis !== undefined && attempt.outcome === undefined) onTimed?.(endingOf(attempt))
     }
 
     /** Nothing of it is decided by that: it may still end in another way. */
@@ -500,6 +502,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const around: Surroundings = {
       labels,
+      isFresh,
       now: monotonic,
       wallClock: () => clock.currentTimeMillisUnsafe(),
       limit,
