@@ -66,15 +66,16 @@ export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
       () => `run ${run} was acknowledged as discarded, and is ${runs.get(run)?.state}`,
     )
   }
-  const busy = [...runs.values()].filter(({ state, task }) =>
-    task === "discard" && state !== "Discarded"
+  // What was revived may have been discarded when it came to the gate again.
+  const busy = [...runs.values()].filter(({ attempt, state, task }) =>
+    task === "discard" && (state !== "Discarded" || attempt > 0)
   )
   for (const { finishedAt, id, state, task } of runs.values()) {
     if (task !== "discard" || state !== "Discarded") continue
     const at = millis(finishedAt!)
     that(
       busy.some((other) =>
-        millis(other.createdAt) <= at &&
+        other.id !== id && millis(other.createdAt) <= at &&
         (!Run.isFinal(other.state) || at <= millis(other.finishedAt!))
       ),
       () => `run ${id} was discarded, and no other was there`,
