@@ -13,12 +13,11 @@ import * as Task from "../../engine/Task.ts"
 import * as Trigger from "../../engine/Trigger.ts"
 import { Triggers } from "../../engine/Triggers.ts"
 import { Storage } from "../../services/Storage.ts"
-import { serving, state, until } from "../program.ts"
+import { serving, state, type Test, until } from "../program.ts"
 import { replay } from "../replay.ts"
 import { fresh, specOf, times, together } from "../world.ts"
 import { assertFencesRise, Ledger, mostAtOnce } from "./Ledger.ts"
 import { anotherLeader, servingCuttable } from "./processes.ts"
-import type { Test } from "./Test.ts"
 
 const ttlMillis = 2000
 /** As of the scheduler of these tests, at its longest. */
