@@ -1,12 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
+import { Schema } from "effect"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as Direct from "../adapters/direct/mod.ts"
-import * as Memory from "../adapters/memory/mod.ts"
-import { Server } from "../cluster/Server.ts"
-import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
 import { startTesting } from "../testing/startTesting.ts"
 import {
   type Belfry,
@@ -20,7 +16,7 @@ import {
   task,
   Trigger,
 } from "./mod.ts"
-import { rejected, until } from "./promise.fixture.ts"
+import { rejected, until, withServer } from "./promise.fixture.ts"
 import type { StandardSchema } from "./StandardSchema.ts"
 
 /** As the libraries of others write one: it makes another value of what it accepts, and may wait. */
@@ -441,16 +437,7 @@ describe("a program of promises", () => {
   })
 
   it("reaches a server with a token: submits, carries out and schedules there", async () => {
-    const token = "a-token-of-the-tests-and-nobody-else"
-    const server = ManagedRuntime.make(
-      Server.layer({ port: 0, token: Redacted.make(token), dueInterval: "20 millis" }).pipe(
-        Layer.provideMerge(Direct.layer),
-        Layer.provideMerge(Memory.layer),
-        Layer.provideMerge(LocalOwnership.layer),
-      ),
-    )
-    try {
-      const url = await server.runPromise(Server.use(({ url }) => Effect.succeed(url)))
+    await withServer(async ({ token, url }) => {
       await using belfry = await start({ server: { url, token }, handlers: [greeting] })
       // The server knows a task only when its executor has brought it.
       let run: number | undefined
@@ -467,9 +454,7 @@ describe("a program of promises", () => {
       assert.include(await rejected(start({ server: { url: "http://127.0.0.1:1", token } })), {
         _tag: "StorageUnavailable",
       })
-    } finally {
-      await server.dispose()
-    }
+    })
   })
 
   it("shares a SQLite file: one submits, another carries out and finishes as it closes", async () => {

@@ -1,9 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
-import * as Direct from "../adapters/direct/mod.ts"
-import * as Memory from "../adapters/memory/mod.ts"
-import { Server } from "../cluster/Server.ts"
-import * as LocalOwnership from "../core/engine/LocalOwnership.ts"
+import { Schema } from "effect"
 import {
   type Belfry,
   BreakerUnknown,
@@ -15,7 +11,7 @@ import {
   task,
   Trigger,
 } from "./mod.ts"
-import { rejected, until } from "./promise.fixture.ts"
+import { rejected, until, withServer } from "./promise.fixture.ts"
 
 const text = Schema.toStandardSchemaV1(Schema.String)
 const group = Group.make("office")
@@ -28,29 +24,17 @@ const approving = approve.handler((_, { checkpoint, handOver, keep, log, signal 
 })
 
 /** A program without a database, and the server it belongs to. */
-const withServer = async (use: (belfry: Belfry) => Promise<void>) => {
-  const token = "a-token-of-the-tests-and-nobody-else"
-  const server = ManagedRuntime.make(
-    Server.layer({ port: 0, token: Redacted.make(token), dueInterval: "20 millis" }).pipe(
-      Layer.provideMerge(Direct.layer),
-      Layer.provideMerge(Memory.layer),
-      Layer.provideMerge(LocalOwnership.layer),
-    ),
-  )
-  try {
-    const url = await server.runPromise(Server.use(({ url }) => Effect.succeed(url)))
-    await using belfry = await start({ server: { url, token }, handlers: [approving] })
+const withBelfry = (use: (belfry: Belfry) => Promise<void>) =>
+  withServer(async (server) => {
+    await using belfry = await start({ server, handlers: [approving] })
     // The server knows a task only when its executor has brought it.
     await until(async () => (await belfry.groups.list()).length === 1)
     await use(belfry)
-  } finally {
-    await server.dispose()
-  }
-}
+  })
 
 describe("a program that has a server", () => {
   it("gives orders to runs there", () =>
-    withServer(async (belfry) => {
+    withBelfry(async (belfry) => {
       const run = await belfry.submit(approve, {}, { level: 3, by: "Ada" })
       const isIn = (state: string) => until(async () => (await belfry.show(run)).state === state)
       await isIn("Running")
@@ -77,7 +61,7 @@ describe("a program that has a server", () => {
     }))
 
   it("looks after breakers, groups, calendars and triggers there, and holds no lock", () =>
-    withServer(async (belfry) => {
+    withBelfry(async (belfry) => {
       await belfry.breakers.set("shop", { openFor: "10 minutes", slow: "1 second" })
       const { settings } = await belfry.breakers.show("shop")
       assert.deepInclude(settings, { openMillis: 600_000, slowMillis: 1000 })

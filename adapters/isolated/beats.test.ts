@@ -7,7 +7,7 @@ import { DatabaseSync } from "node:sqlite"
 import { join } from "node:path"
 import { standard } from "../../core/domain/Namespace.ts"
 import * as Retry from "../../core/domain/Retry.ts"
-import { Executor } from "../../core/engine/Executor.ts"
+import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import * as Task from "../../core/engine/Task.ts"
@@ -19,36 +19,56 @@ import * as Isolated from "./mod.ts"
 const transport = new URL("./sqliteTransport.fixture.ts", import.meta.url)
 const spinMillis = 9000
 
+/** A file of its own, whose beats thread finds it by the environment. */
+const freshFile = Effect.map(
+  Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-beats-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
+  ),
+  (folder) => {
+    const file = join(folder, "belfry.db")
+    process.env["BELFRY_TEST_FILE"] = file
+    return file
+  },
+)
+
+/** What handlers run in: all of the product over the file, with beats from a thread of their own. */
+const overFile = (
+  file: string,
+  handlers: Layer.Layer<never, never, Executor>,
+  options: ExecutorOptions = {},
+) =>
+  handlers.pipe(
+    Layer.provide(Executor.layerWith({ ttl: "4 seconds", ...options })),
+    Layer.provide(Isolated.layerBeats({ transport })),
+    Layer.provideMerge(
+      Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
+        Layer.provide(LocalOwnership.layer),
+      ),
+    ),
+    Layer.provideMerge(Sqlite.layer({ file })),
+  )
+
+const spin = (millis: number): void => {
+  const until = performance.now() + millis
+  while (performance.now() < until);
+}
+
 it.live(
   "B6: a handler that spins for longer than the lease keeps it, and is seen to stall",
   () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-beats-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
-      )
-      const file = join(folder, "belfry.db")
-      process.env["BELFRY_TEST_FILE"] = file
+      const file = yield* freshFile
       const spins = Task.make("spins")
       let seen = ""
       const live = spins.toLayer(() =>
         Effect.sync(() => {
-          const until = performance.now() + spinMillis
-          while (performance.now() < until);
+          spin(spinMillis)
           // Seen from within, since nobody else in this thread could look.
           const db = new DatabaseSync(file, { readOnly: true })
           seen = `${db.prepare("SELECT vitals FROM executor").get()?.["vitals"]}`
           db.close()
         })
-      ).pipe(
-        Layer.provide(Executor.layerWith({ ttl: "4 seconds" })),
-        Layer.provide(Isolated.layerBeats({ transport })),
-        Layer.provideMerge(
-          Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
-            Layer.provide(LocalOwnership.layer),
-          ),
-        ),
-        Layer.provideMerge(Sqlite.layer({ file })),
       )
       yield* Effect.gen(function* () {
         const { executors, runs } = yield* Storage
@@ -63,7 +83,7 @@ it.live(
         const events = yield* runs.events(run)
         assert.isAbove(JSON.parse(seen).stalledMillis, 1000)
         assert.notInclude(events.map(({ kind }) => kind), "Lost")
-      }).pipe(Effect.provide(live))
+      }).pipe(Effect.provide(overFile(file, live)))
     }).pipe(Effect.scoped),
   60_000,
 )
@@ -73,12 +93,7 @@ for (const waitMillis of [0, 2000]) {
     `I17: a handler that spins past its time-out is ended by then, after ${waitMillis} ms of something else`,
     () =>
       Effect.gen(function* () {
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-beats-"))),
-          (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true })),
-        )
-        const file = join(folder, "belfry.db")
-        process.env["BELFRY_TEST_FILE"] = file
+        const file = yield* freshFile
         const spins = Task.make("spins", {
           payload: { millis: Schema.Int },
           policy: {
@@ -91,20 +106,8 @@ for (const waitMillis of [0, 2000]) {
           // It beats once a second, so it is told of before that, or with that.
           Effect.andThen(
             Effect.sleep(starts === 0 ? waitMillis : 0),
-            Effect.sync(() => {
-              const until = performance.now() + (starts++ === 0 ? millis : 0)
-              while (performance.now() < until);
-            }),
+            Effect.sync(() => spin(starts++ === 0 ? millis : 0)),
           )
-        ).pipe(
-          Layer.provide(Executor.layerWith({ ttl: "4 seconds", stopTimeout: "500 millis" })),
-          Layer.provide(Isolated.layerBeats({ transport })),
-          Layer.provideMerge(
-            Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
-              Layer.provide(LocalOwnership.layer),
-            ),
-          ),
-          Layer.provideMerge(Sqlite.layer({ file })),
         )
         yield* Effect.gen(function* () {
           const { executors, runs } = yield* Storage
@@ -132,7 +135,7 @@ for (const waitMillis of [0, 2000]) {
           const [executor, ...others] = yield* executors.list(standard)
           assert.deepStrictEqual(others, [], "it did not join anew")
           assert.strictEqual(executor?.standing, "live")
-        }).pipe(Effect.provide(live))
+        }).pipe(Effect.provide(overFile(file, live, { stopTimeout: "500 millis" })))
       }).pipe(Effect.scoped),
     60_000,
   )

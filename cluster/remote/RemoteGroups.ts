@@ -3,7 +3,7 @@ import { Effect, Layer } from "effect"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { StateName } from "../../core/domain/Run.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
-import { type GroupOrder, Groups, GroupUnknown, type Step } from "../../core/engine/Groups.ts"
+import { cancelAll, type GroupOrder, Groups, GroupUnknown } from "../../core/engine/Groups.ts"
 import * as ApiClient from "../api/ApiClient.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
@@ -66,16 +66,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       ),
     pause: order("pause"),
     resume: order("resume"),
-    cancel: Effect.fnUntraced(function* (name, order = {}) {
-      let { confirmed, next, requested } = yield* cancelSome(name, order)
-      while (next !== undefined) {
-        const step: Step = yield* cancelSome(name, { ...order, before: next })
-        confirmed += step.confirmed
-        requested += step.requested
-        next = step.next
-      }
-      return { confirmed, requested }
-    }),
+    cancel: cancelAll(cancelSome),
     cancelSome,
   })
 })

@@ -1,5 +1,5 @@
 /** What tests of the whole share: the engine over an adapter, and the small things they are made of. */
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema, type Scope } from "effect"
 import { Namespace } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Breakers } from "../engine/Breakers.ts"
@@ -30,6 +30,12 @@ export const engine: Layer.Layer<Exclude<Program, Base>, never, Base> = Layer.me
 export const programOver = <E>(base: Layer.Layer<Base, E>): Layer.Layer<Program, E> =>
   Layer.provideMerge(engine, base)
 
+/** How a test of a program is told, by its name, in a namespace of its own. */
+export type Test<R = Program> = (
+  name: string,
+  body: () => Effect.Effect<unknown, unknown, R | Scope.Scope>,
+) => void
+
 /** A namespace of its own for each test, so that tests may share a database and run at once. */
 export const inFreshNamespace = <A, E, R>(test: Effect.Effect<A, E, R>) =>
   Effect.provideService(test, CurrentNamespace, Namespace.make(fresh("ns")))
@@ -51,3 +57,6 @@ export const until = <A, E, R>(look: Effect.Effect<A, E, R>, isIt: (value: A) =>
       yield* Effect.sleep("20 millis")
     }
   })
+
+/** An answer that is no success. */
+export class TooSmall extends Schema.TaggedError<TooSmall>()("TooSmall", { least: Schema.Int }) {}

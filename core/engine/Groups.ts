@@ -201,16 +201,7 @@ const make = Effect.gen(function* () {
     }),
     pause: order(true),
     resume: order(false),
-    cancel: Effect.fnUntraced(function* (name, order = {}) {
-      let { confirmed, next, requested } = yield* cancelSome(name, order)
-      while (next !== undefined) {
-        const step: Step = yield* cancelSome(name, { ...order, before: next })
-        confirmed += step.confirmed
-        requested += step.requested
-        next = step.next
-      }
-      return { confirmed, requested }
-    }),
+    cancel: cancelAll(cancelSome),
     cancelSome,
   })
 })
@@ -220,3 +211,18 @@ const checked = (words: Words) =>
     Schema.decodeUnknownEffect(Words)(words, { reportInput: true }),
     (error) => refusalOf(error, "order"),
   )
+
+/** Cancels page after page, until there is no next one. */
+export const cancelAll = (
+  cancelSome: Groups["Service"]["cancelSome"],
+): Groups["Service"]["cancel"] =>
+  Effect.fnUntraced(function* (name, order = {}) {
+    let { confirmed, next, requested } = yield* cancelSome(name, order)
+    while (next !== undefined) {
+      const step: Step = yield* cancelSome(name, { ...order, before: next })
+      confirmed += step.confirmed
+      requested += step.requested
+      next = step.next
+    }
+    return { confirmed, requested }
+  })

@@ -9,11 +9,10 @@ import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
 import * as Trigger from "../../engine/Trigger.ts"
 import { Triggers } from "../../engine/Triggers.ts"
-import { serving, until } from "../program.ts"
+import { serving, type Test, until } from "../program.ts"
 import { times, together } from "../world.ts"
 import { Ledger, mostAtOnce } from "./Ledger.ts"
 import { anotherLeader, servingCuttable } from "./processes.ts"
-import type { Test } from "./Test.ts"
 
 /** It is not to be lost, however busy the machine is. */
 const ttl = "20 seconds"

@@ -6,26 +6,21 @@
  * those of other tasks.
  */
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Layer, type Scope } from "effect"
-import * as Blocking from "../domain/Blocking.ts"
-import * as Group from "../domain/Group.ts"
-import * as Retry from "../domain/Retry.ts"
-import { CurrentNamespace } from "../engine/CurrentNamespace.ts"
-import { CurrentRun } from "../engine/CurrentRun.ts"
-import { Groups } from "../engine/Groups.ts"
-import { Scheduler } from "../engine/Scheduler.ts"
-import * as Task from "../engine/Task.ts"
-import * as Trigger from "../engine/Trigger.ts"
-import { Triggers } from "../engine/Triggers.ts"
-import { type Program, serving, state, until } from "./program.ts"
-import { fresh, times } from "./world.ts"
+import { Deferred, Effect, Layer } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
+import * as Group from "../../domain/Group.ts"
+import * as Retry from "../../domain/Retry.ts"
+import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
+import { CurrentRun } from "../../engine/CurrentRun.ts"
+import { Groups } from "../../engine/Groups.ts"
+import { Scheduler } from "../../engine/Scheduler.ts"
+import * as Task from "../../engine/Task.ts"
+import * as Trigger from "../../engine/Trigger.ts"
+import { Triggers } from "../../engine/Triggers.ts"
+import { serving, state, type Test, until } from "../program.ts"
+import { fresh, times } from "../world.ts"
 
-type Test = (
-  name: string,
-  body: () => Effect.Effect<unknown, unknown, Program | Scope.Scope>,
-) => void
-
-export const tests = (test: Test): void => {
+export const grouped = (test: Test): void => {
   test("G4: two tasks of an exclusive group never overlap, though both have work and free places", () =>
     Effect.gen(function* () {
       const scheduler = yield* Scheduler

@@ -1,0 +1,162 @@
+/** The steps of an attempt, in their order: prepared, run, rolled back, cleaned. */
+import { assert } from "@effect/vitest"
+import { DateTime, Deferred, Effect, Exit, Layer, Schema, Scope } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
+import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
+import { CurrentRun } from "../../engine/CurrentRun.ts"
+import { Scheduler } from "../../engine/Scheduler.ts"
+import * as Task from "../../engine/Task.ts"
+import * as Trigger from "../../engine/Trigger.ts"
+import { serving, state, type Test, TooSmall, until } from "../program.ts"
+
+export const stepped = (test: Test): void => {
+  test("stores the outcome before it cleans, and cleans elsewhere when it is stopped there", () =>
+    Effect.gen(function* () {
+      const steps: Array<string> = []
+      const step = (name: string) => Effect.sync(() => void steps.push(name))
+      const task = Task.make("careful", { success: Schema.String })
+      const live = (clean: Effect.Effect<void>) =>
+        task.toLayer(() => Effect.as(step("run"), "done"), {
+          prepare: () => step("prepare"),
+          clean: (_, { state }) => Effect.andThen(step(`clean ${state}`), clean),
+          summary: () => Effect.succeed("it went well"),
+        })
+      const scope = yield* Scope.make()
+      yield* Scope.provide(
+        serving(live(Effect.never), { drainTimeout: "100 millis" }),
+        scope,
+      )
+      const run = yield* task.submit({})
+      const cleaning = yield* until(state(run), ({ phase }) => phase !== undefined)
+      assert.deepInclude(cleaning, { state: "Running", phase: "cleaning" })
+      yield* Scope.close(scope, Exit.void)
+      yield* serving(live(Effect.void))
+      assert.strictEqual(yield* task.result(run), "done")
+      assert.deepStrictEqual(steps, ["prepare", "run", "clean Succeeded", "clean Succeeded"])
+      const { lines } = yield* Scheduler.use((s) => s.log({ run, limit: 9 }))
+      assert.strictEqual(lines.at(-1)?.text, "it went well")
+    }))
+
+  test("Q37: takes its steps in order: let in, prepared, run, cleaned, ended, and then who waits for that", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const namespace = yield* CurrentNamespace
+      const steps: Array<string> = []
+      const step = (name: string) => Effect.sync(() => void steps.push(name))
+      const task = Task.make("stepwise", {
+        payload: { name: Schema.String },
+        policy: { blocking: Blocking.fifo },
+      })
+      const next = Task.make("next")
+      yield* serving(Layer.merge(
+        task.toLayer(({ name }) => step(`${name} runs`), {
+          prepare: ({ name }) => step(`${name} is prepared`),
+          clean: ({ name }) => step(`${name} is cleaned`),
+        }),
+        next.toLayer(() => step("next")),
+      ))
+      yield* Layer.build(next.schedule("behind", Trigger.after(task), {}))
+      const runs = yield* Effect.forEach(["a", "b", "c"], (name) => task.submit({ name }))
+      yield* until(
+        Effect.sync(() => steps.filter((step) => step === "next").length),
+        (count) => count === runs.length,
+      )
+      assert.deepStrictEqual(
+        steps.filter((step) => step !== "next"),
+        ["a", "b", "c"].flatMap((name) =>
+          ["is prepared", "runs", "is cleaned"].map((what) => `${name} ${what}`)
+        ),
+      )
+      const followers = yield* scheduler.list({ namespace, task: next.name, limit: 9 })
+      let free = 0
+      for (const run of runs) {
+        const told = yield* scheduler.events(run)
+        const kinds = ["Submitted", "Admitted", "Claimed", "Succeeded"]
+        assert.deepStrictEqual(told.map(({ kind }) => kind), kinds)
+        const at = told.map(({ at }) => DateTime.toEpochMillis(at))
+        assert.deepStrictEqual(at, at.toSorted((a, b) => a - b))
+        assert.isAtLeast(at[1]!, free, "its place of the gate is free")
+        free = at[3]!
+        const follower = followers.find(({ after }) => after === run)!
+        assert.isAtLeast(DateTime.toEpochMillis(follower.createdAt), free)
+      }
+    }))
+
+  test("rolls back what failed for good, and shows it doing so", () =>
+    Effect.gen(function* () {
+      const goOn = yield* Deferred.make<void>()
+      const task = Task.make("undone", { error: TooSmall })
+      yield* serving(task.toLayer(() => Effect.fail(new TooSmall({ least: 7 })), {
+        rollback: (_, { tag }) =>
+          Effect.andThen(
+            Deferred.await(goOn),
+            Effect.die(new Error(`cannot undo after ${tag}`)),
+          ),
+      }))
+      const run = yield* task.submit({})
+      yield* until(state(run), ({ phase }) => phase === "rollingBack")
+      yield* Deferred.succeed(goOn, undefined)
+      const view = yield* Scheduler.use((scheduler) => scheduler.ended(run))
+      assert.strictEqual(view.state, "Failed")
+      assert.strictEqual(view.failure?.tag, "RollbackFailed")
+      assert.include(view.failure?.message, "cannot undo after TooSmall")
+    }))
+
+  test("Q32: rolls back on demand what has succeeded, with its result, and again if that fails", () =>
+    Effect.gen(function* () {
+      const undone: Array<unknown> = []
+      let isWilling = false
+      const task = Task.make("charge", { success: Schema.String })
+      yield* serving(task.toLayer(() => Effect.succeed("receipt 7"), {
+        rollback: (_, failure) =>
+          CurrentRun.use(({ result }) =>
+            isWilling
+              ? Effect.sync(() => void undone.push([failure.tag, failure.message, result]))
+              : Effect.die(new Error("the bank is closed"))
+          ),
+      }))
+      const run = yield* task.submit({})
+      assert.strictEqual(yield* task.result(run), "receipt 7")
+      const { ended, events, rollback } = yield* Scheduler
+      assert.strictEqual(yield* rollback(run, { by: "Ada", note: "twice" }), "confirmed")
+      const failed = yield* ended(run)
+      assert.strictEqual(failed.state, "Failed")
+      assert.strictEqual(failed.failure?.tag, "RollbackFailed")
+      assert.include(failed.failure?.message, "the bank is closed")
+      isWilling = true
+      yield* rollback(run, { by: "Bob" })
+      const view = yield* ended(run)
+      assert.strictEqual(view.state, "Failed")
+      assert.strictEqual(view.failure?.tag, "RolledBack")
+      const said = "Bob asked for it to be rolled back"
+      assert.deepStrictEqual(undone, [["RollbackAsked", said, '"receipt 7"']])
+      assert.strictEqual(yield* rollback(run), "confirmed")
+      assert.deepStrictEqual(
+        (yield* events(run)).flatMap(({ by, detail, kind }) =>
+          kind === "RollbackAsked" ? [[by, detail]] : []
+        ),
+        [["Ada", "twice"], ["Bob", undefined]],
+      )
+    }))
+
+  test("Q32: says why it rolls nothing back, and that a task has no rollback", () =>
+    Effect.gen(function* () {
+      const { ended, rollback } = yield* Scheduler
+      const task = Task.make("plain")
+      const waiting = yield* task.submit({}, { delay: "1 hour" })
+      const early = yield* Effect.flip(rollback(waiting))
+      assert.strictEqual(early._tag, "OrderRefused")
+      assert.include(early.message, "has not ended; cancel it")
+      yield* Scheduler.use((scheduler) => scheduler.cancel(waiting))
+      assert.include((yield* Effect.flip(rollback(waiting))).message, "nobody has begun it")
+      const tooMuch = yield* Effect.flip(rollback(waiting, { note: "x".repeat(1025) }))
+      assert.deepInclude(tooMuch, { _tag: "Refused", field: "note" })
+      yield* serving(task.toLayer(() => Effect.void))
+      const run = yield* task.submit({})
+      yield* task.result(run)
+      yield* rollback(run)
+      const { failure } = yield* ended(run)
+      assert.strictEqual(failure?.tag, "RollbackFailed")
+      assert.include(failure?.message, "the task has no rollback")
+    }))
+}
