@@ -5,14 +5,14 @@
 import { Effect } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
-import { type Change, keys, type Plan, type Submit } from "./Plan.ts"
+import { type Asking, type Change, keys, type Plan, type Submit } from "./Plan.ts"
 import type { TaskName } from "./tasks.ts"
-import { calmAt, healsAt, triggersUntil } from "./times.ts"
+import { calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
-    for (const some of [deadlines, changes]) {
+    for (const some of [deadlines, changes, byHand]) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
     return drawn
@@ -87,3 +87,30 @@ const changes = (plan: Plan) => {
       return { ...submit, changes: yield* many(yield* between(1, 3), change(isFirst)) }
     }))
 }
+
+/** Triggers are fired by hand, their slots filled in, and they are taken away for a while. */
+const byHand = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const names = plan.triggers.map(({ name }) => name)
+  if (names.length === 0) return plan
+  const asking = Effect.gen(function* () {
+    const drawn: Asking = {
+      at: yield* between(500, triggersUntil - 2000),
+      trigger: yield* oneOf(names),
+      kind: yield* oneOf(["fire", "backfill"] as const),
+      by: yield* many(yield* between(1, 2), between(0, plan.schedulers - 1)),
+      millis: yield* between(1000, 15_000),
+      paceMillis: (yield* chance(0.3)) ? yield* between(10, 500) : 0,
+    }
+    return drawn
+  })
+  const tails = plan.tails.filter((name) => name === "tail-table")
+  const removal = Effect.gen(function* () {
+    return {
+      at: yield* between(500, healsAt - 1000),
+      trigger: yield* oneOf([...names, ...tails]),
+      millis: yield* between(100, 3 * ttlMillis),
+    }
+  })
+  const askings = yield* many(yield* between(3, 8), asking)
+  return { ...plan, askings, removals: yield* many(yield* between(0, 3), removal) }
+})

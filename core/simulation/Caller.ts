@@ -3,18 +3,22 @@ import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
 import { firstRevision } from "../domain/Change.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
-import type { Ledger, Order } from "./Ledger.ts"
-import type { Change, Submit } from "./Plan.ts"
+import { Triggers } from "../engine/Triggers.ts"
+import { standard } from "../domain/Namespace.ts"
+import type { Entry, Ledger, Order } from "./Ledger.ts"
+import type { Asking, Change, Submit } from "./Plan.ts"
 import type { Process } from "./Process.ts"
 import { keyOf, tasks } from "./tasks.ts"
 
+type Told = Omit<Extract<Entry, { readonly kind: "told" }>, "at">
+
 export class Caller {
-  private readonly schedulers: ReadonlyArray<Context.Context<Scheduler>>
+  private readonly schedulers: ReadonlyArray<Context.Context<Scheduler | Triggers>>
   private readonly processes: ReadonlyArray<Process>
   private readonly ledger: Ledger
 
   constructor(
-    schedulers: ReadonlyArray<Context.Context<Scheduler>>,
+    schedulers: ReadonlyArray<Context.Context<Scheduler | Triggers>>,
     processes: ReadonlyArray<Process>,
     ledger: Ledger,
   ) {
@@ -51,14 +55,52 @@ export class Caller {
     by: number,
     command: (scheduler: Scheduler["Service"]) => Effect.Effect<A, E>,
   ) {
+    return this.callIn(by, (context) => command(Context.get(context, Scheduler)))
+  }
+
+  private callIn<A, E>(
+    by: number,
+    command: (context: Context.Context<Scheduler | Triggers>) => Effect.Effect<A, E>,
+  ) {
     return Effect.gen({ self: this }, function* () {
       const context = this.schedulers[by]
       if (context === undefined) return yield* Effect.fail("not up yet" as const)
-      return yield* command(Context.get(context, Scheduler)).pipe(
+      return yield* command(context).pipe(
         Effect.provideService(Clock.Clock, this.processes[by]!.clock),
         Effect.timeout("5 seconds"),
       )
     })
+  }
+
+  /** Asks a trigger by hand, with the same request until it is answered. `until`: as a backfill ends. */
+  askFor({ by, kind, millis, paceMillis, trigger }: Asking, request: string, until: () => number) {
+    const told = (answers: ReadonlyArray<Omit<Told, "kind" | "trigger" | "request">>) =>
+      Effect.sync(() => {
+        for (const answer of answers) {
+          this.ledger.write({ kind: "told", trigger, request, ...answer })
+        }
+      })
+    const fire = ({ fire }: Triggers["Service"]) =>
+      Effect.flatMap(
+        fire(standard, trigger, { request }),
+        ({ isNew, run }) => told([{ answer: isNew ? "fired" : "known", run }]),
+      )
+    const backfill = ({ backfill }: Triggers["Service"]) =>
+      Effect.suspend(() => {
+        const to = until()
+        const range = { request, from: to - millis, to, pace: paceMillis }
+        return Effect.flatMap(
+          backfill(standard, trigger, range),
+          ({ slots }) =>
+            told(slots.map(({ run, ...each }) => ({ ...each, ...(run !== undefined && { run }) }))),
+        )
+      })
+    const ask = (by: number) =>
+      this.callIn(by, (context) => {
+        const triggers = Context.get(context, Triggers)
+        return kind === "fire" ? fire(triggers) : backfill(triggers)
+      }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("300 millis") }), Effect.ignore)
+    return Effect.forEach(by, ask, { concurrency: "unbounded", discard: true })
   }
 
   private attempt(each: Submit, request: string, isOther: boolean) {

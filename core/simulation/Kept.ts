@@ -15,6 +15,8 @@ export interface KeptTrigger {
   readonly name: string
   /** Those of its rule. */
   readonly records: ReadonlyArray<SlotRecord>
+  /** Those of what was asked for by hand. */
+  readonly asked: ReadonlyArray<SlotRecord>
   readonly account: SlotAudit.Account
 }
 
@@ -58,13 +60,15 @@ export const read: (
   )
   const kept: Array<KeptTrigger> = []
   for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
-    const records = (yield* triggers.records(id, recordsMax))
+    const all = yield* triggers.records(id, recordsMax)
+    const records = all
       .filter(({ after, asked }) => after === undefined && asked === undefined)
       .toSorted((a, b) => a.slot - b.slot)
     kept.push({
       id,
       name,
       records,
+      asked: all.filter(({ asked }) => asked !== undefined),
       account: {
         versions: accounts.get(id)!.versions,
         records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
@@ -99,6 +103,14 @@ const inWorld = (
     ...(finishedAt !== undefined && { finishedAt: translated(finishedAt) }),
   }
 }
+
+/** The runs that somebody asked of triggers by hand. */
+export const askedOf = ({ triggers }: Kept): ReadonlySet<RunId | undefined> =>
+  new Set(triggers.flatMap(({ asked }) => asked.map(({ run }) => run)))
+
+/** Whether it was due when it was submitted. */
+export const isDueAtOnce = ({ createdAt, dueAt }: RunView): boolean =>
+  millis(createdAt) === millis(dueAt)
 
 /** Who asked for the run, by the payload that every simulated task has. */
 export const requestOf = ({ payload }: Pick<RunView, "payload">): string =>

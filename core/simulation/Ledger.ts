@@ -88,6 +88,28 @@ export type Entry =
     }
     /** A trigger is paused from now on, or is not any more. */
     | { readonly kind: "paused"; readonly trigger: string; readonly isPaused: boolean }
+    /** A trigger is no more, until somebody puts it again. */
+    | { readonly kind: "removed"; readonly trigger: string }
+    /** A run of a trigger was asked for by hand. */
+    | {
+      readonly kind: "asked"
+      readonly trigger: number
+      readonly what: "manual" | "backfill"
+      readonly request: string
+      /** Of a backfill. */
+      readonly slot?: number
+      readonly answer: string
+      readonly run?: RunId
+    }
+    /** What somebody was told who has asked. */
+    | {
+      readonly kind: "told"
+      readonly trigger: string
+      readonly request: string
+      readonly slot?: number
+      readonly answer: string
+      readonly run?: RunId
+    }
     /** A calendar has these days from now on. */
     | {
       readonly kind: "recalled"

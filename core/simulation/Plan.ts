@@ -41,6 +41,24 @@ export interface Plan {
   readonly holds: ReadonlyArray<Hold>
   readonly faults: ReadonlyArray<Fault>
   readonly orders: ReadonlyArray<Order>
+  /** What is asked of triggers by hand. */
+  readonly askings: ReadonlyArray<Asking>
+  /** When a trigger is taken away, and for how long. */
+  readonly removals: ReadonlyArray<
+    { readonly at: number; readonly trigger: string; readonly millis: number }
+  >
+}
+
+/** Somebody wants a run of a trigger now, or of each slot of the last while that has not fired. */
+export interface Asking {
+  readonly at: number
+  readonly trigger: string
+  readonly kind: "fire" | "backfill"
+  /** Which scheduler's processes are asked, each with the same request. */
+  readonly by: ReadonlyArray<number>
+  /** Of a backfill: so long a while, and so far apart. */
+  readonly millis: number
+  readonly paceMillis: number
 }
 
 export const tailNames = ["tail-table", "tail-program"] as const
@@ -332,6 +350,8 @@ const usual: Effect.Effect<Plan> = Effect.gen(function* () {
     holds,
     faults,
     orders,
+    askings: [],
+    removals: [],
   }
 })
 

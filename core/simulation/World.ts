@@ -152,7 +152,7 @@ export const run = Effect.fnUntraced(function* (
     (): Network.Weather => ({ ...Network.calm }),
   )
   const processes: Array<Process> = []
-  const schedulers: Array<Context.Context<Scheduler>> = []
+  const schedulers: Array<Context.Context<Scheduler | Triggers>> = []
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
 
@@ -196,7 +196,7 @@ export const run = Effect.fnUntraced(function* (
     const built = Layer.buildWithScope(program, life).pipe(
       Effect.tap((context) =>
         Effect.sync(() => {
-          if (isScheduler) schedulers[at] = context as Context.Context<Scheduler>
+          if (isScheduler) schedulers[at] = context as Context.Context<Scheduler | Triggers>
         })
       ),
       Effect.provideService(Clock.Clock, process.clock),
@@ -249,12 +249,14 @@ export const run = Effect.fnUntraced(function* (
     yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
   }
   const from = now()
-  for (const [nth, { name, schedule }] of plan.triggers.entries()) {
-    const definition = triggerOf(name, schedule, plan.lateness[nth]!)
-    yield* Effect.orDie(storage.triggers.put(definition))
-  }
-  yield* Effect.orDie(storage.triggers.put(follower))
-  if (plan.tails.includes("tail-table")) yield* Effect.orDie(storage.triggers.put(tableTail))
+  const definitions = [
+    ...plan.triggers.map(({ name, schedule }, nth) =>
+      triggerOf(name, schedule, plan.lateness[nth]!)
+    ),
+    follower,
+    ...(plan.tails.includes("tail-table") ? [tableTail] : []),
+  ]
+  for (const definition of definitions) yield* Effect.orDie(storage.triggers.put(definition))
   for (const [number, { at, fate, isKept, millis }] of plan.rows.entries()) {
     const write = Effect.gen(function* () {
       const end = table.write({ request: `row-${number}`, fate })
@@ -292,6 +294,20 @@ export const run = Effect.fnUntraced(function* (
   })
   for (const [number, each] of plan.orders.entries()) {
     yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
+  }
+  for (const [number, each] of plan.askings.entries()) {
+    const until = () => Math.floor(ofStorage.said(now()))
+    const ask = Effect.suspend(() => caller.askFor(each, `asking-${number}`, until))
+    yield* Effect.forkIn(Effect.delay(ask, each.at), scope)
+  }
+  for (const { at, millis, trigger } of plan.removals) {
+    const name = TriggerName.make(trigger)
+    const again = definitions.find((each) => each.name === name)!
+    const remove = Effect.andThen(
+      storage.triggers.remove(standard, name),
+      Effect.delay(storage.triggers.put(again), millis),
+    )
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(remove), at), scope)
   }
   for (const { at, key, millis, to } of plan.holds) {
     const order = (to: "open" | "closed" | "auto") =>

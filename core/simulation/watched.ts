@@ -161,8 +161,35 @@ export const watched = (
       pause: (namespace, name, isPaused) =>
         Effect.tap(
           triggers.pause(namespace, name, isPaused),
-          () => Effect.sync(() => ledger.write({ kind: "paused", trigger: name, isPaused })),
+          (found) =>
+            Effect.sync(() => {
+              if (Option.isNone(found)) return
+              ledger.write({ kind: "paused", trigger: name, isPaused })
+            }),
         ),
+      remove: (namespace, name) =>
+        Effect.tap(triggers.remove(namespace, name), (isGone) =>
+          Effect.sync(() => {
+            if (isGone) ledger.write({ kind: "removed", trigger: name })
+          })),
+      ask: (items, isDry) =>
+        Effect.tap(triggers.ask(items, isDry), (answers) =>
+          Effect.sync(() => {
+            if (isDry) return
+            for (const [at, { kind: what, request, slot, trigger }] of items.entries()) {
+              const { _tag: answer, ...told } = answers[at]!
+              const run = "run" in told ? told.run : undefined
+              ledger.write({
+                kind: "asked",
+                trigger,
+                what,
+                request,
+                ...(slot !== undefined && { slot }),
+                answer,
+                ...(run !== undefined && { run }),
+              })
+            }
+          })),
       fire: (items) =>
         Effect.tap(triggers.fire(items), (answers) =>
           Effect.sync(() => {

@@ -84,7 +84,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   const storage = watched(mistake(Context.get(memory, Storage), state), ledger)
   const points = new Points(clock, aim)
   const processes: Array<Process> = []
-  const schedulers: Array<Context.Context<Scheduler>> = []
+  const schedulers: Array<Context.Context<Scheduler | Triggers>> = []
   let relay: { readonly transport: Transport["Service"]; readonly process: Process } | undefined
 
   const exact = { offsetMillis: 0, drift: 1 }

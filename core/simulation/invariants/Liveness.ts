@@ -1,6 +1,6 @@
 /** What goes on by itself when all is well. */
 import type { RunId } from "../../domain/RunId.ts"
-import { millis, requestOf } from "../Kept.ts"
+import { isDueAtOnce, millis, requestOf } from "../Kept.ts"
 import type { Outcome } from "../Outcome.ts"
 import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
@@ -22,9 +22,8 @@ const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
     const isPlain = [blocking, breaker, rateLimit, routing, selector, touches]
       .every((each) => each === undefined)
     const from = millis(view.createdAt)
-    if (!isPlain || from < calmFrom || delayed.has(requestOf(view)) || ordered.has(view.id)) {
-      return []
-    }
+    const isLater = delayed.has(requestOf(view)) || !isDueAtOnce(view)
+    if (!isPlain || from < calmFrom || isLater || ordered.has(view.id)) return []
     const { finishedAt } = view
     // What has expired waits no more.
     const to = finishedAt === undefined ? endedAt : millis(finishedAt)

@@ -1,15 +1,25 @@
 /** What was ordered holds from its acknowledgement on. */
-import { millis } from "../Kept.ts"
+import { askedOf, millis } from "../Kept.ts"
 import type { Checker } from "./Invariant.ts"
 
 /**
  * From the acknowledgement of a pause on no slot makes a run. What was cancelled or put down is not
  * granted any more, until somebody lets it go on, and what was asked to stop has its last grant.
  */
-export const I16: Checker = ({ kept: { runs }, ledger, pauses }, that) => {
-  for (const { from, to, trigger } of pauses) {
+export const I16: Checker = ({ kept, ledger, pauses }, that) => {
+  const { runs } = kept
+  const byHand = askedOf(kept)
+  const removed = ledger.of("removed")
+  const goesOn = ledger.of("paused").filter(({ isPaused }) => !isPaused)
+  for (const { from, to: until, trigger } of pauses) {
+    // One that is put again is not paused.
+    const ends = [...removed, ...goesOn].filter((each) =>
+      each.trigger === trigger && each.at >= from
+    )
+    const to = Math.min(until, ...ends.map(({ at }) => at))
     const made = [...runs.values()].filter((run) =>
-      run.trigger === trigger && from < millis(run.createdAt) && millis(run.createdAt) < to
+      run.trigger === trigger && !byHand.has(run.id) && from < millis(run.createdAt) &&
+      millis(run.createdAt) < to
     )
     that(made.length === 0, () => `${made.length} runs were made while ${trigger} was paused`)
   }

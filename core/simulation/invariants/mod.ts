@@ -4,6 +4,7 @@
  * not have.
  */
 import type { Outcome } from "../Outcome.ts"
+import { T13 } from "./Asked.ts"
 import { I17, I6, I7, I8 } from "./Attempts.ts"
 import { I23 } from "./Bounds.ts"
 import { I24 } from "./Breakers.ts"
@@ -58,6 +59,7 @@ const checkers = {
   R23,
   R35,
   R36,
+  T13,
   T16,
 } satisfies Record<string, Checker>
 

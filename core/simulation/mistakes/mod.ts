@@ -5,6 +5,7 @@
 import type { Name } from "../invariants/mod.ts"
 import type { Plant } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
+import { askedTwice } from "./askedTwice.ts"
 import { backlogUncounted } from "./backlogUncounted.ts"
 import { begunTooLate } from "./begunTooLate.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
@@ -16,6 +17,7 @@ import { discardedIdly } from "./discardedIdly.ts"
 import { droppedSlot } from "./droppedSlot.ts"
 import { endedTwice } from "./endedTwice.ts"
 import { fenceUsedAgain } from "./fenceUsedAgain.ts"
+import { filledAnyway } from "./filledAnyway.ts"
 import { firedEarly } from "./firedEarly.ts"
 import { firedLate } from "./firedLate.ts"
 import { followedTwice } from "./followedTwice.ts"
@@ -44,6 +46,7 @@ import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
+import { removedLate } from "./removedLate.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
@@ -70,6 +73,7 @@ export const mistakes = planted({
   misfiredInTime: [{ planner: misfiredInTime }, "I9"],
   latenessIgnored: [{ planner: latenessIgnored }, "I9"],
   reasonsConfused: [{ storage: reasonsConfused }, "I9"],
+  removedLate: [{ storage: removedLate }, "I9"],
   slotLost: [{ storage: droppedSlot }, "I10"],
   firedLate: [{ storage: firedLate }, "I10"],
   firedEarly: [{ storage: firedEarly }, "I10"],
@@ -105,6 +109,8 @@ export const mistakes = planted({
   weightsForgotten: [{ storage: weightsForgotten }, "R23"],
   changeForgotten: [{ storage: changeForgotten }, "R35"],
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
+  askedTwice: [{ storage: askedTwice }, "T13"],
+  filledAnyway: [{ storage: filledAnyway }, "T13"],
   positionIgnored: [{ storage: positionIgnored }, "T16"],
   lateRowsPassedBy: [{ storage: lateRowsPassedBy }, "T16"],
 })
