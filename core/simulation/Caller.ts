@@ -3,22 +3,26 @@ import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
 import { firstRevision } from "../domain/Change.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
+import { Groups } from "../engine/Groups.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Entry, Ledger, Order } from "./Ledger.ts"
 import type { Asking, Change, Submit } from "./Plan.ts"
 import type { Process } from "./Process.ts"
-import { keyOf, tasks } from "./tasks.ts"
+import { keyOf, payloadOf, tasks } from "./tasks.ts"
+
+/** What a scheduler's process has that others may call. */
+export type Program = Scheduler | Triggers | Groups
 
 type Told = Omit<Extract<Entry, { readonly kind: "told" }>, "at">
 
 export class Caller {
-  private readonly schedulers: ReadonlyArray<Context.Context<Scheduler | Triggers>>
+  private readonly schedulers: ReadonlyArray<Context.Context<Program>>
   private readonly processes: ReadonlyArray<Process>
   private readonly ledger: Ledger
 
   constructor(
-    schedulers: ReadonlyArray<Context.Context<Scheduler | Triggers>>,
+    schedulers: ReadonlyArray<Context.Context<Program>>,
     processes: ReadonlyArray<Process>,
     ledger: Ledger,
   ) {
@@ -44,9 +48,8 @@ export class Caller {
       if (Option.isNone(accepted)) return
       const { run } = accepted.value
       if (each.isReused) yield* Effect.ignore(this.attempt(each, request, true))
-      yield* Effect.all([this.orders(each, run), this.changes(each, run)], {
-        concurrency: "unbounded",
-      })
+      const all = [this.orders(each, run), this.changes(each, run), this.undo(each, run)]
+      yield* Effect.all(all, { concurrency: "unbounded" })
     })
   }
 
@@ -60,7 +63,7 @@ export class Caller {
 
   private callIn<A, E>(
     by: number,
-    command: (context: Context.Context<Scheduler | Triggers>) => Effect.Effect<A, E>,
+    command: (context: Context.Context<Program>) => Effect.Effect<A, E>,
   ) {
     return Effect.gen({ self: this }, function* () {
       const context = this.schedulers[by]
@@ -119,10 +122,7 @@ export class Caller {
       return this.call(each.by, (scheduler) =>
         scheduler.submit({
           task: task.name,
-          payload: JSON.stringify({
-            key: each.key,
-            request: isOther ? `${request}, another` : request,
-          }),
+          payload: payloadOf(each.task, each.key, isOther ? `${request}, another` : request),
           policy: task.policy,
           blockingKey: keyOf(each.task, each.key),
         }, {
@@ -179,6 +179,25 @@ export class Caller {
         yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
       }
     })
+  }
+
+  /** Cancels all runs of a group that are there. */
+  cancelGroup(by: number, group: string) {
+    return Effect.gen({ self: this }, function* () {
+      const sentAt = yield* Clock.currentTimeMillis
+      yield* this.callIn(by, (context) => Context.get(context, Groups).cancel(group))
+      this.ledger.write({ kind: "disbanded", group, sentAt })
+    }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("300 millis") }), Effect.ignore)
+  }
+
+  private undo({ undo }: Submit, run: RunId) {
+    if (undo === undefined) return Effect.void
+    const ask = (by: number) =>
+      this.order("rollback", run, by, (scheduler) => scheduler.rollback(run))
+    return Effect.delay(
+      Effect.forEach(undo.by, ask, { concurrency: "unbounded", discard: true }),
+      undo.afterMillis,
+    )
   }
 
   /** Some of them at once. */

@@ -1,5 +1,5 @@
 /** What a storage of any technology keeps in the end, as anybody may ask it. */
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import type { ExecutorView } from "../domain/Executor.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -9,6 +9,7 @@ import type { TriggerId } from "../domain/Trigger.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { SlotRecord } from "../services/TriggerStorage.ts"
+import { keys, tasks } from "./tasks.ts"
 
 export interface KeptTrigger {
   readonly id: number
@@ -25,6 +26,8 @@ export interface Kept {
   readonly triggers: ReadonlyArray<KeptTrigger>
   /** Also those that are gone. */
   readonly executors: ReadonlyArray<ExecutorView>
+  /** The state of an actor for each of its keys, as JSON text. */
+  readonly states: ReadonlyMap<string, string | undefined>
 }
 
 const page = 1000
@@ -53,7 +56,12 @@ export const read: (
   storage: Storage["Service"],
   when: (said: number) => number | undefined,
 ) => Effect.Effect<Kept, StorageUnavailable> = Effect.fnUntraced(function* (storage, when) {
-  const { audit, executors, triggers } = storage
+  const { audit, executors, runs, triggers } = storage
+  const states = new Map<string, string | undefined>()
+  for (const key of keys) {
+    const state = yield* runs.state(standard, tasks.counter.name, key)
+    states.set(key, Option.getOrUndefined(state))
+  }
   const accounts = new Map(
     (yield* audit.page(whole, triggersMax)).triggers
       .map(({ account, trigger }) => [trigger as number, account]),
@@ -83,6 +91,7 @@ export const read: (
     ),
     triggers: kept,
     executors: yield* executors.list(standard),
+    states,
   }
 })
 

@@ -6,7 +6,7 @@ import type { Misfire, Schedule } from "../domain/Trigger.ts"
 import * as Besides from "./Besides.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
 import type { Row } from "./Table.ts"
-import type { TaskName } from "./tasks.ts"
+import { keys, type TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const calendarName = CalendarName.make("days")
@@ -43,10 +43,22 @@ export interface Plan {
   readonly orders: ReadonlyArray<Order>
   /** What is asked of triggers by hand. */
   readonly askings: ReadonlyArray<Asking>
+  /** What is done to all runs of a group. */
+  readonly groupOrders: ReadonlyArray<GroupOrder>
   /** When a trigger is taken away, and for how long. */
   readonly removals: ReadonlyArray<
     { readonly at: number; readonly trigger: string; readonly millis: number }
   >
+}
+
+export interface GroupOrder {
+  readonly at: number
+  readonly group: string
+  readonly kind: "pause" | "cancel"
+  /** Which scheduler's process is asked to cancel them. */
+  readonly by: number
+  /** Of a pause. */
+  readonly millis: number
 }
 
 /** Somebody wants a run of a trigger now, or of each slot of the last while that has not fired. */
@@ -110,6 +122,8 @@ export interface Submit {
   /** So long after the submit it must have begun; if the policy of its task is not to say. */
   readonly deadlineMillis?: number
   readonly changes?: ReadonlyArray<Change>
+  /** Its task's rollback is asked for then, once or by two at once. */
+  readonly undo?: { readonly afterMillis: number; readonly by: ReadonlyArray<number> }
 }
 
 /** What somebody wants to have otherwise of a run, so long after it was taken in. */
@@ -149,7 +163,6 @@ const others = [
 ] as const satisfies ReadonlyArray<TaskName>
 /** So many of the others take part in a seed. */
 const othersCount = 7
-export const keys = ["key-0", "key-1"] as const
 /** The days that the world sees. */
 const days = ["2025-12-31", "2026-01-01"]
 
@@ -351,6 +364,7 @@ const usual: Effect.Effect<Plan> = Effect.gen(function* () {
     faults,
     orders,
     askings: [],
+    groupOrders: [],
     removals: [],
   }
 })

@@ -27,6 +27,7 @@ import { standard } from "../domain/Namespace.ts"
 import * as Run from "../domain/Run.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Executor } from "../engine/Executor.ts"
+import { Groups } from "../engine/Groups.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as StandbyOwnership from "../engine/StandbyOwnership.ts"
@@ -37,7 +38,7 @@ import { Lock } from "../services/Lock.ts"
 import { Storage } from "../services/Storage.ts"
 import { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
-import { Caller } from "./Caller.ts"
+import { Caller, type Program } from "./Caller.ts"
 import { farLock, farSource, farStorage, farTransport, type Over } from "./far.ts"
 import * as Kept from "./Kept.ts"
 import { Ledger } from "./Ledger.ts"
@@ -152,7 +153,7 @@ export const run = Effect.fnUntraced(function* (
     (): Network.Weather => ({ ...Network.calm }),
   )
   const processes: Array<Process> = []
-  const schedulers: Array<Context.Context<Scheduler | Triggers>> = []
+  const schedulers: Array<Context.Context<Program>> = []
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
 
@@ -196,7 +197,7 @@ export const run = Effect.fnUntraced(function* (
     const built = Layer.buildWithScope(program, life).pipe(
       Effect.tap((context) =>
         Effect.sync(() => {
-          if (isScheduler) schedulers[at] = context as Context.Context<Scheduler | Triggers>
+          if (isScheduler) schedulers[at] = context as Context.Context<Program>
         })
       ),
       Effect.provideService(Clock.Clock, process.clock),
@@ -299,6 +300,13 @@ export const run = Effect.fnUntraced(function* (
     const until = () => Math.floor(ofStorage.said(now()))
     const ask = Effect.suspend(() => caller.askFor(each, `asking-${number}`, until))
     yield* Effect.forkIn(Effect.delay(ask, each.at), scope)
+  }
+  for (const { at, by, group, kind, millis } of plan.groupOrders) {
+    const pause = (isPaused: boolean) => storage.permits.orderGroup(standard, group, isPaused)
+    const order = kind === "cancel"
+      ? caller.cancelGroup(by, group)
+      : Effect.andThen(pause(true), Effect.delay(pause(false), millis))
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(order), at), scope)
   }
   for (const { at, millis, trigger } of plan.removals) {
     const name = TriggerName.make(trigger)
@@ -459,6 +467,7 @@ const schedulerProgram = (
     tails.includes("tail-program")
       ? Layer.provideMerge(programTail(table, way), Triggers.layer)
       : Triggers.layer,
+    Groups.layer,
   ).pipe(
     Layer.provide(
       isStandby

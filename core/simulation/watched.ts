@@ -25,6 +25,8 @@ export const watched = (
         report: _tag,
         answer: answers[at]!,
         ...(_tag === "Retry" && { delayMillis: report.delayMillis }),
+        ...(_tag === "GiveUp" && report.failure.tag.startsWith("Roll") &&
+          { rollback: report.failure.tag }),
       })
     }
   }
@@ -83,6 +85,16 @@ export const watched = (
             if (Option.isNone(changed)) return
             ledger.write({ kind: "changed", run, answer: changed.value.answer, ...change })
           })),
+      rollback: Effect.fnUntraced(function* (run, demand) {
+        const found = yield* runs.find(run)
+        const given = yield* runs.rollback(run, demand)
+        if (Option.isSome(found) && Option.isSome(given)) {
+          const { failure, state } = found.value
+          const { answer } = given.value
+          ledger.write({ kind: "rolledBack", run, answer, state, tag: failure?.tag })
+        }
+        return given
+      }),
       admit: (gates) =>
         Effect.tap(runs.admit(gates), (admissions) =>
           Effect.sync(() => {
@@ -230,6 +242,11 @@ export const watched = (
         })
         return permit
       }),
+      orderGroup: (namespace, group, isPaused, words) =>
+        Effect.tap(
+          permits.orderGroup(namespace, group, isPaused, words),
+          () => Effect.sync(() => ledger.write({ kind: "grouped", group, isPaused })),
+        ),
       giveBack: Effect.fnUntraced(function* (regulation, permit, count) {
         yield* permits.giveBack(regulation, permit, count)
         const { breaker } = regulation

@@ -3,7 +3,7 @@ import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { millis, requestOf } from "../Kept.ts"
-import { policyOf } from "../tasks.ts"
+import { policyOf, queues } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { firstOf, levelsOf } from "./levels.ts"
 import { attemptEnds } from "./tenures.ts"
@@ -23,7 +23,7 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   const admitted = firstOf(ledger, "admitted", ({ state }) => state === "Ready")
   const levelOf = levelsOf(ledger)
   const queued = [...runs.values()].filter((view) =>
-    view.task === "fifo" && !ordered.has(view.id) && !delayed.has(requestOf(view))
+    queues.has(view.task) && !ordered.has(view.id) && !delayed.has(requestOf(view))
   )
   for (const [gate, all] of Map.groupBy(queued, ({ gate }) => gate)) {
     for (const [at, view] of all.entries()) {
@@ -85,13 +85,14 @@ export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
 
 /** How many runs may be under way at once of those that share a gate. */
 const placesOf = (task: string): number => {
-  const { blocking } = policyOf(task)
+  const { blocking, group } = policyOf(task)
+  if (group?.limit !== undefined) return group.limit
   return blocking?._tag === "Concurrent" || blocking?._tag === "Fair" ? blocking.limit : 1
 }
 
 /**
  * Under `concurrent(2)` no three runs of a gate are under way at once, and under `fair(2, …)` of all
- * keys together; under every other blocking, and where they touch a thing exclusively, no two. Of a
+ * keys together, and of the tasks of a group together no more than its limit; under every other blocking, and where they touch a thing exclusively, no two. Of a
  * task that is blocked per executor that holds in each. An attempt counts as under way from its start
  * until it ended or its grant did.
  */

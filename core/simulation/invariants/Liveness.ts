@@ -18,8 +18,8 @@ const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
   const granted = new Map<RunId, number>()
   for (const { at, run } of ledger.of("granted")) if (!granted.has(run)) granted.set(run, at)
   return [...runs.values()].flatMap((view) => {
-    const { blocking, breaker, rateLimit, routing, selector, touches } = policyOf(view.task)
-    const isPlain = [blocking, breaker, rateLimit, routing, selector, touches]
+    const { blocking, breaker, group, rateLimit, routing, selector, touches } = policyOf(view.task)
+    const isPlain = [blocking, breaker, group, rateLimit, routing, selector, touches]
       .every((each) => each === undefined)
     const from = millis(view.createdAt)
     const isLater = delayed.has(requestOf(view)) || !isDueAtOnce(view)

@@ -25,6 +25,8 @@ import { freedTwice } from "./freedTwice.ts"
 import { gateLeftShut } from "./gateLeftShut.ts"
 import { gatheredEarly } from "./gatheredEarly.ts"
 import { grantedTwice } from "./grantedTwice.ts"
+import { groupPausedLate } from "./groupPausedLate.ts"
+import { groupsApart } from "./groupsApart.ts"
 import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
@@ -49,12 +51,16 @@ import { reasonsConfused } from "./reasonsConfused.ts"
 import { removedLate } from "./removedLate.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
+import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
+import { someSpared } from "./someSpared.ts"
+import { stateForgotten } from "./stateForgotten.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
 import { termOutlived } from "./termOutlived.ts"
 import { termShared } from "./termShared.ts"
 import { timeoutForgotten } from "./timeoutForgotten.ts"
 import { triedForEver } from "./triedForEver.ts"
+import { undoneTwice } from "./undoneTwice.ts"
 import { weightsForgotten } from "./weightsForgotten.ts"
 
 const planted = <M extends Record<string, readonly [Plant, Name]>>(all: M): M => all
@@ -82,10 +88,13 @@ export const mistakes = planted({
   discardedIdly: [{ storage: discardedIdly }, "I12"],
   decidedUnlocked: [{ storage: decidedUnlocked }, "I13"],
   placesForgotten: [{ executor: placesForgotten }, "I13"],
+  groupsApart: [{ storage: groupsApart }, "I13"],
   gatheredEarly: [{ storage: gatheredEarly }, "I14"],
   numberedAlike: [{ storage: numberedAlike }, "I15"],
   pausedLate: [{ storage: pausedLate }, "I16"],
   cancelForgotten: [{ storage: cancelForgotten }, "I16"],
+  groupPausedLate: [{ storage: groupPausedLate }, "I16"],
+  someSpared: [{ storage: someSpared }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
   termShared: [{ lock: termShared }, "I18"],
@@ -106,11 +115,14 @@ export const mistakes = planted({
   gateLeftShut: [{ storage: gateLeftShut }, "L5"],
   deadlineForgotten: [{ storage: deadlineForgotten }, "R16"],
   begunTooLate: [{ storage: begunTooLate }, "R16"],
+  stateForgotten: [{ storage: stateForgotten }, "R19"],
   weightsForgotten: [{ storage: weightsForgotten }, "R23"],
   changeForgotten: [{ storage: changeForgotten }, "R35"],
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
   askedTwice: [{ storage: askedTwice }, "T13"],
   filledAnyway: [{ storage: filledAnyway }, "T13"],
+  rollbackForgotten: [{ storage: rollbackForgotten }, "R37"],
+  undoneTwice: [{ storage: undoneTwice }, "R37"],
   positionIgnored: [{ storage: positionIgnored }, "T16"],
   lateRowsPassedBy: [{ storage: lateRowsPassedBy }, "T16"],
 })
