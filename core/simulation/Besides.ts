@@ -6,13 +6,13 @@ import { Effect } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
 import { type Asking, type Change, type GroupOrder, type Plan, type Submit } from "./Plan.ts"
-import { keys, type TaskName } from "./tasks.ts"
+import { always, keys, type TaskName } from "./tasks.ts"
 import { calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
-    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks]) {
+    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent]) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
     return drawn
@@ -169,4 +169,24 @@ const rollbacks = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Pla
         return { ...submit, undo: { afterMillis: yield* between(500, 9000), by } }
       }),
   )
+})
+
+/** A trigger of which one run is always alive, unless it is paused, or taken away for a while. */
+const permanent = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const trigger = "always"
+  const at = between(500, healsAt - 1000)
+  const millis = between(100, 3 * ttlMillis)
+  const order = Effect.gen(function* () {
+    const kind = yield* oneOf(["pause", "payload"] as const)
+    return { at: yield* at, trigger, kind, millis: yield* millis, schedule: always }
+  })
+  const removal = Effect.gen(function* () {
+    return { at: yield* at, trigger, millis: yield* millis }
+  })
+  return {
+    ...plan,
+    permanent: [trigger],
+    orders: [...plan.orders, ...yield* many(yield* between(0, 2), order)],
+    removals: [...plan.removals, ...yield* many(yield* between(0, 1), removal)],
+  }
 })

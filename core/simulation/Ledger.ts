@@ -168,7 +168,7 @@ export type Entry =
       readonly tag: string | undefined
     }
     /** What a run did is being undone, since it was asked for; and it was. */
-    | ({ readonly kind: "undoing" } & Granted)
+    | ({ readonly kind: "undoing"; readonly process: string } & Granted)
     | ({ readonly kind: "undone" } & Granted)
     /** An actor has this state at the begin of a message. */
     | ({ readonly kind: "read"; readonly state: number } & Granted)

@@ -43,6 +43,8 @@ export interface Plan {
   readonly orders: ReadonlyArray<Order>
   /** What is asked of triggers by hand. */
   readonly askings: ReadonlyArray<Asking>
+  /** Triggers of which one run is always alive. */
+  readonly permanent: ReadonlyArray<string>
   /** What is done to all runs of a group. */
   readonly groupOrders: ReadonlyArray<GroupOrder>
   /** When a trigger is taken away, and for how long. */
@@ -364,6 +366,7 @@ const usual: Effect.Effect<Plan> = Effect.gen(function* () {
     faults,
     orders,
     askings: [],
+    permanent: [],
     groupOrders: [],
     removals: [],
   }

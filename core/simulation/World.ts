@@ -51,6 +51,7 @@ import { Restless } from "./Restless.ts"
 import { Table } from "./Table.ts"
 import { SetClock } from "./SetClock.ts"
 import {
+  always,
   atRandom,
   breaker,
   breakerSettings,
@@ -255,6 +256,7 @@ export const run = Effect.fnUntraced(function* (
       triggerOf(name, schedule, plan.lateness[nth]!)
     ),
     follower,
+    ...plan.permanent.map((name) => triggerOf(name, always, { misfire: { _tag: "Once" } })),
     ...(plan.tails.includes("tail-table") ? [tableTail] : []),
   ]
   for (const definition of definitions) yield* Effect.orDie(storage.triggers.put(definition))
@@ -332,7 +334,7 @@ export const run = Effect.fnUntraced(function* (
   yield* TestClock.adjust(healsAt)
   for (const each of weather) Object.assign(each, Network.calm)
   yield* TestClock.adjust(triggersUntil - healsAt)
-  for (const { name } of plan.triggers) {
+  for (const name of [...plan.triggers.map(({ name }) => name), ...plan.permanent]) {
     yield* Effect.orDie(storage.triggers.pause(standard, TriggerName.make(name), true))
   }
   const step = 5000
@@ -362,6 +364,7 @@ export const run = Effect.fnUntraced(function* (
       from: from + 1,
       until: ofStorage.latest(from, startsAt + triggersUntil) - 3000,
     })),
+    permanent: plan.permanent,
     tailed: plan.tails.map((trigger) => ({ trigger, rows: table.rows })),
     pauses,
     clock: ofStorage,

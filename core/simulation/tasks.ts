@@ -4,6 +4,7 @@ import * as Blocking from "../domain/Blocking.ts"
 import * as Breaker from "../domain/Breaker.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Failure } from "../domain/RunView.ts"
+import type { Permanent } from "../domain/Permanent.ts"
 import type { Policy } from "../domain/Policy.ts"
 import * as Group from "../domain/Group.ts"
 import * as Retry from "../domain/Retry.ts"
@@ -137,6 +138,15 @@ export const tasks = {
 }
 export type TaskName = keyof typeof tasks
 
+/** The rule of a trigger of which one run is always alive. */
+export const always: Permanent = {
+  _tag: "Permanent",
+  delayMillis: 300,
+  growth: 2,
+  delayMaxMillis: 2000,
+  steadyMillis: 1000,
+}
+
 export const followedTask = tasks.fifo
 
 export const policyOf = (task: string): Policy => tasks[task as TaskName].policy
@@ -250,7 +260,7 @@ const undo = (process: Process, ledger: Ledger) =>
   Effect.fnUntraced(function* (_: unknown, failure: Failure) {
     if (failure.tag !== "RollbackAsked") return
     const { fence, id: run } = yield* CurrentRun
-    ledger.write({ kind: "undoing", run, fence })
+    ledger.write({ kind: "undoing", process: process.name, run, fence })
     yield* Effect.sleep((yield* Random.next) ** 2 * 2000)
     if ((yield* Random.next) < 0.2) return yield* Effect.die(new Error("bad luck"))
     if (!process.isKilled) ledger.write({ kind: "undone", run, fence })

@@ -193,6 +193,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     kept: yield* Kept.read(storage, (said) => said),
     judged,
     tailed: [],
+    permanent: [],
     pauses: [],
     clock: ofStorage,
     followed: followedTask.name,

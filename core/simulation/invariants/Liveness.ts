@@ -36,7 +36,7 @@ const roomOf = (outcome: Outcome) => {
   const { kept: { executors }, ledger } = outcome
   const ends = attemptEnds(outcome)
   const busy = Map.groupBy(
-    ledger.of("started").map(({ at, fence, process, run }) => ({
+    [...ledger.of("started"), ...ledger.of("undoing")].map(({ at, fence, process, run }) => ({
       process: process.split(".")[0]!,
       from: at,
       to: ends.get(`${run} ${fence}`) ?? Infinity,

@@ -9,14 +9,18 @@ import type { Checker } from "./Invariant.ts"
  * one has one run. The audit of the product, which looks at less, finds nothing either.
  */
 export const I9: Checker = (outcome, that) => {
-  const { clock, judged, kept, ledger, tailed } = outcome
+  const { clock, judged, kept, ledger, permanent, tailed } = outcome
   const byHand = askedOf(kept)
-  const tails = new Set<string | undefined>(tailed.map(({ trigger }) => trigger))
+  const others = new Set<string | undefined>([
+    ...tailed.map(({ trigger }) => trigger),
+    ...permanent,
+  ])
   const runsBySlot = Map.groupBy(
-    // Those of events and of entries have their records beside those of slots: see I19 and T16.
+    // Those of events and of entries have their records beside those of slots: see I19 and T16. And a
+    // permanent trigger is due when its last run has ended: see T15.
     [...kept.runs.values()]
       .filter(({ after, id, shard, slot, trigger }) =>
-        slot !== undefined && after === undefined && shard === undefined && !tails.has(trigger) &&
+        slot !== undefined && after === undefined && shard === undefined && !others.has(trigger) &&
         !byHand.has(id)
       ),
     ({ slot, trigger }) => `${trigger} ${millis(slot!)}`,
@@ -73,9 +77,11 @@ const lateMillis = 1000
 
 /** A slot fires at its instant, or as soon after it as all is well again. */
 export const I10: Checker = (outcome, that) => {
-  const { calmFrom, clock, judged, kept } = outcome
+  const { calmFrom, clock, judged, kept, permanent } = outcome
   const byHand = askedOf(kept)
-  const runs = [...kept.runs.values()].filter(({ id }) => !byHand.has(id))
+  const runs = [...kept.runs.values()].filter(({ id, trigger }) =>
+    !byHand.has(id) && !permanent.some((each) => each === trigger)
+  )
   for (const { after, createdAt, id, shard, slot } of runs) {
     if (slot === undefined || after !== undefined || shard !== undefined) continue
     const late = clock.said(millis(createdAt)) - millis(slot)

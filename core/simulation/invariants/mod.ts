@@ -19,6 +19,7 @@ import { I1, I2 } from "./Keeping.ts"
 import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
 import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
+import { T15 } from "./Permanent.ts"
 import { I25 } from "./Places.ts"
 import { R37 } from "./Rollbacks.ts"
 import { R23 } from "./Shares.ts"
@@ -64,6 +65,7 @@ const checkers = {
   R36,
   R37,
   T13,
+  T15,
   T16,
 } satisfies Record<string, Checker>
 

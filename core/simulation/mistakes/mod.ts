@@ -54,8 +54,10 @@ import { revisionIgnored } from "./revisionIgnored.ts"
 import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { someSpared } from "./someSpared.ts"
+import { startedBeside } from "./startedBeside.ts"
 import { stateForgotten } from "./stateForgotten.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
+import { stoppedForLong } from "./stoppedForLong.ts"
 import { termOutlived } from "./termOutlived.ts"
 import { termShared } from "./termShared.ts"
 import { timeoutForgotten } from "./timeoutForgotten.ts"
@@ -123,6 +125,8 @@ export const mistakes = planted({
   filledAnyway: [{ storage: filledAnyway }, "T13"],
   rollbackForgotten: [{ storage: rollbackForgotten }, "R37"],
   undoneTwice: [{ storage: undoneTwice }, "R37"],
+  startedBeside: [{ storage: startedBeside }, "T15"],
+  stoppedForLong: [{ storage: stoppedForLong }, "T15"],
   positionIgnored: [{ storage: positionIgnored }, "T16"],
   lateRowsPassedBy: [{ storage: lateRowsPassedBy }, "T16"],
 })
