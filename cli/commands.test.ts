@@ -71,6 +71,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(never.err, /Fix +\S/)
   })
 
+  it("refuses what is no number of a run with 2, and says where there are some", async () => {
+    for (const id of ["abc", "1.5", "0", "9007199254740992"]) {
+      const { code, err } = await place.run(["run", "why", id])
+      assert.strictEqual(code, 2)
+      assert.include(err, `"${id}"`)
+      assert.include(err, "the number of a run, as `belfry run list` tells it")
+    }
+  })
+
   it("says that no server is known, with 5", async () => {
     const { code, err } = await place.run(["run", "list"])
     assert.strictEqual(code, 5)

@@ -1,7 +1,8 @@
 /** Flags that several commands share. */
-import { Duration, Option } from "effect"
+import { Duration, Option, Schema } from "effect"
 import { Argument, Flag } from "effect/cli"
 import { levels, wordOf } from "../core/domain/Lane.ts"
+import { RunIdFromString } from "../core/domain/RunId.ts"
 import { vocabularies } from "../core/domain/Vocabulary.ts"
 
 export const json = Flag.Boolean("json").pipe(
@@ -67,7 +68,13 @@ export const level = Flag.Literals("level", [
   Flag.map((said) => levels.find((each) => said === String(each) || said === wordOf[each])!),
 )
 
-export const runId = Argument.Int("id").pipe(Argument.withDescription("Number of the run"))
+export const runId = Argument.String("id").pipe(
+  Argument.withDescription("Number of the run"),
+  Argument.filterMap(
+    Schema.decodeUnknownOption(RunIdFromString),
+    () => "Expected the number of a run, as `belfry run list` tells it",
+  ),
+)
 
 export const triggerName = Argument.String("name").pipe(
   Argument.withDescription("Name of the trigger"),

@@ -1,6 +1,7 @@
 /** When a trigger fires, and what follows an end. */
 import { assert } from "@effect/vitest"
-import { Clock, DateTime, Effect, Layer, Schema } from "effect"
+import { Clock, DateTime, Deferred, Effect, Layer, Schema } from "effect"
+import * as Blocking from "../../domain/Blocking.ts"
 import { dateOf } from "../../domain/Calendar.ts"
 import { RunId } from "../../domain/RunId.ts"
 import { dueOf, type TriggerName } from "../../domain/Trigger.ts"
@@ -205,6 +206,46 @@ export const fired = (test: Test): void => {
       assert.deepInclude(records.find(({ outcome }) => outcome === "skipped")!, {
         reason: "not so: /total is at least 10",
       })
+    }))
+
+  test("G7: a missed deadline is an event, and the task that follows is told of it, once", () =>
+    Effect.gen(function* () {
+      const namespace = yield* CurrentNamespace
+      const scheduler = yield* Scheduler
+      const go = yield* Deferred.make<void>()
+      const deliver = Task.make("deliver", { policy: { blocking: Blocking.fifo } })
+      const alert = Task.make("alert", {
+        payload: {
+          run: Schema.String,
+          task: Schema.String,
+          state: Schema.String,
+          failure: Schema.Struct({ tag: Schema.String, message: Schema.String }),
+        },
+      })
+      const told: Array<string> = []
+      yield* serving(Layer.merge(
+        deliver.toLayer(() => Deferred.await(go)),
+        alert.toLayer(({ failure, run, state, task }) =>
+          Effect.sync(() => told.push([run, task, state, failure.tag].join(" ")))
+        ),
+      ))
+      yield* Layer.build(
+        alert.schedule("late", Trigger.after(deliver, { on: ["Expired"], passing: "event" })),
+      )
+      const first = yield* deliver.submit({}, { deadline: "1 hour" })
+      yield* until(state(first), ({ state }) => state === "Running")
+      const late = yield* deliver.submit({}, { deadline: "50 millis" })
+      yield* until(Effect.sync(() => told.length), (count) => count > 0)
+      const [expired] = (yield* scheduler.events(late)).slice(-1)
+      assert.deepInclude(expired!, { kind: "Expired", attempt: 0 })
+      // Whoever is in time is no alert, nor is the end of one twice.
+      yield* Deferred.succeed(go, undefined)
+      yield* deliver.result(first)
+      yield* deliver.execute({})
+      yield* Effect.sleep("500 millis")
+      assert.deepStrictEqual(told, [`${late} deliver Expired Expired`])
+      const alerts = yield* scheduler.list({ namespace, task: alert.name, limit: 10 })
+      assert.deepStrictEqual(alerts.map(({ after }) => after), [late])
     }))
 
   test("fires nothing of a trigger that follows while it is paused, and says so", () =>

@@ -1,4 +1,4 @@
-/** I1 to I8, L1, L2, L5 and Q12: what is kept of runs whose executors are cut off, and of all others. */
+/** I1 to I8, L1, L2, L5, Q12 and Q13: what is kept of runs whose executors are cut off, and of all others. */
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
@@ -368,6 +368,60 @@ export const kept = (test: Test): void => {
       assert.strictEqual((yield* scheduler.ended(owner.run)).state, "Succeeded")
       const next = yield* until(sole(), ({ state }) => state !== "Discarded")
       assert.strictEqual((yield* scheduler.ended(next.run)).state, "Succeeded")
+    }))
+
+  test("Q13: a centre that is cut off goes on elsewhere, and each step of its graph is done once", () =>
+    Effect.gen(function* () {
+      const centres = new Ledger()
+      const done: Array<string> = []
+      const isPassedOn = yield* Deferred.make<void>()
+      const step = Task.make("step", { payload: { name: Schema.String }, success: Schema.String })
+      const centre = Task.make("centre", { success: Schema.Array(Schema.String) })
+      const office = (name: string) =>
+        centre.toLayer(() =>
+          centres.around(
+            name,
+            Effect.gen(function* () {
+              const { id } = yield* CurrentRun
+              const once = (name: string) =>
+                step.execute({ name }, { idempotencyKey: `${id}/${name}` })
+              const first = yield* once("first")
+              const both = yield* Effect.all([once("left"), once("right")], { concurrency: 2 })
+              return [first, ...both, yield* once("last")]
+            }).pipe(Effect.orDie),
+          )
+        )
+      yield* serving(
+        step.toLayer(({ name }) =>
+          Effect.gen(function* () {
+            done.push(name)
+            if (name === "left") yield* Deferred.await(isPassedOn)
+            return `of ${name}`
+          })
+        ),
+        longLived,
+      )
+      const a = yield* servingCuttable(office("a"), shortLived)
+      const run = yield* centre.submit({})
+      yield* until(Effect.sync(() => done.length), (length) => length === 3)
+      yield* a.cut
+      yield* serving(office("c"), { ...longLived, name: "c" })
+      // Nobody can tell the first that it is lost: for a while there are two.
+      yield* centres.until((entries) => entries.some(({ by }) => by === "c"))
+      yield* Deferred.succeed(isPassedOn, undefined)
+      const names = ["first", "left", "right", "last"]
+      assert.deepStrictEqual(yield* centre.result(run), names.map((name) => `of ${name}`))
+      yield* a.mend
+      yield* Effect.sleep("500 millis")
+      assert.sameMembers(done, names)
+      const namespace = yield* CurrentNamespace
+      const { list } = yield* Scheduler
+      const steps = yield* list({ namespace, task: step.name, limit: 10 })
+      assert.sameMembers(
+        steps.map(({ idempotencyKey }) => idempotencyKey),
+        names.map((name) => `${run}/${name}`),
+      )
+      assertFencesRise(centres.of("started"))
     }))
 
   test("Q12, T15: a permanent task has one alive in the fleet, and another when its holder is gone", () =>

@@ -27,7 +27,9 @@ export const cuttable = Effect.gen(function* () {
 })
 
 /** As `serving`, by an executor that can be cut off. It can be heard again when the test ends. */
-export const servingCuttable = (...[handlers, options]: Parameters<typeof serving<never>>) =>
+export const servingCuttable = <R = never>(
+  ...[handlers, options]: Parameters<typeof serving<R>>
+) =>
   Effect.gen(function* () {
     const { between, cut, mend } = yield* cuttable
     const transport = behind(yield* Transport, between)
