@@ -420,8 +420,11 @@ export const make = (
   const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
     const entry = state.runs.get(run)
     if (entry?.state._tag !== "Running" || entry.holder?.incarnation !== incarnation) return false
-    const { isCancelling, isStartMarked, isSuspending } = entry.state
+    const { attempt, isCancelling, isStartMarked, isSuspending } = entry.state
     if (isCancelling || isSuspending) return false
+    // A sweep lets it expire.
+    const isNew = !isStartMarked && attempt === 1
+    if (isNew && (entry.deadlineAt ?? Infinity) <= now()) return false
     const isTaken = state.move(entry, { _tag: "Start", fence }, now())
     if (isTaken && !isStartMarked) state.note(entry, "Started", now())
     return isTaken

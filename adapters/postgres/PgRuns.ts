@@ -712,13 +712,18 @@ const selectLeft = `
   SELECT run_id::float8 AS run FROM child c WHERE parent = $1::bigint
     AND (SELECT o.run_id FROM outcome o WHERE o.run_id = c.run_id) IS NULL ORDER BY nth`
 
-/** Running + Start → Running, marked; not when it is asked to stop, or to be put down. */
+/**
+ * Running + Start → Running, marked; not when it is asked to stop, or to be put down, or when it is too late:
+ * then a sweep lets it expire.
+ */
 const startMarked = `
   WITH x AS MATERIALIZED (
     SELECT run_id, fence, attempt, is_start_marked FROM lease
     WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
       AND NOT is_cancelling AND NOT is_suspending
       AND fence = ($3::int[])[width_bucket(run_id, $2::bigint[])]
+      AND (is_start_marked OR attempt > 1 OR NOT EXISTS (
+        SELECT FROM deadline d WHERE d.run_id = lease.run_id AND d.expires_at <= clock()))
     FOR UPDATE),
   u AS (
     UPDATE lease l SET is_start_marked = true FROM x

@@ -331,14 +331,20 @@ const hasOlder = (at: Connection, gate: Blocking.Gate): boolean =>
   Blocking.keepsLatest(gate) &&
   at.get("SELECT 1 FROM blocked WHERE gate = ? LIMIT 1 OFFSET 1", gate.key) !== undefined
 
-/** Running's cell Start; a run that was asked to stop, or to be put down, does not start. */
+/**
+ * Running's cell Start; a run that was asked to stop, or to be put down, does not start, nor one for which it
+ * is too late: a sweep lets that expire.
+ */
 const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
   const held = tx.db.get<{ id: RunId; attempt: number; fence: Fence; is_started: number }>(
     `SELECT run AS id, attempt, fence, is_started FROM lease
-     WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0 AND is_suspending = 0`,
+     WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0 AND is_suspending = 0
+       AND (is_started = 1 OR attempt > 1 OR NOT EXISTS (
+         SELECT 1 FROM deadline WHERE deadline.run = lease.run AND deadline.at <= ?))`,
     run,
     incarnation,
     fence,
+    tx.now,
   )
   if (held?.is_started === 0) {
     tx.db.run("UPDATE lease SET is_started = 1 WHERE run = ?", run)

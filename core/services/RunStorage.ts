@@ -37,8 +37,9 @@
  * - **R15 awaiting.** A run that was handed over is held by nobody and keeps its place. The first
  *   notify ends it, however many come at once, and also when it comes before the holder's report;
  *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out.
- * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and ends as
- *   expired: by `expire`, or by the claim that comes across it. One that was begun is let be.
+ * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and its start is
+ *   refused; it ends as expired: by `expire`, or by the claim that comes across it. One that was begun is
+ *   let be.
  * - **R17 revived.** `revive` gives a run that has failed, timed out or is in quarantine one more
  *   chance, as the same run: attempt and fence go on, crashes are forgotten. It changes no other.
  * - **R18 family.** A parent and its children are kept in one step. The parent ends when the last of

@@ -1,9 +1,10 @@
 /** Submits and gives orders, as somebody outside does who waits for the acknowledgements. */
 import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
+import { firstRevision } from "../domain/Change.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import type { Ledger, Order } from "./Ledger.ts"
-import type { Submit } from "./Plan.ts"
+import type { Change, Submit } from "./Plan.ts"
 import type { Process } from "./Process.ts"
 import { keyOf, tasks } from "./tasks.ts"
 
@@ -39,7 +40,9 @@ export class Caller {
       if (Option.isNone(accepted)) return
       const { run } = accepted.value
       if (each.isReused) yield* Effect.ignore(this.attempt(each, request, true))
-      yield* this.orders(each, run)
+      yield* Effect.all([this.orders(each, run), this.changes(each, run)], {
+        concurrency: "unbounded",
+      })
     })
   }
 
@@ -60,7 +63,7 @@ export class Caller {
 
   private attempt(each: Submit, request: string, isOther: boolean) {
     const task = tasks[each.task]
-    const { delayMillis, isKeyed, level } = each
+    const { deadlineMillis, delayMillis, isKeyed, level } = each
     return Effect.suspend(() => {
       this.ledger.write({
         kind: "sent",
@@ -69,6 +72,7 @@ export class Caller {
         delayMillis,
         isKeyed,
         isOther,
+        ...(deadlineMillis !== undefined && { deadlineMillis }),
       })
       return this.call(each.by, (scheduler) =>
         scheduler.submit({
@@ -82,6 +86,7 @@ export class Caller {
         }, {
           delay: delayMillis,
           level,
+          ...(deadlineMillis !== undefined && { deadline: deadlineMillis }),
           ...(isKeyed && { idempotencyKey: request }),
         }).pipe(
           Effect.tap(({ run, state }) =>
@@ -132,6 +137,18 @@ export class Caller {
         yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
       }
     })
+  }
+
+  /** Some of them at once. */
+  private changes({ by, changes = [] }: Submit, run: RunId) {
+    const change = ({ afterMillis, isFirst, ...wish }: Change) =>
+      this.call(by, (scheduler) =>
+        scheduler.change(run, {
+          ...(wish.level !== undefined && { level: wish.level }),
+          ...(wish.deadlineMillis !== undefined && { deadline: wish.deadlineMillis }),
+          ...(isFirst && { revision: firstRevision }),
+        })).pipe(Effect.ignore, Effect.delay(afterMillis))
+    return Effect.forEach(changes, change, { concurrency: "unbounded", discard: true })
   }
 
   /** None: there was no answer, or it was refused. */

@@ -4,6 +4,7 @@
  * The checkers read it and the final state; the product's own history is never believed.
  */
 import type { GateKey } from "../domain/Blocking.ts"
+import type { Change } from "../domain/Change.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -28,6 +29,7 @@ export type Entry =
       readonly delayMillis: number
       readonly isKeyed: boolean
       readonly isOther: boolean
+      readonly deadlineMillis?: number
     }
     | {
       readonly kind: "acknowledged"
@@ -133,6 +135,8 @@ export type Entry =
       readonly answer: string
       readonly sentAt: number
     }
+    /** A change of a run was carried out, or was not, as it was asked for. */
+    | ({ readonly kind: "changed"; readonly run: RunId; readonly answer: string } & Change)
     /** `until`: when it is over. */
     | {
       readonly kind: "fault"

@@ -3,6 +3,8 @@ import { Effect, Random } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { CalendarName } from "../domain/Calendar.ts"
 import type { Misfire, Schedule } from "../domain/Trigger.ts"
+import * as Besides from "./Besides.ts"
+import { between, chance, many, oneOf } from "./dice.ts"
 import type { Row } from "./Table.ts"
 import type { TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
@@ -87,6 +89,19 @@ export interface Submit {
   readonly order: "cancel" | "suspend" | "revive" | undefined
   /** Which scheduler's process submits it. */
   readonly by: number
+  /** So long after the submit it must have begun; if the policy of its task is not to say. */
+  readonly deadlineMillis?: number
+  readonly changes?: ReadonlyArray<Change>
+}
+
+/** What somebody wants to have otherwise of a run, so long after it was taken in. */
+export interface Change {
+  readonly afterMillis: number
+  readonly level?: Level
+  /** `null`: none any more. */
+  readonly deadlineMillis?: number | null
+  /** Only if nobody has changed it before. */
+  readonly isFirst: boolean
 }
 
 /** Always among those of a seed: the one that triggers fire, and the one that is followed. */
@@ -116,7 +131,7 @@ const others = [
 ] as const satisfies ReadonlyArray<TaskName>
 /** So many of the others take part in a seed. */
 const othersCount = 7
-const keys = ["key-0", "key-1"] as const
+export const keys = ["key-0", "key-1"] as const
 /** The days that the world sees. */
 const days = ["2025-12-31", "2026-01-01"]
 
@@ -128,14 +143,13 @@ export interface Fault {
   readonly millis: number
 }
 
+/** What is in it besides the usual is drawn by a seed of its own, so that the rest stays as it is. */
 export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
-  const between = (low: number, high: number) => Random.nextIntBetween(low, high)
-  const chance = Effect.map(Random.next, (drawn) => (share: number) => drawn < share)
-  const many = <A>(count: number, one: Effect.Effect<A>) =>
-    Effect.forEach(Array.from({ length: count }), () => one)
-  const oneOf = <A>(all: ReadonlyArray<A>) =>
-    Effect.map(between(0, all.length - 1), (at) => all[at]!)
+  const plan = yield* usual
+  return yield* Besides.draw(plan).pipe(Random.withSeed(JSON.stringify(plan)))
+})
 
+const usual: Effect.Effect<Plan> = Effect.gen(function* () {
   const schedulers = yield* between(1, 3)
   const executors = yield* between(1, 4)
   const tasks: ReadonlyArray<TaskName> = [
@@ -144,15 +158,15 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   ]
   const submitFrom = (from: number, to: number) =>
     Effect.gen(function* () {
-      const isKeyed = (yield* chance)(0.5)
+      const isKeyed = yield* chance(0.5)
       const drawn: Submit = {
         at: yield* between(from, to),
         task: yield* oneOf(tasks),
         key: yield* oneOf(keys),
         level: yield* oneOf<Level>([0, 1, 1, 2]),
-        delayMillis: (yield* chance)(0.2) ? yield* between(1, 5000) : 0,
+        delayMillis: (yield* chance(0.2)) ? yield* between(1, 5000) : 0,
         isKeyed,
-        isReused: isKeyed && (yield* chance)(0.2),
+        isReused: isKeyed && (yield* chance(0.2)),
         order: yield* oneOf(
           [...Array.from({ length: 7 }, () => undefined), "cancel", "suspend", "revive"] as const,
         ),
@@ -184,12 +198,12 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   })
   const trigger = Effect.gen(function* () {
     const seconds = yield* between(1, 6)
-    const schedule: Schedule = (yield* chance)(0.5)
+    const schedule: Schedule = (yield* chance(0.5))
       ? {
         _tag: "Cron",
         expression: `*/${seconds} * * * * *`,
         zone: "UTC",
-        ...((yield* chance)(0.4) && { calendar: calendarName, freeDay: "skip" }),
+        ...((yield* chance(0.4)) && { calendar: calendarName, freeDay: "skip" }),
       }
       : { _tag: "Every", millis: seconds * 1000 }
     return schedule
@@ -212,20 +226,20 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const triggers = (yield* many(yield* between(0, 3), trigger))
     .map((schedule, at) => ({ name: `trigger-${at}`, schedule }))
   const faults = yield* many(yield* between(0, 12), fault)
-  const tails = (yield* chance)(0.5) ? yield* Random.shuffle(tailNames) : []
+  const tails = (yield* chance(0.5)) ? yield* Random.shuffle(tailNames) : []
   const someTails = tails.slice(0, yield* between(1, tailNames.length))
   const row = Effect.gen(function* () {
     const drawn: WrittenRow = {
       at: yield* between(100, healsAt + 2000),
-      millis: (yield* chance)(0.4) ? yield* between(1, 5000) : 0,
-      isKept: (yield* chance)(0.85),
+      millis: (yield* chance(0.4)) ? yield* between(1, 5000) : 0,
+      isKept: yield* chance(0.85),
       fate: yield* oneOf(["fires", "fires", "fires", "fires", "passes", "flawed"] as const),
     }
     return drawn
   })
   const rows = someTails.length === 0 ? [] : yield* many(yield* between(4, 16), row)
-  const free = many(2, chance).pipe(
-    Effect.map((chances) => days.filter((_, at) => chances[at]!(0.5))),
+  const free = many(2, chance(0.5)).pipe(
+    Effect.map((isFree) => days.filter((_, at) => isFree[at])),
   )
   const calendars = [{ at: 0, holidays: yield* free }]
   for (let left = yield* between(0, 2); left > 0; left--) {
@@ -261,9 +275,9 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const isGuarded = tasks.includes("guarded")
   const outages = isGuarded ? yield* many(yield* between(1, 3), outage) : []
   const holds = isGuarded ? yield* many(yield* between(0, 2), hold) : []
-  const steps = (yield* chance)(0.3) ? yield* setting(between) : []
+  const steps = (yield* chance(0.3)) ? yield* setting : []
   const orders = names.length === 0 ? [] : yield* many(yield* between(0, 6), order)
-  const isStandby = (yield* chance)(0.25)
+  const isStandby = yield* chance(0.25)
   // Somebody is there for those who ask for it.
   const sides = [
     "north",
@@ -292,12 +306,12 @@ export const draw: Effect.Effect<Plan> = Effect.gen(function* () {
   const late = Effect.gen(function* () {
     const few = { _tag: "All", max: yield* between(1, 5) } as const
     // All are fired that can be late here, unless the clock is set: then very many are late at once.
-    const usual: Lateness = { misfire: { _tag: "All", max: 1000 } }
+    const all: Lateness = { misfire: { _tag: "All", max: 1000 } }
     const drawn: Lateness = {
       misfire: yield* oneOf([{ _tag: "Skip" }, { _tag: "Once" }, few] as const),
       graceMillis: yield* between(1000, 5000),
     }
-    return isSet || (yield* chance)(0.5) ? drawn : usual
+    return isSet || (yield* chance(0.5)) ? drawn : all
   })
   const lateness = yield* many(triggers.length, late)
   return {
@@ -329,9 +343,7 @@ const twentyTimes = Array.from({ length: 20 }, (_, at) => at + 1)
  * It is set forward and back, up to two hours, and in the end ahead of all that it has said: what is
  * due by a clock that was set back is due that much later.
  */
-const setting = Effect.fnUntraced(function* (
-  between: (low: number, high: number) => Effect.Effect<number>,
-) {
+const setting = Effect.gen(function* () {
   const count = yield* between(1, 3)
   const drawn = (yield* Random.shuffle([...twentyTimes, ...twentyTimes.map((times) => -times)]))
     .slice(0, count)

@@ -110,6 +110,8 @@ export const tasks = {
     success,
     policy: { retry, blocking: Blocking.fair(2, { "key-0": 3 }), ...byKey },
   }),
+  /** Is of no use later. */
+  timely: Task.make("timely", { payload, success, policy: { retry, deadlineMillis: 1500 } }),
 }
 export type TaskName = keyof typeof tasks
 

@@ -77,6 +77,12 @@ export const watched = (
           runs.conclude(incarnation, conclusions),
           (answers) => marked("conclusion", conclusions, answers),
         ),
+      change: (run, change) =>
+        Effect.tap(runs.change(run, change), (changed) =>
+          Effect.sync(() => {
+            if (Option.isNone(changed)) return
+            ledger.write({ kind: "changed", run, answer: changed.value.answer, ...change })
+          })),
       admit: (gates) =>
         Effect.tap(runs.admit(gates), (admissions) =>
           Effect.sync(() => {

@@ -27,6 +27,7 @@ import {
   succeed,
   suspended,
   type Tests,
+  times,
 } from "../world.ts"
 
 const deadlineMillis = 60_000
@@ -115,6 +116,23 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertState(run!, "Expired")
       yield* assertState(stopping!, "Cancelled")
       for (const grant of grants) assert.isFalse(yield* hand.start(grant))
+    }))
+
+  it.effect("R16 deadline: nor while nobody has let it expire yet, unless it was begun in time", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      yield* submitAll(times(3).map(() => specOf(namespace, { deadlineMillis })))
+      const grants = [yield* hand.one, yield* hand.one, yield* hand.one] as const
+      const [late, begun, again] = grants
+      assert.isTrue(yield* hand.start(begun))
+      assert.isTrue(yield* hand.start(again))
+      yield* hand.settle(retry(again))
+      yield* elapse(Duration.seconds(70))
+      assert.isFalse(yield* hand.start(late))
+      assert.isTrue(yield* hand.start(begun), "once more")
+      yield* promoteAll
+      assert.isTrue(yield* hand.start(yield* hand.one), "as it goes on")
     }))
 
   it.effect("R16 deadline: a round that is handed out again leaves out what is too late", () =>

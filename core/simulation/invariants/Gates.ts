@@ -1,11 +1,11 @@
 /** Runs that wait for each other. */
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
-import type { RunId } from "../../domain/RunId.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { millis, requestOf } from "../Kept.ts"
 import { policyOf } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
+import { firstOf, levelsOf } from "./levels.ts"
 import { attemptEnds } from "./tenures.ts"
 
 /**
@@ -20,10 +20,8 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   const ordered = new Set(
     ledger.of("ordered").filter(({ order }) => order !== "cancel").map(({ run }) => run),
   )
-  const admitted = new Map<RunId, number>()
-  for (const { at, run, state } of ledger.of("admitted")) {
-    if (state === "Ready" && !admitted.has(run)) admitted.set(run, at)
-  }
+  const admitted = firstOf(ledger, "admitted", ({ state }) => state === "Ready")
+  const levelOf = levelsOf(ledger)
   const queued = [...runs.values()].filter((view) =>
     view.task === "fifo" && !ordered.has(view.id) && !delayed.has(requestOf(view))
   )
@@ -33,10 +31,12 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
       if (passed === undefined) continue
       for (const before of all.slice(0, at)) {
         // A better level goes first, within the patience of the other.
-        if (Blocking.order(placeOf(before), placeOf(view)) > 0) continue
+        const [first, second] = [before, view]
+          .map((each) => placeOf({ ...each, level: levelOf(each, passed.nth) }))
+        if (Blocking.order(first!, second!) > 0) continue
         const ended = before.finishedAt === undefined ? Infinity : millis(before.finishedAt)
         that(
-          ended <= passed,
+          ended <= passed.at,
           () => `run ${view.id} passed ${gate} before run ${before.id} had ended`,
         )
       }
@@ -44,7 +44,7 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   }
 }
 
-/** It came to its gate at once, and has no deadline. */
+/** It came to its gate at once, where no deadline counts. */
 const placeOf = ({ id, level, task }: RunView): Blocking.Place => {
   const { order } = policyOf(task)
   return { rank: Blocking.rank({ level, turn: id, places: placesOf(task), order }), turn: id }

@@ -25,7 +25,10 @@ const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
     if (!isPlain || from < calmFrom || delayed.has(requestOf(view)) || ordered.has(view.id)) {
       return []
     }
-    return [{ run: view.id, from, to: granted.get(view.id) ?? endedAt }]
+    const { finishedAt } = view
+    // What has expired waits no more.
+    const to = finishedAt === undefined ? endedAt : millis(finishedAt)
+    return [{ run: view.id, from, to: granted.get(view.id) ?? to }]
   })
 }
 
@@ -122,11 +125,13 @@ export const L2: Checker = (outcome, that) => {
 /** Whoever holds the duties dies, and another has them within the ttl and two seconds. */
 export const L3: Checker = ({ clock, endedAt, faults, ledger, schedulers }, that) => {
   const swept = ledger.of("swept").map(({ at }) => at)
-  const isWell = (process: string, from: number, to: number) =>
+  const isWell = (process: string, from: number, to: number, but?: Outcome["faults"][number]) =>
     !faults.some((fault) =>
-      fault.process === process && fault.from <= to && fault.until + ttlMillis >= from
+      fault !== but && fault.process === process && fault.from <= to &&
+      fault.until + ttlMillis >= from
     )
-  for (const { from, process, what } of faults) {
+  for (const death of faults) {
+    const { from, process, what } = death
     const to = from + 5000 + 2000
     const others = schedulers.filter((other) => other !== process)
     if (what !== "kill" || !schedulers.includes(process) || to > endedAt) continue
@@ -134,6 +139,8 @@ export const L3: Checker = ({ clock, endedAt, faults, ledger, schedulers }, that
     if (!clock.isSteady(from, to)) continue
     // Any of them may be the next, and one that is cut off holds up the rest.
     if (others.length === 0 || !others.every((other) => isWell(other, from - 10_000, to))) continue
+    // What it has sent comes late then, and whoever starts in its place is cut off as it was.
+    if (!isWell(process, from, to, death)) continue
     that(
       swept.some((at) => from < at && at <= to),
       () => `${process} died at ${from}, and until ${to} nobody took over`,

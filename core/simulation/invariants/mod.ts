@@ -8,6 +8,7 @@ import { I17, I6, I7, I8 } from "./Attempts.ts"
 import { I23 } from "./Bounds.ts"
 import { I24 } from "./Breakers.ts"
 import { I22 } from "./Clocks.ts"
+import { R16, R35, R36 } from "./Deadlines.ts"
 import { I14, I15 } from "./Families.ts"
 import { I11, I12, I13 } from "./Gates.ts"
 import { I3, I4, I5 } from "./Grants.ts"
@@ -53,7 +54,10 @@ const checkers = {
   L3,
   L4,
   L5,
+  R16,
   R23,
+  R35,
+  R36,
   T16,
 } satisfies Record<string, Checker>
 

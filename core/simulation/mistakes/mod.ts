@@ -6,8 +6,11 @@ import type { Name } from "../invariants/mod.ts"
 import type { Plant } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
 import { backlogUncounted } from "./backlogUncounted.ts"
+import { begunTooLate } from "./begunTooLate.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
 import { cancelForgotten } from "./cancelForgotten.ts"
+import { changeForgotten } from "./changeForgotten.ts"
+import { deadlineForgotten } from "./deadlineForgotten.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
 import { discardedIdly } from "./discardedIdly.ts"
 import { droppedSlot } from "./droppedSlot.ts"
@@ -42,6 +45,7 @@ import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
+import { revisionIgnored } from "./revisionIgnored.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
 import { termOutlived } from "./termOutlived.ts"
@@ -96,7 +100,11 @@ export const mistakes = planted({
   heldBeyond: [{ lock: heldBeyond }, "L3"],
   nobodyHinted: [{ storage: nobodyHinted }, "L4"],
   gateLeftShut: [{ storage: gateLeftShut }, "L5"],
+  deadlineForgotten: [{ storage: deadlineForgotten }, "R16"],
+  begunTooLate: [{ storage: begunTooLate }, "R16"],
   weightsForgotten: [{ storage: weightsForgotten }, "R23"],
+  changeForgotten: [{ storage: changeForgotten }, "R35"],
+  revisionIgnored: [{ storage: revisionIgnored }, "R36"],
   positionIgnored: [{ storage: positionIgnored }, "T16"],
   lateRowsPassedBy: [{ storage: lateRowsPassedBy }, "T16"],
 })
