@@ -79,7 +79,12 @@ layer(Main, { excludeTestServices: true })("calendars, over REST", (it) => {
         end: new Date("2400-01-01"),
         jitter: "90 seconds",
       })
-      const input = { namespace: standard, name: "remote", task: Hello.name, payload: `{"name":"Ada"}` }
+      const input = {
+        namespace: standard,
+        name: "remote",
+        task: Hello.name,
+        payload: `{"name":"Ada"}`,
+      }
       const { definition } = yield* put({ ...input, schedule, graceMillis: 5000 })
       assert.deepEqual(definition.schedule, schedule)
       assert.strictEqual(definition.graceMillis, 5000)
