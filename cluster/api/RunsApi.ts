@@ -154,6 +154,7 @@ export const layer = HttpApiBuilder.group(
         const views = yield* scheduler.list({
           namespace: query.namespace ?? standard,
           limit: limit + 1,
+          isBrief: true,
           ...(query.task !== undefined && { task: query.task }),
           ...(states !== undefined && { states }),
           ...(query.cursor !== undefined && { before: query.cursor }),
