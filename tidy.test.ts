@@ -72,7 +72,7 @@ const helpers = new Set([
 const files = globSync(
   "{core,adapters,cluster,cli,promise,testing,bench,docs,scripts}/**/*.{ts,mjs}",
 )
-  .filter((file) => !file.includes("node_modules/"))
+  .filter((file) => !/node_modules\/|\/generated\//.test(file))
   .toSorted()
 const text = (file: string) => readFileSync(file, "utf8")
 /** Without comments, which may name what they like. */

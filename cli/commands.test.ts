@@ -361,7 +361,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       "run",
       "submit",
       "hello/world",
-      "{}",
+      '{"name":"Ada"}',
       "--delay",
       "1h",
       "--level",

@@ -104,6 +104,10 @@ describe("belfry dev", patient, () => {
       "demo/tick",
       "hello/world",
     ])
+    const shown = await place.json(["task", "show", "hello/world"])
+    assert.deepStrictEqual(shown.payloads[0].properties, { name: { type: "string" } })
+    const { out: text } = await place.run(["task", "show", "hello/world"])
+    assert.match(text, /Greets whom it is given[^]*"required": \[\s*"name"/)
   })
 
   it("tells states in other words when asked to", async () => {
@@ -188,7 +192,8 @@ describe("belfry dev", patient, () => {
       [["run", "show", "12"], 3, /belfry run list/],
       [["status", "--token", "wrong"], 4, /token/],
       [["status", "--url", "http://127.0.0.1:9"], 5, /belfry dev/],
-      [["run", "submit", "hello/world", '{"nam":"you"}', "--wait"], 7, /belfry run events/],
+      [["run", "submit", "hello/world", '{"nam":"you"}'], 2, /payload\.name[^]*belfry task show/],
+      [[...hello, "--delay", "1s", "--deadline", "10ms", "--wait"], 7, /belfry run events/],
     ] as const
     await Promise.all(cases.map(async ([words, code, says]) => {
       const done = await place.run(words)

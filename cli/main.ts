@@ -44,6 +44,7 @@ import { runWhy } from "./commands/runWhy.ts"
 import { server } from "./commands/server.ts"
 import { status } from "./commands/status.ts"
 import { taskList } from "./commands/taskList.ts"
+import { taskShow } from "./commands/taskShow.ts"
 import { triggerBackfill } from "./commands/triggerBackfill.ts"
 import { triggerFire } from "./commands/triggerFire.ts"
 import { triggerList } from "./commands/triggerList.ts"
@@ -134,7 +135,7 @@ const group = Command.make("group").pipe(
 
 const task = Command.make("task").pipe(
   Command.withDescription("Definitions that executors brought"),
-  Command.withSubcommands([taskList]),
+  Command.withSubcommands([taskList, taskShow]),
 )
 
 const belfry = Command.make("belfry").pipe(

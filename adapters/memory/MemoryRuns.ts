@@ -936,7 +936,7 @@ export const make = (
     recover: (limit) => Effect.sync(() => recover(limit)),
     find: (run) => Effect.sync(() => find(run)),
     findMany: (runs) => Effect.sync(() => runs.flatMap((run) => Option.toArray(find(run)))),
-    list: ({ before, limit, namespace, parent, states, task }) =>
+    list: ({ before, isBrief, limit, namespace, parent, states, task }) =>
       Effect.sync(() =>
         [...state.runs.values()].reverse().filter((entry) =>
           entry.spec.namespace === namespace &&
@@ -944,7 +944,7 @@ export const make = (
           (states === undefined || states.includes(entry.state._tag)) &&
           (parent === undefined || entry.shard?.parent === parent) &&
           (before === undefined || entry.id < before)
-        ).slice(0, limit).map(view)
+        ).slice(0, limit).map(view).map((view) => isBrief ? brief(view) : view)
       ),
     state: (namespace, task, key) =>
       Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
@@ -963,6 +963,8 @@ export const make = (
     why: (run) => Effect.sync(() => why(run)),
   }
 }
+
+const brief = ({ result: _, ...view }: RunView): RunView => ({ ...view, payload: "null" })
 
 export const conclusionOf = (
   { fence: _, ...conclusion }: NonNullable<Entry["conclusion"]>,

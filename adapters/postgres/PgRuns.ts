@@ -415,12 +415,17 @@ export const make = Effect.fnUntraced(function* (
   const list: RunStorage["list"] = (query) => {
     if (query.states?.length === 0) return Effect.succeed([])
     return query.parent !== undefined ? childrenOf(query, query.parent) : Effect.map(
-      pg.query<RunRow>("reads", "list", runViews(selectionOf(query)) + " ORDER BY r.id DESC", [
-        query.namespace,
-        query.limit,
-        `${query.before ?? Number.MAX_SAFE_INTEGER}`,
-        ...(query.task === undefined ? [] : [query.task]),
-      ]),
+      pg.query<RunRow>(
+        "reads",
+        "list",
+        runViews(selectionOf(query), query.isBrief) + " ORDER BY r.id DESC",
+        [
+          query.namespace,
+          query.limit,
+          `${query.before ?? Number.MAX_SAFE_INTEGER}`,
+          ...(query.task === undefined ? [] : [query.task]),
+        ],
+      ),
       (rows) => rows.map(runView),
     )
   }
@@ -439,11 +444,11 @@ export const make = Effect.fnUntraced(function* (
 
   /** They are few, so the other conditions are looked at one by one. */
   const childrenOf = (
-    { before, limit, namespace, states, task }: RunQuery,
+    { before, isBrief, limit, namespace, states, task }: RunQuery,
     parent: RunId.RunId,
   ) =>
     Effect.map(
-      pg.query<RunRow>("reads", "list", childViews, [
+      pg.query<RunRow>("reads", "list", childViews(isBrief === true), [
         `${parent}`,
         `${before ?? Number.MAX_SAFE_INTEGER}`,
       ]),
@@ -704,9 +709,11 @@ const insertFamily = `
     WHERE nth = -1 AND is_new AND ($18::text[])[1] IS NOT NULL)
   SELECT run::float8 AS run, nth, is_new FROM f`
 
-const childViews = runViews(
-  "SELECT run_id AS id FROM child WHERE parent = $1::bigint AND run_id < $2::bigint",
-) + " ORDER BY r.id DESC"
+const childViews = (isBrief: boolean) =>
+  runViews(
+    "SELECT run_id AS id FROM child WHERE parent = $1::bigint AND run_id < $2::bigint",
+    isBrief,
+  ) + " ORDER BY r.id DESC"
 
 const selectLeft = `
   SELECT run_id::float8 AS run FROM child c WHERE parent = $1::bigint

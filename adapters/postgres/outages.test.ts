@@ -11,6 +11,7 @@ import {
   Logger,
   Option,
   Schedule,
+  Schema,
   Scope,
 } from "effect"
 import { Reactivity } from "effect/reactivity"
@@ -33,11 +34,16 @@ import { definitionOf, put, recordsOf, runsOf } from "../../core/contract/trigge
 import * as Lane from "../../core/domain/Lane.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
 import { TriggerName } from "../../core/domain/Trigger.ts"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
+import { Executor } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Scheduler } from "../../core/engine/Scheduler.ts"
+import * as Task from "../../core/engine/Task.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ofLane, Wakeups } from "../../core/services/Wakeups.ts"
+import * as Direct from "../direct/mod.ts"
 import * as LocalServer from "./LocalServer.ts"
 import { temporaryFolder } from "./LocalServerFiles.ts"
 import * as Postgres from "./mod.ts"
@@ -120,6 +126,44 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.strictEqual(beaten._tag, "Alive")
         assert.isBelow(performance.now() - begin, 15_000)
       }).pipe(Effect.scoped))
+
+    it.effect("B16: away for twenty seconds as a run ends, it hears of that when it is back, once", () =>
+      Effect.gen(function* () {
+        const { context, proxy } = yield* proxied
+        const { runs } = yield* Storage
+        let begun = 0
+        const work = Task.make("work", { success: Schema.Int })
+        const handler = work.toLayer(() =>
+          Effect.sync(() => {
+            proxy.refuse(true)
+            return ++begun
+          })
+        )
+        yield* Layer.build(handler.pipe(
+          Layer.provide(Layer.fresh(Executor.layerWith({ name: "far", ttl: "2 minutes" }))),
+          Layer.provide(Layer.fresh(Direct.layer)),
+          Layer.provide(Layer.succeedContext(context)),
+        ))
+        const client = yield* Layer.build(Scheduler.layerClient)
+        const run = yield* Effect.provide(work.submit({}), client)
+        yield* Effect.sleep("10 seconds")
+        yield* runs.recover(500)
+        const before = yield* found(run)
+        assert.deepInclude(before, { state: "Running", attempt: 1 })
+        yield* Effect.sleep("10 seconds")
+        yield* runs.recover(500)
+        assert.deepEqual(yield* found(run), before)
+        proxy.refuse(false)
+        assert.strictEqual(yield* Effect.provide(work.result(run), client), 1)
+        assert.deepInclude(yield* found(run), { attempt: 1, fence: before.fence, result: "1" })
+        yield* Effect.sleep("1 second")
+        const kinds = (yield* runs.events(run)).map(({ kind }) => kind)
+        assert.deepStrictEqual(kinds, ["Submitted", "Claimed", "Succeeded"])
+        assert.strictEqual(begun, 1)
+      }).pipe(
+        Effect.provideServiceEffect(CurrentNamespace, Effect.sync(freshNamespace)),
+        Effect.scoped,
+      ))
 
     it.effect("B38: while the server is away it is asked now and then, and used when it is back", () =>
       Effect.gen(function* () {

@@ -98,10 +98,14 @@ export const rankOf = (
       THEN rank_in_time(${x}.run_id, ${level}, ${readyAt}, ${of}) END,
         ${readyAt} + ${of}[${level} + 1])`
 
-/** One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. */
-export const runViews = (which: string): string => `
+/**
+ * One row per run of `$1`, in one snapshot. A run that stands nowhere else is ready. In brief, neither payload
+ * nor result is read.
+ */
+export const runViews = (which: string, isBrief = false): string => `
   SELECT r.id::float8 AS id, n.name AS namespace, t.name AS task, l.name AS lane,
-    ${levelNow} AS level, r.level AS submitted_level, r.payload,
+    ${levelNow} AS level, r.level AS submitted_level,
+    ${isBrief ? "'null'::text" : "r.payload"} AS payload,
     (SELECT s.changes FROM level_set s WHERE s.run_id = r.id) AS changes,
     (SELECT d.expires_at FROM deadline d WHERE d.run_id = r.id)::float8 AS deadline_at,
     r.idempotency_key, r.gate, g.name AS trigger, r.slot::float8 AS slot,
@@ -110,7 +114,8 @@ export const runViews = (which: string): string => `
     coalesce(o.crashes, x.crashes, s.crashes, q.crashes, p.crashes, b.crashes, 0) AS crashes,
     coalesce(o.fence, x.fence, s.fence, q.fence, p.fence, b.fence, 0) AS fence,
     o.state AS outcome, x.run_id IS NOT NULL AS is_running, s.run_id IS NOT NULL AS is_scheduled,
-    b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending, o.result,
+    b.run_id IS NOT NULL AS is_blocked, x.is_cancelling, x.is_suspending,
+    ${isBrief ? "NULL::text" : "o.result"} AS result,
     p.kind::int AS parked, p.since::float8 AS since, p.awaits_until::float8 AS awaits_until,
     CASE WHEN x.run_id IS NOT NULL
       THEN (SELECT c.phase FROM conclusion c WHERE c.run_id = r.id) END AS phase,

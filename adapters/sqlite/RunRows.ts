@@ -158,6 +158,14 @@ const selectRun = `
 export const rowOf = (at: Connection, run: RunId): RunRow | undefined =>
   at.get<RunRow>(selectRun, run)
 
+const selectBrief = selectRun
+  .replace("run.payload,", "'null' AS payload,")
+  .replace("outcome.result,", "NULL AS result,")
+
+/** As `rowOf`, and neither payload nor result is read. */
+export const briefOf = (at: Connection, run: RunId): RunRow | undefined =>
+  at.get<RunRow>(selectBrief, run)
+
 /** `row` in the words of the state machine. */
 export const stateOf = (row: RunRow): Run.RunState => {
   const course = {

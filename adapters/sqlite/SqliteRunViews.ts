@@ -22,7 +22,7 @@ import type { TaskName } from "../../core/domain/Task.ts"
 import type { RunQuery, RunStorage } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database } from "./Database.ts"
-import { deadlineOf, rowOf, type RunRow } from "./RunRows.ts"
+import { briefOf, deadlineOf, rowOf, type RunRow } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
 import { gateOf, heldAt, holdersOf, touchingReason } from "./SqliteAdmission.ts"
 import { followedBy } from "./SqliteFollowing.ts"
@@ -45,7 +45,7 @@ export const make = (
     findMany: (runs) => db.readInTurns("findMany", (at) => views(at, runs)),
     list: (query) =>
       db.readInTurns("list", function* (at) {
-        return yield* views(at, yield* idsOf(at, query))
+        return yield* views(at, yield* idsOf(at, query), query.isBrief === true ? briefOf : rowOf)
       }),
     state: (namespace, task, key) =>
       Effect.map(
@@ -81,10 +81,14 @@ export const make = (
   }
 }
 
-function* views(at: Connection, runs: ReadonlyArray<RunId>): Steps<ReadonlyArray<RunView>> {
+function* views(
+  at: Connection,
+  runs: ReadonlyArray<RunId>,
+  read = rowOf,
+): Steps<ReadonlyArray<RunView>> {
   const found: Array<RunView> = []
   for (const run of runs) {
-    const row = rowOf(at, run)
+    const row = read(at, run)
     if (row !== undefined) found.push(viewOf(at, row))
     yield
   }

@@ -47,7 +47,7 @@ export const taskList = Command.make("list", {
           last === undefined ? "" : DateTime.formatIso(last.finishedAt),
           last === undefined ? "" : Output.millis(last.durationMillis),
           last === undefined ? "" : Output.state(last.state),
-          words(policy),
+          policyInWords(policy),
           String(revision),
           Output.plain(owner ?? ""),
           Output.plain(purpose ?? "", 60),
@@ -67,7 +67,9 @@ export const taskList = Command.make("list", {
     ]),
   )
 
-const words = ({ blocking, delivery, group, retry, timeoutMillis }: Policy): string =>
+export const policyInWords = (
+  { blocking, delivery, group, retry, timeoutMillis }: Policy,
+): string =>
   [
     ...(retry.attempts > 1 ? [`${retry.attempts} attempts`] : []),
     ...(timeoutMillis === undefined ? [] : [`timeout ${Output.millis(timeoutMillis)}`]),

@@ -31,7 +31,7 @@ layer(Main, { excludeTestServices: true })("calendars, over REST", (it) => {
           schedule: { ...schedule, jitterMillis: 1000, start: DateTime.makeUnsafe(0) },
           misfire: { _tag: "All", max: 3, maxAgeMillis: 60_000 },
           graceMillis: 5000,
-          payload: {},
+          payload: { name: "Ada" },
         },
       })
       assert.deepInclude(kept.schedule, { ...schedule, zone: "UTC", jitterMillis: 1000 })
@@ -79,7 +79,12 @@ layer(Main, { excludeTestServices: true })("calendars, over REST", (it) => {
         end: new Date("2400-01-01"),
         jitter: "90 seconds",
       })
-      const input = { namespace: standard, name: "remote", task: Hello.name, payload: "{}" }
+      const input = {
+        namespace: standard,
+        name: "remote",
+        task: Hello.name,
+        payload: `{"name":"Ada"}`,
+      }
       const { definition } = yield* put({ ...input, schedule, graceMillis: 5000 })
       assert.deepEqual(definition.schedule, schedule)
       assert.strictEqual(definition.graceMillis, 5000)
@@ -103,6 +108,7 @@ layer(Main, { excludeTestServices: true })("calendars, over REST", (it) => {
         payload: {
           task: Hello.name,
           schedule: { cron: "@daily", calendar: CalendarName.make("nowhere") },
+          payload: { name: "Ada" },
         },
       }))
       assert(unknown._tag === "RequestRefused")

@@ -31,6 +31,7 @@ import {
   summaryOf,
   taskUnknown,
 } from "./answers.ts"
+import { fits, fitsTask } from "./payloads.ts"
 import * as Problems from "./Problems.ts"
 
 export const layer = HttpApiBuilder.group(
@@ -95,6 +96,7 @@ export const layer = HttpApiBuilder.group(
           if (Option.isNone(task)) {
             return yield* taskUnknown(namespace, wanted.task, yield* tasks.list(namespace))
           }
+          yield* fits(task.value.definition, wanted.payload ?? {})
           const idempotencyKey = headers["idempotency-key"]
           const submission = {
             task: wanted.task,
@@ -126,12 +128,19 @@ export const layer = HttpApiBuilder.group(
 
       again: ({ headers, params, payload: { by, delayMillis, payload } }) => {
         const idempotencyKey = headers["idempotency-key"]
-        return scheduler.again(params.id, {
-          ...(payload !== undefined && { payload: JSON.stringify(payload) }),
-          ...(by !== undefined && { by }),
-          ...(delayMillis !== undefined && { delay: Duration.millis(delayMillis) }),
-          ...(idempotencyKey !== undefined && { idempotencyKey }),
-        }).pipe(
+        const fitting = payload === undefined ? Effect.void : Effect.flatMap(
+          scheduler.find(params.id),
+          ({ namespace, task }) => fitsTask(tasks, namespace, task, payload),
+        )
+        return Effect.andThen(
+          fitting,
+          scheduler.again(params.id, {
+            ...(payload !== undefined && { payload: JSON.stringify(payload) }),
+            ...(by !== undefined && { by }),
+            ...(delayMillis !== undefined && { delay: Duration.millis(delayMillis) }),
+            ...(idempotencyKey !== undefined && { idempotencyKey }),
+          }),
+        ).pipe(
           Effect.map(submitted),
           Effect.catchTags({ ...submitErrors, RunUnknown: errors.RunUnknown }),
         )
@@ -145,6 +154,7 @@ export const layer = HttpApiBuilder.group(
         const views = yield* scheduler.list({
           namespace: query.namespace ?? standard,
           limit: limit + 1,
+          isBrief: true,
           ...(query.task !== undefined && { task: query.task }),
           ...(states !== undefined && { states }),
           ...(query.cursor !== undefined && { before: query.cursor }),

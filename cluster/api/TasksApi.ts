@@ -1,5 +1,5 @@
 /** Tasks, over REST: which there are, whose, who serves them, and how each went last. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import { finals } from "../../core/domain/Run.ts"
@@ -40,7 +40,12 @@ export const layer = HttpApiBuilder.group(
 
       get: Effect.fnUntraced(function* ({ params: { name }, query: { namespace = standard } }) {
         const found = (yield* all(namespace)).find((task) => task.name === name)
-        return found ?? (yield* taskUnknown(namespace, name, yield* tasks.list(namespace), "name"))
+        if (found === undefined) {
+          return yield* taskUnknown(namespace, name, yield* tasks.list(namespace), "name")
+        }
+        const defined = yield* tasks.find(namespace, found.name)
+        const payloads = Option.getOrUndefined(defined)?.definition.payloads
+        return { ...found, ...(payloads !== undefined && { payloads }) }
       }, Effect.catchTag("StorageUnavailable", storageProblem)),
     })
   }),

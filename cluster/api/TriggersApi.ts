@@ -21,6 +21,7 @@ import {
   versionOf,
 } from "./answers.ts"
 import { Api } from "./Api.ts"
+import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
 
 export const layer = HttpApiBuilder.group(
@@ -87,26 +88,38 @@ export const layer = HttpApiBuilder.group(
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 
-      put: ({ params: { name }, payload: wanted }) =>
-        triggers.put({
-          namespace: wanted.namespace ?? standard,
-          name,
-          task: wanted.task,
-          schedule: toSchedule(wanted.schedule),
-          payload: JSON.stringify(wanted.payload ?? {}),
-          misfire: wanted.misfire,
-          graceMillis: wanted.graceMillis,
-          blockingKey: wanted.blockingKey,
-          whileRunning: wanted.whileRunning,
-          revision: wanted.revision,
-        }).pipe(
+      put: ({ params: { name }, payload: wanted }) => {
+        const namespace = wanted.namespace ?? standard
+        const schedule = toSchedule(wanted.schedule)
+        // What it follows, or tails, gives the payload of each run.
+        const isPassedOn = schedule._tag === "Tail" ||
+          (schedule._tag === "After" && schedule.passing !== undefined)
+        const fitting = isPassedOn
+          ? Effect.void
+          : fitsTask(storage.tasks, namespace, wanted.task, wanted.payload ?? {})
+        return Effect.andThen(
+          fitting,
+          triggers.put({
+            namespace,
+            name,
+            task: wanted.task,
+            schedule,
+            payload: JSON.stringify(wanted.payload ?? {}),
+            misfire: wanted.misfire,
+            graceMillis: wanted.graceMillis,
+            blockingKey: wanted.blockingKey,
+            whileRunning: wanted.whileRunning,
+            revision: wanted.revision,
+          }),
+        ).pipe(
           Effect.map((view) => triggerOf(view)),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
             TriggerChanged: (error) => Effect.fail(triggerChanged(error)),
             Refused: (error) => Effect.fail(refused(error)),
           }),
-        ),
+        )
+      },
 
       remove: ({ params: { name }, query }) => {
         const namespace = query.namespace ?? standard
@@ -127,11 +140,20 @@ export const layer = HttpApiBuilder.group(
 
       fire: ({ headers, params: { name }, payload: wanted }) => {
         const namespace = wanted.namespace ?? standard
-        return triggers.fire(namespace, name, {
-          request: headers["idempotency-key"] ?? crypto.randomUUID(),
-          by: wanted.by,
-          payload: wanted.payload === undefined ? undefined : JSON.stringify(wanted.payload),
-        }).pipe(
+        const fitting = Effect.gen(function* () {
+          const found = yield* storage.triggers.find(namespace, name as TriggerName)
+          if (Option.isNone(found) || wanted.payload === undefined) return
+          const { task } = found.value.definition
+          yield* fitsTask(storage.tasks, namespace, task, wanted.payload)
+        })
+        return Effect.andThen(
+          fitting,
+          triggers.fire(namespace, name, {
+            request: headers["idempotency-key"] ?? crypto.randomUUID(),
+            by: wanted.by,
+            payload: wanted.payload === undefined ? undefined : JSON.stringify(wanted.payload),
+          }),
+        ).pipe(
           Effect.map(({ isNew, run }) =>
             isNew ? { run, isNew: true as const } : { run, isNew: false as const }
           ),

@@ -17,6 +17,7 @@ import { Level } from "../../core/domain/Lane.ts"
 import { Fence, Lease, LockKey } from "../../core/domain/Lease.ts"
 import { LogLine } from "../../core/domain/LogLine.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
+import { PayloadSchemas } from "../../core/domain/PayloadSchema.ts"
 import { PoolSizes } from "../../core/domain/PoolSizes.ts"
 import { Final, StateName } from "../../core/domain/Run.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
@@ -567,6 +568,11 @@ export const Task = Schema.Struct({
   policy: Policy,
   owner: Schema.optionalKey(Schema.String),
   purpose: Schema.optionalKey(Schema.String),
+  /**
+   * Of one task alone, not of a list: how its payloads look, as JSON Schema, one for each version, the
+   * present one last; `null`: nothing is said of it.
+   */
+  payloads: Schema.optionalKey(PayloadSchemas),
   revision: Schema.Int,
   state: TaskState,
   /** The run of it that was carried out and ended last. */

@@ -9,6 +9,7 @@ export const unanswered = (operation: string) => (cause: unknown) =>
 
 interface Refusal {
   readonly _tag: string
+  readonly detail: string
   readonly field: string
   readonly reason: string
   readonly remedy: string
@@ -18,7 +19,8 @@ const refusals = ["RequestRefused", "RequestUnreadable", "TaskUnknown", "Calenda
 
 /** `Refused` for what would be refused again, `StorageUnavailable` for all else. */
 export const refusedOr = (operation: string) => <E>(error: E): Refused | StorageUnavailable => {
-  const { _tag, field, reason, remedy } = error as unknown as Refusal
+  const { _tag, detail, field, reason, remedy } = error as unknown as Refusal
+  if (_tag === "BodyTooLarge") return new Refused({ field: "payload", reason: detail, remedy })
   return refusals.includes(_tag)
     ? new Refused({ field, reason, remedy })
     : unanswered(operation)(error)

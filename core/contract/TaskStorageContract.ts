@@ -5,7 +5,7 @@
  *
  * | law | mistake                     |
  * | --- | --------------------------- |
- * | D1  | the first definition stays  |
+ * | D1  | the first definition stays; without the schemas of its payloads |
  * | D2  | always raised; never raised |
  * | D3  | the latest submitted only (behind a backlog); what was never carried out |
  *
@@ -57,6 +57,25 @@ const rich = (namespace: ReturnType<typeof freshNamespace>): TaskDefinition =>
     },
     owner: "Ада & söhne",
     purpose: "greets 🎩 '\\u0000'",
+    payloads: [
+      null,
+      {
+        type: "object",
+        properties: {
+          name: { type: "string", pattern: "^[^\\u0000]'🎩$" },
+          at: { $ref: "#/$defs/At" },
+        },
+        required: ["name"],
+        $defs: {
+          At: {
+            type: ["string", "null"],
+            minLength: 1,
+            default: null,
+            examples: [1.5, true, [], {}],
+          },
+        },
+      },
+    ],
   })
 
 export const laws = <R>(it: Tests<Storage | R>): void => {

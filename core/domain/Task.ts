@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { Namespace } from "./Namespace.ts"
+import { PayloadSchemas } from "./PayloadSchema.ts"
 import { Policy } from "./Policy.ts"
 import { TaskName } from "./TaskName.ts"
 import * as Text from "./Text.ts"
@@ -18,4 +19,6 @@ export class TaskDefinition extends Schema.Class<TaskDefinition>("TaskDefinition
   policy: Policy,
   owner: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256), Text.kept)),
   purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096), Text.kept)),
+  /** How its payloads look, by version. */
+  payloads: Schema.optionalKey(PayloadSchemas),
 }) {}

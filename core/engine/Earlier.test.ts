@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Result, Schema } from "effect"
+import * as PayloadVersion from "../domain/PayloadVersion.ts"
 import * as Earlier from "./Earlier.ts"
 import * as Task from "./Task.ts"
 
@@ -26,14 +27,14 @@ describe("a payload that has had other versions", () => {
       })
       const refused = yield* Effect.flip(bare.submission(1))
       assert.match(refused.message, /is an object, and this one is none/)
-      const taken = Task.make("taken", { payload: { [Earlier.key]: Schema.Int } })
+      const taken = Task.make("taken", { payload: { [PayloadVersion.key]: Schema.Int } })
       assert.match((yield* Effect.flip(taken.submission({ $version: 7 }))).message, /is taken/)
     }))
 
   it("is read with the version that it says, and with the first when it says none", () => {
-    assert.deepEqual(Earlier.read({ $version: 2, n: 1 }), { version: 2, payload: { n: 1 } })
+    assert.deepEqual(PayloadVersion.read({ $version: 2, n: 1 }), { version: 2, payload: { n: 1 } })
     for (const stored of [{ n: 1 }, null, 3, "text", [1], { $version: "2" }, { $version: 0.5 }]) {
-      assert.deepEqual(Earlier.read(stored), { version: 1, payload: stored })
+      assert.deepEqual(PayloadVersion.read(stored), { version: 1, payload: stored })
     }
   })
 

@@ -15,6 +15,7 @@
  * ```
  */
 import { Result, type Schema } from "effect"
+import { key } from "../domain/PayloadVersion.ts"
 
 // deno-lint-ignore no-explicit-any -- `unknown` would refuse every schema: codecs are invariant
 type Kept = Schema.Codec<any, any>
@@ -31,22 +32,6 @@ export interface Earlier<out P> {
   readonly steps: ReadonlyArray<Step>
   /** @internal */
   readonly becomes?: P
-}
-
-/** In an object that is stored, which version it is of. Without it, it is of the first. */
-export const key = "$version"
-
-/** The version that a stored payload says it is of, and the payload without it. */
-export const read = (
-  stored: unknown,
-): { readonly version: number; readonly payload: unknown } => {
-  if (typeof stored !== "object" || stored === null || !Object.hasOwn(stored, key)) {
-    return { version: 1, payload: stored }
-  }
-  const { [key]: version, ...payload } = stored as Record<string, unknown>
-  return Number.isInteger(version) && (version as number) >= 1
-    ? { version: version as number, payload }
-    : { version: 1, payload: stored }
 }
 
 /** The payload as it is stored by the code of that version; only objects can say it. */

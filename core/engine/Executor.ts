@@ -591,13 +591,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   })
 
   const definitions = () =>
-    [...pool.handlers.values()].map(({ owner, policy, purpose, task }) =>
+    [...pool.handlers.values()].map(({ owner, payloads, policy, purpose, task }) =>
       new TaskDefinition({
         namespace,
         name: task,
         policy,
         ...(owner !== undefined && { owner }),
         ...(purpose !== undefined && { purpose }),
+        ...(payloads?.some((each) => each !== null) && { payloads }),
       })
     )
 

@@ -3,6 +3,7 @@
  * knows nothing of payloads; `Task.toLayer` makes one from typed code.
  */
 import type { Context, Effect } from "effect"
+import type { PayloadSchemas } from "../domain/PayloadSchema.ts"
 import type { Policy, TaskName } from "../domain/Task.ts"
 import type { Failure } from "../domain/RunView.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
@@ -24,6 +25,8 @@ export interface Handler {
   readonly policy: Policy
   readonly owner: string | undefined
   readonly purpose: string | undefined
+  /** How its payloads look, for who has not its code. */
+  readonly payloads?: PayloadSchemas | undefined
   /** From the payload's JSON text to the result's. */
   readonly carryOut: (
     payload: string,

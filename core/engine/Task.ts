@@ -20,6 +20,8 @@
 import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
 import { isByKey } from "../domain/Breaker.ts"
 import type { Passing } from "../domain/Following.ts"
+import * as PayloadSchemas from "../domain/PayloadSchema.ts"
+import * as PayloadVersion from "../domain/PayloadVersion.ts"
 import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -248,6 +250,8 @@ export const make = <
         policy,
         owner: options.owner,
         purpose: options.purpose,
+        payloads: [...(options.earlier?.steps ?? []).map((step) => step.payload), payload]
+          .map(PayloadSchemas.of),
         carryOut: (text, run) => {
           const decoded = json.payload.decode(text)
           if (Result.isFailure(decoded)) {
@@ -504,7 +508,7 @@ const versioned = <A extends Kept>(schema: A, steps: ReadonlyArray<Earlier.Step>
     decode: (text: string): Result.Result<A["Type"], string | Newer> => {
       const parsed = parsedJson(text)
       if (Result.isFailure(parsed)) return Result.fail(parsed.failure)
-      const { payload, version } = Earlier.read(parsed.success)
+      const { payload, version } = PayloadVersion.read(parsed.success)
       if (version > present) return Result.fail(new Newer(version, present))
       return version === present ? toResult(decode(payload)) : Result.flatMap(
         called(() => Earlier.raise<A["Type"]>(steps, version, payload, decodeBy)),

@@ -104,6 +104,8 @@
  *   then, or by a later `change`. Where none is named it counts only at gates of several places; one
  *   place makes a queue. Where tasks meet, each of their runs has its rank by the order of its own.
  * - **R39 vain.** A claim that `mayBeVain` answers as it would otherwise.
+ * - **R40 brief.** A list that is asked for in brief tells what it would otherwise, but of each payload that
+ *   it is `null`, and no result: neither is read, however large they are.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -317,6 +319,8 @@ export interface RunQuery {
   readonly parent?: RunId
   /** Only runs with a smaller id. */
   readonly before?: RunId
+  /** Without payloads and results (R40). */
+  readonly isBrief?: true
   readonly limit: number
 }
 

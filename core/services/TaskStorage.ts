@@ -1,7 +1,8 @@
 /**
  * Keeps task definitions.
  *
- * - **D1 latest.** The definition last defined for a name is the one that is listed.
+ * - **D1 latest.** The definition last defined for a name is the one that is listed, whole, the schemas
+ *   of its payloads among it.
  * - **D2 revision.** A definition that differs from the kept one raises the task's revision by one;
  *   an equal one changes nothing.
  * - **D3 last.** Of each task the run that was carried out and ended last, of those looked at: so many

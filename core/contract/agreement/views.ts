@@ -120,6 +120,7 @@ const someQuery = (world: World, draws: Draws): Query => ({
   ...(draws.chance(0.3) && { task: draws.oneOf(tasks) }),
   ...(draws.chance(0.6) && { states: draws.some(states, 0.4) }),
   ...(draws.chance(0.3) && { before: world.someRun(draws) }),
+  ...(draws.chance(0.3) && { isBrief: true }),
   ...(world.parents.size > 0 && draws.chance(0.3) && {
     parent: draws.oneOf([...world.parents]),
   }),

@@ -1,6 +1,6 @@
 /** I1 to I8, L1, L2, L5, Q12 and Q13: what is kept of runs whose executors are cut off, and of all others. */
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Layer, Schema } from "effect"
+import { Context, Deferred, Effect, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Retry from "../../domain/Retry.ts"
 import * as Run from "../../domain/Run.ts"
@@ -422,6 +422,57 @@ export const kept = (test: Test): void => {
         names.map((name) => `${run}/${name}`),
       )
       assertFencesRise(centres.of("started"))
+    }))
+
+  test("B58: of four executors and three schedulers none lets two run at once, and each discard is told", () =>
+    Effect.gen(function* () {
+      const ledger = new Ledger()
+      const namespace = yield* CurrentNamespace
+      const triggers = yield* Triggers
+      const only = Task.make("only", { policy: { blocking: Blocking.discard } })
+      for (const name of ["a", "b", "c", "d"]) {
+        yield* serving(
+          only.toLayer(() => ledger.around(name, Effect.sleep("1700 millis"))),
+          { ...longLived, name },
+        )
+      }
+      const schedulers = [yield* Scheduler]
+      for (const _ of times(2)) schedulers.push(Context.get(yield* anotherLeader, Scheduler))
+      // It is due more often than one takes, and everybody submits beside it.
+      yield* Layer.build(only.schedule("secondly", Trigger.cron("* * * * * *"), {}))
+      const answers = yield* Effect.forEach(
+        schedulers,
+        (scheduler) =>
+          Effect.forEach(times(40), () =>
+            Effect.andThen(
+              Effect.sleep("150 millis"),
+              scheduler.submit({ task: only.name, payload: "{}", policy: only.policy }),
+            )),
+        { concurrency: 3 },
+      )
+      yield* triggers.pause(namespace, "secondly")
+      const fired = (yield* triggers.records(namespace, "secondly", 100))
+        .flatMap(({ outcome, run }) => outcome === "fired" ? [run!] : [])
+      const all = [...answers.flat().map(({ run }) => run), ...fired]
+      const [scheduler] = schedulers
+      for (const run of all) yield* scheduler!.ended(run)
+      const discarded = new Set<RunId>()
+      for (const run of all) {
+        const { state } = yield* scheduler!.find(run)
+        if (state === "Discarded") discarded.add(run)
+        else assert.strictEqual(state, "Succeeded")
+      }
+      for (const { run, state } of answers.flat()) {
+        assert.strictEqual(state === "Discarded", discarded.has(run), "whoever submits is told")
+      }
+      assert.isAbove(discarded.size, all.length / 2)
+      assert(fired.some((run) => discarded.has(run)), "a slot is discarded as well")
+      for (const run of discarded) {
+        assert.deepInclude(yield* scheduler!.why(run), { _tag: "Ended", state: "Discarded" })
+      }
+      const begun = ledger.of("started").map(({ run }) => run)
+      assert.sameMembers(begun, all.filter((run) => !discarded.has(run)))
+      assert.strictEqual(mostAtOnce(ledger.intervals()), 1)
     }))
 
   test("Q12, T15: a permanent task has one alive in the fleet, and another when its holder is gone", () =>

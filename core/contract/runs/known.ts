@@ -7,6 +7,7 @@ import type { StateName } from "../../domain/Run.ts"
 import { RunId } from "../../domain/RunId.ts"
 import { Selector } from "../../domain/Selector.ts"
 import { TaskName } from "../../domain/Task.ts"
+import type { RunQuery } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
   abort,
@@ -42,6 +43,42 @@ const payloads: ReadonlyArray<readonly [string, string]> = [
 ]
 
 export const laws = <R>(it: Tests<Storage | R>): void => {
+  it.effect("R40 brief, B67: a list in brief tells all but payloads and results", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const [ended, failed] = yield* submitAll([specOf(namespace), specOf(namespace)])
+      const { grants } = yield* hand.claim(2)
+      const of = (run: RunId | undefined) => grants.find((grant) => grant.run === run)!
+      yield* hand.settle(succeed(of(ended), '"kept"'), giveUp(of(failed)))
+      yield* submitOne(specOf(namespace, { delayMillis: 60_000 }))
+      const family = yield* runs.submitFamily({
+        parent: specOf(namespace),
+        children: times(3).map((n) => specOf(namespace, { payload: `${n}` })),
+        places: 3,
+      })
+      assert(family._tag === "Submitted")
+      const { children, run: parent } = family
+      for (
+        const query of [
+          { namespace },
+          { namespace, task: greet },
+          { namespace, states: ["Succeeded", "Failed", "Scheduled"] },
+          { namespace, parent },
+        ] satisfies ReadonlyArray<Omit<RunQuery, "limit">>
+      ) {
+        const whole = yield* runs.list({ ...query, limit: 10 })
+        const brief = yield* runs.list({ ...query, limit: 10, isBrief: true })
+        assert.isAtLeast(whole.length, children.length)
+        assert.deepEqual(
+          brief,
+          whole.map(({ result: _, ...rest }) => ({ ...rest, payload: "null" })),
+        )
+      }
+      assert.strictEqual((yield* found(ended!)).result, '"kept"')
+    }))
+
   it.effect("R1 no loss: a submitted run is known as it was submitted", () =>
     Effect.gen(function* () {
       const { now, runs } = yield* Storage

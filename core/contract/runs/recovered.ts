@@ -7,12 +7,14 @@ import { TaskDefinition } from "../../domain/Task.ts"
 import { Storage } from "../../services/Storage.ts"
 import type { RunSpec } from "../../services/RunStorage.ts"
 import {
+  admitAll,
   assertState,
   cancelled,
   definitionOf,
   type Elapse,
   found,
   freshNamespace,
+  gateOf,
   ids,
   joined,
   promoteAll,
@@ -132,6 +134,38 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const again = yield* next.claim(10)
       assert.deepStrictEqual(sorted(ids(again.grants)), sorted([unstarted!, started!]))
       assert.isTrue(again.grants.every(({ isCareful }) => isCareful), "from now on it is careful")
+    }))
+
+  it.effect("R11 recovery, B56: fifty times whoever holds all places is lost, and all are there again", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const places = 4
+      const gate = gateOf(namespace, places)
+      const spec = specOf(namespace, { gate, crashesMax: 100 })
+      const made = yield* submitAll(times(places + 3).map(() => spec))
+      yield* admitAll(gate.key)
+      const seen = new Set<RunId>()
+      for (const round of times(50)) {
+        const hand = yield* joined(namespace)
+        const { grants } = yield* hand.claim(places + 3)
+        assert.strictEqual(grants.length, places, `round ${round}`)
+        for (const grant of grants) {
+          assert.isTrue(yield* hand.start(grant))
+          seen.add(grant.run)
+        }
+        assert.deepEqual(yield* admitAll(gate.key), [], "there is no place left")
+        yield* hand.leave
+        yield* recoverAll
+        yield* admitAll(gate.key)
+      }
+      assert.deepEqual(sorted([...seen]), sorted(made.slice(0, places)), "they keep their places")
+      const hand = yield* joined(namespace)
+      for (const  of of[made.slice(0, places), made.slice(places)]) {
+        const { grants } = yield* hand.claim(places + 3)
+        assert.deepStrictEqual(sorted(ids(grants)), sorted(of))
+        yield* hand.settle(...grants.map((grant) => succeed(grant)))
+        yield* admitAll(gate.key)
+      }
     }))
 
   it.effect("R11 recovery: crashes add up to quarantine", () =>

@@ -26,6 +26,7 @@ export const define: Command = (_, draws) => {
       ...(draws.chance(0.5) && { retention: draws.oneOf(["7 days", "365 days"] as const) }),
     },
     ...(draws.chance(0.3) && { purpose: draws.oneOf(["to greet", "to bake"]) }),
+    ...(draws.chance(0.2) && { payloads: draws.oneOf([[null], [{ type: "object" }]]) }),
   })
   return {
     says: `define ${definition.name} in ${definition.namespace}, kept ` +
