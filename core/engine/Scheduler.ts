@@ -206,7 +206,10 @@ export class Scheduler extends Context.Service<Scheduler, {
     options?: Again,
   ) => Effect.Effect<Accepted, RunUnknown | SubmitRefused | StorageUnavailable>
 
-  /** `requested`: its holder was asked to stop it, and will. */
+  /**
+   * `requested`: its holder was asked to stop it, and will. `confirmed`: it is cancelled, by whomever.
+   * `ended`: in another way.
+   */
   readonly cancel: (
     run: RunId,
     options?: OrderOptions,
@@ -554,7 +557,9 @@ const makeClient = Effect.gen(function* () {
       yield* checkedBy(by)
       const { answer, freed } = yield* known(run, yield* runs.cancel(run, by))
       if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
-      return answer
+      // Whoever asks again, as the answer was lost, is told the same.
+      const isSo = answer === "ended" && (yield* find(run)).state === "Cancelled"
+      return isSo ? "confirmed" : answer
     }),
     find,
     list: runs.list,
