@@ -47,6 +47,7 @@ import { reasonsConfused } from "./reasonsConfused.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
+import { silentForever } from "./silentForever.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
 import { termOutlived } from "./termOutlived.ts"
 import { termShared } from "./termShared.ts"
@@ -83,6 +84,7 @@ export const mistakes = planted({
   pausedLate: [{ storage: pausedLate }, "I16"],
   cancelForgotten: [{ storage: cancelForgotten }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
+  silentForever: [{ storage: silentForever }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
   termShared: [{ lock: termShared }, "I18"],
   termOutlived: [{ lock: termOutlived }, "I18"],
