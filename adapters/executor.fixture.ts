@@ -27,6 +27,8 @@ export const Work = Task.make("work", {
   payload: { how: Schema.Literals(["slow", "hang"]) },
   success: Schema.String,
 })
+/** It goes on for longer than it may. */
+export const Timed = Task.make("timed", { policy: { timeout: "3 seconds" } })
 export const Poison = Task.make("poison", { policy: { crashesMax: 0 } })
 
 /** A handler that leaves its traces outside of the product. */
@@ -44,6 +46,7 @@ export const executing = (
   name: string,
   isHanging: boolean,
   say: (what: string) => void = () => {},
+  ttl = ttlMillis,
 ) =>
   Layer.mergeAll(
     Work.toLayer(({ how }) =>
@@ -53,16 +56,19 @@ export const executing = (
         say,
       )
     ),
+    Timed.toLayer(() => traced(Effect.never, say)),
     Poison.toLayer(() => traced(Effect.sync(() => void process.kill(process.pid, "SIGKILL")), say)),
   ).pipe(
-    Layer.provide(Executor.layerWith({ name, ttl: ttlMillis, concurrency: 20 })),
+    Layer.provide(Executor.layerWith({ name, ttl, concurrency: 20 })),
     Layer.provide(Direct.layer),
   )
 
 if (import.meta.main) {
-  const [, , address = "", name = "", how = ""] = process.argv
+  const [, , address = "", name = "", how = "", ttl = `${ttlMillis}`] = process.argv
   const say = (what: string) => void writeSync(1, `${what}\n`)
   await Effect.runPromise(
-    Layer.launch(executing(name, how === "hang", say).pipe(Layer.provide(storageAt(address)))),
+    Layer.launch(
+      executing(name, how === "hang", say, Number(ttl)).pipe(Layer.provide(storageAt(address))),
+    ),
   )
 }

@@ -77,7 +77,7 @@ export interface TestingOptions {
   readonly waitAtMost?: Duration.Input
   /** How long time stands still for a run that awaits something real, in real time: a second. */
   readonly patience?: Duration.Input
-  /** How long a handler that was interrupted may go on until it is stuck: 2 seconds. */
+  /** How long a handler that was interrupted may go on until it is stuck: 1.5 seconds. */
   readonly stopTimeout?: Duration.Input
 }
 

@@ -18,23 +18,18 @@
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
  */
 import { Clock, Duration, Effect, type Latch, Layer, Option } from "effect"
-import type { Call } from "../../core/domain/Breaker.ts"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
-import {
-  type Heard,
-  isCounted,
-  postponedMillis,
-  regulationOfKey,
-} from "../../core/domain/Permit.ts"
+import { isCounted, postponedMillis, regulationOfKey } from "../../core/domain/Permit.ts"
 import * as Policy from "../../core/domain/Policy.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Waiting from "../../core/domain/Waiting.ts"
 import { type Held, held, type Revocation } from "../../core/services/ExecutorStorage.ts"
+import * as Hearing from "../../core/services/Hearing.ts"
 import * as InStep from "../../core/services/InStep.ts"
 import * as Placer from "../../core/services/Placer.ts"
-import type { ClaimRequest, Report, Settled } from "../../core/services/RunStorage.ts"
+import type { ClaimRequest, Endings, Report, Settled } from "../../core/services/RunStorage.ts"
 import type { Told } from "../../core/services/LogStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -146,17 +141,8 @@ const make = Effect.gen(function* () {
     },
   )
 
-  /** Tells the breakers. A report counts once, so a call is told once at most. */
-  const hear = (reports: ReadonlyArray<Report>, settled: ReadonlyArray<Settled>) => {
-    const heard = heardOf(reports.filter((_, at) => settled[at] === "applied"))
-    // What a breaker misses it learns from the calls that follow.
-    return heard.length === 0
-      ? Effect.void
-      : Effect.forEach(heard, permits.hear, { discard: true }).pipe(
-        Effect.tapError(Effect.logDebug),
-        Effect.ignore,
-      )
-  }
+  const hear = (reports: ReadonlyArray<Report>, settled: ReadonlyArray<Settled>) =>
+    Hearing.hear(permits, reports.filter((_, at) => settled[at] === "applied"))
 
   const round = Effect.fnUntraced(function* (request: Round) {
     const session = yield* sessionOf(request.incarnation)
@@ -200,9 +186,10 @@ const make = Effect.gen(function* () {
     incarnation: Incarnation,
     held: Held,
     vitals?: Vitals,
+    endings?: Endings,
   ) {
     const session = yield* sessionOf(incarnation)
-    const beaten = yield* answering("beat", executors.beat(incarnation, held, vitals))
+    const beaten = yield* answering("beat", executors.beat(incarnation, held, vitals, endings))
     if (beaten._tag === "Lost") yield* sessions.forget(incarnation)
     else if (beaten.revoked.length > 0) yield* session.revoked.open
     return beaten
@@ -277,20 +264,6 @@ const withCleanLines = (told: Told): Told => ({
   ...told,
   lines: told.lines.map((line) => ({ ...line, text: LogLine.cleaned(line.text) })),
 })
-
-/** The calls that reports tell of, by breaker, key and epoch. */
-const heardOf = (reports: ReadonlyArray<Report>): ReadonlyArray<Heard> => {
-  const all = new Map<string, Heard & { readonly calls: Array<Call> }>()
-  for (const { call } of reports) {
-    if (call === undefined) continue
-    const { isBad, millis, ...of } = call
-    const name = JSON.stringify([of.namespace, of.breaker, of.key, of.epoch])
-    const heard = all.get(name) ?? { ...of, calls: [] }
-    heard.calls.push({ isBad, millis })
-    all.set(name, heard)
-  }
-  return [...all.values()]
-}
 
 const answering = <A>(
   operation: string,

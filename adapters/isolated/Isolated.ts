@@ -45,7 +45,7 @@ export interface Options {
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; 1.5 seconds unless named. */
+  /** How long what is stopped may take to end by itself; a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
@@ -77,7 +77,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
     const scope = yield* Effect.scope
     const entries = [options.entry].flat().map(String)
     const bounds: Bounds = { memoryMegabytes: options.memoryMegabytes }
-    const grace = Duration.fromInputUnsafe(options.grace ?? "1500 millis")
+    const grace = Duration.fromInputUnsafe(options.grace ?? "1 second")
     const idle = Duration.fromInputUnsafe(options.idle ?? "30 seconds")
     const open = new Set<Place>()
     const idling: Array<Place> = []

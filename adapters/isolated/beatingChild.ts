@@ -1,8 +1,8 @@
 /** The thread that beats in its executor's stead: see `core/engine/Beats.ts`. */
 import { Effect, Latch, type Layer, Option } from "effect"
 import { parentPort, workerData } from "node:worker_threads"
-import type { Beat, Ending } from "../../core/engine/Beats.ts"
-import type { Report } from "../../core/services/RunStorage.ts"
+import type { Beat } from "../../core/engine/Beats.ts"
+import type { Ending, Report } from "../../core/services/RunStorage.ts"
 import { Transport } from "../../core/services/Transport.ts"
 import { Kept, type Shared } from "./Kept.ts"
 

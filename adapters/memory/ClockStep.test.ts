@@ -1,6 +1,7 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Exit, Layer, Option } from "effect"
 import { TestClock } from "effect/testing"
+import { unlessSet } from "../../core/contract/runs/overdue.ts"
 import { ExecutorName, type Joining } from "../../core/domain/Executor.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
 import { standard } from "../../core/domain/Namespace.ts"
@@ -31,6 +32,7 @@ const settable = Effect.gen(function* () {
     stepped,
   )
   return {
+    storage: Context.get(services, Storage),
     executors: Context.get(services, Storage).executors,
     runs: Context.get(services, Storage).runs,
     lock: Context.get(services, Lock),
@@ -79,5 +81,14 @@ for (const [which, millis] of [["forward", hour], ["back", -hour]] as const) {
       yield* TestClock.adjust(11_000)
       step(-millis)
       assert.isTrue(Option.isSome(yield* lock.acquire(key, "bob", Duration.seconds(10))))
+    }))
+}
+
+for (const [which, millis] of [["forward", hour], ["back", -hour]] as const) {
+  it.effect(`I22, R41 overdue: set an hour ${which}, no run is ended for it`, () =>
+    Effect.gen(function* () {
+      const { step, storage } = yield* settable
+      const set = (millis: number) => Effect.sync(() => step(millis))
+      yield* Effect.provideService(unlessSet(set, TestClock.adjust, millis), Storage, storage)
     }))
 }

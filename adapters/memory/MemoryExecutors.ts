@@ -7,6 +7,7 @@ import {
   type Held,
   held,
 } from "../../core/services/ExecutorStorage.ts"
+import type { Endings } from "../../core/services/RunStorage.ts"
 import type { Entry, Member, MemoryState } from "./MemoryState.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
 
@@ -33,12 +34,26 @@ export const make = (
       if (member !== undefined && (standing === "live" || standing === "draining")) change(member)
     })
 
-  const beat = (incarnation: Incarnation, known: Held, vitals?: Vitals): Beaten => {
+  const leave = (member: Member, { all, number }: Endings) => {
+    if (number <= member.endingsNumber) return
+    member.endingsNumber = number
+    member.endings = new Map(
+      all.map(({ inMillis, report }) => [report.run, { at: now() + inMillis, report }]),
+    )
+  }
+
+  const beat = (
+    incarnation: Incarnation,
+    known: Held,
+    vitals?: Vitals,
+    endings?: Endings,
+  ): Beaten => {
     const member = state.members.get(incarnation)
     const standing = standingOf(member, now())
     if (member === undefined || standing === "lost" || standing === "left") return { _tag: "Lost" }
     member.beatAt = now()
     member.vitals = vitals ?? member.vitals
+    if (endings !== undefined) leave(member, endings)
     const revoked = [...member.held].filter(({ state }) =>
       state._tag === "Running" && (state.isCancelling || state.isSuspending)
     )
@@ -83,6 +98,8 @@ export const make = (
           vitals: undefined,
           sizes: undefined,
           held: new Set(),
+          endings: new Map(),
+          endingsNumber: 0,
         })
         return incarnation
       }),
@@ -93,7 +110,8 @@ export const make = (
           member.tasks = definitions.map(({ name }) => name)
         }),
       ),
-    beat: (incarnation, known, vitals) => Effect.sync(() => beat(incarnation, known, vitals)),
+    beat: (incarnation, known, vitals, endings) =>
+      Effect.sync(() => beat(incarnation, known, vitals, endings)),
     resize: (namespace, incarnation, sizes) =>
       Effect.sync(() => {
         const member = state.members.get(incarnation)

@@ -38,8 +38,10 @@ import type {
   Grant,
   Kept,
   Known,
+  Mark,
   Notice,
   Ordered,
+  Overdue,
   Report,
   RunSpec,
   RunStorage,
@@ -49,7 +51,14 @@ import type {
 import { isSoon, ofDue } from "../../core/services/Wakeups.ts"
 import { Sorted } from "./Sorted.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import { type Ended, type Entry, type MemoryState, within } from "./MemoryState.ts"
+import {
+  type Ended,
+  type Entry,
+  type Late,
+  type Member,
+  type MemoryState,
+  within,
+} from "./MemoryState.ts"
 
 const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
   first?.kind === Asked.kind && first.detail !== undefined
@@ -417,7 +426,7 @@ export const make = (
     return found.sort((a, b) => order(place(a), place(b))).slice(0, limit)
   }
 
-  const start = (incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
+  const start = (incarnation: Incarnation, { ending, fence, run }: Mark): boolean => {
     const entry = state.runs.get(run)
     if (entry?.state._tag !== "Running" || entry.holder?.incarnation !== incarnation) return false
     const { attempt, isCancelling, isStartMarked, isSuspending } = entry.state
@@ -426,7 +435,14 @@ export const make = (
     const isNew = !isStartMarked && attempt === 1
     if (isNew && (entry.deadlineAt ?? Infinity) <= now()) return false
     const isTaken = state.move(entry, { _tag: "Start", fence }, now())
-    if (isTaken && !isStartMarked) state.note(entry, "Started", now())
+    if (isTaken && !isStartMarked) {
+      state.note(entry, "Started", now())
+      const member = state.members.get(incarnation)
+      if (ending !== undefined && member !== undefined) {
+        const { inMillis, report } = ending
+        member.endings = new Map(member.endings).set(run, { at: ofLeases() + inMillis, report })
+      }
+    }
     return isTaken
   }
 
@@ -688,6 +704,7 @@ export const make = (
       const standing = standingOf(member, ofLeases())
       if (standing !== member.standing) return false
       if ((standing === "lost" || standing === "left") && member.held.size > 0) return false
+      if (member.endings.values().some((late) => late.at <= ofLeases() + 1000)) return false
     }
     return state.ready.keys().every((lane) =>
       !Lane.isUnplaced(lane) && Lane.executorOf(lane) === undefined
@@ -737,6 +754,32 @@ export const make = (
       }
     }
     return { lost, runs, freed: [...freed] }
+  }
+
+  const endOverdue = (limit: number): Overdue => {
+    const at = ofLeases()
+    const due: Array<readonly [Member, Late]> = []
+    let next = Infinity
+    for (const member of state.members.values()) {
+      for (const late of member.endings.values()) {
+        if (late.at <= at) due.push([member, late])
+        else next = Math.min(next, late.at)
+      }
+    }
+    due.sort(([, one], [, other]) => one.at - other.at)
+    const freed = new Set<GateKey>()
+    const reports: Array<Report> = []
+    for (const [member, { report }] of due.slice(0, limit)) {
+      const left = new Map(member.endings)
+      left.delete(report.run)
+      member.endings = left
+      const entry = state.runs.get(report.run)
+      const isHeld = entry !== undefined && member.held.has(entry) &&
+        entry.state.fence === report.fence && entry.conclusion === undefined
+      if (isHeld && settle(member.incarnation, report, freed) === "applied") reports.push(report)
+    }
+    const nextInMillis = due.length > limit ? 0 : next === Infinity ? undefined : next - at
+    return { reports, freed: [...freed], nextInMillis }
   }
 
   const view = (entry: Entry): RunView => {
@@ -918,8 +961,7 @@ export const make = (
           freed: [...freed],
         }
       }),
-    start: (incarnation, marks) =>
-      Effect.sync(() => marks.map(({ fence, run }) => start(incarnation, run, fence))),
+    start: (incarnation, marks) => Effect.sync(() => marks.map((mark) => start(incarnation, mark))),
     conclude: (incarnation, conclusions) =>
       Effect.sync(() => conclusions.map((each) => conclude(incarnation, each))),
     reconcile: (incarnation, known) => Effect.sync(() => reconcile(incarnation, known)),
@@ -933,6 +975,7 @@ export const make = (
     rollback: (run, demand = {}) => Effect.sync(() => ordered(run, rollback(demand))),
     isQuiet: Effect.sync(isQuiet),
     expire: (limit) => Effect.sync(() => expire(limit)),
+    endOverdue: (limit) => Effect.sync(() => endOverdue(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),
     find: (run) => Effect.sync(() => find(run)),
     findMany: (runs) => Effect.sync(() => runs.flatMap((run) => Option.toArray(find(run)))),

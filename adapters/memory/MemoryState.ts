@@ -30,7 +30,7 @@ import {
   type TriggerId,
   type TriggerName,
 } from "../../core/domain/Trigger.ts"
-import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { Report, RunSpec } from "../../core/services/RunStorage.ts"
 import type { AuditPlace, KeptFinding } from "../../core/services/AuditStorage.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import {
@@ -118,6 +118,12 @@ export interface Happened {
   readonly by?: string
 }
 
+/** What is to be said of a run once it is time. */
+export interface Late {
+  readonly at: number
+  readonly report: Report
+}
+
 export interface Member {
   readonly incarnation: Incarnation
   readonly joining: Joining
@@ -129,6 +135,10 @@ export interface Member {
   /** Wished of its pool. */
   sizes: PoolSizes | undefined
   readonly held: Set<Entry>
+  /** What it leaves to be said of its runs. */
+  endings: ReadonlyMap<RunId.RunId, Late>
+  /** The number of the beat with which it has said so. */
+  endingsNumber: number
 }
 
 /** What a run has said. */
@@ -285,7 +295,12 @@ export class MemoryState {
 
   /** The clock by which they end was set by so much. */
   moveLeases(byMillis: number): void {
-    for (const member of this.members.values()) member.beatAt += byMillis
+    for (const member of this.members.values()) {
+      member.beatAt += byMillis
+      member.endings = new Map(
+        [...member.endings].map(([run, { at, report }]) => [run, { at: at + byMillis, report }]),
+      )
+    }
     for (const lock of this.locks.values()) lock.expiresAt += byMillis
   }
 

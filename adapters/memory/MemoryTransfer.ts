@@ -365,6 +365,8 @@ const memberOf = (record: Of<"Executor">, now: number): Member => {
     vitals: undefined,
     sizes: undefined,
     held: new Set(),
+    endings: new Map(),
+    endingsNumber: 0,
   }
 }
 

@@ -8,15 +8,30 @@ import type { ExecutorStorage } from "../../core/services/ExecutorStorage.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
 import { type Pg, texts } from "./Pg.ts"
 import type { PgClock } from "./PgClock.ts"
+import * as PgEndings from "./PgEndings.ts"
 import type { PgNames } from "./PgNames.ts"
 import { type ExecutorRow, executorView } from "./rows.ts"
 
 const goneMillis = 3_600_000
 
-const isHere = "standing < 2 AND beat_at + ttl > clock()"
-
 /** As the index of those has it. */
 const isToStop = "(is_cancelling OR is_suspending)"
+
+/** After what has beaten. */
+const beatWith = (beaten: string) => `
+  ${beaten}
+  SELECT sizes, (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
+    (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
+      FROM lease WHERE incarnation = $1) AS digest,
+    ARRAY(SELECT run_id::float8 FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
+    ARRAY(SELECT fence FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
+    ARRAY(SELECT is_suspending FROM lease
+      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
+  FROM beaten WHERE standing < 2`
+
+const isHere = "standing < 2 AND beat_at + ttl > clock()"
 
 export const make = (
   pg: Pg,
@@ -66,8 +81,11 @@ export const make = (
       ),
 
     // Late is lost for ever, also when no sweep has noticed: the beat itself says so.
-    beat: Effect.fnUntraced(function* (incarnation, known, vitals) {
+    beat: Effect.fnUntraced(function* (incarnation, known, vitals, endings) {
       const said = vitals === undefined ? null : JSON.stringify(vitals)
+      const left = endings === undefined
+        ? []
+        : [endings.number, ...PgEndings.columnsOf(endings.all)]
       const row = yield* clock.expecting((expectation) =>
         Effect.map(
           pg.query<{
@@ -77,7 +95,12 @@ export const make = (
             fences: ReadonlyArray<Fence>
             suspending: ReadonlyArray<boolean>
             sizes: string | null
-          }>("beats", "beat", beatUnlessStepped, [incarnation, ...expectation, said]),
+          }>(
+            "beats",
+            "beat",
+            endings === undefined ? beatUnlessStepped : beatAndLeave,
+            [incarnation, ...expectation, said, ...left],
+          ),
           ([row]) => row,
         )
       )
@@ -129,21 +152,28 @@ export const make = (
   }
 }
 
-const beatUnlessStepped = `
+const beatUnlessStepped = beatWith(`
   WITH beaten AS (
     UPDATE executor SET
       beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
       standing = CASE WHEN ${isHere} THEN standing ELSE 3 END,
       vitals = coalesce($4, vitals)
     WHERE incarnation = $1 AND standing < 2 AND abs(steady_clock() - $2::bigint) <= $3::bigint
-    RETURNING standing, sizes)
-  SELECT sizes, (SELECT count(*)::int FROM lease WHERE incarnation = $1) AS count,
-    (SELECT coalesce(sum((run_id % 1000003) * (fence % 1009)), 0)::float8
-      FROM lease WHERE incarnation = $1) AS digest,
-    ARRAY(SELECT run_id::float8 FROM lease
-      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS runs,
-    ARRAY(SELECT fence FROM lease
-      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS fences,
-    ARRAY(SELECT is_suspending FROM lease
-      WHERE incarnation = $1 AND ${isToStop} ORDER BY run_id) AS suspending
-  FROM beaten WHERE standing < 2`
+    RETURNING standing, sizes)`)
+
+/** Who comes after another knows of its number. */
+const beatAndLeave = beatWith(`
+  WITH before AS MATERIALIZED (
+    SELECT endings_number AS number FROM executor WHERE incarnation = $1 FOR UPDATE),
+  beaten AS (
+    UPDATE executor SET
+      beat_at = CASE WHEN ${isHere} THEN clock() ELSE beat_at END,
+      standing = CASE WHEN ${isHere} THEN standing ELSE 3 END,
+      vitals = coalesce($4, vitals),
+      endings_number = greatest(endings_number, $5)
+    FROM before
+    WHERE incarnation = $1 AND standing < 2 AND abs(steady_clock() - $2::bigint) <= $3::bigint
+    RETURNING standing, sizes, before.number),
+  said AS MATERIALIZED (
+    SELECT steady_clock() AS ms FROM beaten WHERE standing < 2 AND number < $5),
+  ${PgEndings.replace(6)}`)

@@ -25,6 +25,7 @@ import * as PgAdmission from "./PgAdmission.ts"
 import * as PgClaim from "./PgClaim.ts"
 import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
+import * as PgEndings from "./PgEndings.ts"
 import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
 import * as PgIdle from "./PgIdle.ts"
@@ -160,11 +161,18 @@ export const make = Effect.fnUntraced(function* (
   const start: RunStorage["start"] = Effect.fnUntraced(function* (incarnation, marks) {
     if (marks.length === 0) return []
     const sorted = marks.toSorted((a, b) => a.run - b.run)
-    const rows = yield* pg.query<{ run: number; fence: number }>("claims", "start", startMarked, [
-      incarnation,
-      numbers(sorted.map(({ run }) => run)),
-      numbers(sorted.map(({ fence }) => fence)),
-    ])
+    const endings = marks.flatMap(({ ending }) => ending ?? [])
+    const rows = yield* pg.query<{ run: number; fence: number }>(
+      "claims",
+      "start",
+      endings.length === 0 ? startMarked : startAndLeave,
+      [
+        incarnation,
+        numbers(sorted.map(({ run }) => run)),
+        numbers(sorted.map(({ fence }) => fence)),
+        ...(endings.length === 0 ? [] : PgEndings.columnsOf(endings)),
+      ],
+    )
     const started = new Set(rows.map(({ fence, run }) => `${run} ${fence}`))
     return marks.map(({ fence, run }) => started.has(`${run} ${fence}`))
   })
@@ -351,6 +359,7 @@ export const make = Effect.fnUntraced(function* (
     onClaimed,
   )
   const { conclude } = PgConclusions.make(pg)
+  const { endOverdue } = PgEndings.make(pg, looks, clock, settle)
 
   // A claim that is refused has done nothing, so it may be given again.
   const claim: RunStorage["claim"] = (request) =>
@@ -586,6 +595,7 @@ export const make = Effect.fnUntraced(function* (
     rollback,
     isQuiet,
     expire,
+    endOverdue,
     recover,
     find: (run) => Effect.map(findMany([run]), ([view]) => Option.fromNullishOr(view)),
     findMany,
@@ -629,6 +639,8 @@ const quiet = (first: number) => `
       AND NOT EXISTS (SELECT FROM parked WHERE kind = 2)
       AND NOT EXISTS (SELECT FROM parked WHERE awaits_until <= (SELECT ms FROM now))
       AND NOT EXISTS (SELECT FROM deadline WHERE expires_at <= (SELECT ms FROM now))
+      AND NOT EXISTS (SELECT FROM ending
+        WHERE at <= (SELECT ms - total + 1000 FROM now, clock_step))
       AND NOT EXISTS (SELECT FROM executor
         WHERE standing < 2 AND beat_at + ttl <= (SELECT ms FROM now))
       AND NOT EXISTS (SELECT FROM unnest(holding()) h WHERE NOT EXISTS (
@@ -723,7 +735,7 @@ const selectLeft = `
  * Running + Start → Running, marked; not when it is asked to stop, or to be put down, or when it is too late:
  * then a sweep lets it expire.
  */
-const startMarked = `
+const startWith = (...more: ReadonlyArray<string>) => `
   WITH x AS MATERIALIZED (
     SELECT run_id, fence, attempt, is_start_marked FROM lease
     WHERE incarnation = $1 AND run_id = ANY ($2::bigint[])
@@ -738,7 +750,10 @@ const startMarked = `
   j AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind)
     SELECT run_id, clock(), fence, attempt, 'Started' FROM x WHERE NOT is_start_marked)
+  ${more.map((part) => `,${part}`).join("")}
   SELECT run_id::float8 AS run, fence FROM x`
+const startMarked = startWith()
+const startAndLeave = startWith(PgEndings.keep(4))
 
 /** As Running + Release, for what its holder was told of and does not know. */
 const reconcileHeld = `

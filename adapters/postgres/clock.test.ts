@@ -13,6 +13,7 @@ import {
   succeed,
   withClockOff,
 } from "../../core/contract/world.ts"
+import { unlessSet } from "../../core/contract/runs/overdue.ts"
 import { LockKey } from "../../core/domain/Lease.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -67,6 +68,9 @@ withLayer(layer, { excludeTestServices: true })("the clock of the database", (it
         assert.deepEqual((yield* bob.settle(succeed(theirs))).settled, ["applied"])
         yield* bob.leave
       }))
+
+    it.effect(`I22, R41 overdue: set an hour ${which}, no run is ended for it`, () =>
+      unlessSet(setClock, elapse, millis))
 
     for (const command of ["a claim", "a beat", "the sweep", "a lock"] as const) {
       it.effect(`I22: set an hour ${which}, and ${command} comes first`, () =>

@@ -6,13 +6,17 @@ import { Reactivity } from "effect/reactivity"
 import {
   freshNamespace,
   joined,
+  nothingHeld,
   recoverAll,
   specOf,
   submitOne,
   succeed,
+  timeOut,
   times,
 } from "../../core/contract/world.ts"
 import { GateKey } from "../../core/domain/Blocking.ts"
+import type { Incarnation } from "../../core/domain/Executor.ts"
+import { Fence } from "../../core/domain/Lease.ts"
 import * as RunId from "../../core/domain/RunId.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { digestOf, migrations } from "./migrations/mod.ts"
@@ -268,6 +272,40 @@ describe("the step to orders at gates", () => {
         assert.deepStrictEqual(passing.map(({ run }) => run), wanted)
       }).pipe(Effect.scoped))
   }
+})
+
+describe("the step to endings", () => {
+  it.live("has who joined before it leave what is to be said of the runs that it holds", () =>
+    Effect.gen(function* () {
+      const run = RunId.RunId.make(waitingAt(0))
+      const { context, sql } = yield* stepped(
+        "endings",
+        `INSERT INTO namespace (name) VALUES ('default')`,
+        `INSERT INTO task (namespace, name) SELECT id, 'greet' FROM namespace`,
+        `INSERT INTO lane (name) VALUES ('default:greet')`,
+        `INSERT INTO executor (namespace, name, capacity, labels, ttl, joined_at, beat_at)
+         SELECT id, 'old', 1, '{}', 3600000, clock(), clock() FROM namespace`,
+        `INSERT INTO run (id, created_at, due_at, task, lane, level, crashes_max, is_at_most_once,
+           payload)
+         SELECT ${run}, 0, 0, t.id, l.id, 1, 3, false, '1' FROM task t, lane l`,
+        `INSERT INTO lease (incarnation, loop, round, lane, level, run_id, attempt, crashes, fence,
+           is_careful, is_start_marked, is_cancelling, claimed_at)
+         SELECT incarnation, 0, 1, l.id, 1, ${run}, 1, 0, 1, false, false, false, 0
+         FROM executor, lane l`,
+      )
+      const [old] = yield* sql<
+        { incarnation: Incarnation }
+      >`SELECT incarnation FROM belfry.executor`
+      yield* Effect.gen(function* () {
+        const { executors, runs } = yield* Storage
+        const held = { run, fence: Fence.make(1) }
+        const all = [{ inMillis: 0, report: timeOut(held) }]
+        const { incarnation } = old!
+        yield* executors.beat(incarnation, nothingHeld, undefined, { number: 1, all })
+        const { reports } = yield* runs.endOverdue(10)
+        assert.deepStrictEqual(reports, [timeOut(held)])
+      }).pipe(Effect.provide(context))
+    }).pipe(Effect.scoped))
 })
 
 const databaseOf = (url: Redacted.Redacted<string>) =>

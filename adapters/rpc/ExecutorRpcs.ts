@@ -20,7 +20,9 @@ import { Told } from "../../core/services/LogStorage.ts"
 import {
   ClaimRequest,
   Concluding,
+  Endings,
   Grant,
+  Mark,
   Report,
   Settled,
   stateKeyMax,
@@ -103,7 +105,7 @@ export class ExecutorRpcs extends RpcGroup.make(
   Rpc.make("start", {
     payload: {
       ...ofIncarnation,
-      marks: atMost(HeldGrant, batchMax),
+      marks: atMost(Mark, batchMax),
     },
     success: Schema.Array(Schema.Boolean),
     error: TransportUnavailable,
@@ -132,6 +134,7 @@ export class ExecutorRpcs extends RpcGroup.make(
       ...ofIncarnation,
       held: Schema.Struct({ count: Schema.Int, digest: Schema.Int }),
       vitals: Schema.optionalKey(Vitals),
+      endings: Schema.optionalKey(Endings),
     },
     success: Schema.TaggedUnion({
       Alive: {

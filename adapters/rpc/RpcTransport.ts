@@ -166,10 +166,16 @@ const make = Effect.fnUntraced(function* ({ url }: Options, door: Door.Door) {
         ),
         (kept) => kept.flat(),
       ),
-    beat: (incarnation, held, vitals) =>
+    beat: (incarnation, held, vitals, endings) =>
       answer(
         "beat",
-        () => client.beat({ incarnation, held, ...(vitals !== undefined && { vitals }) }),
+        () =>
+          client.beat({
+            incarnation,
+            held,
+            ...(vitals !== undefined && { vitals }),
+            ...(endings !== undefined && { endings }),
+          }),
       ),
     reconcile: (incarnation, known) =>
       answer("reconcile", () => client.reconcile({ incarnation, known })),

@@ -134,7 +134,8 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
     start: ({ incarnation, marks }) => transport.start(incarnation, marks),
     state: ({ key, namespace, task }) => transport.state(namespace, task, key),
     conclude: ({ conclusions, incarnation }) => transport.conclude(incarnation, conclusions),
-    beat: ({ held, incarnation, vitals }) => transport.beat(incarnation, held, vitals),
+    beat: ({ endings, held, incarnation, vitals }) =>
+      transport.beat(incarnation, held, vitals, endings),
     reconcile: ({ incarnation, known }) => transport.reconcile(incarnation, known),
     revocations: ({ incarnation, waitMillis }) =>
       transport.revocations(incarnation).pipe(

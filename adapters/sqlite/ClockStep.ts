@@ -7,6 +7,9 @@
  * again, and whoever was lost before it stays lost. Each process that shares the file notices the step
  * by itself, so it is done more than once: what ends within a ttl from now may be a lease of after the
  * step, and is none that was lost before.
+ *
+ * What executors have left to be said of their runs they leave again with their next beat, so that is
+ * just forgotten.
  */
 import type { Transaction } from "./Database.ts"
 
@@ -29,4 +32,5 @@ export const settle = ({ db, now }: Transaction, before: number): void => {
     before,
   )
   db.run("UPDATE lock SET expires_at = ? + ttl_millis WHERE expires_at > ?", now, before)
+  db.run("DELETE FROM ending")
 }

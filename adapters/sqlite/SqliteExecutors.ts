@@ -19,6 +19,7 @@ import type {
   Revocation,
 } from "../../core/services/ExecutorStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
+import { leave } from "./SqliteEndings.ts"
 import { define } from "./SqliteTasks.ts"
 
 /** Those gone for longer are not listed. */
@@ -58,8 +59,12 @@ export const make = (db: Database): ExecutorStorage => ({
         tx.now,
       )
     }),
-  beat: (incarnation, held, vitals) =>
-    db.write("beat", (tx) => beat(tx, incarnation, held, vitals)),
+  beat: (incarnation, held, vitals, endings) =>
+    db.write("beat", (tx) => {
+      const beaten = beat(tx, incarnation, held, vitals)
+      if (endings !== undefined && beaten._tag === "Alive") leave(tx, incarnation, endings)
+      return beaten
+    }),
   resize: (namespace, incarnation, sizes) =>
     db.write("resize", ({ db, now }) =>
       db.run(

@@ -23,6 +23,7 @@ import type {
   FamilySpec,
   FamilySubmitted,
   Known,
+  Mark,
   Notice,
   Ordered,
   Recovered,
@@ -45,6 +46,7 @@ import {
   stateOf,
 } from "./RunRows.ts"
 import * as SqliteConclusions from "./SqliteConclusions.ts"
+import * as SqliteEndings from "./SqliteEndings.ts"
 import { claim, freePlace, settleAll } from "./SqliteGrants.ts"
 import type { Steps } from "./Snapshots.ts"
 import * as SqliteAdmission from "./SqliteAdmission.ts"
@@ -92,7 +94,7 @@ export const make = (db: Database): RunStorage => {
     settle: (incarnation, reports) =>
       db.write("settle", (tx) => settleAll(tx, incarnation, reports)),
     start: (incarnation, marks) =>
-      db.write("start", (tx) => marks.map(({ fence, run }) => start(tx, incarnation, run, fence))),
+      db.write("start", (tx) => marks.map((mark) => start(tx, incarnation, mark))),
     conclude: (incarnation, conclusions) =>
       db.write(
         "conclude",
@@ -138,6 +140,18 @@ export const make = (db: Database): RunStorage => {
       "isQuiet",
       () => db.get<{ is_quiet: number }>(selectQuiet, db.now())!.is_quiet === 1,
     ),
+    endOverdue: (limit) =>
+      // Mostly there is none, and to look costs less than a transaction that writes.
+      Effect.flatMap(
+        db.read("endOverdue", () => SqliteEndings.nextInMillis(db, db.now())),
+        (nextInMillis) =>
+          nextInMillis === 0
+            ? db.write(
+              "endOverdue",
+              (tx) => SqliteEndings.endOverdue(tx, Math.min(limit, moveBatch)),
+            )
+            : Effect.succeed({ reports: [], freed: [], nextInMillis }),
+      ),
     recover: (limit) =>
       Effect.map(
         inSteps(
@@ -335,7 +349,11 @@ const hasOlder = (at: Connection, gate: Blocking.Gate): boolean =>
  * Running's cell Start; a run that was asked to stop, or to be put down, does not start, nor one for which it
  * is too late: a sweep lets that expire.
  */
-const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fence): boolean => {
+const start = (
+  tx: Transaction,
+  incarnation: Incarnation,
+  { ending, fence, run }: Mark,
+): boolean => {
   const held = tx.db.get<{ id: RunId; attempt: number; fence: Fence; is_started: number }>(
     `SELECT run AS id, attempt, fence, is_started FROM lease
      WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling = 0 AND is_suspending = 0
@@ -349,6 +367,7 @@ const start = (tx: Transaction, incarnation: Incarnation, run: RunId, fence: Fen
   if (held?.is_started === 0) {
     tx.db.run("UPDATE lease SET is_started = 1 WHERE run = ?", run)
     note(tx, held, "Started")
+    if (ending !== undefined) SqliteEndings.put(tx.db, tx.now, incarnation, ending)
   }
   return held !== undefined
 }
@@ -622,6 +641,7 @@ const selectQuiet = `
   SELECT NOT EXISTS (SELECT 1 FROM blocked)
     AND NOT EXISTS (SELECT 1 FROM parked WHERE is_parent = 1 OR awaits_until <= ?1)
     AND NOT EXISTS (SELECT 1 FROM deadline WHERE at <= ?1)
+    AND NOT EXISTS (SELECT 1 FROM ending WHERE at <= ?1 + 1000)
     AND NOT EXISTS (SELECT 1 FROM executor
       WHERE may_hold = 1 AND (standing IN ('lost', 'left') OR ends_at <= ?1))
     AND NOT EXISTS (SELECT 1 FROM lane WHERE instr(name, '@') > 0 AND instr(name, '?') = 0)

@@ -153,7 +153,7 @@ export const ResizePool = Schema.Struct({ namespace: InNamespace, sizes: PoolSiz
 export const Resized = Schema.Struct({ incarnation: Incarnation, sizes: PoolSizes })
 export const Cancelled = Schema.Struct({
   run: RunIdFromString,
-  /** `requested`: its holder was asked to stop it. `ended`: it was final already. */
+  /** `requested`: its holder was asked to stop it. `ended`: it had ended, and not by a cancel. */
   answer: Schema.Literals(["confirmed", "requested", "ended"]),
 })
 

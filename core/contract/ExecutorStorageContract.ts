@@ -14,6 +14,8 @@
  * | E7  | not kept; a beat without any forgets them          |
  * | E8  | not in the answer; of another namespace; of one    |
  * |     | that left                                          |
+ * | E9  | see `runs/overdue.ts`: the number ignored; what is |
+ * |     | not named any more stays                           |
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer } from "effect"

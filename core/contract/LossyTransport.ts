@@ -122,7 +122,8 @@ export const make = (
         pass: (run, breaker, regulation) => lossy("pass", inner.pass(run, breaker, regulation)),
         conclude: (incarnation, conclusions) =>
           lossy("conclude", inner.conclude(incarnation, conclusions)),
-        beat: (incarnation, held, vitals) => lossy("beat", inner.beat(incarnation, held, vitals)),
+        beat: (incarnation, held, vitals, endings) =>
+          lossy("beat", inner.beat(incarnation, held, vitals, endings)),
         reconcile: (incarnation, known) => lossy("reconcile", inner.reconcile(incarnation, known)),
         // It waits for as long as it takes, so a second copy would wait for ever.
         revocations: (incarnation) => lossy("revocations", inner.revocations(incarnation), false),

@@ -2,7 +2,8 @@
  * R34 of `RunStorage`, in a storage in which there is nothing else. That of the rest of what is done
  * nothing is overlooked, the agreement sees: there, what was said to be quiet is swept.
  *
- * Tried on each adapter, and caught: a lost holder, a passed deadline or a gate overlooked; never quiet.
+ * Tried on each adapter, and caught: a lost holder, a passed deadline, a gate or an ending overlooked;
+ * never quiet.
  * In memory a lost holder is told of in two ways, and either alone is enough here.
  */
 import { assert } from "@effect/vitest"
@@ -16,10 +17,12 @@ import {
   freshNamespace,
   gateOf,
   joined,
+  nothingHeld,
   type Options,
   recoverAll,
   specOf,
   submitOne,
+  timeOut,
 } from "./world.ts"
 
 const isQuiet = (expected: boolean, because: string) =>
@@ -58,5 +61,17 @@ export const suite = <R, E>(
         yield* isQuiet(false, "it has passed")
         yield* expireAll
         yield* isQuiet(true, "all is done")
+        const other = yield* joined(namespace)
+        const grant = yield* other.one
+        const { executors, runs } = yield* Storage
+        const all = [{ inMillis: 20_000, report: timeOut(grant) }]
+        yield* executors.beat(other.incarnation, nothingHeld, undefined, { number: 1, all })
+        yield* isQuiet(true, "a run has time left")
+        yield* elapse(Duration.seconds(19.5))
+        yield* isQuiet(false, "its time is up soon")
+        yield* elapse(Duration.seconds(2))
+        yield* isQuiet(false, "its time is up")
+        while ((yield* runs.endOverdue(10)).nextInMillis === 0);
+        yield* isQuiet(true, "it was ended")
       }))
   })

@@ -71,6 +71,8 @@
  * | R38 | by no deadline; by the usual order alone; in a queue, too; of what has begun; not of what is |
  * |     | submitted, due, resumed, fired or a child; not as it is changed; told by turn alone         |
  * | R39 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
+ * | R41 | before it is time; of what is held no more, or was concluded; not left with a mark, or    |
+ * |     | with each; the gate not named; ended by a clock that was set                            |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
@@ -93,6 +95,7 @@ import * as LevelSet from "./runs/levelSet.ts"
 import * as Met from "./runs/met.ts"
 import * as OnTime from "./runs/onTime.ts"
 import * as Ordered from "./runs/ordered.ts"
+import * as Overdue from "./runs/overdue.ts"
 import * as Postponed from "./runs/postponed.ts"
 import * as Reconciled from "./runs/reconciled.ts"
 import * as Recovered from "./runs/recovered.ts"
@@ -161,4 +164,5 @@ export const laws = <R>(
   Postponed.laws(it, elapse)
   LevelSet.laws(it, elapse, options)
   DeadlineSet.laws(it, elapse)
+  Overdue.laws(it, elapse)
 }

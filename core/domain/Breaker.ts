@@ -284,6 +284,9 @@ export const order = (
   now: number,
   { by, note }: Words = {},
 ): Breaker => {
+  const present = breaker.order
+  // Given again it is the same order, and in force since then.
+  if (present?.to === to && present.by === by && present.note === note) return breaker
   const { order: _, ...rest } = breaker
   // What was heard under an order says nothing of the time without one, nor the other way round.
   if (to === "auto") {

@@ -48,6 +48,10 @@ export interface Attempt {
   replacedBy: RunId | undefined
   /** When it must have ended, by the monotonic clock, or it is stuck. */
   stopBy: number
+  /** When it has ended for others, if this process says nothing of it, by the same clock. */
+  overdueAt: number
+  /** Since when that stands. */
+  overdueSince: number
   isStuck: boolean
   checkpoint: string | undefined
   kept: Kept | undefined
@@ -344,17 +348,24 @@ export const begunTooLate = (withinMillis: number): Unsuccessful => ({
   isAnswer: true,
 })
 
-export const tookTooLong = (timeoutMillis: number, isStuck = false): Unsuccessful => ({
+/** `stuck`: its handler goes on; `silent`: nobody knows, since its executor does not say. */
+export const tookTooLong = (
+  timeoutMillis: number,
+  how: "interrupted" | "stuck" | "silent" = "interrupted",
+): Unsuccessful => ({
   failure: {
     tag: "TimedOut",
-    message: isStuck
-      ? `the attempt took longer than its ${timeoutMillis} ms, and its handler goes on although it ` +
-        "was interrupted: it is stuck"
-      : `the attempt took longer than its ${timeoutMillis} ms and was interrupted`,
+    message: `the attempt took longer than its ${timeoutMillis} ms${became[how]}`,
   },
   isAnswer: false,
   isTimeOut: true,
 })
+
+const became = {
+  interrupted: " and was interrupted",
+  stuck: ", and its handler goes on although it was interrupted: it is stuck",
+  silent: ", and its executor has not said what became of it",
+}
 
 export const unsuccessfulOf = (exit: Exit.Failure<unknown, Unsuccessful>): Unsuccessful => {
   const declared = Exit.findErrorOption(exit)

@@ -15,7 +15,7 @@
 import { Context } from "effect"
 import type { Incarnation, Vitals } from "../domain/Executor.ts"
 import type { Held } from "../services/ExecutorStorage.ts"
-import type { Report } from "../services/RunStorage.ts"
+import type { Ending } from "../services/RunStorage.ts"
 
 export interface Beat {
   readonly incarnation: Incarnation
@@ -24,12 +24,6 @@ export interface Beat {
   readonly vitals: Vitals
   /** Of all runs that have a time-out. */
   readonly endings: ReadonlyArray<Ending>
-}
-
-/** What is to be said of a run if its executor says nothing else of it until then. */
-export interface Ending {
-  readonly inMillis: number
-  readonly report: Report
 }
 
 export class Beats extends Context.Service<Beats, {

@@ -9,7 +9,9 @@
  *   for work when there is none; the second only goes out with reports, or while there is work.
  * - Of each task whose runs need a permit to start, or that is blocked per executor, a *narrow loop*
  *   claims no more than may start. The permits are had where the claim is (X7), the places are here.
- * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what.
+ * - The *beat loop* keeps the incarnation's lease and settles differences about who holds what. Its
+ *   beats leave what is to be said of runs with a time-out if this process falls silent; and where that
+ *   would be too late with the next one, it beats sooner.
  * - The *watch loop* waits for orders to stop a run, so that a cancel need not wait for a beat.
  * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
  *
@@ -54,7 +56,7 @@ import type { RunId } from "../domain/RunId.ts"
 import { TaskDefinition, type TaskName } from "../domain/Task.ts"
 import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
-import type { Grant, Report } from "../services/RunStorage.ts"
+import { type Ending, endingsMax, type Grant, type Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
 import { Beats } from "./Beats.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
@@ -82,7 +84,7 @@ export interface ExecutorOptions {
   readonly ttl?: Duration.Input
   /** At the end running work has this long to finish before it is interrupted and given back. */
   readonly drainTimeout?: Duration.Input
-  /** How long a handler that was interrupted may go on until it is stuck; 2 seconds unless named. */
+  /** How long a handler that was interrupted may go on until it is stuck; 1.5 seconds unless named. */
   readonly stopTimeout?: Duration.Input
 }
 
@@ -125,7 +127,7 @@ const reportsMax = 1000
 const patientMillis = 20_000
 /** A few free places wait so long for more of them. */
 const fewMillis = 100
-/** What a run says goes out within this time. */
+/** What a run says goes out within this time, and that it has begun, if others may have to end it. */
 const tellMillis = 250
 const loops = [0, 1]
 
@@ -165,7 +167,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const joining = yield* joiningOf(options)
   const { labels, namespace, ttlMillis } = joining
   const sizes = yield* sizesOf(options)
-  const stopMillis = Duration.toMillis(Duration.fromInputUnsafe(options.stopTimeout ?? "2 seconds"))
+  const stopMillis = Duration.toMillis(
+    Duration.fromInputUnsafe(options.stopTimeout ?? "1500 millis"),
+  )
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
   /** By the number of the loop, which need not begin in the order of these. */
@@ -197,8 +201,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const pause = Effect.flatMap(Random.next, (chance) => Effect.sleep(100 + 300 * chance))
 
-  const mark = ({ fence, run }: Grant) =>
-    untilAnswered(transport.start(incarnation!, [{ run, fence }])).pipe(
+  const mark = ({ fence, run }: Grant, ending: Ending | undefined) =>
+    untilAnswered(
+      transport.start(incarnation!, [{ run, fence, ...(ending !== undefined && { ending }) }]),
+    ).pipe(
       Effect.timeoutOption(ttlMillis / 2),
       Effect.map((answer) => Option.isSome(answer) && answer.value[0] === true),
     )
@@ -223,6 +229,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const resting = new Set<TaskName>()
   const hasResting = Latch.makeUnsafe()
 
+  /** Opens when other endings than before may have to be left, and then when they have to. */
+  const hasEndings = Latch.makeUnsafe()
+  const isToBeat = Latch.makeUnsafe()
+  /** Until when, by run and fence, was left with the last beat; as far as storage may know of it. */
+  let left: ReadonlyMap<string, number> = new Map()
+  let leftTimes = 0
+
   const news = Latch.makeUnsafe()
   const urgent = Latch.makeUnsafe()
 
@@ -236,6 +249,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     recall,
     onChange: wake,
     onTimed: beats?.begins,
+    onEndings: () => hasEndings.openUnsafe(),
     onGivenBack: (task) => {
       resting.add(task)
       hasResting.openUnsafe()
@@ -491,18 +505,25 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
   const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
     let confirmedAt = joinedAt
+    left = new Map()
+    const leave = endingsLoop(() => confirmedAt)
+    yield* Effect.forkChild(leave)
     beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals(), endings: [] })
     pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
     for (;;) {
-      yield* Effect.sleep(ttlMillis / 4)
+      yield* Effect.raceFirst(Effect.sleep(ttlMillis / 4), isToBeat.await)
+      isToBeat.closeUnsafe()
       const sentAt = monotonic()
       const now = { held: held(known()), vitals: vitals() }
       beats?.heard({ incarnation: self, ttlMillis, ...now, endings: pool.endings() })
-      const answer = yield* transport.beat(self, now.held, now.vitals).pipe(
+      const leaving = endingsToLeave()
+      const answer = yield* transport.beat(self, now.held, now.vitals, leaving.said).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
+      left = Option.isSome(answer) ? leaving.until : new Map([...left, ...leaving.until])
       if (Option.isNone(answer)) {
+        if (leaving.said !== undefined) hasEndings.openUnsafe()
         // Somebody else may have kept the lease while this thread was held up.
         confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
         if (monotonic() < confirmedAt + ttlMillis) continue
@@ -517,6 +538,42 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       if (!answer.value.isAgreed) yield* reconcile(self)
     }
   })
+
+  /** What the lease ends before is not left: it is then lost. */
+  const endingsToLeave = () => {
+    const all = pool.endingsLeft().filter(({ inMillis }) => inMillis < ttlMillis)
+      .toSorted((one, other) => one.inMillis - other.inMillis).slice(0, endingsMax)
+    const now = monotonic()
+    const until = new Map(
+      all.map(({ inMillis, report }) => [Places.nameOf(report), now + inMillis] as const),
+    )
+    // Most executors have never had any, and say nothing of it.
+    const isNone = all.length === 0 && left.size === 0
+    return { until, said: isNone ? undefined : { number: ++leftTimes, all } }
+  }
+
+  /** Whether storage, left with what it knows, would end a run too late, or one that goes on. */
+  const isToLeaveSoon = (leaseEndsAt: number) => {
+    const now = monotonic()
+    for (const { inMillis, report } of pool.endingsLeft(tellMillis / 2)) {
+      const at = now + inMillis
+      const isOther = Math.abs(at - (left.get(Places.nameOf(report)) ?? Infinity)) > tellMillis
+      if (at < leaseEndsAt && isOther) return true
+    }
+    const wanted = new Set(pool.endingsLeft().map(({ report }) => Places.nameOf(report)))
+    const mine = new Set(known().map(Places.nameOf))
+    const soon = now + ttlMillis / 2
+    return left.entries().some(([name, at]) => at < soon && !wanted.has(name) && mine.has(name))
+  }
+
+  const endingsLoop = (confirmedAt: () => number) =>
+    Effect.gen(function* () {
+      yield* hasEndings.await
+      hasEndings.closeUnsafe()
+      // Most have ended by then, and nothing need be said of them.
+      yield* Effect.sleep(tellMillis / 2)
+      if (isToLeaveSoon(confirmedAt() + ttlMillis)) isToBeat.openUnsafe()
+    }).pipe(Effect.forever)
 
   const vitals = (): Vitals => ({
     sizes: pool.sizes(),

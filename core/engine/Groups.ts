@@ -147,7 +147,7 @@ const make = Effect.gen(function* () {
     Effect.map(
       Effect.forEach(of, (task) =>
         runs.list({
-          ...{ namespace, task, states: unfinished, limit: batch },
+          ...{ namespace, task, states: unfinished, limit: batch, isBrief: true as const },
           ...(before !== undefined && { before }),
         })),
       (lists) => lists.flat().sort((a, b) => b.id - a.id).slice(0, batch),

@@ -37,6 +37,7 @@ const quiet: Pool.Options = {
   conclude: () => Effect.succeed(true),
   recall: () => Effect.succeed(undefined),
   onChange: () => {},
+  onEndings: () => {},
   onGivenBack: () => {},
   onNews: () => {},
 }
@@ -65,11 +66,15 @@ const failed = (tag: string): Unsuccessful => ({ failure: { tag, message: tag },
 
 describe("a run whose start is marked", () => {
   /** A pool of one place with the grant in it; the marked start is answered a second later. */
-  const carried = Effect.fnUntraced(function* (mayStart: boolean, freshMillis: number) {
+  const carried = Effect.fnUntraced(function* (
+    mayStart: boolean,
+    freshMillis: number,
+    policy: Policy = usualPolicy,
+  ) {
     let starts = 0
     const pool = yield* serving(
       () => Effect.sync(() => void starts++).pipe(Effect.as(undefined)),
-      { mark: () => Effect.as(Effect.sleep("1 second"), mayStart) },
+      { mark: () => Effect.as(Effect.sleep("1 second"), mayStart), policy },
     )
     const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
     pool.keepFresh(now + freshMillis)
@@ -87,6 +92,14 @@ describe("a run whose start is marked", () => {
   it.effect("is given back when the answer came after the lease may have run out", () =>
     Effect.gen(function* () {
       assert.deepEqual(yield* carried(true, 500), { starts: 0, reports: ["Release"], known: 0 })
+    }))
+
+  it.effect("is given back when what was left with the mark would be said before it is up", () =>
+    Effect.gen(function* () {
+      const timed = (timeoutMillis: number) =>
+        carried(true, 2000, { ...usualPolicy, timeoutMillis })
+      assert.deepEqual(yield* timed(700), { starts: 0, reports: ["Release"], known: 0 })
+      assert.deepEqual(yield* timed(800), { starts: 1, reports: ["Succeed"], known: 0 })
     }))
 
   it.effect("does nothing when somebody else holds it by now", () =>

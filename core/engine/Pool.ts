@@ -34,7 +34,7 @@ import type { Fence } from "../domain/Lease.ts"
 import type { Failure } from "../domain/RunView.ts"
 import type { Revocation } from "../services/ExecutorStorage.ts"
 import type { Told } from "../services/LogStorage.ts"
-import type { Grant, Report } from "../services/RunStorage.ts"
+import type { Ending, Grant, Report } from "../services/RunStorage.ts"
 import type { Passage } from "../services/Transport.ts"
 import {
   type Attempt,
@@ -46,7 +46,6 @@ import {
   tookTooLong,
   unsuccessfulOf,
 } from "./Attempt.ts"
-import type { Ending } from "./Beats.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 import { Telling } from "./Telling.ts"
 
@@ -90,18 +89,22 @@ export interface Pool {
   readonly stuck: () => number
   /** How each run that has a time-out is ended if nobody gets to it here. */
   readonly endings: () => ReadonlyArray<Ending>
+  /** How each is ended if nothing is heard from here; of those alone, if given, that began so long ago. */
+  readonly endingsLeft: (sinceMillis?: number) => ReadonlyArray<Ending>
 }
 
 /** So much is told in one trip. */
 const newsMax = 200
+/** So long what this process says itself may be under way, until it counts as silent. */
+const silentMillis = 250
 
 export interface Options {
   readonly sizes: PoolSizes
   readonly labels: Labels
   /** How long an interrupted handler may go on. */
   readonly stopMillis: number
-  /** Whether user code may start. */
-  readonly mark: (grant: Grant) => Effect.Effect<boolean>
+  /** Whether user code may start; of one with a time-out, how it is ended if nothing is heard. */
+  readonly mark: (grant: Grant, ending: Ending | undefined) => Effect.Effect<boolean>
   /** How the breaker of the grant's key answers; nothing if no answer came in time. */
   readonly pass: (
     grant: Grant,
@@ -114,6 +117,8 @@ export interface Options {
   readonly onChange: () => void
   /** A run with a time-out begins. */
   readonly onTimed?: ((ending: Ending) => void) | undefined
+  /** Other endings than before are to be left, or soon. */
+  readonly onEndings: () => void
   /** A handler cannot carry out a run of its task that others can. */
   readonly onGivenBack: (task: TaskName) => void
   /** Some run has something to say; urgently if its report waits for that. */
@@ -127,6 +132,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       labels,
       mark,
       onChange,
+      onEndings,
       onGivenBack,
       onNews,
       onTimed,
@@ -261,6 +267,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         stop: undefined,
         replacedBy: undefined,
         stopBy: Infinity,
+        overdueAt: Infinity,
+        overdueSince: now,
         isStuck: false,
         checkpoint: undefined,
         kept: undefined,
@@ -287,11 +295,19 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         if (isLate) return Effect.fail(begunTooLate(withinMillis))
       }
       if (!grant.isCareful && !isRegulated(policy)) return work
-      const marked = Effect.flatMap(mark(grant), (mayStart) => {
-        // A start that was not accepted is not ours to report on.
-        if (!mayStart) return leave(attempt, "abandon")
-        // The answer may have come while this process stood still, and the lease ran out meanwhile.
-        return isFresh() ? work : leave(attempt, "giveBack")
+      const marked = Effect.suspend(() => {
+        const { timeoutMillis = Infinity } = policy
+        const isTimed = timeoutMillis < Infinity && grant.conclusion === undefined
+        const markedAt = monotonic()
+        if (isTimed) attempt.overdueAt = markedAt + timeoutMillis + stopMillis + silentMillis
+        return Effect.flatMap(mark(grant, endingLeft(attempt)), (mayStart) => {
+          // A start that was not accepted is not ours to report on.
+          if (!mayStart) return leave(attempt, "abandon")
+          // What was left with the mark is said soon, and nobody can take it back in time.
+          const isLate = isTimed && monotonic() - markedAt > timeoutMillis + silentMillis
+          // The answer may have come while this process stood still, and the lease ran out meanwhile.
+          return isFresh() && !isLate ? work : leave(attempt, "giveBack")
+        })
       })
       // What its holder has concluded calls nobody any more.
       if (!Breaker.isByKey(policy.breaker) || grant.conclusion !== undefined) return marked
@@ -308,6 +324,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         return onChange()
       }
       carried.delete(attempt)
+      if (attempt.stopBy < Infinity) onEndings()
       averageMillis += (monotonic() - attempt.startedAt - averageMillis) * 0.1
       conclusive(attempt, exit)
       pump()
@@ -450,14 +467,27 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const limit = (attempt: Attempt, millis: number | undefined) => {
       stopBy(attempt, millis === undefined ? Infinity : monotonic() + millis + stopMillis)
-      if (millis !== undefined && attempt.outcome === undefined) onTimed?.(endingOf(attempt))
+      attempt.overdueAt = attempt.stopBy + silentMillis
+      attempt.overdueSince = monotonic()
+      onEndings()
+      if (millis !== undefined && attempt.outcome === undefined) {
+        onTimed?.(endingOf(attempt, "stuck", attempt.stopBy - monotonic()))
+      }
     }
 
     /** Nothing of it is decided by that: it may still end in another way. */
-    const endingOf = (attempt: Attempt): Ending => {
+    const endingOf = (attempt: Attempt, how: "stuck" | "silent", inMillis: number): Ending => {
       const { timeoutMillis = 0 } = attempt.handler.policy
-      const report = unsuccess({ ...attempt }, tookTooLong(timeoutMillis, true))
-      return { inMillis: attempt.stopBy - monotonic(), report }
+      return { inMillis, report: unsuccess({ ...attempt }, tookTooLong(timeoutMillis, how)) }
+    }
+
+    /** What is left to be said of it by others: not while it is put down, or after its outcome. */
+    const endingLeft = (attempt: Attempt): Ending | undefined => {
+      const { handler: { policy }, outcome, overdueAt, stop } = attempt
+      const isIt = policy.timeoutMillis !== undefined && overdueAt < Infinity &&
+        outcome === undefined && (stop === undefined || stop === "cancel")
+      const inMillis = Math.ceil(Math.max(0, overdueAt - monotonic()))
+      return isIt ? endingOf(attempt, "silent", inMillis) : undefined
     }
 
     /** The same order comes again until it is answered: that gives no more time. */
@@ -491,7 +521,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       if (attempt.stop === "abandon") onChange()
       else if (outcome !== undefined) conclusive(attempt, outcome)
       else if (attempt.stop === undefined) {
-        reportOn(attempt, unsuccess(attempt, tookTooLong(policy.timeoutMillis ?? 0, true)))
+        reportOn(attempt, unsuccess(attempt, tookTooLong(policy.timeoutMillis ?? 0, "stuck")))
       } else conclusive(attempt, Exit.interrupt())
       pump()
       return Effect.logWarning("a handler goes on although it was interrupted: it is stuck", {
@@ -659,7 +689,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       stuck: () => stuck.size,
       endings: () =>
         [...carried].filter(({ outcome, stopBy }) => outcome === undefined && stopBy < Infinity)
-          .map(endingOf),
+          .map((attempt) => endingOf(attempt, "stuck", attempt.stopBy - monotonic())),
+      endingsLeft: (sinceMillis = 0) => {
+        const since = monotonic() - sinceMillis
+        return [...carried].filter(({ overdueSince }) => overdueSince <= since)
+          .flatMap((attempt) => endingLeft(attempt) ?? [])
+      },
     }
     return pool
   })

@@ -2,7 +2,7 @@
  * Takes runs in, answers for them, and does what keeps them moving.
  *
  * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
- * expires, the runs of lost executors are freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
+ * expires, what takes too long with an executor that is silent is ended, the runs of lost executors are freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
  * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
  * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
  * and a crash loses nothing but time.
@@ -43,6 +43,7 @@ import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
+import * as Hearing from "../services/Hearing.ts"
 import * as InStep from "../services/InStep.ts"
 import { type Watched, watcher } from "./Loops.ts"
 
@@ -205,7 +206,10 @@ export class Scheduler extends Context.Service<Scheduler, {
     options?: Again,
   ) => Effect.Effect<Accepted, RunUnknown | SubmitRefused | StorageUnavailable>
 
-  /** `requested`: its holder was asked to stop it, and will. */
+  /**
+   * `requested`: its holder was asked to stop it, and will. `confirmed`: it is cancelled, by whomever.
+   * `ended`: in another way.
+   */
   readonly cancel: (
     run: RunId,
     options?: OrderOptions,
@@ -553,7 +557,9 @@ const makeClient = Effect.gen(function* () {
       yield* checkedBy(by)
       const { answer, freed } = yield* known(run, yield* runs.cancel(run, by))
       if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
-      return answer
+      // Whoever asks again, as the answer was lost, is told the same.
+      const isSo = answer === "ended" && (yield* find(run)).state === "Cancelled"
+      return isSo ? "confirmed" : answer
     }),
     find,
     list: runs.list,
@@ -803,10 +809,26 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
   })
 
   /** Sweeps of several processes do not keep in step. */
-  const restUntilNext = Effect.flatMap(
-    InStep.pause(storage, Duration.toMillis(sweepInterval)),
-    Effect.sleep,
-  )
+  const restUntilNext = (atMostMillis = Infinity) =>
+    Effect.flatMap(
+      InStep.pause(storage, Duration.toMillis(sweepInterval)),
+      (millis) => Effect.sleep(Math.min(millis, atMostMillis)),
+    )
+  /** Says what silent executors have left to be said, and how long until more of it is. */
+  const endOverdue = Effect.gen(function* () {
+    const { freed, nextInMillis, reports } = yield* runs.endOverdue(batch)
+    if (reports.length > 0) {
+      yield* Effect.logWarning("ended what was over its time, as its executors are silent", {
+        runs: reports.map(({ run }) => run),
+      })
+    }
+    if (freed.length > 0) yield* placer.admit(freed)
+    yield* Hearing.hear(permits, reports)
+    return nextInMillis
+  })
+
+  /** Whether the storage was away: those who could not report meanwhile are let speak first. */
+  let wasAway = false
   /** So often may the next sweeps be left out. */
   let mayRest = 0
   const sweep = Effect.gen(function* () {
@@ -814,8 +836,11 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     // whatever that says.
     if (mayRest > 0 && (yield* runs.isQuiet)) {
       mayRest--
-      return yield* restUntilNext
+      return yield* restUntilNext()
     }
+    // What was over its time when its holder was lost has timed out, and was not lost.
+    const nextInMillis = wasAway ? undefined : yield* endOverdue
+    wasAway = false
     const { freed, lost, runs: freedRuns } = yield* runs.recover(batch)
     if (lost.length > 0) yield* Effect.logWarning("lost executors", { incarnations: lost })
     const expired = yield* runs.expire(batch)
@@ -827,8 +852,12 @@ const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
     mayRest = restsMax
     if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
     if (displaced >= batch) return
-    yield* restUntilNext
-  })
+    yield* restUntilNext(nextInMillis)
+  }).pipe(Effect.tapError(() =>
+    Effect.sync(() => {
+      wasAway = true
+    })
+  ))
 
   const retire = Effect.gen(function* () {
     const [took, { hasMore }] = yield* Effect.timed(history.retire(batch))

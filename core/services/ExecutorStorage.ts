@@ -16,6 +16,10 @@
  *   that as it is.
  * - **E8 resized.** The sizes that were last wished of an incarnation are in the answer to each of its
  *   beats. Of one that is not here nothing is wished.
+ * - **E9 endings.** What an incarnation leaves to be said of its runs (R41) with a beat takes the place of
+ *   all that it has left before, from whenever the beat arrives; of two beats that arrive out of order the one with the
+ *   higher number counts. A beat that names none leaves it as it is. Of times a tenth of a second
+ *   does not count.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining, Vitals } from "../domain/Executor.ts"
@@ -24,6 +28,7 @@ import type { Namespace } from "../domain/Namespace.ts"
 import type { PoolSizes } from "../domain/PoolSizes.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { TaskDefinition } from "../domain/Task.ts"
+import type { Endings } from "./RunStorage.ts"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
 
 /** A grant that its holder is asked to stop, or to put down. */
@@ -75,6 +80,7 @@ export interface ExecutorStorage {
     incarnation: Incarnation,
     held: Held,
     vitals?: Vitals,
+    endings?: Endings,
   ) => Effect.Effect<Beaten, StorageUnavailable>
 
   /** Wishes sizes for the pool of an executor that is here; `false` if it is not. */

@@ -85,8 +85,8 @@
  *   window, since it last came on (`Crashes.lately`). Its count of crashes goes on as it does.
  * - **R33 counted.** `counts` tells of the runs that are known how many are in each state, where tasks
  *   are named of theirs alone: each once, whatever lane it waits in.
- * - **R34 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing, and
- *   nothing is to be moved or told by `displace`.
+ * - **R34 quiet.** `isQuiet` says so only while `recover`, `expire` and `openGates` find nothing,
+ *   nothing is to be moved or told by `displace`, nor said by `endOverdue` within the next second.
  * - **R35 deadline set.** Once a `change` of its deadline was `confirmed` the run expires by that one and
  *   no other, or never if it was taken away, and its rank is as if it had had it since it became ready.
  *   It is told with the run, and both with its events, by whom. One that was granted, or whose deadline
@@ -106,6 +106,11 @@
  * - **R39 vain.** A claim that `mayBeVain` answers as it would otherwise.
  * - **R40 brief.** A list that is asked for in brief tells what it would otherwise, but of each payload that
  *   it is `null`, and no result: neither is read, however large they are.
+ * - **R41 overdue.** What a holder has left to be said of a run, with the mark of its start or with a
+ *   beat (E9), `endOverdue` says once it is time and no sooner: the run ends, or is retried, as if its
+ *   holder had said so then, and what that says later changes nothing. Nothing is said of a run that is
+ *   not held any more under that fence, or that its holder has concluded; and nothing because the clock
+ *   was set.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -262,6 +267,32 @@ export const Report = Schema.TaggedUnion({
 })
 export type Report = typeof Report.Type
 
+/** What is to be said of a run if its holder says nothing else of it until then. */
+export const Ending = Schema.Struct({
+  inMillis: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
+  report: Report,
+})
+export type Ending = typeof Ending.Type
+
+/** So many are named at once, the first of them. */
+export const endingsMax = 10_000
+
+/** What a holder leaves to be said of its runs. */
+export const Endings = Schema.Struct({
+  /** Rises with each time that it says so. */
+  number: Schema.Int.check(Schema.isGreaterThan(0)),
+  all: Schema.Array(Ending).check(Schema.isMaxLength(endingsMax)),
+})
+export type Endings = typeof Endings.Type
+
+/** User code of a run is about to start. */
+export const Mark = Schema.Struct({
+  run: RunId,
+  fence: Fence,
+  ending: Schema.optionalKey(Ending),
+})
+export type Mark = typeof Mark.Type
+
 export const Settled = Schema.Literals(["applied", "duplicate", "fenced"])
 export type Settled = typeof Settled.Type
 
@@ -344,6 +375,14 @@ export interface Expiry {
   readonly freed: ReadonlyArray<GateKey>
 }
 
+export interface Overdue {
+  /** What was said, and changed its run. */
+  readonly reports: ReadonlyArray<Report>
+  readonly freed: ReadonlyArray<GateKey>
+  /** Until something else is to be said; `0` if there may be more of it now. */
+  readonly nextInMillis: number | undefined
+}
+
 export interface RunStorage {
   /** One answer per spec, in order. */
   readonly submit: (
@@ -379,7 +418,7 @@ export interface RunStorage {
   /** Marks the start; one answer per mark: whether user code may run. Marking twice is one mark. */
   readonly start: (
     incarnation: Incarnation,
-    marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+    marks: ReadonlyArray<Mark>,
   ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
 
   /** Keeps how runs will end; one answer per run: whether it is still held. The last one counts. */
@@ -460,6 +499,9 @@ export interface RunStorage {
 
   /** Ends at most `limit` runs whose deadline has passed, or that await too long. */
   readonly expire: (limit: number) => Effect.Effect<Expiry, StorageUnavailable>
+
+  /** Says what holders have left to be said of at most `limit` runs, as far as it is time. */
+  readonly endOverdue: (limit: number) => Effect.Effect<Overdue, StorageUnavailable>
 
   /** Finds lost incarnations, and frees at most `limit` grants. */
   readonly recover: (limit: number) => Effect.Effect<Recovered, StorageUnavailable>

@@ -10,7 +10,7 @@
  * - **X3 reports.** As R5: they count once, and only with the current fence.
  * - **X4 patient.** With a wait, an answer without grants comes only after it; a run that becomes
  *   ready meanwhile is granted soon.
- * - **X5 beats.** As E2, E3, E5, E7 and E8; `reconcile` as R13, `conclude` as R22.
+ * - **X5 beats.** As E2, E3, E5 and E7 to E9; `reconcile` as R13, `conclude` as R22.
  * - **X6 lost is final.** A call of an incarnation that is lost answers `SessionLost`.
  * - **X7 permits.** With a regulation, no more is granted than permitted (P1, P2), and a report that
  *   tells of a call is heard by its breaker when it is applied. Of a run behind the breaker of its key,
@@ -28,10 +28,18 @@ import type { Regulation } from "../domain/Permit.ts"
 import type { Refused } from "../domain/Refused.ts"
 import type { TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { Beaten, Held, Revocation } from "./ExecutorStorage.ts"
-import type { Fence } from "../domain/Lease.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Told } from "./LogStorage.ts"
-import type { ClaimRequest, Concluding, Grant, Known, Report, Settled } from "./RunStorage.ts"
+import type {
+  ClaimRequest,
+  Concluding,
+  Endings,
+  Grant,
+  Known,
+  Mark,
+  Report,
+  Settled,
+} from "./RunStorage.ts"
 
 /** No answer came. The call may or may not have been carried out, and may be repeated. */
 export class TransportUnavailable
@@ -98,7 +106,7 @@ export class Transport extends Context.Service<Transport, {
 
   readonly start: (
     incarnation: Incarnation,
-    marks: ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>,
+    marks: ReadonlyArray<Mark>,
   ) => Effect.Effect<ReadonlyArray<boolean>, TransportUnavailable>
 
   /**
@@ -127,6 +135,7 @@ export class Transport extends Context.Service<Transport, {
     incarnation: Incarnation,
     held: Held,
     vitals?: Vitals,
+    endings?: Endings,
   ) => Effect.Effect<Beaten, TransportUnavailable>
 
   /** As R13: which of the known grants have passed on. */

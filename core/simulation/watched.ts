@@ -3,6 +3,7 @@
  * storage itself, within the call, so what he writes is as of the step that was just made.
  */
 import { Duration, Effect, Option } from "effect"
+import { Fence } from "../domain/Lease.ts"
 import { standard } from "../domain/Namespace.ts"
 import { Lock } from "../services/Lock.ts"
 import type { Report } from "../services/RunStorage.ts"
@@ -100,12 +101,20 @@ export const watched = (
           Effect.sync(() => {
             for (const { run, state } of admissions) ledger.write({ kind: "admitted", run, state })
           })),
+      endOverdue: (limit) =>
+        Effect.tap(
+          runs.endOverdue(limit),
+          ({ reports }) => Effect.sync(() => settled(reports, reports.map(() => "applied"))),
+        ),
       recover: Effect.fnUntraced(function* (limit) {
         const recovered = yield* runs.recover(limit)
         ledger.write({ kind: "swept" })
         const views = yield* runs.findMany(recovered.runs.map(({ run }) => run))
-        // The fence stays as it is until the next grant.
-        for (const { fence, id } of views) ledger.write({ kind: "freed", run: id, fence })
+        // The fence stays as it is until the next grant, which some may have had since.
+        for (const { fence, id, state } of views) {
+          const freed = state === "Running" ? Fence.make(fence - 1) : fence
+          ledger.write({ kind: "freed", run: id, fence: freed })
+        }
         return recovered
       }),
       reconcile: Effect.fnUntraced(function* (incarnation, known) {
@@ -138,9 +147,9 @@ export const watched = (
               ttlMillis: joining.ttlMillis,
             })
           )),
-      beat: (incarnation, known, vitals) =>
+      beat: (incarnation, known, vitals, endings) =>
         Effect.tap(
-          executors.beat(incarnation, known, vitals),
+          executors.beat(incarnation, known, vitals, endings),
           ({ _tag }) =>
             Effect.sync(() =>
               ledger.write({ kind: "beat", incarnation, isAlive: _tag === "Alive" })

@@ -45,6 +45,7 @@ import gateOrders from "./gateOrders.ts"
 import idleLanes from "./idleLanes.ts"
 import changesOfHeld from "./changesOfHeld.ts"
 import everyPolicy from "./everyPolicy.ts"
+import endings from "./endings.ts"
 
 export interface Migration {
   readonly name: string
@@ -94,6 +95,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "idle lanes", statements: idleLanes },
   { name: "changes of what is held", statements: changesOfHeld },
   { name: "submits by every policy", statements: everyPolicy },
+  { name: "endings", statements: endings },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -19,6 +19,7 @@ import { orders } from "./0017_orders.ts"
 import { changes } from "./0018_changes.ts"
 import { gateRanks } from "./0019_gate_ranks.ts"
 import { gateOrders } from "./0020_gate_orders.ts"
+import { endings } from "./0021_endings.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -42,4 +43,5 @@ export const steps: ReadonlyArray<string> = [
   changes,
   gateRanks,
   gateOrders,
+  endings,
 ]

@@ -24,7 +24,7 @@ export const ordered = (test: Test): void => {
       assert.strictEqual(yield* scheduler.cancel(waiting), "confirmed")
       assert.strictEqual(yield* scheduler.cancel(running), "requested")
       assert.strictEqual((yield* scheduler.ended(running)).state, "Cancelled")
-      assert.strictEqual(yield* scheduler.cancel(running), "ended")
+      assert.strictEqual(yield* scheduler.cancel(running), "confirmed")
     }))
 
   test("puts a run down when it is suspended, and resumes it from its checkpoint", () =>

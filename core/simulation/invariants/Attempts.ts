@@ -5,7 +5,9 @@ import type { RunId } from "../../domain/RunId.ts"
 import type { Outcome } from "../Outcome.ts"
 import { longestMillis } from "../Restless.ts"
 import { policyOf } from "../tasks.ts"
+import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
+import { tenuresOf } from "./tenures.ts"
 
 /** The published diagram: what may follow what. */
 const published: ReadonlySet<string> = new Set(
@@ -165,8 +167,16 @@ export const I8: Checker = (outcome, that) => {
   }
 }
 
-/** What takes too long is stopped, by the clock of its executor, whose process was there. */
-export const I17: Checker = ({ ledger }, that) => {
+/**
+ * What takes too long is stopped, by the clock of its executor, whose process was there; and whatever
+ * became of that process, by two seconds after its time nobody has the run any more.
+ */
+export const I17: Checker = (outcome, that) => {
+  stoppedInTime(outcome, that)
+  revokedInTime(outcome, that)
+}
+
+const stoppedInTime: Checker = ({ ledger }, that) => {
   const ended = new Map(ledger.of("ended").map((each) => [`${each.run} ${each.fence}`, each]))
   const pauses = ledger.of("fault").filter(({ what }) => what === "pause")
   for (const { at, fence, process, run, task } of ledger.of("started")) {
@@ -180,6 +190,37 @@ export const I17: Checker = ({ ledger }, that) => {
     that(
       took <= timeoutMillis * 1.03 + paused + 50 + 5 * longestMillis,
       () => `run ${run} took ${took} ms, and had ${timeoutMillis}`,
+    )
+  }
+}
+
+/** A quarter of its ttl, a quarter of a second, and the way: by then storage knows that a run has begun. */
+const toldMillis = ttlMillis / 4 + 500
+/** Whoever stands by takes over within it. */
+const takenOverMillis = 10_000
+
+const revokedInTime: Checker = (outcome, that) => {
+  const { clock, endedAt, faults, ledger, schedulers } = outcome
+  const isWell = (process: string, from: number, to: number) =>
+    !faults.some((fault) =>
+      fault.process === process && fault.from <= to && fault.until + ttlMillis >= from
+    )
+  // What is put down passes on with its lease.
+  const putDown = new Set(
+    ledger.of("ordered").filter(({ order }) => order === "suspend").map(({ run }) => run),
+  )
+  const tenures = tenuresOf(outcome)
+  for (const { at, fence, process, run, task } of ledger.of("started")) {
+    const { timeoutMillis } = policyOf(task)
+    if (timeoutMillis === undefined || putDown.has(run)) continue
+    const by = at + (timeoutMillis + 2000) * 1.03 + 50 + 5 * longestMillis
+    if (by > endedAt || !clock.isSteady(at - takenOverMillis, by)) continue
+    if (!isWell(process.split(".")[0]!, at, at + toldMillis)) continue
+    if (!schedulers.every((each) => isWell(each, at - takenOverMillis, by))) continue
+    const to = tenures.get(run)?.find((tenure) => tenure.fence === fence)?.to ?? at
+    that(
+      to <= by,
+      () => `run ${run} was held for ${to - at} ms, and had ${timeoutMillis}`,
     )
   }
 }

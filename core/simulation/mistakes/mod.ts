@@ -53,6 +53,7 @@ import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
 import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
+import { silentForever } from "./silentForever.ts"
 import { someSpared } from "./someSpared.ts"
 import { startedBeside } from "./startedBeside.ts"
 import { stateForgotten } from "./stateForgotten.ts"
@@ -98,6 +99,7 @@ export const mistakes = planted({
   groupPausedLate: [{ storage: groupPausedLate }, "I16"],
   someSpared: [{ storage: someSpared }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
+  silentForever: [{ storage: silentForever }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
   termShared: [{ lock: termShared }, "I18"],
   termOutlived: [{ lock: termOutlived }, "I18"],
