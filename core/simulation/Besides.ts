@@ -5,21 +5,21 @@
 import { Effect } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
-import { type Change, keys, type Plan, type Submit } from "./Plan.ts"
-import type { TaskName } from "./tasks.ts"
-import { calmAt, healsAt, triggersUntil } from "./times.ts"
+import { type Asking, type Change, type GroupOrder, type Plan, type Submit } from "./Plan.ts"
+import { always, keys, type TaskName } from "./tasks.ts"
+import { calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
-    for (const some of [deadlines, changes]) {
+    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent]) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
     return drawn
   })
 
 /** Of the seeds that have some of each. */
-const share = 0.35
+const share = 0.25
 
 /** Submits of a task, most of them at an instant with others, some when all is well. */
 const submitsOf = Effect.fnUntraced(function* (plan: Plan, task: TaskName, count: number) {
@@ -87,3 +87,106 @@ const changes = (plan: Plan) => {
       return { ...submit, changes: yield* many(yield* between(1, 3), change(isFirst)) }
     }))
 }
+
+/** Triggers are fired by hand, their slots filled in, and they are taken away for a while. */
+const byHand = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const names = plan.triggers.map(({ name }) => name)
+  if (names.length === 0) return plan
+  const asking = Effect.gen(function* () {
+    const drawn: Asking = {
+      at: yield* between(500, triggersUntil - 2000),
+      trigger: yield* oneOf(names),
+      kind: yield* oneOf(["fire", "backfill"] as const),
+      by: yield* many(yield* between(1, 2), between(0, plan.schedulers - 1)),
+      millis: yield* between(1000, 15_000),
+      paceMillis: (yield* chance(0.3)) ? yield* between(10, 500) : 0,
+    }
+    return drawn
+  })
+  const tails = plan.tails.filter((name) => name === "tail-table")
+  const removal = Effect.gen(function* () {
+    return {
+      at: yield* between(500, healsAt - 1000),
+      trigger: yield* oneOf([...names, ...tails]),
+      millis: yield* between(100, 3 * ttlMillis),
+    }
+  })
+  const askings = yield* many(yield* between(3, 8), asking)
+  return { ...plan, askings, removals: yield* many(yield* between(0, 3), removal) }
+})
+
+const withTasks = (plan: Plan, tasks: ReadonlyArray<TaskName>, submits: ReadonlyArray<Submit>) => ({
+  ...plan,
+  tasks: [...plan.tasks, ...tasks],
+  submits: [...plan.submits, ...submits],
+})
+
+/** Tasks of groups, of which one has a limit; they are paused, and all of their runs are cancelled. */
+const groups = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const tasks = ["gang", "mob", "band"] as const
+  const submits = yield* Effect.forEach(
+    tasks,
+    (task) => Effect.flatMap(between(2, 4), (count) => submitsOf(plan, task, count)),
+  )
+  const order = Effect.gen(function* () {
+    const drawn: GroupOrder = {
+      at: yield* between(500, healsAt - 1000),
+      group: yield* oneOf(["gang", "band"]),
+      kind: yield* oneOf(["pause", "pause", "cancel"] as const),
+      by: yield* between(0, plan.schedulers - 1),
+      millis: yield* between(500, 2 * ttlMillis),
+    }
+    return drawn
+  })
+  const groupOrders = yield* many(yield* between(1, 4), order)
+  return { ...withTasks(plan, tasks, submits.flat()), groupOrders }
+})
+
+/** An actor of two keys, some messages to which come together, and some of them are told to stop. */
+const actors = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const messages = yield* submitsOf(plan, "counter", yield* between(5, 10))
+  const some = yield* Effect.forEach(messages, (message) =>
+    Effect.gen(function* () {
+      const order = (yield* chance(0.15))
+        ? yield* oneOf(["cancel", "suspend", "revive"] as const)
+        : undefined
+      return { ...message, order, level: yield* oneOf<Level>([0, 1, 1]) }
+    }))
+  return withTasks(plan, ["counter"], some)
+})
+
+/** Runs of which somebody wants undone what they did, whether the task says how or not. */
+const rollbacks = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const booked = yield* submitsOf(plan, "booked", yield* between(4, 8))
+  const isUndone = new Set<TaskName>(["booked", "plain", "tidy"])
+  return yield* withSubmits(
+    withTasks(plan, ["booked"], booked),
+    (submit) =>
+      Effect.gen(function* () {
+        if (!isUndone.has(submit.task) || submit.order !== undefined) return submit
+        if (!(yield* chance(submit.task === "booked" ? 0.7 : 0.2))) return submit
+        const by = yield* many(yield* between(1, 2), between(0, plan.schedulers - 1))
+        return { ...submit, undo: { afterMillis: yield* between(500, 9000), by } }
+      }),
+  )
+})
+
+/** A trigger of which one run is always alive, unless it is paused, or taken away for a while. */
+const permanent = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const trigger = "always"
+  const at = between(500, healsAt - 1000)
+  const millis = between(100, 3 * ttlMillis)
+  const order = Effect.gen(function* () {
+    const kind = yield* oneOf(["pause", "payload"] as const)
+    return { at: yield* at, trigger, kind, millis: yield* millis, schedule: always }
+  })
+  const removal = Effect.gen(function* () {
+    return { at: yield* at, trigger, millis: yield* millis }
+  })
+  return {
+    ...plan,
+    permanent: [trigger],
+    orders: [...plan.orders, ...yield* many(yield* between(0, 2), order)],
+    removals: [...plan.removals, ...yield* many(yield* between(0, 1), removal)],
+  }
+})

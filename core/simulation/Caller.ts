@@ -3,18 +3,26 @@ import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
 import { firstRevision } from "../domain/Change.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
-import type { Ledger, Order } from "./Ledger.ts"
-import type { Change, Submit } from "./Plan.ts"
+import { Groups } from "../engine/Groups.ts"
+import { Triggers } from "../engine/Triggers.ts"
+import { standard } from "../domain/Namespace.ts"
+import type { Entry, Ledger, Order } from "./Ledger.ts"
+import type { Asking, Change, Submit } from "./Plan.ts"
 import type { Process } from "./Process.ts"
-import { keyOf, tasks } from "./tasks.ts"
+import { keyOf, payloadOf, tasks } from "./tasks.ts"
+
+/** What a scheduler's process has that others may call. */
+export type Program = Scheduler | Triggers | Groups
+
+type Told = Omit<Extract<Entry, { readonly kind: "told" }>, "at">
 
 export class Caller {
-  private readonly schedulers: ReadonlyArray<Context.Context<Scheduler>>
+  private readonly schedulers: ReadonlyArray<Context.Context<Program>>
   private readonly processes: ReadonlyArray<Process>
   private readonly ledger: Ledger
 
   constructor(
-    schedulers: ReadonlyArray<Context.Context<Scheduler>>,
+    schedulers: ReadonlyArray<Context.Context<Program>>,
     processes: ReadonlyArray<Process>,
     ledger: Ledger,
   ) {
@@ -40,9 +48,8 @@ export class Caller {
       if (Option.isNone(accepted)) return
       const { run } = accepted.value
       if (each.isReused) yield* Effect.ignore(this.attempt(each, request, true))
-      yield* Effect.all([this.orders(each, run), this.changes(each, run)], {
-        concurrency: "unbounded",
-      })
+      const all = [this.orders(each, run), this.changes(each, run), this.undo(each, run)]
+      yield* Effect.all(all, { concurrency: "unbounded" })
     })
   }
 
@@ -51,14 +58,52 @@ export class Caller {
     by: number,
     command: (scheduler: Scheduler["Service"]) => Effect.Effect<A, E>,
   ) {
+    return this.callIn(by, (context) => command(Context.get(context, Scheduler)))
+  }
+
+  private callIn<A, E>(
+    by: number,
+    command: (context: Context.Context<Program>) => Effect.Effect<A, E>,
+  ) {
     return Effect.gen({ self: this }, function* () {
       const context = this.schedulers[by]
       if (context === undefined) return yield* Effect.fail("not up yet" as const)
-      return yield* command(Context.get(context, Scheduler)).pipe(
+      return yield* command(context).pipe(
         Effect.provideService(Clock.Clock, this.processes[by]!.clock),
         Effect.timeout("5 seconds"),
       )
     })
+  }
+
+  /** Asks a trigger by hand, with the same request until it is answered. `until`: as a backfill ends. */
+  askFor({ by, kind, millis, paceMillis, trigger }: Asking, request: string, until: () => number) {
+    const told = (answers: ReadonlyArray<Omit<Told, "kind" | "trigger" | "request">>) =>
+      Effect.sync(() => {
+        for (const answer of answers) {
+          this.ledger.write({ kind: "told", trigger, request, ...answer })
+        }
+      })
+    const fire = ({ fire }: Triggers["Service"]) =>
+      Effect.flatMap(
+        fire(standard, trigger, { request }),
+        ({ isNew, run }) => told([{ answer: isNew ? "fired" : "known", run }]),
+      )
+    const backfill = ({ backfill }: Triggers["Service"]) =>
+      Effect.suspend(() => {
+        const to = until()
+        const range = { request, from: to - millis, to, pace: paceMillis }
+        return Effect.flatMap(
+          backfill(standard, trigger, range),
+          ({ slots }) =>
+            told(slots.map(({ run, ...each }) => ({ ...each, ...(run !== undefined && { run }) }))),
+        )
+      })
+    const ask = (by: number) =>
+      this.callIn(by, (context) => {
+        const triggers = Context.get(context, Triggers)
+        return kind === "fire" ? fire(triggers) : backfill(triggers)
+      }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("300 millis") }), Effect.ignore)
+    return Effect.forEach(by, ask, { concurrency: "unbounded", discard: true })
   }
 
   private attempt(each: Submit, request: string, isOther: boolean) {
@@ -77,10 +122,7 @@ export class Caller {
       return this.call(each.by, (scheduler) =>
         scheduler.submit({
           task: task.name,
-          payload: JSON.stringify({
-            key: each.key,
-            request: isOther ? `${request}, another` : request,
-          }),
+          payload: payloadOf(each.task, each.key, isOther ? `${request}, another` : request),
           policy: task.policy,
           blockingKey: keyOf(each.task, each.key),
         }, {
@@ -137,6 +179,25 @@ export class Caller {
         yield* this.order("revive", run, by, (scheduler) => scheduler.revive(run))
       }
     })
+  }
+
+  /** Cancels all runs of a group that are there. */
+  cancelGroup(by: number, group: string) {
+    return Effect.gen({ self: this }, function* () {
+      const sentAt = yield* Clock.currentTimeMillis
+      yield* this.callIn(by, (context) => Context.get(context, Groups).cancel(group))
+      this.ledger.write({ kind: "disbanded", group, sentAt })
+    }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("300 millis") }), Effect.ignore)
+  }
+
+  private undo({ undo }: Submit, run: RunId) {
+    if (undo === undefined) return Effect.void
+    const ask = (by: number) =>
+      this.order("rollback", run, by, (scheduler) => scheduler.rollback(run))
+    return Effect.delay(
+      Effect.forEach(undo.by, ask, { concurrency: "unbounded", discard: true }),
+      undo.afterMillis,
+    )
   }
 
   /** Some of them at once. */

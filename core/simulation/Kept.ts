@@ -1,5 +1,5 @@
 /** What a storage of any technology keeps in the end, as anybody may ask it. */
-import { DateTime, Effect } from "effect"
+import { DateTime, Effect, Option } from "effect"
 import type { ExecutorView } from "../domain/Executor.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -9,12 +9,15 @@ import type { TriggerId } from "../domain/Trigger.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { SlotRecord } from "../services/TriggerStorage.ts"
+import { keys, tasks } from "./tasks.ts"
 
 export interface KeptTrigger {
   readonly id: number
   readonly name: string
   /** Those of its rule. */
   readonly records: ReadonlyArray<SlotRecord>
+  /** Those of what was asked for by hand. */
+  readonly asked: ReadonlyArray<SlotRecord>
   readonly account: SlotAudit.Account
 }
 
@@ -23,6 +26,8 @@ export interface Kept {
   readonly triggers: ReadonlyArray<KeptTrigger>
   /** Also those that are gone. */
   readonly executors: ReadonlyArray<ExecutorView>
+  /** The state of an actor for each of its keys, as JSON text. */
+  readonly states: ReadonlyMap<string, string | undefined>
 }
 
 const page = 1000
@@ -51,20 +56,27 @@ export const read: (
   storage: Storage["Service"],
   when: (said: number) => number | undefined,
 ) => Effect.Effect<Kept, StorageUnavailable> = Effect.fnUntraced(function* (storage, when) {
-  const { audit, executors, triggers } = storage
+  const { audit, executors, runs, triggers } = storage
+  const states = new Map<string, string | undefined>()
+  for (const key of keys) {
+    const state = yield* runs.state(standard, tasks.counter.name, key)
+    states.set(key, Option.getOrUndefined(state))
+  }
   const accounts = new Map(
     (yield* audit.page(whole, triggersMax)).triggers
       .map(({ account, trigger }) => [trigger as number, account]),
   )
   const kept: Array<KeptTrigger> = []
   for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
-    const records = (yield* triggers.records(id, recordsMax))
+    const all = yield* triggers.records(id, recordsMax)
+    const records = all
       .filter(({ after, asked }) => after === undefined && asked === undefined)
       .toSorted((a, b) => a.slot - b.slot)
     kept.push({
       id,
       name,
       records,
+      asked: all.filter(({ asked }) => asked !== undefined),
       account: {
         versions: accounts.get(id)!.versions,
         records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
@@ -79,6 +91,7 @@ export const read: (
     ),
     triggers: kept,
     executors: yield* executors.list(standard),
+    states,
   }
 })
 
@@ -99,6 +112,14 @@ const inWorld = (
     ...(finishedAt !== undefined && { finishedAt: translated(finishedAt) }),
   }
 }
+
+/** The runs that somebody asked of triggers by hand. */
+export const askedOf = ({ triggers }: Kept): ReadonlySet<RunId | undefined> =>
+  new Set(triggers.flatMap(({ asked }) => asked.map(({ run }) => run)))
+
+/** Whether it was due when it was submitted. */
+export const isDueAtOnce = ({ createdAt, dueAt }: RunView): boolean =>
+  millis(createdAt) === millis(dueAt)
 
 /** Who asked for the run, by the payload that every simulated task has. */
 export const requestOf = ({ payload }: Pick<RunView, "payload">): string =>

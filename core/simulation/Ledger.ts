@@ -16,7 +16,7 @@ interface Granted {
   readonly fence: Fence
 }
 
-export type Order = "cancel" | "suspend" | "resume" | "revive" | "notify"
+export type Order = "cancel" | "suspend" | "resume" | "revive" | "notify" | "rollback"
 
 export type Entry =
   & { readonly at: number }
@@ -53,6 +53,8 @@ export type Entry =
       readonly answer: string
       readonly report: string
       readonly delayMillis?: number
+      /** How a rollback went that was asked for. */
+      readonly rollback?: string
     } & Granted)
     /** An executor has beaten, or joined, for a lease of so long. */
     | {
@@ -88,6 +90,28 @@ export type Entry =
     }
     /** A trigger is paused from now on, or is not any more. */
     | { readonly kind: "paused"; readonly trigger: string; readonly isPaused: boolean }
+    /** A trigger is no more, until somebody puts it again. */
+    | { readonly kind: "removed"; readonly trigger: string }
+    /** A run of a trigger was asked for by hand. */
+    | {
+      readonly kind: "asked"
+      readonly trigger: number
+      readonly what: "manual" | "backfill"
+      readonly request: string
+      /** Of a backfill. */
+      readonly slot?: number
+      readonly answer: string
+      readonly run?: RunId
+    }
+    /** What somebody was told who has asked. */
+    | {
+      readonly kind: "told"
+      readonly trigger: string
+      readonly request: string
+      readonly slot?: number
+      readonly answer: string
+      readonly run?: RunId
+    }
     /** A calendar has these days from now on. */
     | {
       readonly kind: "recalled"
@@ -135,6 +159,23 @@ export type Entry =
       readonly answer: string
       readonly sentAt: number
     }
+    /** A rollback was asked for of a run in this state, that had failed with this. */
+    | {
+      readonly kind: "rolledBack"
+      readonly run: RunId
+      readonly answer: string
+      readonly state: StateName
+      readonly tag: string | undefined
+    }
+    /** What a run did is being undone, since it was asked for; and it was. */
+    | ({ readonly kind: "undoing"; readonly process: string } & Granted)
+    | ({ readonly kind: "undone" } & Granted)
+    /** An actor has this state at the begin of a message. */
+    | ({ readonly kind: "read"; readonly state: number } & Granted)
+    /** A group is paused from now on, or is not any more. */
+    | { readonly kind: "grouped"; readonly group: string; readonly isPaused: boolean }
+    /** All runs of a group were cancelled that were there when it was asked for. */
+    | { readonly kind: "disbanded"; readonly group: string; readonly sentAt: number }
     /** A change of a run was carried out, or was not, as it was asked for. */
     | ({ readonly kind: "changed"; readonly run: RunId; readonly answer: string } & Change)
     /** `until`: when it is over. */

@@ -17,6 +17,8 @@ export interface Outcome {
     readonly from: number
     readonly until: number
   }>
+  /** One run of each of these triggers is always alive, by the rule that is the same for all. */
+  readonly permanent: ReadonlyArray<string>
   /** What these triggers tail, in its order. */
   readonly tailed: ReadonlyArray<{
     readonly trigger: string

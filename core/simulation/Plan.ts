@@ -6,7 +6,7 @@ import type { Misfire, Schedule } from "../domain/Trigger.ts"
 import * as Besides from "./Besides.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
 import type { Row } from "./Table.ts"
-import type { TaskName } from "./tasks.ts"
+import { keys, type TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const calendarName = CalendarName.make("days")
@@ -41,6 +41,38 @@ export interface Plan {
   readonly holds: ReadonlyArray<Hold>
   readonly faults: ReadonlyArray<Fault>
   readonly orders: ReadonlyArray<Order>
+  /** What is asked of triggers by hand. */
+  readonly askings: ReadonlyArray<Asking>
+  /** Triggers of which one run is always alive. */
+  readonly permanent: ReadonlyArray<string>
+  /** What is done to all runs of a group. */
+  readonly groupOrders: ReadonlyArray<GroupOrder>
+  /** When a trigger is taken away, and for how long. */
+  readonly removals: ReadonlyArray<
+    { readonly at: number; readonly trigger: string; readonly millis: number }
+  >
+}
+
+export interface GroupOrder {
+  readonly at: number
+  readonly group: string
+  readonly kind: "pause" | "cancel"
+  /** Which scheduler's process is asked to cancel them. */
+  readonly by: number
+  /** Of a pause. */
+  readonly millis: number
+}
+
+/** Somebody wants a run of a trigger now, or of each slot of the last while that has not fired. */
+export interface Asking {
+  readonly at: number
+  readonly trigger: string
+  readonly kind: "fire" | "backfill"
+  /** Which scheduler's processes are asked, each with the same request. */
+  readonly by: ReadonlyArray<number>
+  /** Of a backfill: so long a while, and so far apart. */
+  readonly millis: number
+  readonly paceMillis: number
 }
 
 export const tailNames = ["tail-table", "tail-program"] as const
@@ -92,6 +124,8 @@ export interface Submit {
   /** So long after the submit it must have begun; if the policy of its task is not to say. */
   readonly deadlineMillis?: number
   readonly changes?: ReadonlyArray<Change>
+  /** Its task's rollback is asked for then, once or by two at once. */
+  readonly undo?: { readonly afterMillis: number; readonly by: ReadonlyArray<number> }
 }
 
 /** What somebody wants to have otherwise of a run, so long after it was taken in. */
@@ -131,7 +165,6 @@ const others = [
 ] as const satisfies ReadonlyArray<TaskName>
 /** So many of the others take part in a seed. */
 const othersCount = 7
-export const keys = ["key-0", "key-1"] as const
 /** The days that the world sees. */
 const days = ["2025-12-31", "2026-01-01"]
 
@@ -332,6 +365,10 @@ const usual: Effect.Effect<Plan> = Effect.gen(function* () {
     holds,
     faults,
     orders,
+    askings: [],
+    permanent: [],
+    groupOrders: [],
+    removals: [],
   }
 })
 

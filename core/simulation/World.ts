@@ -27,6 +27,7 @@ import { standard } from "../domain/Namespace.ts"
 import * as Run from "../domain/Run.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Executor } from "../engine/Executor.ts"
+import { Groups } from "../engine/Groups.ts"
 import * as LocalOwnership from "../engine/LocalOwnership.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
 import * as StandbyOwnership from "../engine/StandbyOwnership.ts"
@@ -37,7 +38,7 @@ import { Lock } from "../services/Lock.ts"
 import { Storage } from "../services/Storage.ts"
 import { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
-import { Caller } from "./Caller.ts"
+import { Caller, type Program } from "./Caller.ts"
 import { farLock, farSource, farStorage, farTransport, type Over } from "./far.ts"
 import * as Kept from "./Kept.ts"
 import { Ledger } from "./Ledger.ts"
@@ -50,6 +51,7 @@ import { Restless } from "./Restless.ts"
 import { Table } from "./Table.ts"
 import { SetClock } from "./SetClock.ts"
 import {
+  always,
   atRandom,
   breaker,
   breakerSettings,
@@ -152,7 +154,7 @@ export const run = Effect.fnUntraced(function* (
     (): Network.Weather => ({ ...Network.calm }),
   )
   const processes: Array<Process> = []
-  const schedulers: Array<Context.Context<Scheduler>> = []
+  const schedulers: Array<Context.Context<Program>> = []
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
 
@@ -196,7 +198,7 @@ export const run = Effect.fnUntraced(function* (
     const built = Layer.buildWithScope(program, life).pipe(
       Effect.tap((context) =>
         Effect.sync(() => {
-          if (isScheduler) schedulers[at] = context as Context.Context<Scheduler>
+          if (isScheduler) schedulers[at] = context as Context.Context<Program>
         })
       ),
       Effect.provideService(Clock.Clock, process.clock),
@@ -249,12 +251,15 @@ export const run = Effect.fnUntraced(function* (
     yield* at === 0 ? keep : Effect.forkIn(Effect.delay(keep, at), scope)
   }
   const from = now()
-  for (const [nth, { name, schedule }] of plan.triggers.entries()) {
-    const definition = triggerOf(name, schedule, plan.lateness[nth]!)
-    yield* Effect.orDie(storage.triggers.put(definition))
-  }
-  yield* Effect.orDie(storage.triggers.put(follower))
-  if (plan.tails.includes("tail-table")) yield* Effect.orDie(storage.triggers.put(tableTail))
+  const definitions = [
+    ...plan.triggers.map(({ name, schedule }, nth) =>
+      triggerOf(name, schedule, plan.lateness[nth]!)
+    ),
+    follower,
+    ...plan.permanent.map((name) => triggerOf(name, always, { misfire: { _tag: "Once" } })),
+    ...(plan.tails.includes("tail-table") ? [tableTail] : []),
+  ]
+  for (const definition of definitions) yield* Effect.orDie(storage.triggers.put(definition))
   for (const [number, { at, fate, isKept, millis }] of plan.rows.entries()) {
     const write = Effect.gen(function* () {
       const end = table.write({ request: `row-${number}`, fate })
@@ -293,6 +298,27 @@ export const run = Effect.fnUntraced(function* (
   for (const [number, each] of plan.orders.entries()) {
     yield* Effect.forkIn(Effect.delay(Effect.orDie(order(each, number)), each.at), scope)
   }
+  for (const [number, each] of plan.askings.entries()) {
+    const until = () => Math.floor(ofStorage.said(now()))
+    const ask = Effect.suspend(() => caller.askFor(each, `asking-${number}`, until))
+    yield* Effect.forkIn(Effect.delay(ask, each.at), scope)
+  }
+  for (const { at, by, group, kind, millis } of plan.groupOrders) {
+    const pause = (isPaused: boolean) => storage.permits.orderGroup(standard, group, isPaused)
+    const order = kind === "cancel"
+      ? caller.cancelGroup(by, group)
+      : Effect.andThen(pause(true), Effect.delay(pause(false), millis))
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(order), at), scope)
+  }
+  for (const { at, millis, trigger } of plan.removals) {
+    const name = TriggerName.make(trigger)
+    const again = definitions.find((each) => each.name === name)!
+    const remove = Effect.andThen(
+      storage.triggers.remove(standard, name),
+      Effect.delay(storage.triggers.put(again), millis),
+    )
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(remove), at), scope)
+  }
   for (const { at, key, millis, to } of plan.holds) {
     const order = (to: "open" | "closed" | "auto") =>
       storage.permits.order(standard, keyedBreaker, to, undefined, key)
@@ -308,7 +334,7 @@ export const run = Effect.fnUntraced(function* (
   yield* TestClock.adjust(healsAt)
   for (const each of weather) Object.assign(each, Network.calm)
   yield* TestClock.adjust(triggersUntil - healsAt)
-  for (const { name } of plan.triggers) {
+  for (const name of [...plan.triggers.map(({ name }) => name), ...plan.permanent]) {
     yield* Effect.orDie(storage.triggers.pause(standard, TriggerName.make(name), true))
   }
   const step = 5000
@@ -338,6 +364,7 @@ export const run = Effect.fnUntraced(function* (
       from: from + 1,
       until: ofStorage.latest(from, startsAt + triggersUntil) - 3000,
     })),
+    permanent: plan.permanent,
     tailed: plan.tails.map((trigger) => ({ trigger, rows: table.rows })),
     pauses,
     clock: ofStorage,
@@ -443,6 +470,7 @@ const schedulerProgram = (
     tails.includes("tail-program")
       ? Layer.provideMerge(programTail(table, way), Triggers.layer)
       : Triggers.layer,
+    Groups.layer,
   ).pipe(
     Layer.provide(
       isStandby

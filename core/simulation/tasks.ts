@@ -3,10 +3,14 @@ import { Effect, Exit, Random, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import * as Breaker from "../domain/Breaker.ts"
 import { standard } from "../domain/Namespace.ts"
+import type { Failure } from "../domain/RunView.ts"
+import type { Permanent } from "../domain/Permanent.ts"
 import type { Policy } from "../domain/Policy.ts"
+import * as Group from "../domain/Group.ts"
 import * as Retry from "../domain/Retry.ts"
 import * as Share from "../domain/Share.ts"
 import * as Waiting from "../domain/Waiting.ts"
+import * as Actor from "../engine/Actor.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
 import * as Task from "../engine/Task.ts"
 import type { Ledger } from "./Ledger.ts"
@@ -32,6 +36,8 @@ export const breakerSettings: Breaker.Settings = {
 
 /** How long something outside has for a run that was handed over to it. */
 const handedMillis = 8000
+
+const gang = Group.make("gang", { limit: 2 })
 
 export const tasks = {
   plain: Task.make("plain", { payload, success, policy: { retry } }),
@@ -110,20 +116,77 @@ export const tasks = {
     success,
     policy: { retry, blocking: Blocking.fair(2, { "key-0": 3 }), ...byKey },
   }),
+  /** Of one group, which has two places, and may be paused. */
+  gang: Task.make("gang", { payload, success, policy: { retry, group: gang } }),
+  mob: Task.make("mob", { payload, success, policy: { retry, group: gang } }),
+  /** Of another, which has as many places as there are. */
+  band: Task.make("band", {
+    payload,
+    success,
+    policy: { retry, level: 2, group: Group.make("band") },
+  }),
+  /** Messages of an actor, which counts those of each key. */
+  counter: Task.make("counter", {
+    payload,
+    success,
+    policy: { retry, blocking: Blocking.fifo, ...byKey },
+  }),
+  /** What it did can be undone. */
+  booked: Task.make("booked", { payload, success, policy: { retry } }),
   /** Is of no use later. */
   timely: Task.make("timely", { payload, success, policy: { retry, deadlineMillis: 1500 } }),
 }
 export type TaskName = keyof typeof tasks
 
+/** The rule of a trigger of which one run is always alive. */
+export const always: Permanent = {
+  _tag: "Permanent",
+  delayMillis: 300,
+  growth: 2,
+  delayMaxMillis: 2000,
+  steadyMillis: 1000,
+}
+
 export const followedTask = tasks.fifo
 
 export const policyOf = (task: string): Policy => tasks[task as TaskName].policy
 
-const keyed: ReadonlySet<TaskName> = new Set(["fifo", "replace", "loaded", "guarded", "shared"])
+/** Of payloads. */
+export const keys = ["key-0", "key-1"] as const
+
+const keyed: ReadonlySet<TaskName> = new Set([
+  "fifo",
+  "replace",
+  "loaded",
+  "guarded",
+  "shared",
+  "counter",
+])
 
 /** The key by which runs of the task block each other. */
 export const keyOf = (task: TaskName, key: string): string | undefined =>
   keyed.has(task) ? key : undefined
+
+/** The runs of these pass one after the other, for each key. */
+export const queues: ReadonlySet<string> = new Set(["fifo", "counter"])
+
+/** The state of an actor after one more message: having come so far, it forgets and begins anew. */
+export const counted = (state: number): number | undefined => state < 4 ? state + 1 : undefined
+
+const counter = Actor.make(tasks.counter.name, {
+  state: Schema.Int,
+  initial: 0,
+  messages: { count: { payload, success: Schema.Int } },
+  policy: { retry },
+})
+
+/** What is submitted of a task, as JSON text. */
+export const payloadOf = (task: TaskName, key: string, request: string): string =>
+  JSON.stringify({
+    key,
+    request,
+    ...(task === "counter" && { message: "count", body: { key, request } }),
+  })
 
 /** By the payload that every simulated task has. */
 export const keyIn = ({ payload }: { readonly payload: string }): string =>
@@ -192,8 +255,30 @@ const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =
 
 const brief = () => Effect.sleep("20 millis")
 
+/** Undoes what was done, if that does not fail, and writes down that it was asked to. */
+const undo = (process: Process, ledger: Ledger) =>
+  Effect.fnUntraced(function* (_: unknown, failure: Failure) {
+    if (failure.tag !== "RollbackAsked") return
+    const { fence, id: run } = yield* CurrentRun
+    ledger.write({ kind: "undoing", process: process.name, run, fence })
+    yield* Effect.sleep((yield* Random.next) ** 2 * 2000)
+    if ((yield* Random.next) < 0.2) return yield* Effect.die(new Error("bad luck"))
+    if (!process.isKilled) ledger.write({ kind: "undone", run, fence })
+  })
+
 export const handlerOf = (task: TaskName, work: Work, process: Process, ledger: Ledger) => {
   const carryOut = handler(task, work, process, ledger)
+  if (task === "booked") return tasks.booked.toLayer(carryOut, { rollback: undo(process, ledger) })
+  if (task === "counter") {
+    return counter.toLayer({
+      count: Effect.fnUntraced(function* (state, message) {
+        const { fence, id: run } = yield* CurrentRun
+        ledger.write({ kind: "read", run, fence, state })
+        yield* carryOut(message)
+        return [counted(state), state] as const
+      }),
+    })
+  }
   return task === "tidy"
     ? tasks.tidy.toLayer(carryOut, { prepare: brief, clean: brief })
     : tasks[task].toLayer(carryOut)

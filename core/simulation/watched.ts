@@ -26,6 +26,8 @@ export const watched = (
         report: _tag,
         answer: answers[at]!,
         ...(_tag === "Retry" && { delayMillis: report.delayMillis }),
+        ...(_tag === "GiveUp" && report.failure.tag.startsWith("Roll") &&
+          { rollback: report.failure.tag }),
       })
     }
   }
@@ -84,6 +86,16 @@ export const watched = (
             if (Option.isNone(changed)) return
             ledger.write({ kind: "changed", run, answer: changed.value.answer, ...change })
           })),
+      rollback: Effect.fnUntraced(function* (run, demand) {
+        const found = yield* runs.find(run)
+        const given = yield* runs.rollback(run, demand)
+        if (Option.isSome(found) && Option.isSome(given)) {
+          const { failure, state } = found.value
+          const { answer } = given.value
+          ledger.write({ kind: "rolledBack", run, answer, state, tag: failure?.tag })
+        }
+        return given
+      }),
       admit: (gates) =>
         Effect.tap(runs.admit(gates), (admissions) =>
           Effect.sync(() => {
@@ -170,8 +182,35 @@ export const watched = (
       pause: (namespace, name, isPaused) =>
         Effect.tap(
           triggers.pause(namespace, name, isPaused),
-          () => Effect.sync(() => ledger.write({ kind: "paused", trigger: name, isPaused })),
+          (found) =>
+            Effect.sync(() => {
+              if (Option.isNone(found)) return
+              ledger.write({ kind: "paused", trigger: name, isPaused })
+            }),
         ),
+      remove: (namespace, name) =>
+        Effect.tap(triggers.remove(namespace, name), (isGone) =>
+          Effect.sync(() => {
+            if (isGone) ledger.write({ kind: "removed", trigger: name })
+          })),
+      ask: (items, isDry) =>
+        Effect.tap(triggers.ask(items, isDry), (answers) =>
+          Effect.sync(() => {
+            if (isDry) return
+            for (const [at, { kind: what, request, slot, trigger }] of items.entries()) {
+              const { _tag: answer, ...told } = answers[at]!
+              const run = "run" in told ? told.run : undefined
+              ledger.write({
+                kind: "asked",
+                trigger,
+                what,
+                request,
+                ...(slot !== undefined && { slot }),
+                answer,
+                ...(run !== undefined && { run }),
+              })
+            }
+          })),
       fire: (items) =>
         Effect.tap(triggers.fire(items), (answers) =>
           Effect.sync(() => {
@@ -212,6 +251,11 @@ export const watched = (
         })
         return permit
       }),
+      orderGroup: (namespace, group, isPaused, words) =>
+        Effect.tap(
+          permits.orderGroup(namespace, group, isPaused, words),
+          () => Effect.sync(() => ledger.write({ kind: "grouped", group, isPaused })),
+        ),
       giveBack: Effect.fnUntraced(function* (regulation, permit, count) {
         yield* permits.giveBack(regulation, permit, count)
         const { breaker } = regulation

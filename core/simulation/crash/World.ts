@@ -11,11 +11,12 @@ import * as Direct from "../../../adapters/direct/mod.ts"
 import * as Memory from "../../../adapters/memory/mod.ts"
 import { Executor } from "../../engine/Executor.ts"
 import * as LocalOwnership from "../../engine/LocalOwnership.ts"
+import { Groups } from "../../engine/Groups.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import { Triggers } from "../../engine/Triggers.ts"
 import { Storage } from "../../services/Storage.ts"
 import { Transport } from "../../services/Transport.ts"
-import { Caller } from "../Caller.ts"
+import { Caller, type Program } from "../Caller.ts"
 import { farStorage, farTransport, type Over } from "../far.ts"
 import { check } from "../invariants/mod.ts"
 import * as Kept from "../Kept.ts"
@@ -84,7 +85,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   const storage = watched(mistake(Context.get(memory, Storage), state), ledger)
   const points = new Points(clock, aim)
   const processes: Array<Process> = []
-  const schedulers: Array<Context.Context<Scheduler>> = []
+  const schedulers: Array<Context.Context<Program>> = []
   let relay: { readonly transport: Transport["Service"]; readonly process: Process } | undefined
 
   const exact = { offsetMillis: 0, drift: 1 }
@@ -116,6 +117,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     const program = Layer.mergeAll(
       Scheduler.layerWith({ sweepInterval: "500 millis", dueInterval: "500 millis" }),
       Triggers.layer,
+      Groups.layer,
       Direct.layer,
     ).pipe(
       Layer.provide(LocalOwnership.layer),
@@ -191,6 +193,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     kept: yield* Kept.read(storage, (said) => said),
     judged,
     tailed: [],
+    permanent: [],
     pauses: [],
     clock: ofStorage,
     followed: followedTask.name,

@@ -32,11 +32,11 @@ const mayFollow = (() => {
   return (from: string, to: string) => reached.has(`${from} ${to}`)
 })()
 
-/** How often somebody has ordered that what ended be tried again: of it, its parent or its child. */
+/** How often somebody has ordered that what ended go on: of it, its parent or its child. */
 const revivals = ({ kept: { runs }, ledger }: Outcome) => {
   const counts = new Map<RunId | undefined, number>()
   for (const { answer, order, run } of ledger.of("ordered")) {
-    if (order !== "revive" || answer !== "sent") continue
+    if ((order !== "revive" && order !== "rollback") || answer !== "sent") continue
     counts.set(run, (counts.get(run) ?? 0) + 1)
   }
   return (run: RunId) => (counts.get(run) ?? 0) + (counts.get(runs.get(run)?.shard?.parent) ?? 0)

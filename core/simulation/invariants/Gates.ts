@@ -3,10 +3,10 @@ import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { millis, requestOf } from "../Kept.ts"
-import { policyOf } from "../tasks.ts"
+import { policyOf, queues } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { firstOf, levelsOf } from "./levels.ts"
-import { attemptEnds } from "./tenures.ts"
+import { attemptEnds, begunLate } from "./tenures.ts"
 
 /**
  * Runs of a queue pass by level as long as patience lasts, and in the order in which they were taken in,
@@ -23,7 +23,7 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
   const admitted = firstOf(ledger, "admitted", ({ state }) => state === "Ready")
   const levelOf = levelsOf(ledger)
   const queued = [...runs.values()].filter((view) =>
-    view.task === "fifo" && !ordered.has(view.id) && !delayed.has(requestOf(view))
+    queues.has(view.task) && !ordered.has(view.id) && !delayed.has(requestOf(view))
   )
   for (const [gate, all] of Map.groupBy(queued, ({ gate }) => gate)) {
     for (const [at, view] of all.entries()) {
@@ -85,20 +85,23 @@ export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
 
 /** How many runs may be under way at once of those that share a gate. */
 const placesOf = (task: string): number => {
-  const { blocking } = policyOf(task)
+  const { blocking, group } = policyOf(task)
+  if (group?.limit !== undefined) return group.limit
   return blocking?._tag === "Concurrent" || blocking?._tag === "Fair" ? blocking.limit : 1
 }
 
 /**
  * Under `concurrent(2)` no three runs of a gate are under way at once, and under `fair(2, …)` of all
- * keys together; under every other blocking, and where they touch a thing exclusively, no two. Of a
+ * keys together, and of the tasks of a group together no more than its limit; under every other blocking, and where they touch a thing exclusively, no two. Of a
  * task that is blocked per executor that holds in each. An attempt counts as under way from its start
  * until it ended or its grant did.
  */
 export const I13: Checker = (outcome, that) => {
   const ends = attemptEnds(outcome)
+  const late = begunLate(outcome)
   const byGate = Map.groupBy(
-    outcome.ledger.of("started").filter(({ gate }) => gate),
+    outcome.ledger.of("started")
+      .filter(({ fence, gate, run }) => gate && !late.has(`${run} ${fence}`)),
     ({ gate }) => gate!,
   )
   for (const [gate, started] of byGate) {

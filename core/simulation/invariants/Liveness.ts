@@ -1,6 +1,6 @@
 /** What goes on by itself when all is well. */
 import type { RunId } from "../../domain/RunId.ts"
-import { millis, requestOf } from "../Kept.ts"
+import { isDueAtOnce, millis, requestOf } from "../Kept.ts"
 import type { Outcome } from "../Outcome.ts"
 import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
@@ -18,13 +18,12 @@ const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
   const granted = new Map<RunId, number>()
   for (const { at, run } of ledger.of("granted")) if (!granted.has(run)) granted.set(run, at)
   return [...runs.values()].flatMap((view) => {
-    const { blocking, breaker, rateLimit, routing, selector, touches } = policyOf(view.task)
-    const isPlain = [blocking, breaker, rateLimit, routing, selector, touches]
+    const { blocking, breaker, group, rateLimit, routing, selector, touches } = policyOf(view.task)
+    const isPlain = [blocking, breaker, group, rateLimit, routing, selector, touches]
       .every((each) => each === undefined)
     const from = millis(view.createdAt)
-    if (!isPlain || from < calmFrom || delayed.has(requestOf(view)) || ordered.has(view.id)) {
-      return []
-    }
+    const isLater = delayed.has(requestOf(view)) || !isDueAtOnce(view)
+    if (!isPlain || from < calmFrom || isLater || ordered.has(view.id)) return []
     const { finishedAt } = view
     // What has expired waits no more.
     const to = finishedAt === undefined ? endedAt : millis(finishedAt)
@@ -37,7 +36,7 @@ const roomOf = (outcome: Outcome) => {
   const { kept: { executors }, ledger } = outcome
   const ends = attemptEnds(outcome)
   const busy = Map.groupBy(
-    ledger.of("started").map(({ at, fence, process, run }) => ({
+    [...ledger.of("started"), ...ledger.of("undoing")].map(({ at, fence, process, run }) => ({
       process: process.split(".")[0]!,
       from: at,
       to: ends.get(`${run} ${fence}`) ?? Infinity,

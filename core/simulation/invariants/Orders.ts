@@ -1,15 +1,29 @@
 /** What was ordered holds from its acknowledgement on. */
-import { millis } from "../Kept.ts"
+import { askedOf, millis } from "../Kept.ts"
+import { policyOf } from "../tasks.ts"
+import type { RunId } from "../../domain/RunId.ts"
 import type { Checker } from "./Invariant.ts"
+import { firstGrants } from "./tenures.ts"
 
 /**
  * From the acknowledgement of a pause on no slot makes a run. What was cancelled or put down is not
  * granted any more, until somebody lets it go on, and what was asked to stop has its last grant.
  */
-export const I16: Checker = ({ kept: { runs }, ledger, pauses }, that) => {
-  for (const { from, to, trigger } of pauses) {
+export const I16: Checker = (outcome, that) => {
+  const { kept, ledger, pauses } = outcome
+  const { runs } = kept
+  const byHand = askedOf(kept)
+  const removed = ledger.of("removed")
+  const goesOn = ledger.of("paused").filter(({ isPaused }) => !isPaused)
+  for (const { from, to: until, trigger } of pauses) {
+    // One that is put again is not paused.
+    const ends = [...removed, ...goesOn].filter((each) =>
+      each.trigger === trigger && each.at >= from
+    )
+    const to = Math.min(until, ...ends.map(({ at }) => at))
     const made = [...runs.values()].filter((run) =>
-      run.trigger === trigger && from < millis(run.createdAt) && millis(run.createdAt) < to
+      run.trigger === trigger && !byHand.has(run.id) && from < millis(run.createdAt) &&
+      millis(run.createdAt) < to
     )
     that(made.length === 0, () => `${made.length} runs were made while ${trigger} was paused`)
   }
@@ -42,6 +56,44 @@ export const I16: Checker = ({ kept: { runs }, ledger, pauses }, that) => {
     )
     if (answer === "requested" && !parents.has(run)) {
       that(isHeld, () => `run ${run} was asked to stop, held by nobody`)
+    }
+  }
+  groupsHold(outcome, that)
+}
+
+/**
+ * While a group is paused no run of its tasks is granted; and when all were cancelled that were there, none
+ * of them is granted any more, unless somebody lets it go on.
+ */
+const groupsHold: Checker = ({ kept: { runs }, ledger }, that) => {
+  const groupOf = (run: RunId) => policyOf(runs.get(run)!.task).group?.name
+  const paused = new Map<string, number>()
+  const seen = new Set<string>()
+  for (const entry of ledger.entries) {
+    if (entry.kind === "grouped") {
+      if (!entry.isPaused) paused.delete(entry.group)
+      else if (!paused.has(entry.group)) paused.set(entry.group, entry.at)
+    } else if (entry.kind === "granted") {
+      const { at, fence, run } = entry
+      const group = groupOf(run)
+      // A round that is sent again hands out the same grant.
+      const isAgain = seen.has(`${run} ${fence}`)
+      seen.add(`${run} ${fence}`)
+      if (group === undefined || isAgain) continue
+      const since = paused.get(group) ?? Infinity
+      that(at <= since, () => `run ${run} was granted, and ${group} was paused at ${since}`)
+    }
+  }
+  const granted = Map.groupBy(firstGrants(ledger), ({ run }) => run)
+  const orders = ledger.of("ordered")
+  for (const { at, group, sentAt } of ledger.of("disbanded")) {
+    for (const { createdAt, id } of runs.values()) {
+      if (groupOf(id) !== group || millis(createdAt) >= sentAt) continue
+      if (orders.some(({ order, run }) => run === id && order !== "cancel")) continue
+      that(
+        !granted.get(id)?.some((grant) => grant.at > at),
+        () => `run ${id} was granted after all of ${group} were cancelled`,
+      )
     }
   }
 }

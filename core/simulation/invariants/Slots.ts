@@ -1,6 +1,6 @@
 /** What triggers were due, and what became of it. */
 import * as SlotAudit from "../../domain/SlotAudit.ts"
-import { millis } from "../Kept.ts"
+import { askedOf, millis } from "../Kept.ts"
 import { accountOf, type Due } from "./accounts.ts"
 import type { Checker } from "./Invariant.ts"
 
@@ -9,13 +9,19 @@ import type { Checker } from "./Invariant.ts"
  * one has one run. The audit of the product, which looks at less, finds nothing either.
  */
 export const I9: Checker = (outcome, that) => {
-  const { clock, judged, kept, ledger, tailed } = outcome
-  const tails = new Set<string | undefined>(tailed.map(({ trigger }) => trigger))
+  const { clock, judged, kept, ledger, permanent, tailed } = outcome
+  const byHand = askedOf(kept)
+  const others = new Set<string | undefined>([
+    ...tailed.map(({ trigger }) => trigger),
+    ...permanent,
+  ])
   const runsBySlot = Map.groupBy(
-    // Those of events and of entries have their records beside those of slots: see I19 and T16.
+    // Those of events and of entries have their records beside those of slots: see I19 and T16. And a
+    // permanent trigger is due when its last run has ended: see T15.
     [...kept.runs.values()]
-      .filter(({ after, shard, slot, trigger }) =>
-        slot !== undefined && after === undefined && shard === undefined && !tails.has(trigger)
+      .filter(({ after, id, shard, slot, trigger }) =>
+        slot !== undefined && after === undefined && shard === undefined && !others.has(trigger) &&
+        !byHand.has(id)
       ),
     ({ slot, trigger }) => `${trigger} ${millis(slot!)}`,
   )
@@ -71,8 +77,12 @@ const lateMillis = 1000
 
 /** A slot fires at its instant, or as soon after it as all is well again. */
 export const I10: Checker = (outcome, that) => {
-  const { calmFrom, clock, judged, kept } = outcome
-  for (const { after, createdAt, id, shard, slot } of kept.runs.values()) {
+  const { calmFrom, clock, judged, kept, permanent } = outcome
+  const byHand = askedOf(kept)
+  const runs = [...kept.runs.values()].filter(({ id, trigger }) =>
+    !byHand.has(id) && !permanent.some((each) => each === trigger)
+  )
+  for (const { after, createdAt, id, shard, slot } of runs) {
     if (slot === undefined || after !== undefined || shard !== undefined) continue
     const late = clock.said(millis(createdAt)) - millis(slot)
     that(late >= 0, () => `run ${id} was made ${-late} ms before its slot`)
@@ -81,7 +91,7 @@ export const I10: Checker = (outcome, that) => {
     that(late <= lateMillis, () => `run ${id} was made ${late} ms after its slot, and all was well`)
   }
   const made = new Set(
-    kept.runs.values().map(({ slot, trigger }) => `${trigger} ${slot && millis(slot)}`),
+    runs.map(({ slot, trigger }) => `${trigger} ${slot && millis(slot)}`),
   )
   for (const { trigger } of judged) {
     const { spells } = accountOf(outcome, kept.triggers.find(({ name }) => name === trigger)!)

@@ -1,6 +1,6 @@
 /** Who goes first. */
 import * as Lane from "../../domain/Lane.ts"
-import { millis, requestOf } from "../Kept.ts"
+import { isDueAtOnce, millis, requestOf } from "../Kept.ts"
 import { policyOf } from "../tasks.ts"
 import { deadlinesOf } from "./mustBegin.ts"
 import type { Checker } from "./Invariant.ts"
@@ -24,7 +24,8 @@ export const I26: Checker = (outcome, that) => {
     // They are ready as soon as they are there, and nothing else decides.
     .filter((view) =>
       view.task === "plain" && policyOf(view.task).blocking === undefined &&
-      !delayed.has(requestOf(view)) && !ordered.has(view.id) && granted.has(view.id)
+      !delayed.has(requestOf(view)) && isDueAtOnce(view) && !ordered.has(view.id) &&
+      granted.has(view.id)
     )
     .map((view) => ({
       run: view.id,

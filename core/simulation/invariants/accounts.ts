@@ -5,6 +5,7 @@
  * It is told by the ledger alone, and by no code of the product: neither what a slot is nor what comes
  * of it is asked there.
  */
+import type { RunId } from "../../domain/RunId.ts"
 import type { Misfire, Passed } from "../../domain/Trigger.ts"
 import type { KeptTrigger } from "../Kept.ts"
 import type { Entry } from "../Ledger.ts"
@@ -39,6 +40,8 @@ export interface Account {
   readonly next: number
   /** What was done that nobody may do. */
   readonly wrong: ReadonlyArray<string>
+  /** Each time that a slot was to be filled in: what was wrong with the answer, if anything. */
+  readonly filled: ReadonlyArray<string | undefined>
 }
 
 /** Who goes on with a trigger may have decided so long before: it was paused, or its message late. */
@@ -61,6 +64,9 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
   const dues: Array<Due> = []
   const spells: Array<Spell> = []
   const wrong: Array<string> = []
+  const filled: Array<string | undefined> = []
+  /** Slots that have their run, and what it is. */
+  const made = new Map<number, "fired" | RunId>()
   const holidays = new Map<string, ReadonlyArray<string>>()
   let rule: Dues | undefined
   let misfire: Misfire = { _tag: "Once" }
@@ -157,7 +163,11 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
 
   const step = ({ at, passed, slot }: Extract<Entry, { kind: "stepped" }>) => {
     const last = slot ?? passed?.through
-    if (rule === undefined || last === undefined) return
+    if (last === undefined) return
+    if (rule === undefined) {
+      wrong.push(`${name} went on to ${last} when it was no more`)
+      return
+    }
     const first = passed?.from ?? last
     const says = (what: string) =>
       wrong.push(
@@ -186,8 +196,38 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
     }
     if (slot !== undefined) {
       record({ slot, through: slot, outcome: "fired", reason: undefined })
+      made.set(slot, "fired")
     }
     past = Math.max(past, last)
+  }
+
+  /** It is no more: what was due has its record, and somebody may put it again. */
+  const remove = (at: number) => {
+    if (rule !== undefined) close(Math.floor(clock.said(at)), isPaused ? "paused" : "removed")
+    rule = undefined
+    isPaused = false
+  }
+
+  /** A slot is filled in if it is of the rule, over, and has no run. */
+  const fill = ({ answer, at, run, slot }: Extract<Entry, { kind: "asked" }>) => {
+    if (slot === undefined || answer === "Stale") return
+    const now = clock.said(at)
+    const before = made.get(slot)
+    const isToCome = slot > now || (!isPaused && slot >= next())
+    const right = rule === undefined
+      ? "Stale"
+      : before !== undefined
+      ? "Already"
+      : isToCome
+      ? "Pending"
+      : "Fired"
+    const isSame = before === undefined || before === "fired" || before === run
+    filled.push(
+      answer === right && isSame && rule?.after(slot - 1) === slot
+        ? undefined
+        : `slot ${slot} of ${name} was to be filled in: ${answer} as run ${run}, not ${right} (${before})`,
+    )
+    if (answer === "Fired") made.set(slot, run!)
   }
 
   for (const entry of ledger.entries) {
@@ -195,15 +235,19 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
       if (entry.trigger === id) step(entry)
       continue
     }
-    const isOfIt = entry.kind === "recalled" ||
-      ((entry.kind === "turned" || entry.kind === "paused") && entry.trigger === name)
-    if (!isOfIt) continue
+    if (entry.kind === "asked") {
+      if (entry.trigger === id) fill(entry)
+      continue
+    }
+    const isTurned = entry.kind === "turned" || entry.kind === "paused" || entry.kind === "removed"
+    if (entry.kind !== "recalled" && !(isTurned && entry.trigger === name)) continue
     spell(entry.at)
     if (entry.kind === "recalled") recall(entry)
+    else if (entry.kind === "removed") remove(entry.at)
     else if (entry.kind === "turned") turn(entry)
     else pause(entry)
     floor = past
   }
   spell(endedAt)
-  return { dues, spells, next: next(), wrong }
+  return { dues, spells, next: next(), wrong, filled }
 }

@@ -4,6 +4,8 @@
  * not have.
  */
 import type { Outcome } from "../Outcome.ts"
+import { R19 } from "./Actors.ts"
+import { T13 } from "./Asked.ts"
 import { I17, I6, I7, I8 } from "./Attempts.ts"
 import { I23 } from "./Bounds.ts"
 import { I24 } from "./Breakers.ts"
@@ -17,7 +19,9 @@ import { I1, I2 } from "./Keeping.ts"
 import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
 import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
+import { T15 } from "./Permanent.ts"
 import { I25 } from "./Places.ts"
+import { R37 } from "./Rollbacks.ts"
 import { R23 } from "./Shares.ts"
 import { I10, I9 } from "./Slots.ts"
 import { T16 } from "./Tails.ts"
@@ -55,9 +59,13 @@ const checkers = {
   L4,
   L5,
   R16,
+  R19,
   R23,
   R35,
   R36,
+  R37,
+  T13,
+  T15,
   T16,
 } satisfies Record<string, Checker>
 

@@ -5,6 +5,7 @@
 import type { Name } from "../invariants/mod.ts"
 import type { Plant } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
+import { askedTwice } from "./askedTwice.ts"
 import { backlogUncounted } from "./backlogUncounted.ts"
 import { begunTooLate } from "./begunTooLate.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
@@ -16,6 +17,7 @@ import { discardedIdly } from "./discardedIdly.ts"
 import { droppedSlot } from "./droppedSlot.ts"
 import { endedTwice } from "./endedTwice.ts"
 import { fenceUsedAgain } from "./fenceUsedAgain.ts"
+import { filledAnyway } from "./filledAnyway.ts"
 import { firedEarly } from "./firedEarly.ts"
 import { firedLate } from "./firedLate.ts"
 import { followedTwice } from "./followedTwice.ts"
@@ -23,6 +25,8 @@ import { freedTwice } from "./freedTwice.ts"
 import { gateLeftShut } from "./gateLeftShut.ts"
 import { gatheredEarly } from "./gatheredEarly.ts"
 import { grantedTwice } from "./grantedTwice.ts"
+import { groupPausedLate } from "./groupPausedLate.ts"
+import { groupsApart } from "./groupsApart.ts"
 import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
@@ -44,15 +48,22 @@ import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
+import { removedLate } from "./removedLate.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
+import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { silentForever } from "./silentForever.ts"
+import { someSpared } from "./someSpared.ts"
+import { startedBeside } from "./startedBeside.ts"
+import { stateForgotten } from "./stateForgotten.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
+import { stoppedForLong } from "./stoppedForLong.ts"
 import { termOutlived } from "./termOutlived.ts"
 import { termShared } from "./termShared.ts"
 import { timeoutForgotten } from "./timeoutForgotten.ts"
 import { triedForEver } from "./triedForEver.ts"
+import { undoneTwice } from "./undoneTwice.ts"
 import { weightsForgotten } from "./weightsForgotten.ts"
 
 const planted = <M extends Record<string, readonly [Plant, Name]>>(all: M): M => all
@@ -71,6 +82,7 @@ export const mistakes = planted({
   misfiredInTime: [{ planner: misfiredInTime }, "I9"],
   latenessIgnored: [{ planner: latenessIgnored }, "I9"],
   reasonsConfused: [{ storage: reasonsConfused }, "I9"],
+  removedLate: [{ storage: removedLate }, "I9"],
   slotLost: [{ storage: droppedSlot }, "I10"],
   firedLate: [{ storage: firedLate }, "I10"],
   firedEarly: [{ storage: firedEarly }, "I10"],
@@ -79,10 +91,13 @@ export const mistakes = planted({
   discardedIdly: [{ storage: discardedIdly }, "I12"],
   decidedUnlocked: [{ storage: decidedUnlocked }, "I13"],
   placesForgotten: [{ executor: placesForgotten }, "I13"],
+  groupsApart: [{ storage: groupsApart }, "I13"],
   gatheredEarly: [{ storage: gatheredEarly }, "I14"],
   numberedAlike: [{ storage: numberedAlike }, "I15"],
   pausedLate: [{ storage: pausedLate }, "I16"],
   cancelForgotten: [{ storage: cancelForgotten }, "I16"],
+  groupPausedLate: [{ storage: groupPausedLate }, "I16"],
+  someSpared: [{ storage: someSpared }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
   silentForever: [{ storage: silentForever }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
@@ -104,9 +119,16 @@ export const mistakes = planted({
   gateLeftShut: [{ storage: gateLeftShut }, "L5"],
   deadlineForgotten: [{ storage: deadlineForgotten }, "R16"],
   begunTooLate: [{ storage: begunTooLate }, "R16"],
+  stateForgotten: [{ storage: stateForgotten }, "R19"],
   weightsForgotten: [{ storage: weightsForgotten }, "R23"],
   changeForgotten: [{ storage: changeForgotten }, "R35"],
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
+  askedTwice: [{ storage: askedTwice }, "T13"],
+  filledAnyway: [{ storage: filledAnyway }, "T13"],
+  rollbackForgotten: [{ storage: rollbackForgotten }, "R37"],
+  undoneTwice: [{ storage: undoneTwice }, "R37"],
+  startedBeside: [{ storage: startedBeside }, "T15"],
+  stoppedForLong: [{ storage: stoppedForLong }, "T15"],
   positionIgnored: [{ storage: positionIgnored }, "T16"],
   lateRowsPassedBy: [{ storage: lateRowsPassedBy }, "T16"],
 })
