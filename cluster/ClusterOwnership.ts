@@ -77,7 +77,7 @@ export class ClusterUnavailable
 }
 
 const watchMillis = 1000
-const lockMillis = 6000
+export const lockMillis = 6000
 
 const timing = {
   shardLockExpiration: lockMillis,

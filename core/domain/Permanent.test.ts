@@ -34,6 +34,15 @@ describe("a permanent task", () => {
     assert.deepStrictEqual(delays.slice(-2), [1000, 1000])
   })
 
+  it("with a delay that does not grow is as far from the end of each run, also past the usual cap", () => {
+    const steadily = { ...permanent, delayMillis: 10 * minute, growth: 1 }
+    for (const livedMillis of [100, 2 * minute, 90 * minute]) {
+      const lives = Array.from({ length: 5 }, (_, nth) => ({ slot: 10 - nth, livedMillis }))
+      const ended = 10 + livedMillis
+      assert.strictEqual(Permanent.next(steadily, 0, lives, ended), ended + 10 * minute)
+    }
+  })
+
   it("crashes for a day no more than a few hundred times", () => {
     const lives: Array<Permanent.Life> = []
     let runs = 0

@@ -28,10 +28,13 @@ export interface Life {
   readonly livedMillis: number
 }
 
-/** The delay after `soon` runs in a row that ended soon; the first one after a steady run too. */
+/**
+ * The delay after `soon` runs in a row that ended soon; the first one after a steady run too. What bounds its
+ * growth makes it no shorter than it is to be.
+ */
 const delayAfter = (permanent: Permanent, soon: number): number =>
   Math.min(
-    permanent.delayMaxMillis,
+    Math.max(permanent.delayMaxMillis, permanent.delayMillis),
     Math.ceil(permanent.delayMillis * permanent.growth ** Math.max(0, soon - 1)),
   )
 

@@ -194,7 +194,7 @@ export interface PermanentOptions {
   readonly delay?: Duration.Input
   /** After each run that ended soon the delay is so many times as long: twice unless named. */
   readonly growth?: number
-  /** But never longer than this: five minutes unless named. */
+  /** But never longer than this: five minutes unless named, or `delay` where that is longer. */
   readonly delayMax?: Duration.Input
   /** A run that lived as long did not end soon: a minute unless named. */
   readonly steady?: Duration.Input

@@ -8,14 +8,13 @@ import { Storage } from "../../services/Storage.ts"
 
 const everyMillis = 20
 
-/** How many milliseconds were lost since an instant of `performance.now()`. */
-export const stalls = Effect.gen(function* () {
-  const { now } = yield* Storage
+/** How many milliseconds were lost since an instant of `performance.now()`, to each turn with `asked` in it. */
+export const stallsOf = Effect.fnUntraced(function* <E>(asked: Effect.Effect<unknown, E>) {
   const seen: Array<{ readonly until: number; readonly millis: number }> = []
   const look = Effect.gen(function* () {
     const from = performance.now()
     yield* Effect.sleep(everyMillis)
-    yield* now
+    yield* asked
     const until = performance.now()
     seen.push({ until, millis: Math.max(0, until - from - everyMillis) })
   })
@@ -23,3 +22,5 @@ export const stalls = Effect.gen(function* () {
   return (since: number): number =>
     seen.filter(({ until }) => until >= since).reduce((sum, { millis }) => sum + millis, 0)
 })
+
+export const stalls = Effect.flatMap(Storage, ({ now }) => stallsOf(now))
