@@ -4,7 +4,7 @@
  * Tried, and caught: claims instead of looks; looks that are not in step; the clock asked for, and the
  * listener told, alone; rows of waiters renewed one by one; a look that finds no lane, one that takes
  * the dead for living; a look although somebody was told; lanes that are read from the beginning of the
- * table; nobody let into a look; everybody let in.
+ * table; nobody let into a look; everybody let in; all triggers looked at for what may leave, each time.
  */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Context, DateTime, Duration, Effect, Fiber, Latch, Layer, Option } from "effect"
@@ -19,6 +19,7 @@ import {
 } from "../../core/contract/world.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
+import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import { Executor } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
@@ -36,7 +37,7 @@ import * as PgLooks from "./PgLooks.ts"
 import { PgNames } from "./PgNames.ts"
 import * as PgStorage from "./PgStorage.ts"
 import * as PgWakeups from "./PgWakeups.ts"
-import { client, layer, TestStorage } from "./TestStorage.ts"
+import { client, elapse, layer, TestStorage } from "./TestStorage.ts"
 
 interface Statement {
   readonly operation: string
@@ -284,6 +285,42 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
       yield* laterBy(31_000 + 46_000)
       assert.strictEqual(yield* arm, 3)
       assert.isAbove(yield* end, renewed)
+    }).pipe(Effect.scoped))
+
+  it.effect("to let go of what is old takes as little however many triggers sleep", () =>
+    Effect.gen(function* () {
+      const { statements, storage } = yield* counted
+      const namespace = freshNamespace()
+      const view = yield* storage.triggers.put(
+        new TriggerDefinition({
+          namespace,
+          name: TriggerName.make("asleep"),
+          task: greet,
+          schedule: { _tag: "Every", millis: 86_400_000 },
+          payload: "1",
+          misfire: { _tag: "Once" },
+        }),
+      )
+      const sql = yield* client
+      yield* sql`INSERT INTO trigger (namespace, name, cursor, revision, partition, definition)
+        SELECT namespace, name || n, cursor, revision, partition, definition
+        FROM trigger, generate_series(1, 5000) n WHERE id = ${view.id}`
+      const retire = Effect.gen(function* () {
+        statements.length = 0
+        const { hasMore, slots } = yield* storage.history.retire(1000)
+        assert.isFalse(hasMore)
+        return { slots, asked: statements.filter(({ operation }) => operation === "retire").length }
+      })
+      const { asked: first } = yield* retire
+      assert.isAtLeast(first, 10, "each has been looked at")
+      assert.isAtMost((yield* retire).asked, 6)
+      // It was moved here with its age, so nobody expects it.
+      yield* sql`INSERT INTO slot (trigger, slot, through, outcome, reason, lateness)
+        VALUES (${view.id} + 4000, 1000, 1000, 1, 'misfire', 0)`
+      yield* elapse(Duration.minutes(14))
+      assert.isAtMost((yield* retire).asked, 6)
+      yield* elapse(Duration.minutes(1))
+      assert.strictEqual((yield* retire).slots, 1)
     }).pipe(Effect.scoped))
 
   it.effect("lanes are looked at by index, also when that was planned while nothing was ready", () =>

@@ -8,13 +8,13 @@ import {
 } from "../../core/domain/Following.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
-import * as Retention from "../../core/domain/Retention.ts"
 import { finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import type { Follow, Followed, SlotRecord } from "../../core/services/TriggerStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
+import * as Holders from "./Holders.ts"
 import { add } from "./RunRows.ts"
 import type { Steps } from "./Snapshots.ts"
 import { subscribe, unsubscribe } from "./SqliteOutbox.ts"
@@ -173,13 +173,9 @@ export interface Stretch {
   readonly through: number
 }
 
-const nextFollower = `
-  SELECT trigger.id, json_extract(task.definition, '$.policy.retention') AS retention, (
-      SELECT recorded_at FROM followed WHERE followed.trigger = trigger.id ORDER BY event LIMIT 1
-    ) AS earliest
-  FROM trigger LEFT JOIN task ON task.namespace = trigger.namespace
-    AND task.name = json_extract(trigger.definition, '$.task')
-  WHERE trigger.id >= ? ORDER BY trigger.id LIMIT 1`
+const holdersOfRecords = Holders.of(
+  "SELECT recorded_at FROM followed WHERE followed.trigger = trigger.id ORDER BY event LIMIT 1",
+)
 
 /** One call looks at so many triggers. */
 const lookedMax = 20_000
@@ -189,33 +185,39 @@ export function* oldRecords(
   from: number | undefined,
   limit: number,
   now: number,
-): Steps<{ readonly found: ReadonlyArray<Stretch>; readonly next: number | undefined }> {
+): Steps<{
+  readonly found: ReadonlyArray<Stretch>
+  readonly next: number | undefined
+  readonly soonest: number
+}> {
   const found: Array<Stretch> = []
   let place = from ?? 0
   let left = limit
+  let soonest = Infinity
+  const nextHolder = holdersOfRecords(at, now)
   for (let looked = 0; looked < lookedMax && left > 0; looked++) {
     yield
-    const trigger = at.get<
-      { id: number; retention: Retention.Retention | null; earliest: number | null }
-    >(nextFollower, place)
-    if (trigger === undefined) return { found, next: undefined }
-    const over = now - Retention.millis[trigger.retention ?? Retention.usual]
+    const trigger = nextHolder(place)
+    if (trigger === undefined) return { found, next: undefined, soonest }
+    soonest = Math.min(soonest, trigger.leavesAt)
     place = trigger.id + 1
-    if (trigger.earliest === null || trigger.earliest > over) continue
+    if (trigger.leavesAt > now) continue
     looked += window
     const seen = at.all<{ event: number; recorded_at: number }>(
       "SELECT event, recorded_at FROM followed WHERE trigger = ? ORDER BY event LIMIT ?",
       trigger.id,
       Math.min(left, window),
     )
-    const stays = seen.findIndex(({ recorded_at }) => recorded_at > over)
+    const stays = seen.findIndex(({ recorded_at }) => recorded_at > trigger.over)
     const gone = stays === -1 ? seen : seen.slice(0, stays)
     found.push({ trigger: trigger.id, through: gone.at(-1)!.event })
     left -= gone.length
     // What was found is not deleted yet, so the rest of this trigger waits for the next look.
-    if (gone.length === Math.min(left + gone.length, window)) return { found, next: trigger.id }
+    if (gone.length === Math.min(left + gone.length, window)) {
+      return { found, next: trigger.id, soonest }
+    }
   }
-  return { found, next: place }
+  return { found, next: place, soonest }
 }
 
 export const retireRecords = ({ db }: Transaction, { through, trigger }: Stretch): number =>

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as HistoryStorageContract from "../../core/contract/HistoryStorageContract.ts"
-import { admitAll, freshNamespace, giveUp, times } from "../../core/contract/world.ts"
+import { admitAll, freshNamespace, giveUp, greet, times } from "../../core/contract/world.ts"
+import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Sqlite from "./mod.ts"
 
@@ -38,6 +39,38 @@ it.effect("a run that has left has no row in any table", () =>
     sqlite.close()
     assert.isAbove(columns.length, 10)
     assert.deepEqual(left, [])
+  }).pipe(Effect.scoped))
+
+it.effect("who found nothing does not go through all triggers again", () =>
+  Effect.gen(function* () {
+    const file = yield* freshFile
+    yield* Effect.gen(function* () {
+      const { history, triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const views = yield* Effect.forEach(times(250), (n) =>
+        triggers.put(
+          new TriggerDefinition({
+            namespace,
+            name: TriggerName.make(`asleep-${n}`),
+            task: greet,
+            schedule: { _tag: "Every", millis: 86_400_000 },
+            payload: "1",
+            misfire: { _tag: "Once" },
+          }),
+        ))
+      assert.deepInclude(yield* history.retire(100), { slots: 0, hasMore: false })
+      // It was moved here with its age, so nobody expects it.
+      const other = new DatabaseSync(file)
+      other.exec(
+        `INSERT INTO slot (trigger, slot, through, outcome, reason, lateness_millis)
+         VALUES (${views.at(-1)!.id}, -3000000000, -3000000000, 'skipped', 'misfire', 0)`,
+      )
+      other.close()
+      yield* TestClock.adjust("10 minutes")
+      assert.deepInclude(yield* history.retire(100), { slots: 0, hasMore: false })
+      yield* TestClock.adjust("5 minutes")
+      assert.deepInclude(yield* history.retire(100), { slots: 1, hasMore: false })
+    }).pipe(Effect.provide(Sqlite.layer({ file })))
   }).pipe(Effect.scoped))
 
 it.effect("a family whose child was revived after it was found does not leave", () =>

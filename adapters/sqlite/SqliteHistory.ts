@@ -3,15 +3,19 @@
  *
  * No index tells what is old, since each run would pay for it. A pass walks the runs of each kind
  * instead, from the earliest until they are too young, a bounded number at a time, and each process
- * remembers where it is. Only then what was found is deleted, in small transactions.
+ * remembers where it is. Only then what was found is deleted, in small transactions. Of triggers there
+ * may be many, and most of them asleep; so it remembers as well when the first of their records may
+ * leave (`Leaving`).
  */
 import { Effect } from "effect"
+import * as Leaving from "../../core/domain/Leaving.ts"
 import * as Retention from "../../core/domain/Retention.ts"
 import { finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { HistoryStorage } from "../../core/services/HistoryStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
+import * as Holders from "./Holders.ts"
 import type { Steps } from "./Snapshots.ts"
 import { miss, oldRecords, retireRecords } from "./SqliteFollowing.ts"
 
@@ -24,6 +28,8 @@ const window = 100
 interface Look<Found, Place> {
   readonly found: ReadonlyArray<Found>
   readonly next: Place | undefined
+  /** The first instant at which anything that it has seen may leave; unless it is known, now. */
+  readonly soonest?: number
 }
 
 export const make = (db: Database): HistoryStorage => {
@@ -35,18 +41,32 @@ export const make = (db: Database): HistoryStorage => {
     retire: (tx: Transaction, found: Found) => number,
   ) => {
     let place: Place | undefined
+    let rest: Leaving.Rest | undefined
+    let seen: Leaving.Pass | undefined
     return Effect.fnUntraced(function* (limit: number) {
-      const { found, next } = yield* db.readInTurns(
+      const now = db.now()
+      if (place === undefined || seen === undefined) {
+        const { revisions } = yield* db.read(
+          "retire",
+          () => db.get<{ revisions: number }>("SELECT total(revision) AS revisions FROM task")!,
+        )
+        if (Leaving.isResting(rest, { now, revisions })) return { count: 0, hasMore: false }
+        seen = Leaving.begin({ now, revisions })
+      }
+      const { found, next, soonest = now } = yield* db.readInTurns(
         "retire",
-        (at) => look(at, place, limit, db.now()),
+        (at) => look(at, place, limit, now),
       )
       const counts = yield* Effect.forEach(
         found,
         (each) => db.write("retire", (tx) => retire(tx, each)),
         { concurrency: "unbounded" },
       )
+      const count = counts.reduce((sum, count) => sum + count, 0)
+      seen = { ...seen, soonest: Math.min(seen.soonest, soonest), taken: seen.taken + count }
+      if (next === undefined) rest = Leaving.restAfter(seen)
       place = next
-      return { count: counts.reduce((sum, count) => sum + count, 0), hasMore: next !== undefined }
+      return { count, hasMore: next !== undefined }
     })
   }
   const retireRuns = pass(oldRuns, retireFamily)
@@ -76,8 +96,8 @@ export const make = (db: Database): HistoryStorage => {
 const overAt = (retention: Retention.Retention | null, now: number): number =>
   now - Retention.millis[retention ?? Retention.usual]
 
-/** A kind or a trigger, and the instant of the earliest thing that it may let go of. */
-interface Holder {
+/** A kind, and the instant of the earliest run that it may let go of. */
+interface Kind {
   readonly id: number
   readonly retention: Retention.Retention | null
   readonly earliest: number | null
@@ -117,7 +137,7 @@ function* oldRuns(
   let place: PlaceOfRuns = from ?? { kind: 0, run: 0 }
   for (let looked = 0; looked < lookedMax && left > 0; looked++) {
     yield
-    const kind = at.get<Holder>(nextKind, place.kind, place.run)
+    const kind = at.get<Kind>(nextKind, place.kind, place.run)
     if (kind === undefined) return { found, next: undefined }
     const over = overAt(kind.retention, now)
     const after = kind.id === place.kind ? place.run : 0
@@ -256,14 +276,9 @@ interface Stretch {
  */
 export const used = "used"
 
-const nextTrigger = `
-  SELECT trigger.id, json_extract(task.definition, '$.policy.retention') AS retention, (
-      SELECT through + lateness_millis FROM slot
-      WHERE slot.trigger = trigger.id AND reason IS NOT '${used}' ORDER BY slot LIMIT 1
-    ) AS earliest
-  FROM trigger LEFT JOIN task ON task.namespace = trigger.namespace
-    AND task.name = json_extract(trigger.definition, '$.task')
-  WHERE trigger.id >= ? ORDER BY trigger.id LIMIT 1`
+const holdersOfSlots = Holders.of(`
+  SELECT through + lateness_millis FROM slot
+  WHERE slot.trigger = trigger.id AND reason IS NOT '${used}' ORDER BY slot LIMIT 1`)
 
 const recordsOfTrigger = `
   SELECT slot, through, through + lateness_millis AS recorded_at, reason
@@ -278,12 +293,14 @@ function* oldSlots(
   const found: Array<Stretch> = []
   let place = from ?? 0
   let left = limit
+  let soonest = Infinity
+  const nextHolder = holdersOfSlots(at, now)
   for (let looked = 0; looked < lookedMax && left > 0; looked++) {
     yield
-    const trigger = at.get<Holder>(nextTrigger, place)
-    if (trigger === undefined) return { found, next: undefined }
-    const over = overAt(trigger.retention, now)
-    if (trigger.earliest === null || trigger.earliest > over) {
+    const trigger = nextHolder(place)
+    if (trigger === undefined) return { found, next: undefined, soonest }
+    soonest = Math.min(soonest, trigger.leavesAt)
+    if (trigger.leavesAt > now) {
       place = trigger.id + 1
       continue
     }
@@ -293,7 +310,7 @@ function* oldSlots(
     const seen = at.all<
       { slot: number; through: number; recorded_at: number; reason: string | null }
     >(recordsOfTrigger, trigger.id, most + 1)
-    const stays = seen.findIndex(({ recorded_at }) => recorded_at > over)
+    const stays = seen.findIndex(({ recorded_at }) => recorded_at > trigger.over)
     const gone = stays === -1 ? seen : seen.slice(0, stays)
     const records = gone.filter(({ reason }) => reason !== used).slice(0, most)
     const last = records.at(-1)
@@ -303,13 +320,10 @@ function* oldSlots(
     left -= records.length
     // What was found is not deleted yet, so the rest of this trigger waits for the next look.
     place = trigger.id + 1
-    if (records.length === most) return { found, next: trigger.id }
+    if (records.length === most) return { found, next: trigger.id, soonest }
   }
-  return { found, next: place }
+  return { found, next: place, soonest }
 }
-
-/** The youngest age at which anything leaves. */
-const ageMin = Math.min(...Object.values(Retention.millis))
 
 /** How many runs that were asked for are forgotten as such. */
 const retireAsked = ({ db, now }: Transaction, limit: number): number =>
@@ -319,7 +333,7 @@ const retireAsked = ({ db, now }: Transaction, limit: number): number =>
        JOIN trigger ON trigger.id = asked.trigger
        LEFT JOIN task ON task.namespace = trigger.namespace
          AND task.name = json_extract(trigger.definition, '$.task')
-       WHERE asked.at <= ?1 - ${ageMin} AND asked.at <= ?1 - ${ageOfTask}
+       WHERE asked.at <= ?1 - ${Retention.leastMillis} AND asked.at <= ?1 - ${ageOfTask}
        ORDER BY asked.at LIMIT ?2)`,
     now,
     limit,

@@ -12,13 +12,15 @@
  * | H3  | keys end before their runs; at once; never                           |
  * | H4  | the latest leave; never; at once; a slot whose record left is unused |
  * | H5  | limit ignored for runs; for slots                                    |
+ * | H7  | slots looked for only once                                           |
  *
  * On the SQLite adapter: what has left is counted still (H2), what is left of slot records is listed
  * (H4), a run that two took is counted twice, a pass ends after one window (H5); a deadline, a
  * checkpoint or kinship stays, what was found is not asked again (H2, `SqliteHistory.test.ts`). On
  * PostgreSQL: what has not ended is taken (H1), a pass ends after one window (H5), rows beside a run
  * stay (`PgHistory.test.ts`), outcomes not locked (H2, `sessions.test.ts`). On both: a child leaves
- * alone (H2), a family counts as one run (H5).
+ * alone (H2), a family counts as one run (H5), a pass that took nothing does not say when the first may
+ * leave, is the last one, or goes by the classes of before (H7).
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer, Option } from "effect"
@@ -560,5 +562,53 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
       assert.strictEqual(taken, runs.length)
       assert.deepEqual(yield* Storage.use(({ runs }) => runs.counts(namespace)), {})
+    }))
+
+  const recordsOf = (view: TriggerView) =>
+    Effect.map(Storage.use(({ triggers }) => triggers.records(view.id, 10)), ({ length }) => length)
+
+  it.effect("H7 in time: a record leaves when it may, whatever was looked for just before", () =>
+    Effect.gen(function* () {
+      const { view } = yield* fired(freshNamespace(), 1)
+      yield* elapse(Duration.minutes(7 * 24 * 60 - 2))
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(view), 1)
+      yield* elapse(Duration.minutes(2))
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(view), 0)
+    }))
+
+  it.effect("H7 in time: a record leaves by the class that its task has now, or soon the next task", () =>
+    Effect.gen(function* () {
+      const { tasks, triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const { view } = yield* fired(namespace, 1)
+      const kept = (retention: Retention) =>
+        tasks.define([
+          new TaskDefinition({
+            namespace,
+            name: view.definition.task,
+            policy: { ...usualPolicy, retention },
+          }),
+        ])
+      yield* kept("365 days")
+      yield* days(8)
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(view), 1)
+      yield* kept("7 days")
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(view), 0)
+
+      const other = yield* fired(freshNamespace(), 1)
+      const { definition } = other.view
+      const year = yield* taskKept(definition.namespace, "365 days")
+      yield* triggers.put(new TriggerDefinition({ ...definition, task: year.task }))
+      yield* days(8)
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(other.view), 1)
+      yield* triggers.put(definition)
+      yield* elapse(Duration.minutes(15))
+      yield* retireAll
+      assert.strictEqual(yield* recordsOf(other.view), 0)
     }))
 }

@@ -19,5 +19,8 @@ export const millis: Readonly<Record<Retention, number>> = {
   "365 days": 365 * day,
 }
 
+/** Of the class that is kept for the shortest time. */
+export const leastMillis: number = Math.min(...Object.values(millis))
+
 /** An idempotency key names its run for so long after the submit, and until the run has ended. */
 export const keyMillis = 7 * day

@@ -16,6 +16,9 @@
  * - **H6 events.** Events that nobody took leave with their run, and their subscription counts them as
  *   missed. What its trigger would have made of one is recorded as not fired. Records of events leave
  *   as all slot records do.
+ * - **H7 in time.** Who calls once a minute takes a slot record within a minute of when it may leave, also
+ *   when its task was given another class; and within a quarter of an hour when its trigger was given
+ *   another task.
  */
 import type { Effect } from "effect"
 import type { StorageUnavailable } from "./StorageUnavailable.ts"
