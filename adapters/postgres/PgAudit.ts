@@ -1,5 +1,6 @@
 /** What the audit of slots reads and keeps, in PostgreSQL: see `AuditStorage` for the laws. */
 import { Effect } from "effect"
+import * as StoredSchedule from "../../core/domain/StoredSchedule.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { FindingKind } from "../../core/domain/SlotAudit.ts"
 import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
@@ -10,7 +11,7 @@ import {
   recordsMax,
 } from "../../core/services/AuditStorage.ts"
 import { numbers, type Pg, texts } from "./Pg.ts"
-import { decodeCalendar, triggerVersion, used, type VersionRow } from "./rows.ts"
+import { decodeCalendar, used } from "./rows.ts"
 
 interface PlaceRow {
   readonly [column: string]: unknown
@@ -19,6 +20,12 @@ interface PlaceRow {
   readonly since: number
   readonly until: number | null
   readonly after: TriggerId
+}
+
+interface VersionRow {
+  readonly since: number
+  readonly schedule: string | null
+  readonly calendar: string | null
 }
 
 interface AuditedRow {
@@ -47,10 +54,10 @@ const audited = (row: AuditedRow, until: number): Audited => {
     from: row.begin,
     until: records.length > recordsMax ? records[recordsMax - 1]!.through : until,
     account: {
-      versions: row.versions.map((version) => ({
-        since: version.since,
-        schedule: triggerVersion(version).definition?.schedule,
-        calendar: version.calendar === null ? undefined : decodeCalendar(version.calendar),
+      versions: row.versions.map(({ calendar, schedule, since }) => ({
+        since,
+        schedule: schedule === null ? undefined : StoredSchedule.read(schedule),
+        calendar: calendar === null ? undefined : decodeCalendar(calendar),
       })),
       records: records.slice(0, recordsMax),
       cursor: row.cursor ?? undefined,
@@ -133,8 +140,8 @@ export const make = (pg: Pg): AuditStorage => ({
 const selectPage = `
   SELECT t.id, n.name AS namespace, t.name, t.cursor::float8 AS cursor, t.is_paused,
     begin::float8 AS begin,
-    (SELECT coalesce(json_agg(json_build_object('revision', v.revision, 'since', v.since,
-      'definition', v.definition, 'calendar', v.calendar) ORDER BY v.revision), '[]')
+    (SELECT coalesce(json_agg(json_build_object('since', v.since,
+      'schedule', v.definition::json ->> 'schedule', 'calendar', v.calendar) ORDER BY v.revision), '[]')
      FROM trigger_version v WHERE v.trigger = t.id) AS versions,
     (SELECT coalesce(json_agg(part ORDER BY s.slot, nth), '[]') FROM (
        SELECT slot, through, (reason IS NOT DISTINCT FROM '${used}')::int AS is_gathered FROM slot

@@ -1,6 +1,9 @@
 /** What the audit of slots reads and keeps, in SQLite: see `AuditStorage` for the laws. */
+import { Schema } from "effect"
+import { Calendar } from "../../core/domain/Calendar.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { FindingKind } from "../../core/domain/SlotAudit.ts"
+import * as StoredSchedule from "../../core/domain/StoredSchedule.ts"
 import type { TriggerId, TriggerName } from "../../core/domain/Trigger.ts"
 import {
   type Audited,
@@ -9,11 +12,9 @@ import {
   findingsMax,
   recordsMax,
 } from "../../core/services/AuditStorage.ts"
-import { versionsMax } from "../../core/services/TriggerStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { used } from "./SqliteHistory.ts"
-import { versionsOf } from "./TriggerVersions.ts"
 
 interface PlaceRow {
   readonly step: number
@@ -45,6 +46,18 @@ const placeOf = ({ after, since, step, until }: PlaceRow): AuditPlace => ({
   after,
 })
 
+interface VersionRow {
+  readonly since: number
+  readonly schedule: string | null
+  readonly calendar: string | null
+}
+
+const decodeCalendar = Schema.decodeSync(Schema.fromJsonString(Calendar))
+
+const selectVersions = `
+  SELECT since, definition ->> '$.schedule' AS schedule, calendar FROM trigger_version
+  WHERE trigger = ? ORDER BY revision`
+
 const selectTriggers = `
   SELECT id, namespace, name, cursor, is_paused, is_removed, audit_open.since
   FROM trigger LEFT JOIN audit_open ON audit_open.trigger = trigger.id
@@ -68,12 +81,11 @@ const audited = (at: Connection, row: AuditedRow, from: number, until: number): 
     from: begin,
     until: records.length > recordsMax ? records[recordsMax - 1]!.through : until,
     account: {
-      versions: versionsOf(at, row.id, versionsMax).toReversed()
-        .map(({ calendar, definition, since }) => ({
-          since,
-          schedule: definition?.schedule,
-          calendar,
-        })),
+      versions: at.all<VersionRow>(selectVersions, row.id).map(({ calendar, schedule, since }) => ({
+        since,
+        schedule: schedule === null ? undefined : StoredSchedule.read(schedule),
+        calendar: calendar === null ? undefined : decodeCalendar(calendar),
+      })),
       records: records.slice(0, recordsMax).map(({ reason, slot, through }) => ({
         slot,
         through,

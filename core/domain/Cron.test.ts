@@ -336,6 +336,35 @@ describe("start, end and jitter", () => {
   })
 })
 
+describe("whoever asks in any order", () => {
+  for (
+    const expression of ["0 0 29 2 *", "*/7 8-10 1,15 3 *", "30 2 * * SUN#L", "0 0 9 1 1 * 2034"]
+  ) {
+    it(`is told of the first slot after, by ${expression}`, () => {
+      const [from, until] = [Date.parse("2031-01-01T00:00Z"), Date.parse("2043-01-01T00:00Z")]
+      const asked = cron(expression)
+      const all: Array<number> = []
+      for (const slot of Trigger.slots(asked, from)) {
+        if (slot >= until) break
+        assert.isAbove(slot, all.at(-1) ?? from)
+        all.push(slot)
+      }
+      assert.isNotEmpty(all)
+      let state = 1
+      const random = () => (state = state * 48_271 % 2_147_483_647) / 2_147_483_647
+      for (let time = 0; time < 500; time++) {
+        const near = all[Math.floor(random() * all.length)]! + Math.floor(random() * 3) - 1
+        const anywhere = from + Math.floor(random() * (until - from))
+        const after = random() < 0.5 ? near : anywhere
+        const expected = all.find((slot) => slot > after)
+        const answer = Trigger.slotAfter(asked, after)
+        if (expected === undefined && answer !== undefined) assert.isAtLeast(answer, until)
+        else assert.strictEqual(answer, expected, `after ${new Date(after).toISOString()}`)
+      }
+    })
+  }
+})
+
 describe("what cannot be", () => {
   const now = Date.UTC(2031, 0, 1)
   const fieldOf = (schedule: Trigger.Schedule, calendar?: Calendar.Calendar) => {

@@ -163,7 +163,12 @@ const matchAfter = (expression: string, after: number): number | undefined => {
   const day = Math.floor((after + 1) / dayMillis)
   const later = day === known.day ? timeAfter(known.pattern, day, after) : undefined
   if (later !== undefined) return later
+  const { searched } = known
+  if (searched !== undefined && searched.after <= after && after < (searched.match ?? Infinity)) {
+    return searched.match
+  }
   const match = known.cron.nextRun(new Date(after))?.getTime()
+  known.searched = { after, match }
   if (match !== undefined) known.day = Math.floor(match / dayMillis)
   return match
 }
@@ -173,6 +178,8 @@ interface Parsed {
   readonly pattern: CronPattern
   /** One on which it is due, the last that was found: its times need no search. */
   day: number
+  /** The last search, which holds for all that lies between. Many triggers have the same expression. */
+  searched: { readonly after: number; readonly match: number | undefined } | undefined
   /** No `*` and no step among seconds, minutes and hours. */
   readonly isFixed: boolean
 }
@@ -189,7 +196,7 @@ const parse = (expression: string): Parsed => {
   // The years are in `cron` as well, and nobody asks for them here.
   pattern.year = []
   if (parsed.size >= parsedMax) parsed.delete(parsed.keys().next().value!)
-  const made = { cron, pattern, day: NaN, isFixed: pattern.isFixedTime }
+  const made = { cron, pattern, day: NaN, searched: undefined, isFixed: pattern.isFixedTime }
   parsed.set(expression, made)
   return made
 }
