@@ -1,12 +1,13 @@
 /** What the contract does not see: what the direct transport does beyond its laws. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer } from "effect"
+import { Effect, Fiber, Latch, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import { ExecutorName, type Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { Namespace } from "../../core/domain/Namespace.ts"
 import { TaskName } from "../../core/domain/Task.ts"
-import type { RunSpec } from "../../core/services/RunStorage.ts"
+import type { Grant, Report, RunSpec } from "../../core/services/RunStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { type Round, Transport } from "../../core/services/Transport.ts"
 import * as Memory from "../memory/mod.ts"
@@ -112,6 +113,79 @@ describe("a round that waits", () => {
       assert.isDefined(after.pollUnsafe(), "without the safety look")
       assert.strictEqual((yield* Fiber.join(after)).grants.length, 1)
     })))
+})
+
+describe("gates that a round has freed", () => {
+  const gate = Blocking.gate(namespace, task, Blocking.fifo, "a")
+
+  /** Nobody passes while the latch is closed. */
+  const whileShut = <A, E>(
+    then: (open: Latch.Latch) => Effect.Effect<A, E, Transport | Storage>,
+  ) =>
+    Effect.suspend(() => {
+      const open = Latch.makeUnsafe(true)
+      const shutting = Layer.effect(
+        Storage,
+        Storage.useSync((storage) => {
+          const { runs } = storage
+          const admit: typeof runs.admit = (gates) => Effect.andThen(open.await, runs.admit(gates))
+          return { ...storage, runs: { ...runs, admit } }
+        }),
+      )
+      const stored = Layer.provideMerge(shutting, Layer.fresh(Memory.layer))
+      return Effect.provide(then(open), Layer.provideMerge(DirectTransport.layer, stored))
+    })
+
+  const submitGated = Storage.use(({ runs }) =>
+    Effect.andThen(runs.submit([{ ...spec, gate }, { ...spec, gate }]), runs.admit([gate.key]))
+  )
+  const succeedAll = ({ grants }: { readonly grants: ReadonlyArray<Grant> }) =>
+    grants.map(({ fence, run }): Report => ({ _tag: "Succeed", run, fence }))
+
+  it.effect("are looked at while what was granted is carried out, before the next round", () =>
+    whileShut((open) =>
+      Effect.gen(function* () {
+        const transport = yield* Transport
+        const incarnation = yield* join
+        yield* submitGated
+        const first = yield* transport.round(roundOf(incarnation))
+        yield* submit
+        yield* open.close
+        const reports = succeedAll(first)
+        const second = yield* transport.round(roundOf(incarnation, { round: 2, reports }))
+        assert.deepStrictEqual([second.settled, second.grants.length], [["applied"], 1])
+        yield* submit
+        const third = yield* Effect.forkChild(
+          transport.round(roundOf(incarnation, { round: 3, limit: 2 })),
+          { startImmediately: true },
+        )
+        yield* TestClock.adjust("1 second")
+        assert.isUndefined(third.pollUnsafe(), "one more would be under way for each round")
+        yield* open.open
+        assert.strictEqual((yield* Fiber.join(third)).grants.length, 2)
+      })
+    ))
+
+  it.effect("are waited for by a round that is granted nothing", () =>
+    whileShut((open) =>
+      Effect.gen(function* () {
+        const transport = yield* Transport
+        const incarnation = yield* join
+        yield* submitGated
+        const reports = succeedAll(yield* transport.round(roundOf(incarnation)))
+        yield* open.close
+        const waiting = yield* Effect.forkChild(
+          transport.round(roundOf(incarnation, { round: 2, limit: 0, reports })),
+          { startImmediately: true },
+        )
+        yield* TestClock.adjust("1 second")
+        assert.isUndefined(waiting.pollUnsafe(), "who reports for the last time may be gone then")
+        yield* open.open
+        assert.deepStrictEqual((yield* Fiber.join(waiting)).grants, [])
+        const next = yield* transport.round(roundOf(incarnation, { round: 3 }))
+        assert.strictEqual(next.grants.length, 1)
+      })
+    ))
 })
 
 describe("what is kept of an executor", () => {

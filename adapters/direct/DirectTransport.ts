@@ -16,8 +16,11 @@
  *   revocations: a server that holds the call of an executor that is gone would keep it alive. A
  *   hint is followed by one beat; a lost hint costs the time to the executor's own next beat.
  * - *A failed admission.* It does not fail the round, whose grants would be lost; the sweep admits.
+ *   Nor does a round that was granted something wait for it: the next of its loop does, so that no
+ *   more are under way than there are loops. One that was granted nothing waits: it may be the last of
+ *   an executor that leaves, and of this process.
  */
-import { Clock, Duration, Effect, type Latch, Layer, Option } from "effect"
+import { Clock, Duration, Effect, Fiber, type Latch, Layer, Option } from "effect"
 import type { Incarnation, Vitals } from "../../core/domain/Executor.ts"
 import * as LogLine from "../../core/domain/LogLine.ts"
 import { isCounted, postponedMillis, regulationOfKey } from "../../core/domain/Permit.ts"
@@ -59,7 +62,8 @@ const make = Effect.gen(function* () {
   const placer = Placer.make(storage)
   const required = yield* Required
   const wakeups = yield* Wakeups
-  const sessions = new Sessions(wakeups, yield* Effect.scope)
+  const scope = yield* Effect.scope
+  const sessions = new Sessions(wakeups, scope)
 
   const sessionOf = Effect.fnUntraced(function* (incarnation: Incarnation) {
     const now = yield* elapsed
@@ -75,20 +79,29 @@ const make = Effect.gen(function* () {
       ? Effect.void
       : placer.admit(freed).pipe(Effect.tapError(Effect.logDebug), Effect.ignore)
 
-  const claim = Effect.fnUntraced(function* (request: ClaimRequest) {
+  const claim = Effect.fnUntraced(function* (request: ClaimRequest, loop: Loop) {
+    if (loop.admission !== undefined) yield* Fiber.await(loop.admission)
+    loop.admission = undefined
     const claimed = yield* answering("round", runs.claim(request))
     if (claimed === "Lost") return yield* lost(request.incarnation)
-    yield* admit(claimed.freed)
+    const { freed, grants } = claimed
+    if (freed.length > 0 && grants.length > 0) {
+      loop.admission = yield* Effect.forkIn(admit(freed), scope, { startImmediately: true })
+    } else yield* admit(freed)
     yield* hear(request.reports, claimed.settled)
     return claimed
   })
 
   /** As `claim`, of what has a permit. */
-  const claimPermitted = Effect.fnUntraced(function* (given: Round, mayBeVain = false) {
+  const claimPermitted = Effect.fnUntraced(function* (
+    given: Round,
+    loop: Loop,
+    mayBeVain = false,
+  ) {
     const { lanes, limit, regulation } = given
     const request = mayBeVain ? { ...given, mayBeVain: true as const } : given
     if (regulation === undefined || limit === 0) {
-      return { ...yield* claim(request), retryInMillis: undefined }
+      return { ...yield* claim(request, loop), retryInMillis: undefined }
     }
     // Most of the time there is nothing, and to look costs less than to take and give back.
     const depth = yield* answering("round", runs.depth(lanes, limit))
@@ -97,7 +110,7 @@ const make = Effect.gen(function* () {
       permits.take(regulation, Math.min(limit, depth)),
     )
     const { count, epoch, retryInMillis } = permit
-    const claimed = yield* claim({ ...(count > 0 ? given : request), limit: count })
+    const claimed = yield* claim({ ...(count > 0 ? given : request), limit: count }, loop)
     const unused = count - claimed.grants.length
     // Should it fail, fewer start than may, and nothing else is wrong.
     if (unused > 0 && isCounted(regulation)) {
@@ -148,13 +161,15 @@ const make = Effect.gen(function* () {
     const session = yield* sessionOf(request.incarnation)
     const loop = yield* sessions.loop(session, request.loop)
     const isHeard = request.round < loop.round || request.round === loop.round && !request.isAgain
-    if (isHeard) return yield* loop.turn.withPermit(claim({ ...request, isAgain: true, limit: 0 }))
+    if (isHeard) {
+      return yield* loop.turn.withPermit(claim({ ...request, isAgain: true, limit: 0 }, loop))
+    }
     const superseded = yield* loop.supersede(request.round)
     return yield* loop.turn.withPermit(inTurn(request, loop, superseded))
   })
 
   const inTurn = Effect.fnUntraced(function* (request: Round, loop: Loop, superseded: Latch.Latch) {
-    const claimed = yield* claimPermitted(request)
+    const claimed = yield* claimPermitted(request, loop)
     if (claimed.grants.length > 0 || request.waitMillis <= 0) return claimed
     const grants = yield* waitForGrants({ ...request, reports: [] }, loop, superseded)
     return { settled: claimed.settled, grants }
@@ -167,7 +182,7 @@ const make = Effect.gen(function* () {
       let isTold = true
       for (;;) {
         yield* subscription.arm
-        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request, !isTold)
+        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request, loop, !isTold)
         const left = until - (yield* elapsed)
         if (grants.length > 0 || left <= 0) return grants
         const look = Math.min(retryInMillis, yield* InStep.pause(storage, lookMillis))

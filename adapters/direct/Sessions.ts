@@ -5,7 +5,7 @@
  * subscriptions of the loops that wait for work, which are dear to make and cheap to keep, and the
  * last round of each loop, so that messages that come twice or too late are told apart.
  */
-import { Effect, Exit, Latch, Scope, Semaphore } from "effect"
+import { Effect, Exit, type Fiber, Latch, Scope, Semaphore } from "effect"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { Lane } from "../../core/domain/Lane.ts"
 import type { Revocation } from "../../core/services/ExecutorStorage.ts"
@@ -32,6 +32,8 @@ export class Loop {
   /** Opened when a later call shows that nobody waits for the present one any more. */
   superseded = Latch.makeUnsafe()
   listening: Listening | undefined
+  /** Of the gates that its last round has freed. */
+  admission: Fiber.Fiber<void> | undefined
 
   /** Ends the waits of earlier calls; returns the latch that ends that of the caller. */
   supersede(round: number): Effect.Effect<Latch.Latch> {

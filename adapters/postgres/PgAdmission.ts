@@ -163,23 +163,25 @@ export const whyTouching = (
         : { _tag: "GateFull", gate, holders: row.holders, ahead: row.ahead },
   )
 
-const unplacedName = `
-  (SELECT l.name FROM lane l WHERE l.id = a.lane_id AND l.executor = 0) AS unplaced`
+/** What passed are many runs, and few lanes. */
+const withUnplaced = (admitted: string): string => `
+  WITH a AS MATERIALIZED (${admitted}),
+  l AS MATERIALIZED (SELECT id, name FROM lane
+    WHERE id = ANY (ARRAY(SELECT DISTINCT lane_id FROM a)) AND executor = 0)
+  SELECT run::float8 AS run, lane_id AS lane, is_admitted, holders,
+    (SELECT l.name FROM l WHERE l.id = a.lane_id) AS unplaced
+  FROM a`
 
-const admitAny = `
-  SELECT run::float8 AS run, lane_id AS lane, is_admitted, holders, ${unplacedName}
-  FROM admit($1::uuid[], $2, $3::bigint[]) a`
+const admitAny = withUnplaced("SELECT * FROM admit($1::uuid[], $2, $3::bigint[])")
 
-const admitTouchingOf = `
-  SELECT run::float8 AS run, lane_id AS lane, true AS is_admitted, NULL::int[] AS holders,
-    ${unplacedName}
+const admitTouchingOf = withUnplaced(`
+  SELECT *, true AS is_admitted, NULL::int[] AS holders
   FROM admit_touching($1, ARRAY(SELECT gate_id(key) FROM unnest($2::text[]) key), $3::text[],
-    $4::boolean[], $5, $6::bigint[]) a`
+    $4::boolean[], $5, $6::bigint[])`)
 
-const admitSharingOf = `
-  SELECT run::float8 AS run, lane_id AS lane, true AS is_admitted, NULL::int[] AS holders,
-    ${unplacedName}
-  FROM admit_sharing($1::text[], $2::int[], $3, $4::bigint[]) a`
+const admitSharingOf = withUnplaced(`
+  SELECT *, true AS is_admitted, NULL::int[] AS holders
+  FROM admit_sharing($1::text[], $2::int[], $3, $4::bigint[])`)
 
 const selectOpposed = `
   WITH it AS (SELECT turn FROM blocked WHERE run_id = $1::bigint),

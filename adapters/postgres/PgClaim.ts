@@ -56,7 +56,7 @@ interface GrantRow extends Row {
   readonly slot: number | null
   readonly payload: string
   readonly idempotency_key: string | null
-  /** `Numbers` of runs that are not plain. */
+  /** The `Course` of runs that are not plain. */
   readonly numbers: string | null
   /** By the storage's clock, of a round that is handed out again. */
   readonly now?: number
@@ -77,24 +77,30 @@ const headerOf = (row: GrantRow) => ({
 })
 
 /** What a grant carries of its run's course. */
-interface Numbers {
+interface Course {
   readonly rank: number
-  /** By which it took its turn: an operator may have set another than its submit. */
-  readonly level: Lane.Level
+  /** By which it took its turn: an operator may have set another than its submit, if it is there. */
+  readonly level?: Lane.Level
   readonly fence: number
   readonly attempt: number
   readonly crashes: number
   readonly isCareful: boolean
 }
 
-/** `run,rank,fence,attempt,crashes,careful,level` of each, with `;` between them. */
-const decodeNumbers = (text: string | null): ReadonlyMap<number, Numbers> =>
+const firstGrant = { fence: 1, attempt: 1, crashes: 0, isCareful: false }
+
+/**
+ * `run,rank,fence,attempt,crashes,careful,level` of each, with `;` between them; `run,rank` of one that
+ * has come through its gate and is plain otherwise.
+ */
+const decodeNumbers = (text: string | null): ReadonlyMap<number, Course> =>
   new Map(
-    text === null ? [] : text.split(";").map((each): [number, Numbers] => {
+    text === null ? [] : text.split(";").map((each): [number, Course] => {
       const [run, rank, fence, attempt, crashes, careful, level] = each.split(",").map(Number)
+      if (fence === undefined) return [run!, { rank: rank!, ...firstGrant }]
       return [run!, {
         rank: rank!,
-        fence: fence!,
+        fence,
         attempt: attempt!,
         crashes: crashes!,
         isCareful: careful === 1,
@@ -103,7 +109,9 @@ const decodeNumbers = (text: string | null): ReadonlyMap<number, Numbers> =>
     }),
   )
 
-const firstGrant = { fence: 1, attempt: 1, crashes: 0, isCareful: false }
+/** It is more than a first grant that has passed a gate. */
+const hasCome = (course: Course | undefined): boolean =>
+  course !== undefined && (course.isCareful || course.fence > 1)
 
 export const make = (
   pg: Pg,
@@ -181,13 +189,13 @@ export const make = (
   const grantsOf = Effect.fnUntraced(function* (
     incarnation: Incarnation,
     rows: ReadonlyArray<GrantRow>,
-    courses: ReadonlyMap<number, Numbers>,
+    courses: ReadonlyMap<number, Course>,
     now: number,
   ) {
     const grants = yield* plainGrantsOf(rows, courses, now)
     // Only what was granted before has a checkpoint, only a careful one has a deadline.
     const others = rows.filter(({ idempotency_key: key, run }) =>
-      courses.has(run) || (key !== null && FanIn.mayBeKey(key))
+      hasCome(courses.get(run)) || (key !== null && FanIn.mayBeKey(key))
     )
     if (others.length === 0) return { grants, freed: [] }
     const more = yield* pg.query<MoreRow>("claims", "claim", selectMore, [
@@ -215,7 +223,7 @@ export const make = (
 
   const plainGrantsOf = Effect.fnUntraced(function* (
     rows: ReadonlyArray<GrantRow>,
-    courses: ReadonlyMap<number, Numbers>,
+    courses: ReadonlyMap<number, Course>,
     now: number,
   ) {
     const order = Lane.order(now)
@@ -639,12 +647,14 @@ const claimText = (
   UNION ALL
   SELECT -1, standing, (SELECT count(*)::int FROM x), ms::float8,
     ${isWatched ? "(SELECT count(*)::float8 FROM told)" : "NULL"},
-    (SELECT json_agg((SELECT gate FROM run WHERE id = x.run_id))::text FROM x
-      WHERE gate IS NOT NULL),
+    CASE WHEN EXISTS (SELECT FROM x WHERE gate IS NOT NULL) THEN (
+      SELECT json_agg(gate)::text FROM run
+      WHERE id = ANY (ARRAY(SELECT run_id FROM x WHERE gate IS NOT NULL))) END,
     CASE WHEN (SELECT count(*) FROM x) < cardinality($5::bigint[])
       THEN (SELECT string_agg(run_id::text, ',') FROM x) END,
-    (SELECT string_agg(concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int,
-      level), ';') FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
+    (SELECT string_agg(CASE WHEN fence = 0 AND NOT is_careful THEN run_id || ',' || rank
+      ELSE concat_ws(',', run_id, rank, fence + 1, attempt + 1, crashes, is_careful::int, level) END, ';')
+      FROM d WHERE fence > 0 OR is_careful OR gate IS NOT NULL)
   FROM guard`
 
 const selectHere = `

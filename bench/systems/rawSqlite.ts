@@ -30,8 +30,9 @@ const statements = (db: DatabaseSync) => {
       "INSERT INTO ready VALUES (1, 1, ?, ?, 1, 0, 0, 0, 0, 0, 0, NULL, NULL)",
     ),
     blocked: prepared(
-      `INSERT INTO blocked (gate, level, turn, run, kind, attempt, crashes, fence, settled, is_careful)
-       VALUES (?, 1, ?2, ?2, 1, 0, 0, 0, 0, 0)`,
+      `INSERT INTO blocked (gate, level, rank, turn, run, kind, attempt, crashes, fence, settled,
+         is_careful)
+       VALUES (?, 1, 60000, ?2, ?2, 1, 0, 0, 0, 0, 0)`,
     ),
     ended: prepared(
       `INSERT INTO outcome (run, kind, state, attempt, crashes, fence, settled, is_careful, incarnation,
@@ -59,9 +60,8 @@ const statements = (db: DatabaseSync) => {
     taken: prepared("DELETE FROM ready WHERE lane = 1 AND level = 1 AND (rank, run) <= (?, ?)"),
     /** Those who pass, looked for by nothing but the places that each gate has. */
     firsts: prepared(
-      `SELECT blocked.run FROM json_each(?) CROSS JOIN blocked ON gate = value
-         AND turn = (SELECT turn FROM blocked WHERE gate = value AND level = 1 ORDER BY turn LIMIT 1)
-         AND level = 1
+      `SELECT blocked.run FROM json_each(?) CROSS JOIN blocked ON run =
+         (SELECT run FROM blocked WHERE gate = value ORDER BY rank, turn LIMIT 1)
        WHERE NOT EXISTS (SELECT 1 FROM lease WHERE gate = value)
          AND NOT EXISTS (SELECT 1 FROM ready WHERE gate = value AND gate IS NOT NULL)`,
     ),

@@ -46,6 +46,7 @@ import idleLanes from "./idleLanes.ts"
 import changesOfHeld from "./changesOfHeld.ts"
 import everyPolicy from "./everyPolicy.ts"
 import endings from "./endings.ts"
+import gatesTogether from "./gatesTogether.ts"
 
 export interface Migration {
   readonly name: string
@@ -96,6 +97,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "changes of what is held", statements: changesOfHeld },
   { name: "submits by every policy", statements: everyPolicy },
   { name: "endings", statements: endings },
+  { name: "gates together", statements: gatesTogether },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

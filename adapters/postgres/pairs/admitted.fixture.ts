@@ -45,6 +45,26 @@ export const admitted = [
     },
   }),
   pair({
+    pair: "admit, admit",
+    over: "a gate to which one has come meanwhile who goes before the others",
+    law: "R8: who is looked at is who has the place",
+    points: admitting,
+    before: (storage, scene) => settleBy("ann", ({ held }) => done(held))(storage, scene),
+    first: admitOf("gate"),
+    second: (storage, scene) => {
+      const { gate, namespace } = scene
+      return Effect.andThen(
+        storage.runs.submit([specOf(namespace, { gate, level: 0 })]),
+        admitOf("gate")(storage, scene),
+      )
+    },
+    waits: true,
+    holds: ({ first, second }, { waiting }) => {
+      assert.deepEqual(first, [waiting])
+      assert.deepEqual(second, [])
+    },
+  }),
+  pair({
     pair: "admit, claim",
     over: "the run that is admitted",
     law: "R3: what is not committed is granted to nobody",
