@@ -52,6 +52,8 @@ export interface Attempt {
   overdueAt: number
   /** Since when that stands. */
   overdueSince: number
+  /** Whether user code may have been called. */
+  hasBegun: boolean
   isStuck: boolean
   checkpoint: string | undefined
   kept: Kept | undefined
@@ -85,8 +87,8 @@ export interface Surroundings {
   readonly said: (attempt: Attempt) => void
   /** Keeps how the run will end. `false`: it is somebody else's by now. */
   readonly conclude: (grant: Grant, conclusion: Conclusion) => Effect.Effect<boolean>
-  /** What the grant's task keeps for a key. */
-  readonly recall: (grant: Grant, key: string) => Effect.Effect<string | undefined>
+  /** What its task keeps for a key. Its attempt ends there if somebody else may have the run by then. */
+  readonly recall: (attempt: Attempt, key: string) => Effect.Effect<string | undefined>
   /** Whether it will be tried again after this. */
   readonly isRetried: (attempt: Attempt, unsuccessful: Unsuccessful) => boolean
 }
@@ -142,7 +144,7 @@ const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"
       checkpoint.length > checkpointMax ? Effect.fail(tooLong(checkpoint)) : Effect.sync(() => {
         attempt.checkpoint = checkpoint
       }),
-    recall: (key) => around.recall(grant, key),
+    recall: (key) => around.recall(attempt, key),
     remember: (key, state) =>
       Effect.flatMap(Effect.fromResult(keptOf(key, state)), (kept) =>
         Effect.sync(() => {

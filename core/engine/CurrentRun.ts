@@ -39,7 +39,10 @@ export class CurrentRun extends Context.Service<CurrentRun, {
   readonly keep: (checkpoint: string) => Effect.Effect<void, Refused>
   /** How far the run has come: `{ percent: 30 }`, `{ done: 3, total: 10, text: "resizing" }`. */
   readonly progress: (said: Said) => Effect.Effect<void>
-  /** What the task keeps for a key, as JSON text; `remember` says how it gets there. */
+  /**
+   * What the task keeps for a key, as JSON text; `remember` says how it gets there. If that takes so long
+   * that somebody else may have the run by then, the attempt ends here, and counts as none.
+   */
   readonly recall: (key: string) => Effect.Effect<string | undefined>
   /**
    * Should the run succeed, its task keeps this for the key from then on, in the step that ends the

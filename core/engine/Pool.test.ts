@@ -102,10 +102,42 @@ describe("a run whose start is marked", () => {
       assert.deepEqual(yield* timed(800), { starts: 1, reports: ["Succeed"], known: 0 })
     }))
 
+  it.effect("that is suspended before that is given back, as one that never began", () =>
+    Effect.gen(function* () {
+      const pool = yield* serving(() => Effect.succeed(undefined), {
+        mark: () => Effect.as(Effect.sleep("1 second"), true),
+      })
+      const grant = grantOf(1, { isCareful: true })
+      pool.take([grant])
+      yield* TestClock.adjust("500 millis")
+      pool.revoke({ run: grant.run, fence: grant.fence, isSuspending: true })
+      yield* TestClock.adjust("1 second")
+      assert.deepEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Release"])
+    }))
+
   it.effect("does nothing when somebody else holds it by now", () =>
     Effect.gen(function* () {
       assert.deepEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })
     }))
+})
+
+describe("a run that asks what its task keeps", () => {
+  for (const [freshMillis, reports] of [[2000, ["Succeed"]], [500, ["Release"]]] as const) {
+    it.effect(`is given back if somebody else may have it by then: fresh for ${freshMillis} ms`, () =>
+      Effect.gen(function* () {
+        let told = 0
+        const pool = yield* serving(
+          (_, run) => Effect.map(run.recall("key"), () => void told++),
+          { recall: () => Effect.as(Effect.sleep("1 second"), "state") },
+        )
+        const now = Number((yield* Clock.Clock).monotonicTimeNanosUnsafe()) / 1e6
+        pool.keepFresh(now + freshMillis)
+        pool.take([grantOf(1)])
+        yield* TestClock.adjust("1 second")
+        assert.deepEqual(pool.takeReports(9).map(({ _tag }) => _tag), [...reports])
+        assert.strictEqual(told, reports[0] === "Succeed" ? 1 : 0)
+      }))
+  }
 })
 
 describe("a run whose retries are bounded by its age", () => {

@@ -269,6 +269,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         stopBy: Infinity,
         overdueAt: Infinity,
         overdueSince: now,
+        hasBegun: false,
         isStuck: false,
         checkpoint: undefined,
         kept: undefined,
@@ -286,7 +287,10 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     }
 
     const begun = (attempt: Attempt): Effect.Effect<string | undefined, Unsuccessful> => {
-      const work = carryOut(attempt, around)
+      const work = Effect.suspend(() => {
+        attempt.hasBegun = true
+        return carryOut(attempt, around)
+      })
       const { grant, handler: { policy } } = attempt
       const { withinMillis } = policy.retry
       if (withinMillis !== undefined && grant.attempt - grant.crashes > 1) {
@@ -355,8 +359,10 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           ...calledIn(attempt, false),
         })
       } else if (stop === "cancel") reportOn(attempt, abort(attempt))
-      else if (stop === "suspend") reportOn(attempt, putDown(attempt, "Yield"))
-      else if (stop === "handOver") reportOn(attempt, handOver(attempt))
+      // What has not begun is put down by that as well, and its deadline still counts.
+      else if (stop === "suspend") {
+        reportOn(attempt, putDown(attempt, attempt.hasBegun ? "Yield" : "Release"))
+      } else if (stop === "handOver") reportOn(attempt, handOver(attempt))
       else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
       else if (stop === "postpone") reportOn(attempt, postponed(attempt))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
@@ -544,7 +550,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         onNews(false)
       },
       conclude,
-      recall,
+      recall: (attempt, key) =>
+        Effect.flatMap(recall(attempt.grant, key), (kept) => {
+          // This process may have stood still meanwhile, and what an actor does begins with that.
+          if (isFresh()) return Effect.succeed(kept)
+          stop(attempt, "giveBack")
+          return Effect.never
+        }),
       isRetried: (attempt, unsuccessful) => delayOf(attempt, unsuccessful) !== undefined,
     }
 

@@ -36,9 +36,6 @@ export const R16: Checker = (outcome, that) => {
       if (entry.what !== "start" || marked.has(entry.run)) continue
       marked.add(entry.run)
       inTime(entry.run, entry.at, "begun")
-    } else if (entry.kind === "settled") {
-      // To a storage what was put down has begun, also what was asked to be before it did.
-      if (entry.answer === "applied" && entry.report === "Yield") marked.add(entry.run)
     } else if (entry.kind === "started") {
       const { run } = entry
       started.add(run)

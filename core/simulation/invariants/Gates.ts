@@ -6,7 +6,7 @@ import { millis, requestOf } from "../Kept.ts"
 import { policyOf, queues } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { firstOf, levelsOf } from "./levels.ts"
-import { attemptEnds, begunLate } from "./tenures.ts"
+import { attemptEnds } from "./tenures.ts"
 
 /**
  * Runs of a queue pass by level as long as patience lasts, and in the order in which they were taken in,
@@ -98,10 +98,8 @@ const placesOf = (task: string): number => {
  */
 export const I13: Checker = (outcome, that) => {
   const ends = attemptEnds(outcome)
-  const late = begunLate(outcome)
   const byGate = Map.groupBy(
-    outcome.ledger.of("started")
-      .filter(({ fence, gate, run }) => gate && !late.has(`${run} ${fence}`)),
+    outcome.ledger.of("started").filter(({ gate }) => gate),
     ({ gate }) => gate!,
   )
   for (const [gate, started] of byGate) {

@@ -1,7 +1,7 @@
 /** Who holds a run, and whose word counts. */
 import type { RunId } from "../../domain/RunId.ts"
 import type { Checker } from "./Invariant.ts"
-import { begunLate, tenuresOf } from "./tenures.ts"
+import { tenuresOf } from "./tenures.ts"
 
 /** A run has at most one live grant, and user code starts only under it. */
 export const I3: Checker = (outcome, that) => {
@@ -16,9 +16,7 @@ export const I3: Checker = (outcome, that) => {
       )
     }
   }
-  const late = begunLate(outcome)
   for (const { at, fence, run } of outcome.ledger.of("started")) {
-    if (late.has(`${run} ${fence}`)) continue
     const isHeld = byRun.get(run)?.some((each) =>
       each.fence === fence && each.from <= at && at <= each.to
     )

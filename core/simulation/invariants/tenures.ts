@@ -66,23 +66,3 @@ export const firstGrants = (ledger: Ledger): ReadonlyArray<Extract<Entry, { kind
     return !seen.has(key) && seen.add(key)
   })
 }
-
-/**
- * Messages to an actor begin once its state is read, by run and fence. Whoever is paused meanwhile begins
- * after the grant has ended, and is stopped then; nothing of it counts.
- */
-export const begunLate = (outcome: Outcome): ReadonlySet<string> => {
-  const { ledger } = outcome
-  const pauses = ledger.of("fault").filter(({ what }) => what === "pause")
-  const isHeld = ({ at, fence, run }: Extract<Entry, { kind: "started" }>) =>
-    tenuresOf(outcome).get(run)?.some((each) =>
-      each.fence === fence && each.from <= at && at <= each.to
-    ) === true
-  const wasPaused = ({ at, process }: Extract<Entry, { kind: "started" }>) =>
-    pauses.some((pause) => pause.process === process && pause.at <= at && at <= pause.until + 1000)
-  return new Set(
-    ledger.of("started")
-      .filter((each) => each.task === "counter" && wasPaused(each) && !isHeld(each))
-      .map(({ fence, run }) => `${run} ${fence}`),
-  )
-}
