@@ -55,6 +55,9 @@ describe("SqliteTransfer", () => {
       },
       stays: {
         "executor.vitals": "said anew with the next beat",
+        ending: "what executors leave to be said of their runs is left anew with the next beat",
+        "executor.endings_number":
+          "by which of two beats the later is told, and the next one is later",
         "executor.sizes": "wished of one incarnation, which starts anew",
         progress: "what runs have said tells and decides nothing; docs/moving.md says so",
         log: "what runs have said tells and decides nothing; docs/moving.md says so",
