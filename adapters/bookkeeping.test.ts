@@ -1,9 +1,7 @@
 /** What becomes of triggers when somebody takes away the rows that remember what they did. */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Layer, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { until } from "../core/contract/program.ts"
 import {
@@ -19,6 +17,7 @@ import { Storage } from "../core/services/Storage.ts"
 import type { Firing, TriggerView } from "../core/services/TriggerStorage.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
 import * as Sqlite from "./sqlite/mod.ts"
+import { freshFolder } from "./sqlite/fresh.fixture.ts"
 
 /** Runs SQL beside the product, and past the constraints that would keep it from harm. */
 type Beside = (statement: string) => Effect.Effect<unknown, unknown>
@@ -91,10 +90,7 @@ const suite = (
 suite(
   "sqlite",
   Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-    ),
+    freshFolder,
     (folder) => {
       const file = join(folder, "belfry.db")
       return {

@@ -1,9 +1,6 @@
 /** Executors as real processes that are killed, stopped for too long, or kill themselves. */
 import { assert, describe, it } from "@effect/vitest"
-import { DateTime, Effect, Layer, Redacted, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { DateTime, Effect, Layer, type Scope } from "effect"
 import { stalls } from "../core/contract/invariants/stalls.ts"
 import { until } from "../core/contract/program.ts"
 import { times } from "../core/contract/world.ts"
@@ -14,6 +11,7 @@ import { Storage } from "../core/services/Storage.ts"
 import { executing, Poison, storageAt, Timed, ttlMillis, Work } from "./executor.fixture.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
 import { processOf, said } from "./process.fixture.ts"
+import { freshFile } from "./sqlite/fresh.fixture.ts"
 
 const fixture = new URL("./executor.fixture.ts", import.meta.url)
 
@@ -44,25 +42,10 @@ describe("an executor that is a process", { concurrent: true }, () => {
       60_000,
     )
 
-  const file = Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-    ),
-    (folder) => join(folder, "belfry.db"),
-  )
-  const database = Effect.map(
-    Effect.flatMap(
-      Layer.build(TestPostgres.layer),
-      (context) => Effect.provide(TestPostgres.TestStorage, context),
-    ),
-    ({ url }) => Redacted.value(url),
-  )
-
   // A process that is stopped as it writes keeps an SQLite file to itself.
   test(
     "B1: stopped for three leases, it goes on, and what it says then is not taken",
-    database,
+    TestPostgres.freshUrl,
     (at) =>
       Effect.gen(function* () {
         const scheduler = yield* Scheduler
@@ -88,7 +71,12 @@ describe("an executor that is a process", { concurrent: true }, () => {
       }),
   )
 
-  for (const [where, address] of [["a file", file], ["a database", database]] as const) {
+  for (
+    const [where, address] of [
+      ["a file", freshFile],
+      ["a database", TestPostgres.freshUrl],
+    ] as const
+  ) {
     test(
       `I17: stopped as a whole, two seconds after its time its run has timed out, in ${where}`,
       address,
@@ -127,7 +115,7 @@ describe("an executor that is a process", { concurrent: true }, () => {
 
   test(
     "B7, B9, B49: killed with twenty runs and started again by its name, all twenty end",
-    file,
+    freshFile,
     (at) =>
       Effect.gen(function* () {
         const { executors, now, runs: kept } = yield* Storage
@@ -159,7 +147,7 @@ describe("an executor that is a process", { concurrent: true }, () => {
 
   test(
     "B48: a run that kills whoever begins it is put away, and others go on",
-    file,
+    freshFile,
     (at) =>
       Effect.gen(function* () {
         const scheduler = yield* Scheduler

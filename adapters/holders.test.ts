@@ -1,18 +1,15 @@
 /** Locks between real processes, of which one is killed, or stopped until it is too late. */
 import { assert, it } from "@effect/vitest"
 import { Clock, Duration, Effect, Layer, Option, Redacted, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { until } from "../core/contract/program.ts"
 import { LockKey } from "../core/domain/Lease.ts"
 import { Locks } from "../core/engine/Locks.ts"
 import { Lock } from "../core/services/Lock.ts"
 import { locksAt } from "./holder.fixture.ts"
-import { TestStorage } from "./postgres/TestStorage.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
 import { processOf } from "./process.fixture.ts"
 import * as TestRedis from "./redis/TestServer.fixture.ts"
+import { freshFile } from "./sqlite/fresh.fixture.ts"
 
 const fixture = new URL("./holder.fixture.ts", import.meta.url)
 const ttlMillis = 2000
@@ -86,26 +83,8 @@ const suite = (adapter: string, address: Effect.Effect<string, unknown, Scope.Sc
     }))
 }
 
-suite(
-  "sqlite",
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-    ),
-    (folder) => join(folder, "belfry.db"),
-  ),
-)
-suite(
-  "postgres",
-  Effect.map(
-    Effect.flatMap(
-      Layer.build(TestPostgres.layer),
-      (context) => Effect.provide(TestStorage, context),
-    ),
-    ({ url }) => Redacted.value(url),
-  ),
-)
+suite("sqlite", freshFile)
+suite("postgres", TestPostgres.freshUrl)
 if (TestRedis.isInstalled) {
   suite("redis", Effect.map(TestRedis.start(), ({ url }) => Redacted.value(url)))
 }

@@ -1,10 +1,7 @@
 /** Lists of runs that are as large as a run may be, by a process of its own. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Layer, Redacted, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
 import { randomBytes } from "node:crypto"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { specOf, times } from "../core/contract/world.ts"
 import { standard } from "../core/domain/Namespace.ts"
 import { payloadBytesMax } from "../core/engine/Scheduler.ts"
@@ -13,6 +10,7 @@ import { storageAt } from "./executor.fixture.ts"
 import type { Listed } from "./lister.fixture.ts"
 import * as TestPostgres from "./postgres/TestStorage.ts"
 import { processOf, said } from "./process.fixture.ts"
+import { freshFile } from "./sqlite/fresh.fixture.ts"
 
 const fixture = new URL("./lister.fixture.ts", import.meta.url)
 const runsCount = 2000
@@ -57,24 +55,6 @@ describe("a list of 2,000 runs", () => {
       120_000,
     )
 
-  test(
-    "sqlite",
-    Effect.map(
-      Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      ),
-      (folder) => join(folder, "belfry.db"),
-    ),
-  )
-  test(
-    "postgres",
-    Effect.map(
-      Effect.flatMap(
-        Layer.build(TestPostgres.layer),
-        (context) => Effect.provide(TestPostgres.TestStorage, context),
-      ),
-      ({ url }) => Redacted.value(url),
-    ),
-  )
+  test("sqlite", freshFile)
+  test("postgres", TestPostgres.freshUrl)
 })

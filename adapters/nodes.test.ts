@@ -1,6 +1,6 @@
 /** Nodes that stand in for each other, as real processes which are killed. */
 import { assert, it } from "@effect/vitest"
-import { Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Effect, Exit, Layer, Scope } from "effect"
 import { until } from "../core/contract/program.ts"
 import { standard } from "../core/domain/Namespace.ts"
 import type { RunId } from "../core/domain/RunId.ts"
@@ -27,11 +27,7 @@ it.live(
   "J4: of a thousand fires each is completed once, whoever of three nodes is killed",
   () =>
     Effect.gen(function* () {
-      const { url } = yield* Effect.provide(
-        TestPostgres.TestStorage,
-        yield* Layer.build(TestPostgres.layer),
-      )
-      const address = Redacted.value(url)
+      const address = yield* TestPostgres.freshUrl
       const storage = storageAt(address)
       const client = yield* Layer.build(
         Layer.provide(Layer.merge(Scheduler.layerClient, Triggers.layerClient), storage),

@@ -1,22 +1,12 @@
 /** Moves from each technology to the next, once around, and each to itself. */
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as TransferStorageContract from "../core/contract/TransferStorageContract.ts"
 import { movableClock } from "../core/contract/world.ts"
 import * as Memory from "./memory/mod.ts"
 import * as TestStorage from "./postgres/TestStorage.ts"
 import * as Sqlite from "./sqlite/mod.ts"
-
-const freshFile = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  ),
-  (folder) => join(folder, "belfry.db"),
-)
+import { freshFile } from "./sqlite/fresh.fixture.ts"
 
 const inFile = Layer.unwrap(Effect.map(freshFile, (file) => Sqlite.layer({ file })))
 

@@ -5,7 +5,7 @@
  * clock by which the adapter watches it goes along; if it does not, the clock was set.
  */
 import { PgClient } from "@effect/sql-pg"
-import { Clock, Context, Duration, Effect, Layer, type Redacted } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Redacted } from "effect"
 import { Reactivity } from "effect/reactivity"
 import * as Postgres from "./mod.ts"
 import * as TestDatabase from "./TestDatabase.ts"
@@ -68,6 +68,12 @@ export const base = Layer.unwrap(
 )
 
 export const layer = Layer.provideMerge(another(), base)
+
+/** The address of a database of its own, for processes of their own; it lasts as long as the scope does. */
+export const freshUrl = Effect.map(
+  Effect.flatMap(Layer.build(layer), (context) => Effect.provide(TestStorage, context)),
+  ({ url }) => Redacted.value(url),
+)
 
 /** A client of its own, of the same database and schema. */
 export const client = TestStorage.use(({ url }) => connected(url))

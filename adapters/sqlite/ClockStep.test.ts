@@ -7,10 +7,8 @@ import { LockKey } from "../../core/domain/Lease.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as Sqlite from "./mod.ts"
+import { freshFile } from "./fresh.fixture.ts"
 
 const hour = 3_600_000
 const joining = (name: string): Joining => ({
@@ -21,14 +19,6 @@ const joining = (name: string): Joining => ({
   ttlMillis: 10_000,
 })
 const nothing = { count: 0, digest: 0 }
-
-const freshFile = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  ),
-  (folder) => join(folder, "belfry.db"),
-)
 
 /** Storage and locks on a clock that can be set. */
 const settable = (file: string) =>

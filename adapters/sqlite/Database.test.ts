@@ -2,26 +2,13 @@ import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber } from "effect"
 import { TestClock } from "effect/testing"
 import { spawnSync } from "node:child_process"
-import {
-  chmodSync,
-  copyFileSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { chmodSync, copyFileSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as Database from "./Database.ts"
 import { steps } from "./migrations/mod.ts"
+import { freshFile, freshFolder } from "./fresh.fixture.ts"
 
-const freshFolder = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-)
-const freshFile = Effect.map(freshFolder, (folder) => join(folder, "belfry.db"))
 const open = (file: string) => Effect.flatMap(Clock.Clock, (clock) => Database.open(file, clock))
 
 const insert = (key: string) => ({ db }: Database.Transaction) =>

@@ -1,16 +1,12 @@
 import { assert, it } from "@effect/vitest"
 import { Clock, Effect, Fiber } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Connection } from "./Connection.ts"
 import * as Database from "./Database.ts"
+import { freshFolder } from "./fresh.fixture.ts"
 
 const opened = Effect.gen(function* () {
-  const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  )
+  const folder = yield* freshFolder
   return yield* Database.open(join(folder, "belfry.db"), yield* Clock.Clock)
 })
 

@@ -1,8 +1,5 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { Calendar, CalendarName } from "../../core/domain/Calendar.ts"
 import * as Namespace from "../../core/domain/Namespace.ts"
@@ -10,11 +7,7 @@ import { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { ground } from "./migrations/0001_ground.ts"
 import * as Sqlite from "./mod.ts"
-
-const freshFile = Effect.acquireRelease(
-  Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-  (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-).pipe(Effect.map((folder) => join(folder, "belfry.db")))
+import { freshFile } from "./fresh.fixture.ts"
 
 it.effect("triggers of a file from before there were calendars stay as they are, and may get one", () =>
   Effect.gen(function* () {

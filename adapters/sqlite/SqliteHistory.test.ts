@@ -1,23 +1,13 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Fiber } from "effect"
 import { TestClock } from "effect/testing"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as HistoryStorageContract from "../../core/contract/HistoryStorageContract.ts"
 import { admitAll, freshNamespace, giveUp, greet, times } from "../../core/contract/world.ts"
 import { TriggerDefinition, TriggerName } from "../../core/domain/Trigger.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Sqlite from "./mod.ts"
-
-const freshFile = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  ),
-  (folder) => join(folder, "belfry.db"),
-)
+import { freshFile } from "./fresh.fixture.ts"
 
 it.effect("a run that has left has no row in any table", () =>
   Effect.gen(function* () {

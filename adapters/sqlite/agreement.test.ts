@@ -1,19 +1,9 @@
 import { Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import * as AgreementContract from "../../core/contract/AgreementContract.ts"
 import * as Memory from "../memory/mod.ts"
 import * as Sqlite from "./mod.ts"
-
-const freshFile = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  ),
-  (folder) => join(folder, "belfry.db"),
-)
+import { freshFile } from "./fresh.fixture.ts"
 
 const suite = (
   where: string,

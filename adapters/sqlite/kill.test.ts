@@ -1,15 +1,14 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
 import { DatabaseSync } from "node:sqlite"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { standard } from "../../core/domain/Namespace.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Sqlite from "./mod.ts"
+import { freshFolder } from "./fresh.fixture.ts"
 
 const worker = fileURLToPath(new URL("./worker.fixture.ts", import.meta.url))
 const isDeno = "Deno" in globalThis
@@ -39,10 +38,7 @@ it.live(
   "S1 durable: what was acknowledged outlives kill -9, again and again",
   () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      )
+      const folder = yield* freshFolder
       const file = join(folder, "belfry.db")
       const lines: Array<string> = []
       for (const millis of [30, 110, 70, 200, 50, 150]) {

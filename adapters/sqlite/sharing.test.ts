@@ -1,8 +1,6 @@
 import { assert, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { createInterface } from "node:readline"
 import { fileURLToPath } from "node:url"
@@ -11,6 +9,7 @@ import { standard } from "../../core/domain/Namespace.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Sqlite from "./mod.ts"
+import { freshFolder } from "./fresh.fixture.ts"
 
 const listener = fileURLToPath(new URL("./listener.fixture.ts", import.meta.url))
 const isDeno = "Deno" in globalThis
@@ -36,10 +35,7 @@ it.live(
   "L4 wake-up: another process that shares the file is woken within 50 ms",
   () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      )
+      const folder = yield* freshFolder
       const file = join(folder, "belfry.db")
       const child = yield* Effect.acquireRelease(
         Effect.sync(() =>

@@ -1,8 +1,6 @@
 import { Context, Duration, Effect, Layer, type Scope } from "effect"
 import { TestClock } from "effect/testing"
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { copyFileSync, existsSync } from "node:fs"
 import * as LockContract from "../../core/contract/LockContract.ts"
 import * as LocksContract from "../../core/contract/LocksContract.ts"
 import * as QuietContract from "../../core/contract/QuietContract.ts"
@@ -12,6 +10,7 @@ import { Lock } from "../../core/services/Lock.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { Wakeups } from "../../core/services/Wakeups.ts"
 import * as Sqlite from "./mod.ts"
+import { freshFile } from "./fresh.fixture.ts"
 
 const memory = Sqlite.layer({ file: ":memory:" })
 
@@ -19,14 +18,6 @@ StorageContract.suite("sqlite in memory", memory, TestClock.adjust, { edits: 10_
 LockContract.suite("sqlite in memory", memory, TestClock.adjust)
 WakeupsContract.suite("sqlite in memory", memory, TestClock.adjust)
 QuietContract.suite("sqlite", memory, TestClock.adjust)
-
-const freshFile = Effect.map(
-  Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-  ),
-  (folder) => join(folder, "belfry.db"),
-)
 
 class File extends Context.Service<File, string>()("belfry/adapters/sqlite/test/File") {}
 

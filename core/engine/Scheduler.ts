@@ -2,7 +2,8 @@
  * Takes runs in, answers for them, and does what keeps them moving.
  *
  * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
- * expires, what takes too long with an executor that is silent is ended, the runs of lost executors are freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
+ * expires, what takes too long with an executor that is silent is ended, the runs of lost executors are
+ * freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
  * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
  * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
  * and a crash loses nothing but time.

@@ -17,9 +17,9 @@
  * - **E8 resized.** The sizes that were last wished of an incarnation are in the answer to each of its
  *   beats. Of one that is not here nothing is wished.
  * - **E9 endings.** What an incarnation leaves to be said of its runs (R41) with a beat takes the place of
- *   all that it has left before, from whenever the beat arrives; of two beats that arrive out of order the one with the
- *   higher number counts. A beat that names none leaves it as it is. Of times a tenth of a second
- *   does not count.
+ *   all that it has left before, from whenever the beat arrives; of two beats that arrive out of order the
+ *   one with the higher number counts. A beat that names none leaves it as it is. Of times a tenth of a
+ *   second does not count.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining, Vitals } from "../domain/Executor.ts"

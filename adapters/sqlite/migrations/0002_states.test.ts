@@ -1,21 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { RunId } from "../../../core/domain/RunId.ts"
 import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { ground } from "./0001_ground.ts"
+import { freshFolder } from "../fresh.fixture.ts"
 
 describe("0002_states", () => {
   it.effect("keeps what a file of the version before holds", () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      )
+      const folder = yield* freshFolder
       const file = join(folder, "belfry.db")
       const before = new DatabaseSync(file)
       before.exec(ground)

@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { GateKey } from "../../../core/domain/Blocking.ts"
@@ -10,6 +8,7 @@ import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { gateRanks } from "./0019_gate_ranks.ts"
 import { steps } from "./mod.ts"
+import { freshFolder } from "../fresh.fixture.ts"
 
 /** An id of so many minutes later. */
 const since = (minutes: number) => RunId.floor(Date.UTC(2026, 0, 1) + minutes * 60_000)
@@ -17,10 +16,7 @@ const since = (minutes: number) => RunId.floor(Date.UTC(2026, 0, 1) + minutes * 
 describe("0019_gate_ranks", () => {
   it.effect("has those pass who waited before it by when their patience ends", () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      )
+      const folder = yield* freshFolder
       const file = join(folder, "belfry.db")
       const before = new DatabaseSync(file)
       const version = steps.indexOf(gateRanks)

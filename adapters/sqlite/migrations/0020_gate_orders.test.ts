@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as RunId from "../../../core/domain/RunId.ts"
@@ -9,6 +7,7 @@ import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { gateOrders } from "./0020_gate_orders.ts"
 import { steps } from "./mod.ts"
+import { freshFolder } from "../fresh.fixture.ts"
 
 const since = Date.UTC(2026, 0, 1)
 const none = RunId.floor(since)
@@ -46,10 +45,7 @@ describe("0020_gate_orders", () => {
   ) {
     it.effect(`has those pass who waited before it by their deadlines, ${order}, ${places}`, () =>
       Effect.gen(function* () {
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-          (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-        )
+        const folder = yield* freshFolder
         const file = join(folder, "belfry.db")
         const version = steps.indexOf(gateOrders)
         const old = new DatabaseSync(file)

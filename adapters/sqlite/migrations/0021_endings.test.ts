@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import { nothingHeld, timeOut } from "../../../core/contract/world.ts"
@@ -12,14 +10,12 @@ import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { endings } from "./0021_endings.ts"
 import { steps } from "./mod.ts"
+import { freshFolder } from "../fresh.fixture.ts"
 
 describe("0021_endings", () => {
   it.live("has who joined before it leave what is to be said of the runs that it holds", () =>
     Effect.gen(function* () {
-      const folder = yield* Effect.acquireRelease(
-        Effect.sync(() => mkdtempSync(join(tmpdir(), "belfry-"))),
-        (folder) => Effect.sync(() => rmSync(folder, { recursive: true })),
-      )
+      const folder = yield* freshFolder
       const file = join(folder, "belfry.db")
       const before = new DatabaseSync(file)
       const version = steps.indexOf(endings)

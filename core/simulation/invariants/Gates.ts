@@ -92,9 +92,9 @@ const placesOf = (task: string): number => {
 
 /**
  * Under `concurrent(2)` no three runs of a gate are under way at once, and under `fair(2, …)` of all
- * keys together, and of the tasks of a group together no more than its limit; under every other blocking, and where they touch a thing exclusively, no two. Of a
- * task that is blocked per executor that holds in each. An attempt counts as under way from its start
- * until it ended or its grant did.
+ * keys together, and of the tasks of a group together no more than its limit; under every other
+ * blocking, and where they touch a thing exclusively, no two. Of a task that is blocked per executor that
+ * holds in each. An attempt counts as under way from its start until it ended or its grant did.
  */
 export const I13: Checker = (outcome, that) => {
   const ends = attemptEnds(outcome)
