@@ -207,6 +207,8 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       ...["--payload", '{"book":"gl"}', "--misfire", "all", "--misfire-max", "3"],
     )
     assert.strictEqual(set.code, 0, set.err)
+    assert.match(set.answer.taskUnknown.remedy, /executor/)
+    assert.include(set.err, 'no task "report"')
     const edited = await trigger("set", "nightly", "--while-running", "skip")
     assert.deepInclude(edited.answer, {
       revision: 2,

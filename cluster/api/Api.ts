@@ -222,7 +222,7 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
   HttpApiEndpoint.put("put", "/triggers/:name", {
     params: named,
     payload: Views.PutTrigger,
-    success: Views.Trigger,
+    success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
   }),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
@@ -398,7 +398,9 @@ export class Tasks extends HttpApiGroup.make("tasks").add(
     success: Views.Task,
     error: [Problems.TaskUnknown, Problems.StorageUnavailable],
   }),
-).annotateMerge(OpenApi.annotations({ description: "Definitions that executors brought" })) {}
+).annotateMerge(
+  OpenApi.annotations({ description: "Definitions that executors and schedules brought" }),
+) {}
 
 export class Executors extends HttpApiGroup.make("executors").add(
   HttpApiEndpoint.get("list", "/executors", {

@@ -84,7 +84,7 @@ export const run = Effect.gen(function* () {
       if (Option.isNone(found)) return
       const trigger = found.value
       const { schedule } = trigger.definition
-      const policy = yield* policyOf(storage, new Map(), trigger.definition)
+      const policy = yield* policyOf(storage, trigger.definition)
       const stale: Array<OutboxEvent> = []
       const size = schedule._tag === "After" && readsResult(schedule) ? read : batch
       for (let at = 0; at < left.length; at += size) {

@@ -153,7 +153,7 @@ export const make = Effect.gen(function* () {
     Effect.map(triggers.tails({ namespace, name }), ([found]) => found)
 
   const policyWithRoom = Effect.fnUntraced(function* (definition: TriggerDefinition) {
-    const policy = yield* policyOf(storage, new Map(), definition)
+    const policy = yield* policyOf(storage, definition)
     if (policy.backlog === undefined) return policy
     const { lane } = Waiting.place(definition.namespace, definition.task, policy, undefined)
     yield* Effect.catchTag(
