@@ -2,7 +2,7 @@
 import { DateTime, Duration, Effect, Layer } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
-import { KeyConflict } from "../../core/engine/Scheduler.ts"
+import { KeyConflict } from "../../core/engine/Submitting.ts"
 import {
   type SlotRecord,
   TriggerChanged,

@@ -15,7 +15,7 @@ import * as Placer from "../services/Placer.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Asked, Asking as Item, TriggerView } from "../services/TriggerStorage.ts"
-import { KeyConflict, payloadBytesMax } from "./Scheduler.ts"
+import { KeyConflict, payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 export interface Asking {

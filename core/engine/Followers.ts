@@ -21,7 +21,7 @@ import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
 import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
-import { payloadBytesMax } from "./Scheduler.ts"
+import { payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 const batch = 100

@@ -37,7 +37,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Tailing as Item } from "../services/TriggerStorage.ts"
 import * as Backlogs from "./Backlogs.ts"
 import * as InStep from "../services/InStep.ts"
-import { payloadBytesMax } from "./Scheduler.ts"
+import { payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 type TailSchedule = Extract<Schedule, { readonly _tag: "Tail" }>

@@ -40,13 +40,8 @@ import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
 import { definitionOf, type Ended, type Hooks, type Told, type Unsuccessful } from "./Handler.ts"
 import { withRunLogger } from "./runLogger.ts"
-import {
-  RunFailed,
-  Scheduler,
-  type Submission,
-  type SubmitOptions,
-  type SubmitRefused,
-} from "./Scheduler.ts"
+import { RunFailed, Scheduler } from "./Scheduler.ts"
+import type { Submission, SubmitOptions, SubmitRefused } from "./Submitting.ts"
 import type { Tailing } from "./Trigger.ts"
 import { Triggers } from "./Triggers.ts"
 
