@@ -459,15 +459,19 @@ export class System extends HttpApiGroup.make("system").add(
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
 /** What an order may be given under, told of each endpoint that takes one and does not say so itself. */
-const keyOfOrders = (described: Record<string, any>): Record<string, any> => {
-  for (const item of Object.values<Record<string, any>>(described["paths"])) {
-    for (const operation of Object.values(item)) {
-      // Those that may answer so are those that `Once` stands around.
-      const isOrder = JSON.stringify(operation.responses).includes("OrderUnsettled")
-      if (isOrder) operation.parameters.push(idempotencyKey)
-    }
+const keyOfOrders = (described: Record<string, unknown>): Record<string, unknown> => {
+  const paths = Object.values(described["paths"] as Record<string, Record<string, Operation>>)
+  for (const operation of paths.flatMap((path) => Object.values(path))) {
+    // Those that may answer so are those that `Once` stands around.
+    const isOrder = JSON.stringify(operation.responses).includes("OrderUnsettled")
+    if (isOrder) operation.parameters.push(idempotencyKey)
   }
   return described
+}
+
+interface Operation {
+  readonly responses: unknown
+  readonly parameters: Array<unknown>
 }
 
 const idempotencyKey = {

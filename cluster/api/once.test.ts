@@ -11,7 +11,7 @@ import * as Task from "../../core/engine/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { Server } from "../Server.ts"
-import { api, authorized, call, Platform, problem, token } from "../Server.fixture.ts"
+import { api, authorized, call, document, Platform, problem, token } from "../Server.fixture.ts"
 import { Api, Once } from "./Api.ts"
 import * as ApiClient from "./ApiClient.ts"
 
@@ -95,6 +95,10 @@ layer(mainOver(Platform), { excludeTestServices: true })("an order under a key",
     // Keys of the first three name runs; the last changes nothing.
     const others = ["runs.submit", "runs.again", "triggers.fire", "triggers.preview"]
     assert.deepStrictEqual(without.sort(), others.sort())
+    const undescribed = Object.values(document.paths).flatMap((path) =>
+      (["post", "put", "patch", "delete"] as const).flatMap((method) => path[method] ?? [])
+    ).filter(({ parameters }) => parameters.every(({ name }) => name !== "idempotency-key"))
+    assert.deepStrictEqual(undescribed.map((each) => each.operationId), ["triggers.preview"])
   })
 
   it.effect("Q4: comes late, and changes nothing", () =>
