@@ -41,6 +41,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [0.5, Members.drain],
   [2, Members.leave],
   [1, Definitions.define],
+  [0.5, Definitions.introduce],
   [1, Definitions.putCalendar],
   [0.5, Definitions.removeCalendar],
   [3, Definitions.putTrigger],
