@@ -2,7 +2,7 @@
  * What only some of the seeds have in their plans, besides the usual: it is drawn by a seed of its own,
  * so that who has none of it has the same history as before.
  */
-import { Effect } from "effect"
+import { Effect, Random } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
 import type { Schedule } from "../domain/Trigger.ts"
@@ -23,7 +23,9 @@ import { calmAt, healsAt, startsAt, triggersUntil, ttlMillis } from "./times.ts"
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
-    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent, rules]) {
+    for (
+      const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent, rules, days]
+    ) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
     return drawn
@@ -298,4 +300,12 @@ const rules = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
     removals: [...plan.removals, ...yield* many(yield* between(0, 2), removal)],
     askings: [...plan.askings, ...yield* many(yield* between(0, 2), asking)],
   }
+})
+
+/** Days that go by in the end, a little less and a little more than something is kept for. */
+const days = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const count = yield* between(1, 3)
+  const ages = (yield* Random.shuffle([6, 8, 29, 31, 364, 366])).slice(0, count)
+    .toSorted((one, other) => one - other)
+  return { ...plan, days: ages.map((age, nth) => age - (ages[nth - 1] ?? 0)) }
 })

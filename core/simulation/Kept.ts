@@ -15,6 +15,7 @@ import { keys, tasks } from "./tasks.ts"
 export interface KeptTrigger {
   readonly id: number
   readonly name: string
+  readonly isRemoved: boolean
   /** Those of its rule. */
   readonly records: ReadonlyArray<SlotRecord>
   /** Those of what was asked for by hand. */
@@ -76,6 +77,7 @@ export const read: (
     kept.push({
       id,
       name,
+      isRemoved: !present.has(id),
       records,
       asked: all.filter(({ asked }) => asked !== undefined),
       account: {
@@ -94,6 +96,21 @@ export const read: (
     executors: yield* executors.list(standard),
     states,
   }
+})
+
+/** What is still known of it. */
+export const left = Effect.fnUntraced(function* (storage: Storage["Service"], kept: Kept) {
+  const slots = new Map<string, ReadonlyArray<number>>()
+  for (const { id, isRemoved, name } of kept.triggers) {
+    // Those of what was removed may stay (T1).
+    if (isRemoved) continue
+    slots.set(
+      name,
+      (yield* storage.triggers.records(id as TriggerId, recordsMax)).map(({ slot }) => slot),
+    )
+  }
+  const known = yield* storage.runs.findMany([...kept.runs.keys()])
+  return { now: yield* storage.now, runs: new Set(known.map(({ id }) => id)), slots }
 })
 
 /** What is due later is as much later there. */

@@ -3,6 +3,15 @@ import type { Kept } from "./Kept.ts"
 import type { Ledger } from "./Ledger.ts"
 import type { SetClock } from "./SetClock.ts"
 import type { Table } from "./Table.ts"
+import type { RunId } from "../domain/RunId.ts"
+
+export interface Later {
+  /** By the clock of the storage. */
+  readonly now: number
+  readonly runs: ReadonlySet<RunId>
+  /** The slots of those that it has records of, for each trigger. */
+  readonly slots: ReadonlyMap<string, ReadonlyArray<number>>
+}
 
 /**
  * An instant is in milliseconds since 1970, by the world's own clock; but slots, and what is kept of
@@ -42,6 +51,8 @@ export interface Outcome {
     readonly from: number
     readonly until: number
   }>
+  /** What is known of all that in the end, each time that some days have gone by. */
+  readonly later: ReadonlyArray<Later>
   /** From here on nothing goes wrong, and all that did has been made up for. */
   readonly calmFrom: number
   readonly endedAt: number

@@ -45,6 +45,8 @@ export interface Plan {
   /** What is done to all runs of a group. */
   readonly groupOrders: ReadonlyArray<GroupOrder>
   readonly removals: ReadonlyArray<Removal>
+  /** When all has ended the clock of the storage is set ahead so many days at a time, and what is old leaves. */
+  readonly days?: ReadonlyArray<number>
 }
 
 export interface PlannedTrigger {

@@ -62,7 +62,8 @@ export class SetClock {
     return this.settings.map(({ aheadMillis, from }, nth) => {
       const at = said - aheadMillis
       const until = this.settings[nth + 1]?.from ?? Infinity
-      return from - rounding <= at && at <= until ? at : undefined
+      // What was rounded down to before it was set is not of before that.
+      return from - rounding <= at && at <= until ? Math.max(at, Math.ceil(from)) : undefined
     }).find((at) => at !== undefined)
   }
 

@@ -357,9 +357,19 @@ export const run = Effect.fnUntraced(function* (
     from: startsAt + at,
     until: startsAt + at + millis,
   }))
+  const end = yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said)))
+  const endedAt = now()
+  const later: Array<Outcome["later"][number]> = []
+  for (const days of plan.days ?? []) {
+    yield* TestClock.adjust(1)
+    ofStorage.set(ofStorage.said(now()) - now() + days * 86_400_000)
+    yield* Effect.orDie(retireAll(storage))
+    later.push(yield* Effect.orDie(Kept.left(storage, end)))
+  }
   return {
     ledger,
-    kept: yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said))),
+    kept: end,
+    later,
     // Those of the last moments may be left to the planner that comes next.
     judged: plan.triggers.map(({ name }) => ({
       trigger: name,
@@ -375,7 +385,7 @@ export const run = Effect.fnUntraced(function* (
     faults,
     schedulers: Array.from({ length: plan.schedulers }, (_, at) => nameOf(at)),
     calmFrom: startsAt + calmAt,
-    endedAt: now(),
+    endedAt,
   } satisfies Outcome
 })
 
@@ -395,6 +405,11 @@ export const openOf = Effect.fnUntraced(function* (storage: Storage["Service"]) 
     !Run.isFinal(state) ||
     (task === followedTask.name && shard === undefined && !followed.has(id))
   )
+})
+
+/** A pass that was under way has passed some by, so another one goes over all there is. */
+const retireAll = Effect.fnUntraced(function* ({ history }: Storage["Service"]) {
+  for (let passes = 0; passes < 2;) if (!(yield* history.retire(100)).hasMore) passes++
 })
 
 /** Whether all rows have been taken. */

@@ -45,7 +45,7 @@ export const tasks = {
   fifo: Task.make("fifo", {
     payload,
     success,
-    policy: { retry, blocking: Blocking.fifo, ...byKey },
+    policy: { retry, blocking: Blocking.fifo, ...byKey, retention: "7 days" },
   }),
   discard: Task.make("discard", { payload, success, policy: { blocking: Blocking.discard } }),
   pair: Task.make("pair", { payload, success, policy: { blocking: Blocking.concurrent(2) } }),
@@ -79,7 +79,7 @@ export const tasks = {
   cut: Task.make("cut", {
     payload,
     success,
-    policy: { retry, routing: { _tag: "Sharded", count: 3 } },
+    policy: { retry, routing: { _tag: "Sharded", count: 3 }, retention: "365 days" },
   }),
   everywhere: Task.make("everywhere", {
     payload,

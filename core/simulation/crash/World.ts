@@ -189,6 +189,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     yield* Effect.die(exit ?? "it never came to its end")
   }
   const outcome: Outcome = {
+    later: [],
     ledger,
     kept: yield* Kept.read(storage, (said) => said),
     judged,

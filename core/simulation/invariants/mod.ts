@@ -15,6 +15,7 @@ import { R9 } from "./Early.ts"
 import { I14, I15 } from "./Families.ts"
 import { I11, I12, I13 } from "./Gates.ts"
 import { I3, I4, I5 } from "./Grants.ts"
+import { H1, H2, H4 } from "./History.ts"
 import type { Checker } from "./Invariant.ts"
 import { I1, I2 } from "./Keeping.ts"
 import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
@@ -31,6 +32,9 @@ import { I18 } from "./Terms.ts"
 import { I26 } from "./Turns.ts"
 
 const checkers = {
+  H1,
+  H2,
+  H4,
   I1,
   I2,
   I3,

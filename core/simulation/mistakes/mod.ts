@@ -32,6 +32,7 @@ import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { heldUpIdly } from "./heldUpIdly.ts"
 import { jitterTaken } from "./jitterTaken.ts"
+import { keptForEver } from "./keptForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
 import { keysConfused } from "./keysConfused.ts"
 import { laneForgotten } from "./laneForgotten.ts"
@@ -55,6 +56,7 @@ import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
 import { recordsForgotten } from "./recordsForgotten.ts"
 import { removedLate } from "./removedLate.ts"
+import { retentionForgotten } from "./retentionForgotten.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
 import { rollbackForgotten } from "./rollbackForgotten.ts"
@@ -76,6 +78,9 @@ import { weightsForgotten } from "./weightsForgotten.ts"
 const planted = <M extends Record<string, readonly [Plant, Name]>>(all: M): M => all
 
 export const mistakes = planted({
+  retentionForgotten: [{ storage: retentionForgotten }, "H1"],
+  runsKeptForEver: [{ storage: keptForEver }, "H2"],
+  slotsKeptForEver: [{ storage: keptForEver }, "H4"],
   acknowledgedEarly: [{ storage: acknowledgedEarly }, "I1"],
   keyForgotten: [{ storage: keyForgotten }, "I2"],
   grantedTwice: [{ storage: grantedTwice }, "I3"],
