@@ -2,6 +2,8 @@
 import { assert, it } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import * as TransferStorageContract from "../core/contract/TransferStorageContract.ts"
+import { furnished } from "../core/contract/transfer/furnished.ts"
+import { comparable, exported, imported } from "../core/contract/transfer/Passage.ts"
 import { movableClock } from "../core/contract/world.ts"
 import * as Memory from "./memory/mod.ts"
 import * as TestStorage from "./postgres/TestStorage.ts"
@@ -29,7 +31,6 @@ TransferStorageContract.suite("from postgres to sqlite", postgres, sqlite)
 
 it.live("once around all technologies nothing is lost", () =>
   Effect.gen(function* () {
-    const { comparable, exported, furnished, imported } = TransferStorageContract
     const first = yield* Layer.build(Layer.fresh(memory.layer))
     let records = yield* Effect.provideContext(
       Effect.andThen(furnished(memory.elapse), exported),

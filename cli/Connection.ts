@@ -13,6 +13,8 @@ import { Problem } from "./Problem.ts"
 export interface Given {
   readonly url: Option.Option<string>
   readonly token: Option.Option<Redacted.Redacted<string>>
+  /** What the command's order is given under. */
+  readonly once?: Option.Option<string>
 }
 
 export interface Address {
@@ -71,14 +73,21 @@ export interface Connection {
 /** To the first server that can be reached; when none can, the call will say so. */
 export const open = Effect.fnUntraced(function* (given: Given) {
   const { token, urls } = yield* address(given)
-  return yield* to(yield* firstUp(urls), token)
+  return yield* to(yield* firstUp(urls), token, Option.getOrUndefined(given.once ?? Option.none()))
 })
 
-export const to = (url: string, token: Redacted.Redacted<string>): Effect.Effect<Connection> =>
+export const to = (
+  url: string,
+  token: Redacted.Redacted<string>,
+  key?: string,
+): Effect.Effect<Connection> =>
   Effect.map(ApiClient.make({ url, token }), (api) => ({
     url,
     api,
-    call: (ask) => Effect.mapError(ask(api), (error) => explained(url, error)),
+    call: (ask) =>
+      (key === undefined ? ask(api) : ApiClient.once(key)(ask(api))).pipe(
+        Effect.mapError((error) => explained(url, error)),
+      ),
   }))
 
 export const inNamespace = (namespace: Option.Option<string>) =>
@@ -101,6 +110,8 @@ const kinds: Record<string, Problem["kind"]> = {
   CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
+  KeyTaken: "notFound",
+  OrderUnsettled: "notFound",
   RunChanged: "notFound",
   TriggerChanged: "notFound",
   OrderRefused: "notFound",

@@ -191,6 +191,62 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.include(wrong.err, "failurePercent")
   })
 
+  it("Q4: gives an order again by its key", async () => {
+    const token = "a-token-of-some-length"
+    const server = place.start(["server", "--sqlite", "keys.db", "--port", "0", "--token", token])
+    const [, url = ""] = await server.says(/belfry server +(http:\S+)/)
+    const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
+    const give = (...words: ReadonlyArray<string>) => place.run(words, env)
+    await give("trigger", "set", "nightly", "0 3 * * *", "--task", "report")
+    const { run } = JSON.parse((await give("trigger", "fire", "nightly", "--json")).out)
+    const orders = [
+      ["run", "suspend", run],
+      ["run", "resume", run],
+      ["run", "set", run, "--level", "urgent"],
+      ["run", "revive", run],
+      ["run", "rollback", run],
+      ["run", "notify", run],
+      ["run", "cancel", run],
+      ["trigger", "pause", "nightly"],
+      ["trigger", "resume", "nightly"],
+      ["trigger", "remove", "nightly"],
+      ["group", "pause", "billing"],
+      ["group", "resume", "billing"],
+      ["lock", "release", "search"],
+      ["calendar", "remove", "office"],
+    ]
+    const given = (order: ReadonlyArray<string>) => give(...order, "--key", `a ${order.join(" ")}`)
+    const first: Array<Awaited<ReturnType<typeof give>>> = []
+    for (const order of orders) first.push(await given(order))
+    assert.deepStrictEqual(first.map(({ code }) => code), [
+      0,
+      0,
+      0,
+      0,
+      3,
+      3,
+      0,
+      0,
+      0,
+      0,
+      3,
+      3,
+      3,
+      3,
+    ])
+    const events = await give("run", "events", run, "--json")
+    // In another order now: without their keys they would be refused, or change something.
+    for (const [nth, order] of [...orders.entries()].reverse()) {
+      const { code, err, out } = await given(order)
+      const { code: was, err: said, out: told } = first[nth]!
+      assert.deepStrictEqual([code, out, err], [was, told, said], order.join(" "))
+    }
+    assert.strictEqual((await give("run", "events", run, "--json")).out, events.out)
+    const taken = await give("run", "cancel", run, "--key", `a run suspend ${run}`)
+    assert.strictEqual(taken.code, 3, taken.err)
+    assert.match(taken.err, /was used with another order[^]*a key of its own/)
+  })
+
   it("sets, edits, fires, fills in, pauses and removes triggers of a server", async () => {
     const token = "a-token-of-some-length"
     const server = place.start(["server", "--sqlite", "trig.db", "--port", "0", "--token", token])
@@ -207,6 +263,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       ...["--payload", '{"book":"gl"}', "--misfire", "all", "--misfire-max", "3"],
     )
     assert.strictEqual(set.code, 0, set.err)
+    assert.match(set.answer.taskUnknown.remedy, /executor/)
     const edited = await trigger("set", "nightly", "--while-running", "skip")
     assert.deepInclude(edited.answer, {
       revision: 2,
@@ -264,6 +321,9 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     })
     const failing = await trigger("set", "ship", "--on", "failure")
     assert.deepInclude(failing.answer.schedule, { after: "order", passing: "result" })
+    const said = await place.run(["trigger", "set", "ship", "--on", "any"], env)
+    assert.include(said.err, 'no task "ship"')
+    assert.include(said.err, "the usual policy")
     assert.strictEqual((await trigger("set", "ship", "@daily", "--after", "order")).code, 2)
     const table = await trigger("set", "bill", "--table", "public.orders", "--task", "bill")
     assert.match(table.err, /tails no tables of its own/)

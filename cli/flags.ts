@@ -53,6 +53,12 @@ export const by = Flag.String("by").pipe(
 export const ofBy = (given: Option.Option<string>): { readonly by?: string } =>
   Option.isSome(given) ? { by: given.value } : {}
 
+/** For commands that give an order which a script may give again. */
+export const once = Flag.String("key").pipe(
+  Flag.withDescription("Idempotency key: given again with it, the order is not carried out again"),
+  Flag.optional,
+)
+
 /** For orders that others will wonder about. */
 export const note = Flag.String("note").pipe(
   Flag.withDescription("Why; others see it"),

@@ -219,11 +219,8 @@ export const serving = ({ backing, required = [], ...options }: Serving): Layer.
         })
         : new Problem({ kind: "usage", what: `${error.field}: ${error.reason}`, fix: error.remedy })
     ),
-    Layer.provideMerge(
-      loaded(async () => (await import("../adapters/direct/mod.ts")).layer).pipe(
-        Layer.provide(Layer.succeed(Required, required)),
-      ),
-    ),
+    Layer.provideMerge(loaded(async () => (await import("../adapters/direct/mod.ts")).layer)),
+    Layer.provide(Layer.succeed(Required, required)),
     Layer.provide(ownership(backing)),
     Layer.provideMerge(storage(backing)),
   )

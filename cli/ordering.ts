@@ -3,7 +3,7 @@ import { Effect } from "effect"
 import { Command } from "effect/cli"
 import type * as ApiClient from "../cluster/api/ApiClient.ts"
 import type { RunId } from "../core/domain/RunId.ts"
-import { by, client, ofBy, runId } from "./flags.ts"
+import { by, client, ofBy, once, runId } from "./flags.ts"
 import { lazily } from "./lazily.ts"
 import * as Output from "./Output.ts"
 
@@ -23,7 +23,7 @@ export const ordering = (options: {
   readonly description: string
   readonly words: Readonly<Record<string, string>>
 }) =>
-  Command.make(options.order, { ...client, by, id: runId }, (given) =>
+  Command.make(options.order, { ...client, by, once, id: runId }, (given) =>
     lazily(
       () => Promise.all([import("./Connection.ts"), import("./views.ts")]),
       Effect.fnUntraced(function* ([{ open }, { orderedJson }]) {

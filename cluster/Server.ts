@@ -27,7 +27,8 @@ import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
 import { ExecutorName } from "../core/domain/Executor.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { Loops, Watch } from "../core/engine/Loops.ts"
-import { Scheduler, type SchedulerOptions } from "../core/engine/Scheduler.ts"
+import type { MovingOptions } from "../core/engine/Moving.ts"
+import { Scheduler } from "../core/engine/Scheduler.ts"
 import type { TriggersOptions } from "../core/engine/SlotAuditor.ts"
 import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
@@ -44,7 +45,7 @@ import { Readiness } from "./Readiness.ts"
 
 export const rpcPath = "/rpc"
 
-export interface ServerOptions extends SchedulerOptions, TriggersOptions {
+export interface ServerOptions extends MovingOptions, TriggersOptions {
   /** An address of this machine. Others than the loopback only with `isBehindProxy`. */
   readonly host?: string
   /** `0`: any that is free. */

@@ -18,14 +18,8 @@ export { CurrentNamespace } from "./engine/CurrentNamespace.ts"
 export { Beats } from "./engine/Beats.ts"
 export { Isolation } from "./engine/Isolation.ts"
 export { Executor } from "./engine/Executor.ts"
-export {
-  KeyConflict,
-  OrderRefused,
-  RunChanged,
-  RunFailed,
-  RunUnknown,
-  Scheduler,
-} from "./engine/Scheduler.ts"
+export { OrderRefused, RunChanged, RunFailed, RunUnknown, Scheduler } from "./engine/Scheduler.ts"
+export { KeyConflict } from "./engine/Submitting.ts"
 export { CalendarUnknown, Triggers, TriggerUnknown } from "./engine/Triggers.ts"
 export * as Actor from "./engine/Actor.ts"
 export { BacklogFull } from "./engine/Backlogs.ts"

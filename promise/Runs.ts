@@ -19,9 +19,8 @@ import {
   type RollbackOptions,
   RunFailed,
   Scheduler,
-  type Sharding,
-  type SubmitOptions,
 } from "../core/engine/Scheduler.ts"
+import type { Sharding, SubmitOptions } from "../core/engine/Submitting.ts"
 import type { LogPage } from "../core/services/LogStorage.ts"
 import { type Call, dateOf, type Internal, type Waiting } from "./call.ts"
 import { DeclaredError } from "./DeclaredError.ts"

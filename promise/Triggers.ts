@@ -161,7 +161,14 @@ export const triggersOver = (call: Call, within: Scope.Scope): Triggers => {
     const scope = yield* Scope.fork(within)
     tailed.set(name, scope)
     yield* triggers.tail(
-      { namespace, name, task: task.name, schedule, payload: "null" },
+      {
+        namespace,
+        name,
+        task: task.name,
+        introduces: task.core.definition(namespace),
+        schedule,
+        payload: "null",
+      },
       source,
       judgeOf(task, entry, payloadOf),
     ).pipe(

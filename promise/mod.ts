@@ -83,15 +83,14 @@ export * as Routing from "../core/domain/Routing.ts"
 export { BacklogFull } from "../core/engine/Backlogs.ts"
 export {
   type ChangeOptions,
-  KeyConflict,
   type OrderOptions,
   OrderRefused,
   type RollbackOptions,
   RunChanged,
   RunFailed,
   RunUnknown,
-  type Sharding,
 } from "../core/engine/Scheduler.ts"
+export { KeyConflict, type Sharding } from "../core/engine/Submitting.ts"
 export * as Source from "./Source.ts"
 export * as Trigger from "./Trigger.ts"
 export { type BreakerOptions, type BreakerRef, BreakerUnknown } from "../core/engine/Breakers.ts"

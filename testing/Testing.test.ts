@@ -50,6 +50,19 @@ describe("in virtual time", () => {
       ),
     ), 120_000)
 
+  it.live("the first slot fires by the policy of its task, although nobody serves it", () => {
+    const only = Task.make("only", { policy: { blocking: Blocking.discard } })
+    return inTest(
+      Effect.gen(function* () {
+        const testing = yield* Testing
+        yield* testing.advance("3 hours")
+        const runs = yield* testing.runs(only)
+        assert.deepStrictEqual(runs.map(({ state }) => state), ["Ready", "Discarded", "Discarded"])
+      }),
+      only.schedule("hourly", Trigger.cron("0 * * * *"), {}),
+    )
+  })
+
   it.live("nobody looks again and again while nothing is due for a month", () => {
     const turns = new Map<string, number>()
     const watch = new (class extends Watch {

@@ -8,14 +8,13 @@ import { isFinal } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { RunView } from "../../core/domain/RunView.ts"
 import {
-  KeyConflict,
   OrderRefused,
   RunChanged,
   RunFailed,
   RunUnknown,
   Scheduler,
-  type SubmitOptions,
 } from "../../core/engine/Scheduler.ts"
+import { KeyConflict, type SubmitOptions } from "../../core/engine/Submitting.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { Answer, Word } from "./messages.ts"

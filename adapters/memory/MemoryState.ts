@@ -6,6 +6,7 @@
  * keeps them in step.
  */
 import { Result } from "effect"
+import type * as Answer from "../../core/domain/Answer.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Calendar } from "../../core/domain/Calendar.ts"
@@ -208,6 +209,8 @@ export class MemoryState {
   readonly states = new Map<string, string>()
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
+  /** By key, in the order in which they were begun. */
+  readonly answers = new Map<string, Answer.Kept>()
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   readonly findings: Array<KeptFinding & { readonly trigger: TriggerId }> = []
   auditPlace: AuditPlace | undefined

@@ -1,6 +1,7 @@
 /** The storage in memory: the reference for every law, on Effect's clock, fit for simulation. */
 import { Clock, Effect } from "effect"
 import { Storage } from "../../core/services/Storage.ts"
+import * as MemoryAnswers from "./MemoryAnswers.ts"
 import * as MemoryAudit from "./MemoryAudit.ts"
 import * as MemoryCalendars from "./MemoryCalendars.ts"
 import * as MemoryClock from "./MemoryClock.ts"
@@ -37,6 +38,7 @@ export const make = (state: MemoryState): Effect.Effect<Storage["Service"]> =>
       transfer: MemoryTransfer.make(state, ofLeases),
       permits: MemoryPermits.make(state, now),
       audit: MemoryAudit.make(state, now),
+      answers: MemoryAnswers.make(state, now),
       now: Effect.sync(now),
     })
   })

@@ -14,6 +14,11 @@ export const make = (state: MemoryState): TaskStorage => ({
         state.tasks.set(key, { definition, revision: (known?.revision ?? 0) + 1 })
       }
     }),
+  introduce: (definition) =>
+    Effect.sync(() => {
+      const key = `${definition.namespace} ${definition.name}`
+      if (!state.tasks.has(key)) state.tasks.set(key, { definition, revision: 1 })
+    }),
   find: (namespace, name) =>
     Effect.sync(() => Option.fromNullishOr(state.tasks.get(`${namespace} ${name}`))),
   list: (namespace) =>

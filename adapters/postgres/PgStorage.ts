@@ -4,6 +4,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import { table } from "./migrations/mod.ts"
 import { codeIn, DatabaseUnfit, type Pg } from "./Pg.ts"
+import * as PgAnswers from "./PgAnswers.ts"
 import * as PgAudit from "./PgAudit.ts"
 import * as PgCalendars from "./PgCalendars.ts"
 import type { PgClock } from "./PgClock.ts"
@@ -62,6 +63,7 @@ export const make = Effect.fn("PgStorage.make")(function* (
     transfer: PgTransfer.make(pg),
     permits: PgPermits.make(pg, names),
     audit: PgAudit.make(pg),
+    answers: PgAnswers.make(pg),
     tables: PgTable.tableOver((text, params) => pg.query("reads", "read a table", text, params)),
     now: Effect.map(
       pg.query<{ now: number }>("beats", "now", "SELECT clock()::float8 AS now"),

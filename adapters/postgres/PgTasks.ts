@@ -30,68 +30,83 @@ const defined = ({ definition, revision }: TaskRow): DefinedTask => ({
   revision,
 })
 
-export const make = (pg: Pg, names: PgNames): TaskStorage => ({
-  define: Effect.fnUntraced(function* (definitions) {
-    if (definitions.length === 0) return
-    // The one named last holds; a statement may update a row only once.
-    const last = [...new Map(definitions.map((each) => [`${each.namespace} ${each.name}`, each]))
-      .values()]
+export const make = (pg: Pg, names: PgNames): TaskStorage => {
+  const numbersOf = Effect.fnUntraced(function* (definitions: ReadonlyArray<TaskDefinition>) {
     // `submit` in SQL needs the lane: made in its transaction, it would keep everybody else waiting.
     yield* names.laneNumbers(
-      last.map(({ name, namespace, policy }) =>
+      definitions.map(({ name, namespace, policy }) =>
         Waiting.place(namespace, name, policy, undefined).lane
       ),
     )
-    const ids = yield* names.taskNumbers(
-      last.map(({ name, namespace }) => ({ namespace, task: name })),
+    return yield* names.taskNumbers(
+      definitions.map(({ name, namespace }) => ({ namespace, task: name })),
     )
-    yield* pg.query(
-      "writes",
-      "define",
-      `UPDATE task SET definition = u.definition, revision = task.revision + 1
+  })
+
+  return {
+    define: Effect.fnUntraced(function* (definitions) {
+      if (definitions.length === 0) return
+      // The one named last holds; a statement may update a row only once.
+      const last = [...new Map(definitions.map((each) => [`${each.namespace} ${each.name}`, each]))
+        .values()]
+      const ids = yield* numbersOf(last)
+      yield* pg.query(
+        "writes",
+        "define",
+        `UPDATE task SET definition = u.definition, revision = task.revision + 1
        FROM unnest($1::int[], $2::text[]) AS u(id, definition)
        WHERE task.id = u.id AND task.definition IS DISTINCT FROM u.definition`,
-      [numbers(ids), texts(last.map((definition) => encode(definition)))],
-    )
-  }),
-  find: (namespace, name) =>
-    Effect.map(
-      pg.query<TaskRow>(
-        "reads",
-        "find",
-        `SELECT t.definition, t.revision FROM task t JOIN namespace n ON n.id = t.namespace
+        [numbers(ids), texts(last.map((definition) => encode(definition)))],
+      )
+    }),
+    introduce: Effect.fnUntraced(function* (definition) {
+      yield* pg.query(
+        "writes",
+        "introduce",
+        `UPDATE task SET definition = $2, revision = revision + 1
+       WHERE id = $1 AND definition IS NULL`,
+        [(yield* numbersOf([definition]))[0]!, encode(definition)],
+      )
+    }),
+    find: (namespace, name) =>
+      Effect.map(
+        pg.query<TaskRow>(
+          "reads",
+          "find",
+          `SELECT t.definition, t.revision FROM task t JOIN namespace n ON n.id = t.namespace
          WHERE n.name = $1 AND t.name = $2 AND t.definition IS NOT NULL`,
-        [namespace, name],
+          [namespace, name],
+        ),
+        ([row]) => Option.map(Option.fromNullishOr(row), defined),
       ),
-      ([row]) => Option.map(Option.fromNullishOr(row), defined),
-    ),
-  list: (namespace) =>
-    Effect.map(
-      pg.query<TaskRow>(
-        "reads",
-        "list",
-        `SELECT t.definition, t.revision FROM task t JOIN namespace n ON n.id = t.namespace
+    list: (namespace) =>
+      Effect.map(
+        pg.query<TaskRow>(
+          "reads",
+          "list",
+          `SELECT t.definition, t.revision FROM task t JOIN namespace n ON n.id = t.namespace
          WHERE n.name = $1 AND t.definition IS NOT NULL ORDER BY t.name COLLATE "C"`,
-        [namespace],
+          [namespace],
+        ),
+        (rows) => rows.map(defined),
       ),
-      (rows) => rows.map(defined),
-    ),
-  lasts: (namespace) =>
-    Effect.map(
-      pg.query<LastRow>("reads", "list", selectLasts, [namespace]),
-      (rows) =>
-        rows.map(({ attempt, claimed_at, failure, finished_at, result, run, state, task }) => ({
-          task,
-          run,
-          state: stateOf(state) as Final,
-          attempt,
-          claimedAt: claimed_at,
-          finishedAt: finished_at,
-          said: (failure === null ? result ?? undefined : decodeFailure(failure).message)
-            ?.slice(0, saidMax),
-        })),
-    ),
-})
+    lasts: (namespace) =>
+      Effect.map(
+        pg.query<LastRow>("reads", "list", selectLasts, [namespace]),
+        (rows) =>
+          rows.map(({ attempt, claimed_at, failure, finished_at, result, run, state, task }) => ({
+            task,
+            run,
+            state: stateOf(state) as Final,
+            attempt,
+            claimedAt: claimed_at,
+            finishedAt: finished_at,
+            said: (failure === null ? result ?? undefined : decodeFailure(failure).message)
+              ?.slice(0, saidMax),
+          })),
+      ),
+  }
+}
 
 interface LastRow {
   readonly [column: string]: unknown

@@ -71,6 +71,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
             audit: "the audit of slots begins where it is put",
             audit_open: "the audit of slots begins where it is put",
             audit_finding: "of the storage that was audited",
+            answer: "of orders that were given to this storage; they are given anew to another",
             namespace: "numbers of names, given anew",
             lane: "numbers of names, given anew",
             fleet: "revisions, of which only the next has to be another",

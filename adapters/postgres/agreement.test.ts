@@ -20,6 +20,7 @@ const rows = [
   "level_set",
   "checkpoint",
   "conclusion",
+  "ending",
   "progress",
   "log",
   "idempotency",

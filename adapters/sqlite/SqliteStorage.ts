@@ -1,6 +1,7 @@
 /** The storage in one SQLite file: the default of one machine. See `Storage` for the laws. */
 import { Storage } from "../../core/services/Storage.ts"
 import type { Database } from "./Database.ts"
+import * as SqliteAnswers from "./SqliteAnswers.ts"
 import * as SqliteAudit from "./SqliteAudit.ts"
 import * as SqliteCalendars from "./SqliteCalendars.ts"
 import * as SqliteExecutors from "./SqliteExecutors.ts"
@@ -33,5 +34,6 @@ export const make = (db: Database): Storage["Service"] =>
     transfer: SqliteTransfer.make(db),
     permits: SqlitePermits.make(db),
     audit: SqliteAudit.make(db),
+    answers: SqliteAnswers.make(db),
     now: db.read("now", db.now),
   })

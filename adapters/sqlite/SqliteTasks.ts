@@ -36,6 +36,7 @@ const selectTask = "SELECT definition, revision FROM task WHERE namespace = ? AN
 
 export const make = (db: Database): TaskStorage => ({
   define: (definitions) => db.write("define", (tx) => define(tx, definitions)),
+  introduce: (definition) => db.write("introduce", (tx) => introduce(tx, definition)),
   find: (namespace, name) =>
     Effect.map(
       db.read("find task", () => db.get<TaskRow>(selectTask, namespace, name)),
@@ -113,6 +114,14 @@ const lastOf = (task: TaskName, row: EndedRow): LastRun => {
     said: said?.slice(0, saidMax),
   }
 }
+
+const introduce = ({ db }: Transaction, definition: TaskDefinition): void =>
+  void db.run(
+    "INSERT INTO task VALUES (?, ?, ?, 1) ON CONFLICT (namespace, name) DO NOTHING",
+    definition.namespace,
+    definition.name,
+    encode(definition),
+  )
 
 export const define = ({ db }: Transaction, definitions: ReadonlyArray<TaskDefinition>): void => {
   for (const definition of definitions) {

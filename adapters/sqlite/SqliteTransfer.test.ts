@@ -64,6 +64,7 @@ describe("SqliteTransfer", () => {
         audit: "the audit of slots begins where it is put",
         audit_open: "the audit of slots begins where it is put",
         audit_finding: "of the storage that was audited",
+        answer: "of orders that were given to this storage; they are given anew to another",
         kind: "numbers of names, given anew",
         lane: "numbers of names, given anew",
         tally: "counted anew",

@@ -1,13 +1,13 @@
 /** `belfry calendar remove`: takes a calendar away that no trigger names. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { calendarName, client, namespace } from "../flags.ts"
+import { calendarName, client, namespace, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const calendarRemove = Command.make(
   "remove",
-  { ...client, namespace, name: calendarName },
+  { ...client, namespace, once, name: calendarName },
   (given) =>
     lazily(
       () => import("../Connection.ts"),

@@ -1,14 +1,14 @@
 /** `belfry group pause` and `resume`: let no run of a group start, or let them go on. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { by, client, groupName, namespace, note, ofBy, ofNote } from "../flags.ts"
+import { by, client, groupName, namespace, note, ofBy, ofNote, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 const ordering = (word: "pause" | "resume", description: string) =>
   Command.make(
     word,
-    { ...client, namespace, by, note, name: groupName },
+    { ...client, namespace, by, note, once, name: groupName },
     (given) =>
       lazily(
         () =>

@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { by, client, ofBy, runId } from "../flags.ts"
+import { by, client, ofBy, once, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -10,6 +10,7 @@ import { parsedJson } from "../parsedJson.ts"
 export const runNotify = Command.make("notify", {
   ...client,
   by,
+  once,
   id: runId,
   result: Argument.String("result").pipe(
     Argument.withDescription("JSON that the run succeeded with, none unless given"),

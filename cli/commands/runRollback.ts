@@ -2,13 +2,13 @@
 import { Effect } from "effect"
 import { Command } from "effect/cli"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { by, client, note, ofBy, ofNote, runId } from "../flags.ts"
+import { by, client, note, ofBy, ofNote, once, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const runRollback = Command.make(
   "rollback",
-  { ...client, by, note, id: runId },
+  { ...client, by, note, once, id: runId },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),

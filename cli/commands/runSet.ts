@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import { wordOf } from "../../core/domain/Lane.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { by, client, durationMillis, level, ofBy, runId } from "../flags.ts"
+import { by, client, durationMillis, level, ofBy, once, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
@@ -30,6 +30,7 @@ export const runSet = Command.make("set", {
     Flag.optional,
   ),
   by,
+  once,
 }, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),

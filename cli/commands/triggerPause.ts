@@ -1,13 +1,13 @@
 /** `belfry trigger pause`: let no slot of a trigger fire until it is resumed. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { client, namespace, triggerName } from "../flags.ts"
+import { client, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const triggerPause = Command.make(
   "pause",
-  { ...client, namespace, name: triggerName },
+  { ...client, namespace, once, name: triggerName },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),

@@ -1,13 +1,13 @@
 /** `belfry trigger remove`: takes a trigger away; the records of its slots stay. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { connection, namespace, triggerName } from "../flags.ts"
+import { connection, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const triggerRemove = Command.make(
   "remove",
-  { ...connection, namespace, name: triggerName },
+  { ...connection, namespace, once, name: triggerName },
   (given) =>
     lazily(
       () => import("../Connection.ts"),

@@ -1,13 +1,13 @@
 /** `belfry trigger resume`: let a paused trigger go on with its next slot. */
 import { DateTime, Effect } from "effect"
 import { Command } from "effect/cli"
-import { client, namespace, triggerName } from "../flags.ts"
+import { client, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const triggerResume = Command.make(
   "resume",
-  { ...client, namespace, name: triggerName },
+  { ...client, namespace, once, name: triggerName },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),

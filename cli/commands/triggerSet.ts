@@ -59,7 +59,7 @@ export const triggerSet = Command.make("set", {
 }, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
-    Effect.fnUntraced(function* ([{ inNamespace, open }, { triggerJson }]) {
+    Effect.fnUntraced(function* ([{ inNamespace, open }, { keptTriggerJson }]) {
       const wanted = yield* parsedJson("payload", given.payload, `${hint} --payload '{"a":1}'`)
       const connection = yield* open(given)
       const query = inNamespace(given.namespace)
@@ -111,11 +111,13 @@ export const triggerSet = Command.make("set", {
           },
         })
       )
-      if (given.json) return Output.printJson(triggerJson(kept))
+      if (given.json) return Output.printJson(keptTriggerJson(kept))
       Output.print(
         `trigger ${kept.name as TriggerName}, revision ${kept.revision}: ` +
           `${kept.task}, ${scheduleWords(kept.schedule)}`,
       )
+      const { taskUnknown } = kept
+      if (taskUnknown !== undefined) Output.talk(`${taskUnknown.detail} ${taskUnknown.remedy}`)
     }),
   )).pipe(
     Command.withDescription("Keep a trigger, or change what is named of one that is kept"),

@@ -53,6 +53,16 @@ export class Courtesy extends HttpApiMiddleware.Service<Courtesy>()("belfry/clus
   ],
 }) {}
 
+/** Carries an order out once that is given under an `Idempotency-Key`. */
+export class Once extends HttpApiMiddleware.Service<Once>()("belfry/cluster/api/Once", {
+  error: [
+    Problems.KeyTaken,
+    Problems.OrderUnsettled,
+    Problems.RequestRefused,
+    Problems.StorageUnavailable,
+  ],
+}) {}
+
 const inNamespace = { namespace: Views.InNamespace }
 /** States are told, and asked for, in these words; in ours unless it is named. */
 const inVocabulary = { vocabulary: Schema.optionalKey(Vocabulary) }
@@ -163,43 +173,43 @@ export class Runs extends HttpApiGroup.make("runs").add(
     query: orderedBy,
     success: Views.Cancelled,
     error: runErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("suspend", "/runs/:id/suspend", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("resume", "/runs/:id/resume", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.patch("change", "/runs/:id", {
     params: ofRun,
     payload: Views.ChangeRun,
     success: Views.Ordered,
     error: [...orderErrors, Problems.RunChanged, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("notify", "/runs/:id/notify", {
     params: ofRun,
     payload: Views.Notify,
     success: Views.Ordered,
     error: [...orderErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("revive", "/runs/:id/revive", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("rollback", "/runs/:id/rollback", {
     params: ofRun,
     query: Words.fields,
     success: Views.Ordered,
     error: orderErrors,
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Occurrences of tasks" })) {}
 
 export class Triggers extends HttpApiGroup.make("triggers").add(
@@ -222,9 +232,9 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
   HttpApiEndpoint.put("put", "/triggers/:name", {
     params: named,
     payload: Views.PutTrigger,
-    success: Views.Trigger,
+    success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
     params: named,
     query: { ...inNamespace, limit },
@@ -249,13 +259,13 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     payload: Views.BackfillTrigger,
     success: Views.Backfilled,
     error: [...triggerErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
     params: { ...named, request: Schema.NonEmptyString.check(Schema.isMaxLength(512)) },
     query: { ...inNamespace, ...orderedBy },
     success: Views.BackfillCancelled,
     error: [...triggerErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.get("audit", "/slots/audit", {
     query: { ...inNamespace, limit },
     success: Views.SlotAudit,
@@ -266,19 +276,19 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     query: inNamespace,
     success: HttpApiSchema.NoContent,
     error: triggerErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("pause", "/triggers/:name/pause", {
     params: named,
     query: inNamespace,
     success: Views.Trigger,
     error: triggerErrors,
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("resume", "/triggers/:name/resume", {
     params: named,
     query: inNamespace,
     success: Views.Trigger,
     error: triggerErrors,
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Rules that say when a task is due" })) {}
 
 const calendarErrors = [Problems.CalendarUnknown, Problems.StorageUnavailable] as const
@@ -300,13 +310,13 @@ export class Calendars extends HttpApiGroup.make("calendars").add(
     payload: Views.PutCalendar,
     success: Views.CalendarView,
     error: [Problems.RequestRefused, Problems.StorageUnavailable],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.delete("remove", "/calendars/:name", {
     params: named,
     query: inNamespace,
     success: HttpApiSchema.NoContent,
     error: [...calendarErrors, Problems.CalendarInUse],
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Which days are workdays" })) {}
 
 const breakerErrors = [Problems.BreakerUnknown, Problems.StorageUnavailable] as const
@@ -335,14 +345,14 @@ export class Breakers extends HttpApiGroup.make("breakers").add(
     payload: Views.PutBreaker,
     success: Views.Breaker,
     error: [Problems.RequestRefused, Problems.StorageUnavailable],
-  }),
+  }).middleware(Once),
   /** Opens or closes it by hand, or takes the order back. */
   HttpApiEndpoint.post("order", "/breakers/:name/order", {
     params: named,
     payload: Views.OrderBreaker,
     success: Views.Breaker,
     error: [...breakerErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "What holds runs while calls fail" })) {}
 
 const groupErrors = [Problems.GroupUnknown, Problems.StorageUnavailable] as const
@@ -364,20 +374,20 @@ export class Groups extends HttpApiGroup.make("groups").add(
     payload: Views.OrderGroup,
     success: Views.Group,
     error: [...groupErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   HttpApiEndpoint.post("resume", "/groups/:name/resume", {
     params: named,
     payload: Views.OrderGroup,
     success: Views.Group,
     error: [...groupErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
   /** Some of its runs, the latest first: with `next`, ask again for those before it. */
   HttpApiEndpoint.post("cancel", "/groups/:name/cancel", {
     params: named,
     payload: Views.CancelGroup,
     success: Views.GroupCancelled,
     error: [...groupErrors, Problems.RequestRefused],
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Tasks that are looked after as one" })) {}
 
 export class Tasks extends HttpApiGroup.make("tasks").add(
@@ -398,7 +408,9 @@ export class Tasks extends HttpApiGroup.make("tasks").add(
     success: Views.Task,
     error: [Problems.TaskUnknown, Problems.StorageUnavailable],
   }),
-).annotateMerge(OpenApi.annotations({ description: "Definitions that executors brought" })) {}
+).annotateMerge(
+  OpenApi.annotations({ description: "Definitions that executors and schedules brought" }),
+) {}
 
 export class Executors extends HttpApiGroup.make("executors").add(
   HttpApiEndpoint.get("list", "/executors", {
@@ -416,7 +428,7 @@ export class Executors extends HttpApiGroup.make("executors").add(
       Problems.RequestRefused,
       Problems.StorageUnavailable,
     ],
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
 
 export class Locks extends HttpApiGroup.make("locks").add(
@@ -435,7 +447,7 @@ export class Locks extends HttpApiGroup.make("locks").add(
     payload: Views.ReleaseLock,
     success: Views.HeldLock,
     error: [Problems.LockFree, Problems.StorageUnavailable],
-  }),
+  }).middleware(Once),
 ).annotateMerge(OpenApi.annotations({ description: "Named locks, and who holds them" })) {}
 
 export class System extends HttpApiGroup.make("system").add(
@@ -446,6 +458,32 @@ export class System extends HttpApiGroup.make("system").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
+/** What an order may be given under, told of each endpoint that takes one and does not say so itself. */
+const keyOfOrders = (described: Record<string, unknown>): Record<string, unknown> => {
+  const paths = Object.values(described["paths"] as Record<string, Record<string, Operation>>)
+  for (const operation of paths.flatMap((path) => Object.values(path))) {
+    // Those that may answer so are those that `Once` stands around.
+    const isOrder = JSON.stringify(operation.responses).includes("OrderUnsettled")
+    if (isOrder) operation.parameters.push(idempotencyKey)
+  }
+  return described
+}
+
+interface Operation {
+  readonly responses: unknown
+  readonly parameters: Array<unknown>
+}
+
+const idempotencyKey = {
+  name: "idempotency-key",
+  in: "header",
+  required: false,
+  description:
+    "Given again under the same key, the order is not carried out again, and is answered " +
+    "as it was then.",
+  schema: { type: "string", minLength: 1, maxLength: 512 },
+}
+
 export class Api extends HttpApi.make("belfry")
   .add(Runs, Triggers, Calendars, Breakers, Groups, Tasks, Executors, Locks, System)
   .prefix(prefix)
@@ -455,4 +493,5 @@ export class Api extends HttpApi.make("belfry")
     title: "Belfry",
     version: "1",
     description: "A distributed task scheduler: submit runs, keep triggers, see what became of it.",
+    transform: keyOfOrders,
   })) {}

@@ -21,7 +21,7 @@
  * A problem fails with its class, by tag, as in `Problems`. `HttpClientError` means that no answer
  * came, or none of this API.
  */
-import { Effect, Layer, type Redacted } from "effect"
+import { Context, Effect, Layer, type Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { Api, Authorization } from "./Api.ts"
@@ -34,7 +34,16 @@ export interface Options {
 
 export const make = ({ token, url }: Options) =>
   HttpApiClient.make(Api, {
-    transformClient: HttpClient.mapRequest(HttpClientRequest.prependUrl(url)),
+    transformClient: (client) =>
+      client.pipe(
+        HttpClient.mapRequest(HttpClientRequest.prependUrl(url)),
+        HttpClient.mapRequestEffect((request) =>
+          Effect.map(Key, (key) =>
+            key === undefined
+              ? request
+              : HttpClientRequest.setHeader(request, "idempotency-key", key))
+        ),
+      ),
   }).pipe(
     Effect.provide(Layer.merge(
       FetchHttpClient.layer,
@@ -44,5 +53,18 @@ export const make = ({ token, url }: Options) =>
       ),
     )),
   )
+
+/** What orders are given under. */
+const Key = Context.Reference<string | undefined>("belfry/cluster/api/ApiClient/Key", {
+  defaultValue: () => undefined,
+})
+
+/**
+ * Gives the order of a call under a key: given again, it is not carried out again, and is answered as
+ * it was then. So whoever got no answer may ask once more.
+ */
+export const once =
+  (key: string) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.provideService(call, Key, key)
 
 export type ApiClient = Effect.Success<ReturnType<typeof make>>

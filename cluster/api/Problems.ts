@@ -186,6 +186,26 @@ export class KeyConflict extends HttpApiError.Problem<KeyConflict>()(
   },
 ) {}
 
+/** The idempotency key was used with another order. Nothing was done. */
+export class KeyTaken extends HttpApiError.Problem<KeyTaken>()(
+  "KeyTaken",
+  about("key-taken", 409, "The idempotency key names another order"),
+  { ...words, code: Schema.tag("key-taken"), field: Schema.String, reason: Schema.String },
+) {}
+
+/** The order that the idempotency key names was begun, and nobody knows how it ended. */
+export class OrderUnsettled extends HttpApiError.Problem<OrderUnsettled>()(
+  "OrderUnsettled",
+  about("order-unsettled", 409, "The order has no answer yet"),
+  {
+    ...words,
+    code: Schema.tag("order-unsettled"),
+    field: Schema.String,
+    reason: Schema.String,
+    forMillis: Schema.Int,
+  },
+) {}
+
 /** The storage did not answer. What was asked may or may not have been done. */
 export class StorageUnavailable extends HttpApiError.Problem<StorageUnavailable>()(
   "StorageUnavailable",

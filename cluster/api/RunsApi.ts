@@ -6,13 +6,8 @@ import { Fence } from "../../core/domain/Lease.ts"
 import type { Place } from "../../core/domain/LogLine.ts"
 import { standard } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import {
-  type Accepted,
-  type KeyConflict,
-  type OrderRefused,
-  type RunUnknown,
-  Scheduler,
-} from "../../core/engine/Scheduler.ts"
+import { type OrderRefused, type RunUnknown, Scheduler } from "../../core/engine/Scheduler.ts"
+import type { Accepted, KeyConflict } from "../../core/engine/Submitting.ts"
 import type { BacklogFull } from "../../core/engine/Backlogs.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import { Storage } from "../../core/services/Storage.ts"

@@ -1,9 +1,13 @@
 import { assert, layer } from "@effect/vitest"
-import { Context, DateTime, Duration, Effect, Layer, Schema, Stream } from "effect"
+import { Context, DateTime, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
+import * as Blocking from "../../core/domain/Blocking.ts"
 import { standard } from "../../core/domain/Namespace.ts"
+import { TaskName } from "../../core/domain/Task.ts"
 import * as Source from "../../core/engine/Source.ts"
+import * as Task from "../../core/engine/Task.ts"
 import * as Trigger from "../../core/engine/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
+import { Storage } from "../../core/services/Storage.ts"
 import * as RemoteTriggers from "../remote/RemoteTriggers.ts"
 import { Server } from "../Server.ts"
 import {
@@ -168,6 +172,42 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
         remote,
       ))
       assert.match(String(refused), /this program has no storage/)
+      yield* client.triggers.remove({ params, query: {} })
+    }).pipe(Effect.scoped))
+
+  it.effect("says of which nobody has brought the task, and a program far away brings it", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "far" }
+      const schedule = { cron: "0 3 * * *" }
+      const put = (task: string) =>
+        client.triggers.put({
+          params,
+          payload: { task: TaskName.make(task), schedule, payload: { name: "Ada" } },
+        })
+      const { taskUnknown } = yield* put("helo/world")
+      assert.include(taskUnknown?.detail, 'no task "helo/world"')
+      assert.include(taskUnknown?.remedy, "the usual policy")
+      assert.deepStrictEqual(taskUnknown?.suggestions, ["hello/world"])
+      assert.isUndefined((yield* put(Hello.name)).taskUnknown)
+      const Far = Task.make("far", {
+        payload: { name: Schema.String },
+        owner: "team-far",
+        purpose: "is far away",
+        policy: { blocking: Blocking.discard, level: 1 },
+      })
+      const remote = yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token }))
+      yield* Effect.scoped(Layer.build(
+        Far.schedule("far", Trigger.cron("0 3 * * *"), { name: "Ada" }).pipe(
+          Layer.provide(Layer.succeed(Triggers, Context.get(remote, Triggers))),
+        ),
+      ))
+      const { tasks } = yield* Storage
+      assert.deepEqual(Option.getOrThrow(yield* tasks.find(standard, Far.name)), {
+        definition: Far.definition(standard),
+        revision: 1,
+      })
+      assert.isUndefined((yield* put("far")).taskUnknown)
       yield* client.triggers.remove({ params, query: {} })
     }).pipe(Effect.scoped))
 

@@ -3,6 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
+import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
 import type { TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -18,6 +19,7 @@ import {
   triggerChanged,
   triggerOf,
   triggerUnknown,
+  unbrought,
   versionOf,
 } from "./answers.ts"
 import { Api } from "./Api.ts"
@@ -49,6 +51,11 @@ export const layer = HttpApiBuilder.group(
       views.some(({ definition }) => definition.schedule._tag === "Tail")
         ? triggers.tails(namespace)
         : Effect.succeed([])
+
+    const ofTask = Effect.fnUntraced(function* (namespace: Namespace, task: TaskName) {
+      if (Option.isSome(yield* storage.tasks.find(namespace, task))) return {}
+      return { taskUnknown: unbrought(namespace, task, yield* storage.tasks.list(namespace)) }
+    })
 
     return handlers.handleAll({
       list: ({ query }) => {
@@ -103,6 +110,8 @@ export const layer = HttpApiBuilder.group(
             namespace,
             name,
             task: wanted.task,
+            introduces: wanted.introduces &&
+              new TaskDefinition({ ...wanted.introduces, namespace, name: wanted.task }),
             schedule,
             payload: JSON.stringify(wanted.payload ?? {}),
             misfire: wanted.misfire,
@@ -112,7 +121,9 @@ export const layer = HttpApiBuilder.group(
             revision: wanted.revision,
           }),
         ).pipe(
-          Effect.map((view) => triggerOf(view)),
+          Effect.flatMap((view) =>
+            Effect.map(ofTask(namespace, wanted.task), (said) => ({ ...triggerOf(view), ...said }))
+          ),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
             TriggerChanged: (error) => Effect.fail(triggerChanged(error)),

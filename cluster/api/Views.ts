@@ -24,7 +24,7 @@ import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { Failure, Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
 import { FindingKind } from "../../core/domain/SlotAudit.ts"
 import * as Tailing from "../../core/domain/Tailing.ts"
-import { Policy, TaskName } from "../../core/domain/Task.ts"
+import { Policy, TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import { backfillMax } from "../../core/engine/Asking.ts"
 import { SlotRecord } from "../../core/services/TriggerStorage.ts"
 import { Word } from "../../core/domain/Vocabulary.ts"
@@ -260,9 +260,18 @@ export const Schedule = Schema.Union([
 ], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
 export type Schedule = typeof Schedule.Type
 
+/** What of a task is kept where nobody has brought it yet, so that its policy holds from the first slot on. */
+const introduces = Schema.Struct({
+  policy: Policy,
+  owner: TaskDefinition.fields.owner,
+  purpose: TaskDefinition.fields.purpose,
+  payloads: TaskDefinition.fields.payloads,
+})
+
 export const PutTrigger = Schema.Struct({
   namespace: InNamespace,
   task: TaskName,
+  introduces: Schema.optionalKey(introduces),
   schedule: Schedule,
   payload: Schema.optionalKey(Schema.Json),
   /** What becomes of slots that nobody fired in time. */
@@ -309,6 +318,19 @@ const trigger = {
 }
 export const Trigger = Schema.Struct(trigger).annotate({ identifier: "Trigger" })
 export type Trigger = typeof Trigger.Type
+
+/** A trigger as it was put. */
+export const KeptTrigger = Schema.Struct({
+  ...trigger,
+  /** Nobody has brought its task: its slots fire by the usual policy until somebody does. */
+  taskUnknown: Schema.optionalKey(Schema.Struct({
+    detail: Schema.String,
+    remedy: Schema.String,
+    /** Names that exist and look alike, the likeliest first. */
+    suggestions: Schema.Array(Schema.String),
+  })),
+}).annotate({ identifier: "KeptTrigger" })
+export type KeptTrigger = typeof KeptTrigger.Type
 
 /** How one slot of a trigger ended, or a stretch of them up to `through`. */
 export const Slot = Schema.Struct({

@@ -101,6 +101,22 @@ export const taskUnknown = (
   })
 }
 
+/** What is to be known of a trigger whose task nobody has brought. */
+export const unbrought = (
+  namespace: Namespace,
+  name: string,
+  tasks: ReadonlyArray<DefinedTask>,
+): NonNullable<Views.KeptTrigger["taskUnknown"]> => {
+  const { detail, remedy, suggestions } = unknown(
+    "task",
+    namespace,
+    name,
+    tasks.map(({ definition }) => definition.name),
+    "Start an executor that serves it: until then its slots fire by the usual policy.",
+  )
+  return { detail, remedy, suggestions }
+}
+
 export const triggerUnknown = (
   namespace: Namespace,
   name: string,
@@ -156,7 +172,7 @@ export const groupUnknown = (
       namespace,
       name,
       groups.map((each) => each.name),
-      "A group is known once an executor has served a task that names it.",
+      "A group is known once a task that names it is.",
     ),
     field: "name",
   })

@@ -16,6 +16,7 @@ import * as BreakersApi from "./BreakersApi.ts"
 import * as CalendarsApi from "./CalendarsApi.ts"
 import * as GroupsApi from "./GroupsApi.ts"
 import * as LocksApi from "./LocksApi.ts"
+import * as once from "./once.ts"
 import * as OthersApi from "./OthersApi.ts"
 import * as Problems from "./Problems.ts"
 import * as RunsApi from "./RunsApi.ts"
@@ -84,7 +85,7 @@ export const layer = Layer.mergeAll(
       OthersApi.layerExecutors,
       OthersApi.layerSystem,
     )),
-    Layer.provide(Layer.merge(authorization, courtesy)),
+    Layer.provide(Layer.mergeAll(authorization, courtesy, once.layer)),
   ),
   HttpApiScalar.layer(Api, {
     path: docsPath,

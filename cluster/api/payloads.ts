@@ -5,7 +5,7 @@ import * as PayloadSchema from "../../core/domain/PayloadSchema.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import type { TaskDefinition, TaskName } from "../../core/domain/Task.ts"
 import type { TaskStorage } from "../../core/services/TaskStorage.ts"
-import { payloadBytesMax } from "../../core/engine/Scheduler.ts"
+import { payloadBytesMax } from "../../core/engine/Submitting.ts"
 import { refusal } from "./answers.ts"
 import * as Problems from "./Problems.ts"
 

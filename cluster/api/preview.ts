@@ -6,7 +6,7 @@ import type { Refused } from "../../core/domain/Refused.ts"
 import { judge, type Rule } from "../../core/domain/Following.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import * as Trigger from "../../core/domain/Trigger.ts"
-import { payloadBytesMax } from "../../core/engine/Scheduler.ts"
+import { payloadBytesMax } from "../../core/engine/Submitting.ts"
 import { toSchedule } from "./answers.ts"
 import type { Preview, PreviewTrigger } from "./Views.ts"
 

@@ -11,17 +11,19 @@ import type { RunId } from "../../core/domain/RunId.ts"
 import type { Refused } from "../../core/domain/Refused.ts"
 import type { RunView } from "../../core/domain/RunView.ts"
 import {
-  KeyConflict,
   type OrderOptions,
   OrderRefused,
   RunChanged,
   RunFailed,
   RunUnknown,
   Scheduler,
+} from "../../core/engine/Scheduler.ts"
+import {
+  KeyConflict,
   type Sharding,
   type Submission,
   type SubmitOptions,
-} from "../../core/engine/Scheduler.ts"
+} from "../../core/engine/Submitting.ts"
 import { BacklogFull } from "../../core/engine/Backlogs.ts"
 import type { Notice } from "../../core/services/RunStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"

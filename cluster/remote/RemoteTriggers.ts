@@ -2,7 +2,7 @@
 import { DateTime, Duration, Effect, Layer } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
-import { KeyConflict } from "../../core/engine/Scheduler.ts"
+import { KeyConflict } from "../../core/engine/Submitting.ts"
 import {
   type SlotRecord,
   TriggerChanged,
@@ -12,6 +12,7 @@ import {
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import type { Tail } from "../../core/domain/Tailing.ts"
+import type { TaskDefinition } from "../../core/domain/Task.ts"
 import { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import { scheduleOf, toSchedule } from "../api/answers.ts"
 import * as ApiClient from "../api/ApiClient.ts"
@@ -65,6 +66,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
       {
         blockingKey,
         graceMillis,
+        introduces,
         misfire,
         name,
         namespace,
@@ -82,6 +84,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
           task: task as TriggerDefinition["task"],
           schedule: scheduleOf(schedule),
           payload: JSON.parse(payload),
+          ...(introduces !== undefined && { introduces: toldOf(introduces) }),
           ...(misfire !== undefined && { misfire }),
           ...(graceMillis !== undefined && { graceMillis }),
           ...(blockingKey !== undefined && { blockingKey }),
@@ -215,6 +218,16 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         })),
       ),
   })
+})
+
+/** The body of a request has its bound: schemas that are longer come with an executor. */
+const payloadsMax = 128 * 1024
+
+const toldOf = ({ owner, payloads, policy, purpose }: TaskDefinition) => ({
+  policy,
+  ...(owner !== undefined && { owner }),
+  ...(purpose !== undefined && { purpose }),
+  ...(payloads !== undefined && JSON.stringify(payloads).length <= payloadsMax && { payloads }),
 })
 
 const tailOf = (

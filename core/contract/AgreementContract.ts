@@ -17,6 +17,8 @@
  * - R16: which of the runs that are too late to begin a claim comes across; `expire` ends the rest.
  * - Which of several things a bounded sweep takes first: sweeps are repeated until nothing is left.
  * - The order of gates, of holders and of what happened to a run in one instant.
+ * - E9: what is said of a grant that was left twice for one instant in different words; so it is the same
+ *   words each time.
  * - Of a view: who held a run that was cancelled or has expired; and, once it is not waiting for it,
  *   which of several times a run became due.
  * - Which grants and late reports are among a run's events.
@@ -30,13 +32,15 @@
  * | R15 | limit not kept                                                                            |
  * | R16 | start not marked                                                                          |
  * | E4  | who drains gets grants                                                                    |
+ * | R41 | what is left said before its time; the gates that it frees not told of                    |
+ * | E9  | the number of a beat ignored; what was left before kept beside what is                    |
  * | R38 | no deadline counts where a run comes to a gate                                            |
  *
  * And found by it, where it was not planted: a result that got lost (R5), a round handed out again
  * past its deadline (R16), lists that left out lanes (R1), a place in the lane that depended on when
  * a sweep came (R6), failures that were forgotten (R10, R17). Not caught, for it is too rare: a run of
  * at most once that is begun again when lost (R12, see `runs/modelled.ts`), a trigger that is resumed
- * where it was.
+ * where it was, something said of a run that its holder has concluded (R41).
  */
 import { assert } from "@effect/vitest"
 import { Clock, Context, Duration, Effect, Layer, type Scope } from "effect"

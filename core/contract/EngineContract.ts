@@ -12,6 +12,7 @@ import { blocked } from "./engine/blocked.ts"
 import { carried } from "./engine/carried.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
+import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
 import { permitted } from "./engine/permitted.ts"
 import { retried } from "./engine/retried.ts"
@@ -33,6 +34,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     ordered(test)
     blocked(test)
     fired(test)
+    introduced(test)
     served(test)
     permitted(test)
     acted(test)

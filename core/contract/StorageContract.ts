@@ -20,6 +20,7 @@ import { Calendar, CalendarName } from "../domain/Calendar.ts"
 import * as Lane from "../domain/Lane.ts"
 import { TriggerDefinition, TriggerName } from "../domain/Trigger.ts"
 import { Storage } from "../services/Storage.ts"
+import * as AnswerStorageContract from "./AnswerStorageContract.ts"
 import * as AuditStorageContract from "./AuditStorageContract.ts"
 import * as CalendarStorageContract from "./CalendarStorageContract.ts"
 import * as Edits from "./edits.ts"
@@ -86,6 +87,7 @@ export const suite = <R, E>(
   HistoryStorageContract.suite(adapter, layer, elapse, capabilities)
   PermitStorageContract.suite(adapter, layer, elapse, capabilities)
   AuditStorageContract.suite(adapter, layer, elapse, capabilities)
+  AnswerStorageContract.suite(adapter, layer, elapse, capabilities)
 }
 
 export const laws = <R>(
@@ -97,7 +99,7 @@ export const laws = <R>(
 
   it.effect("S1 durable: what was acknowledged is there afterwards", () =>
     Effect.gen(function* () {
-      const { calendars, triggers } = yield* Storage
+      const { answers, calendars, triggers } = yield* Storage
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const gate = gateOf(namespace, 1)
@@ -126,6 +128,10 @@ export const laws = <R>(
         workdays: ["2031-10-04"],
       })
       yield* calendars.put(calendar)
+      const [answered, unsettled] = [fresh("key"), fresh("key")]
+      yield* answers.begin(answered, "an order")
+      yield* answers.keep(answered, "an order", "done")
+      yield* answers.begin(unsettled, "an order")
       const everything = Effect.gen(function* () {
         const storage = yield* Storage
         return {
@@ -136,6 +142,8 @@ export const laws = <R>(
           executors: yield* storage.executors.list(namespace),
           why: yield* Effect.forEach(made, storage.runs.why),
           events: yield* Effect.forEach(made, storage.runs.events),
+          answer: yield* storage.answers.begin(answered, "an order"),
+          unsettled: (yield* storage.answers.begin(unsettled, "an order"))._tag,
         }
       })
       const before = yield* everything

@@ -8,9 +8,11 @@
  * | D1  | the first definition stays; without the schemas of its payloads |
  * | D2  | always raised; never raised |
  * | D3  | the latest submitted only (behind a backlog); what was never carried out |
+ * | D4  | introduced over what is defined |
  *
  * On PostgreSQL: the latest submitted only; nothing looked at before those that wait, or before those
- * that are held; the first that ended; what was never carried out (D3).
+ * that are held; the first that ended; what was never carried out (D3). Introduced over what is defined, on
+ * SQLite too; at no revision (D4).
  */
 import { assert } from "@effect/vitest"
 import { Effect, type Layer, Option } from "effect"
@@ -176,6 +178,53 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
       ]
       for (const [at, other] of others.entries()) {
         assert.strictEqual(yield* revision(other), 3 + at)
+      }
+    }))
+
+  it.effect("D4 introduced: where there is none, and nowhere else", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      const kept = (name = greet) => Effect.map(tasks.find(namespace, name), Option.getOrThrow)
+      yield* tasks.introduce(rich(namespace))
+      const first = { definition: rich(namespace), revision: 1 }
+      assert.deepEqual(yield* kept(), first)
+      assert.deepEqual(yield* tasks.list(namespace), [first])
+      yield* tasks.introduce(definitionOf(namespace))
+      assert.deepEqual(yield* kept(), first)
+      // Who serves it has the last word.
+      yield* tasks.define([rich(namespace)])
+      assert.deepEqual(yield* kept(), first)
+      yield* tasks.define([definitionOf(namespace)])
+      const second = { definition: definitionOf(namespace), revision: 2 }
+      assert.deepEqual(yield* kept(), second)
+      yield* tasks.introduce(rich(namespace))
+      assert.deepEqual(yield* kept(), second)
+      // Its name may be known already, by its runs.
+      const other = TaskName.make("other")
+      yield* submitOne({ ...specOf(namespace), task: other })
+      assert.isTrue(Option.isNone(yield* tasks.find(namespace, other)))
+      yield* tasks.introduce(definitionOf(namespace, other))
+      assert.deepEqual(yield* kept(other), {
+        definition: definitionOf(namespace, other),
+        revision: 1,
+      })
+    }))
+
+  it.effect("D4 introduced: at once by many, while it is defined", () =>
+    Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const namespace = freshNamespace()
+      const names = times(20).map((n) => TaskName.make(`task-${n}`))
+      for (const name of names) {
+        yield* together([
+          ...times(4).map((n) => tasks.introduce(definitionOf(namespace, name, `guessed ${n}`))),
+          tasks.define([definitionOf(namespace, name, "served")]),
+          ...times(4).map((n) => tasks.introduce(definitionOf(namespace, name, `later ${n}`))),
+        ])
+        const { definition, revision } = Option.getOrThrow(yield* tasks.find(namespace, name))
+        assert.strictEqual(definition.purpose, "served")
+        assert.isAtMost(revision, 2)
       }
     }))
 

@@ -31,7 +31,7 @@ export const assertTransferred = (
     { lost: [], gone: [] },
     "`belfry export` and `import` would lose what is in `lost`. Either give it a record or a field " +
       "in core/domain/StateRecord.ts (optional, or raise `version`), carry it in the MemoryTransfer, " +
-      `SqliteTransfer and PgTransfer, add some of it to \`furnished\` of TransferStorageContract, and ` +
+      `SqliteTransfer and PgTransfer, add some of it to core/contract/transfer/furnished.ts, and ` +
       `name it under \`moved\` in the test of ${adapter}; or, if it can be derived or is of this ` +
       "database alone, name it under `stays` there with the reason. What is in `gone` is no more: " +
       "take it from the list.",

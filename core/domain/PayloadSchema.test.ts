@@ -107,7 +107,7 @@ describe("the schema of a payload", () => {
     })
     assert.deepInclude(refusalOf(Order, item({ count: "two" })), {
       field: "payload.items.1.count",
-      reason: "it is not number",
+      reason: "it is not a number",
     })
     for (
       const [payload, field] of [

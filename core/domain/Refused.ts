@@ -42,10 +42,21 @@ export const refusalOf = ({ issue }: Schema.SchemaError, field: string): Refused
   })
 }
 
+/** Schemas name these kinds as bare words. */
+const articles: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  integer: "an integer",
+  boolean: "a boolean",
+  object: "an object",
+  array: "an array",
+}
+
 const explained = (message: string): { readonly reason: string; readonly remedy: string } => {
   const [, expected, given] = /^Expected ([^]*?)(?:, got ([^]*))?$/.exec(message) ?? []
   if (expected !== undefined) {
-    return { reason: `${given ?? "it"} is not ${expected}`, remedy: `Give ${expected}` }
+    const what = articles[expected] ?? expected
+    return { reason: `${given ?? "it"} is not ${what}`, remedy: `Give ${what}` }
   }
   const remedy = message === missing
     ? "Give it"

@@ -74,7 +74,7 @@ export const edges = (): ReadonlyArray<Edge> => {
 /** For whatever draws Mermaid's state diagrams. */
 export const mermaid = (): string => {
   const lines = ["stateDiagram-v2"]
-  for (const first of ["Scheduled", "Blocked", "Ready", "Awaiting"]) {
+  for (const first of ["Scheduled", "Blocked", "Ready", "Awaiting", Run.submittedFailed._tag]) {
     lines.push(`  [*] --> ${first}`)
   }
   const byEnds = Map.groupBy(edges(), ({ from, to }) => `  ${from} --> ${to}`)

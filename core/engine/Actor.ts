@@ -35,7 +35,8 @@ import { stateKeyMax } from "../services/RunStorage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { CurrentRun } from "./CurrentRun.ts"
 import type { Executor } from "./Executor.ts"
-import type { RunFailed, Scheduler, SubmitOptions, SubmitRefused } from "./Scheduler.ts"
+import type { RunFailed, Scheduler } from "./Scheduler.ts"
+import type { SubmitOptions, SubmitRefused } from "./Submitting.ts"
 import * as Task from "./Task.ts"
 
 // deno-lint-ignore no-explicit-any -- `unknown` would refuse every schema: codecs are invariant

@@ -15,7 +15,7 @@ import * as Placer from "../services/Placer.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Asked, Asking as Item, TriggerView } from "../services/TriggerStorage.ts"
-import { KeyConflict, payloadBytesMax } from "./Scheduler.ts"
+import { KeyConflict, payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 export interface Asking {
@@ -114,7 +114,7 @@ export const makeAsking = (storage: Storage["Service"]) => {
     const answers: Array<readonly [Item, Exclude<Asked, { readonly _tag: "Stale" }>]> = []
     for (let tries = 0;; tries++) {
       const view = yield* find
-      const policy = yield* policyOf(storage, new Map(), view.definition)
+      const policy = yield* policyOf(storage, view.definition)
       const items = (yield* wanted(view, policy)).slice(answers.length)
       const answered = answers.length
       for (let at = 0; at < items.length; at += batch) {

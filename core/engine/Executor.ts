@@ -53,14 +53,14 @@ import * as Policy from "../domain/Policy.ts"
 import { PoolSizes } from "../domain/PoolSizes.ts"
 import { refusalOf, Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
-import { TaskDefinition, type TaskName } from "../domain/Task.ts"
+import type { TaskName } from "../domain/Task.ts"
 import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import { type Ending, endingsMax, type Grant, type Report } from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
 import { Beats } from "./Beats.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
-import type { Handler } from "./Handler.ts"
+import { definitionOf, type Handler } from "./Handler.ts"
 import { Isolation } from "./Isolation.ts"
 import * as Pool from "./Pool.ts"
 
@@ -648,16 +648,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   })
 
   const definitions = () =>
-    [...pool.handlers.values()].map(({ owner, payloads, policy, purpose, task }) =>
-      new TaskDefinition({
-        namespace,
-        name: task,
-        policy,
-        ...(owner !== undefined && { owner }),
-        ...(purpose !== undefined && { purpose }),
-        ...(payloads?.some((each) => each !== null) && { payloads }),
-      })
-    )
+    [...pool.handlers.values()].map((handler) => definitionOf(namespace, handler))
 
   yield* Effect.forkScoped(tellLoop)
   yield* Effect.forkScoped(Effect.forever(Effect.gen(function* () {

@@ -21,7 +21,7 @@ import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
 import { ofOutbox, Wakeups } from "../services/Wakeups.ts"
 import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
-import { payloadBytesMax } from "./Scheduler.ts"
+import { payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 const batch = 100
@@ -84,7 +84,7 @@ export const run = Effect.gen(function* () {
       if (Option.isNone(found)) return
       const trigger = found.value
       const { schedule } = trigger.definition
-      const policy = yield* policyOf(storage, new Map(), trigger.definition)
+      const policy = yield* policyOf(storage, trigger.definition)
       const stale: Array<OutboxEvent> = []
       const size = schedule._tag === "After" && readsResult(schedule) ? read : batch
       for (let at = 0; at < left.length; at += size) {

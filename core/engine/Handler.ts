@@ -3,8 +3,9 @@
  * knows nothing of payloads; `Task.toLayer` makes one from typed code.
  */
 import type { Context, Effect } from "effect"
+import type { Namespace } from "../domain/Namespace.ts"
 import type { PayloadSchemas } from "../domain/PayloadSchema.ts"
-import type { Policy, TaskName } from "../domain/Task.ts"
+import { type Policy, TaskDefinition, type TaskName } from "../domain/Task.ts"
 import type { Failure } from "../domain/RunView.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 
@@ -18,15 +19,33 @@ export interface Unsuccessful {
   readonly isGivenBack?: boolean
 }
 
-export interface Handler {
-  /** What its code needs. A run's fiber starts with it: to merge it in would cost a copy per run. */
-  readonly context: Context.Context<never>
+/** What code says of a task. */
+export interface Told {
   readonly task: TaskName
   readonly policy: Policy
   readonly owner: string | undefined
   readonly purpose: string | undefined
   /** How its payloads look, for who has not its code. */
   readonly payloads?: PayloadSchemas | undefined
+}
+
+/** The same of the same, whether an executor serves the task or a trigger of it is stored. */
+export const definitionOf = (
+  namespace: Namespace,
+  { owner, payloads, policy, purpose, task }: Told,
+): TaskDefinition =>
+  new TaskDefinition({
+    namespace,
+    name: task,
+    policy,
+    ...(owner !== undefined && { owner }),
+    ...(purpose !== undefined && { purpose }),
+    ...(payloads?.some((each) => each !== null) && { payloads }),
+  })
+
+export interface Handler extends Told {
+  /** What its code needs. A run's fiber starts with it: to merge it in would cost a copy per run. */
+  readonly context: Context.Context<never>
   /** From the payload's JSON text to the result's. */
   readonly carryOut: (
     payload: string,

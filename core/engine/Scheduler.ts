@@ -1,69 +1,36 @@
 /**
- * Takes runs in, answers for them, and does what keeps them moving.
- *
- * The moving is loops: due runs go where they wait, waiting runs pass their gates, what is too late
- * expires, what takes too long with an executor that is silent is ended, the runs of lost executors are
- * freed, and what waits for one of them is placed again. Another lets go of what has ended long ago. Each
- * does its work in bounded batches, may run anywhere and twice at once (the storage's laws R8, R11 and
- * H5), and needs no state of its own: so whoever holds the duty `sweep`, or `retention`, just does it,
- * and a crash loses nothing but time.
+ * Takes runs in and answers for them. With `layerWith` it also does what keeps them moving (`Moving`).
  */
-import { Clock, Context, Duration, Effect, Layer, Option, Random, Schema, Stream } from "effect"
-import type { Asked } from "../domain/Asked.ts"
-import type { GateKey } from "../domain/Blocking.ts"
-import * as Change from "../domain/Change.ts"
-import * as Deadline from "../domain/Deadline.ts"
-import { childrenMax } from "../domain/FanIn.ts"
-import { isLimited } from "../domain/Group.ts"
-import * as Lane from "../domain/Lane.ts"
+import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { isByKey } from "../domain/Breaker.ts"
+import * as Change from "../domain/Change.ts"
+import type * as Lane from "../domain/Lane.ts"
 import {
   type Regulation,
   regulationOf,
   regulationOfGroup,
   regulationOfKey,
 } from "../domain/Permit.ts"
+import * as Placing from "../domain/Placing.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Run from "../domain/Run.ts"
 import { StateName } from "../domain/Run.ts"
-import { RunId, RunIdFromString } from "../domain/RunId.ts"
+import { type RunId, RunIdFromString } from "../domain/RunId.ts"
 import { Failure, type Reason, type RunHappening, type RunView } from "../domain/RunView.ts"
-import type { Namespace } from "../domain/Namespace.ts"
-import { type Policy, type TaskName, usualPolicy } from "../domain/Task.ts"
-import * as Placing from "../domain/Placing.ts"
-import * as Text from "../domain/Text.ts"
+import { usualPolicy } from "../domain/Task.ts"
 import { untold } from "../domain/untold.ts"
 import * as Waiting from "../domain/Waiting.ts"
-import { type Duty, Ownership } from "../services/Ownership.ts"
 import type { KeptProgress, LogPage, LogQuery } from "../services/LogStorage.ts"
+import type { Ownership } from "../services/Ownership.ts"
 import * as Placer from "../services/Placer.ts"
-import type { Notice, Ordered, RunQuery, RunSpec } from "../services/RunStorage.ts"
+import type { Notice, Ordered, RunQuery } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
-import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
-import * as Backlogs from "./Backlogs.ts"
-import type { BacklogFull } from "./Backlogs.ts"
-import { CurrentNamespace } from "./CurrentNamespace.ts"
-import * as Hearing from "../services/Hearing.ts"
-import * as InStep from "../services/InStep.ts"
-import { type Watched, watcher } from "./Loops.ts"
-
-export interface SubmitOptions {
-  readonly namespace?: Namespace
-  /** Due this long after now. */
-  readonly delay?: Duration.Input
-  readonly level?: Lane.Level
-  /** It has expired if it was not begun so long after now. */
-  readonly deadline?: Duration.Input
-  /** A second submit with this key answers with the first one's run. */
-  readonly idempotencyKey?: string
-  /** Who asks for it by hand, as is told with the run and its events. */
-  readonly by?: string
-  /** The run that it does again. */
-  readonly again?: RunId
-  /** While the backlog of the task is full: fail with `BacklogFull`, unless named, or wait. */
-  readonly whenFull?: "refuse" | "wait"
-}
+import type { Wakeups } from "../services/Wakeups.ts"
+import { checkedBy, checkedNote, flawOfDeadline } from "./asked.ts"
+import * as Moving from "./Moving.ts"
+import * as Submitting from "./Submitting.ts"
+import type { Accepted, Sharding, Submission, SubmitOptions, SubmitRefused } from "./Submitting.ts"
 
 /** How an order is given to a run. */
 export interface OrderOptions {
@@ -75,37 +42,6 @@ export interface Again extends Pick<SubmitOptions, "by" | "delay" | "idempotency
   /** JSON text; as it was unless given. */
   readonly payload?: string
 }
-
-/** What a submit needs to know of a task. */
-export interface Submission {
-  readonly task: TaskName
-  /** JSON text. */
-  readonly payload: string
-  readonly policy: Policy
-  readonly blockingKey?: string | undefined
-  /** Unless the submit names another one. */
-  readonly idempotencyKey?: string | undefined
-}
-
-export interface Accepted {
-  readonly run: RunId
-  /** `Discarded`: another run was under way. */
-  readonly state: StateName
-  readonly isNew: boolean
-}
-
-/** The idempotency key names another run already, of another task or payload. */
-export class KeyConflict extends Schema.TaggedError<KeyConflict>()("KeyConflict", {
-  idempotencyKey: Schema.String,
-  run: RunIdFromString,
-}) {
-  override get message() {
-    return `the idempotency key "${this.idempotencyKey}" was used for run ${this.run}, which has ` +
-      "another task or payload. Use a key of its own for each request"
-  }
-}
-
-export type SubmitRefused = Refused | KeyConflict | BacklogFull
 
 export class RunUnknown extends Schema.TaggedError<RunUnknown>()("RunUnknown", {
   run: RunIdFromString,
@@ -166,25 +102,6 @@ export interface ChangeOptions extends OrderOptions {
   /** Only if the run is at this one. */
   readonly revision?: number
 }
-
-/** How a run is cut into shards. */
-export interface Sharding {
-  readonly count: number
-  /** At most so many of them at once; all unless named. */
-  readonly atOnce?: number
-}
-
-export interface SchedulerOptions {
-  /** How often lost executors and forgotten gates are looked for. */
-  readonly sweepInterval?: Duration.Input
-  /** How often due runs are looked for while none is known, or told, to come. */
-  readonly dueInterval?: Duration.Input
-  /** How often what ended long ago is looked for. */
-  readonly retentionInterval?: Duration.Input
-}
-
-export const payloadBytesMax = 256 * 1024
-const deadlineMillisMax = 366 * 86_400_000
 
 export class Scheduler extends Context.Service<Scheduler, {
   readonly submit: (
@@ -318,11 +235,11 @@ export class Scheduler extends Context.Service<Scheduler, {
   )
 
   static readonly layerWith = (
-    options: SchedulerOptions,
+    options: Moving.MovingOptions,
   ): Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> =>
     Layer.merge(
       Scheduler.layerClient,
-      Layer.effectDiscard(Effect.suspend(() => keepMoving(options))),
+      Layer.effectDiscard(Effect.suspend(() => Moving.run(options))),
     )
 
   static readonly layer: Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> = Layer
@@ -333,112 +250,7 @@ const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
   const { logs, runs } = storage
   const placer = Placer.make(storage)
-  const whenRoom = yield* Backlogs.make
-
-  /** Waits for room, or fails, if the task's backlog is full. */
-  const roomFor = ({ policy, task }: Submission, namespace: Namespace, options: SubmitOptions) =>
-    policy.backlog === undefined ? Effect.void : whenRoom(
-      task,
-      Waiting.place(namespace, task, policy, undefined).lane,
-      policy.backlog,
-      options.whenFull ?? "refuse",
-    )
-
-  const specOf = (
-    { blockingKey, idempotencyKey, payload, policy, task }: Submission,
-    namespace: Namespace,
-    options: SubmitOptions,
-  ): RunSpec => {
-    const millis = (input: Duration.Input | undefined) =>
-      input === undefined
-        ? undefined
-        : Math.max(0, Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(input))))
-    return {
-      namespace,
-      task,
-      payload,
-      ...Waiting.place(namespace, task, policy, blockingKey),
-      level: options.level ?? policy.level,
-      delayMillis: millis(options.delay) ?? 0,
-      idempotencyKey: options.idempotencyKey ?? idempotencyKey,
-      isAtMostOnce: policy.delivery === "at-most-once",
-      crashesMax: policy.crashesMax,
-      deadlineMillis: millis(options.deadline) ??
-        Deadline.after(policy, millis(options.delay) ?? 0),
-      asked: askedOf(options),
-    }
-  }
-
-  const submitMany = Effect.fnUntraced(function* (
-    submissions: ReadonlyArray<Submission>,
-    options: SubmitOptions,
-  ) {
-    const namespace = options.namespace ?? (yield* CurrentNamespace)
-    for (const submission of submissions) {
-      yield* checked(submission, options)
-      yield* roomFor(submission, namespace, options)
-    }
-    const specs = submissions.map((submission) => specOf(submission, namespace, options))
-    const submitted = yield* runs.submit(specs)
-    const gates = new Set<GateKey>()
-    for (const [at, answer] of submitted.entries()) {
-      if (answer._tag === "Conflict") {
-        return yield* new KeyConflict({
-          idempotencyKey: specs[at]!.idempotencyKey ?? "",
-          run: answer.run,
-        })
-      }
-      if (answer.isNew && answer.state === "Blocked") gates.add(specs[at]!.gate!.key)
-    }
-    const accepted = submitted as ReadonlyArray<Accepted>
-    if (gates.size === 0) return accepted
-    // The run is stored already. If the gate cannot be asked now, the sweep will, so this must not
-    // look like a submit that failed.
-    const admissions = yield* Effect.orElseSucceed(placer.admit(gates), () => [])
-    const states = new Map<RunId, StateName>(admissions.map(({ run, state }) => [run, state]))
-    // Whoever submitted at once may have decided about it, and had the answer.
-    const decided = accepted.filter(({ isNew, run, state }, at) =>
-      isNew && state === "Blocked" && specs[at]!.gate!.whenFull !== "wait" && !states.has(run)
-    )
-    if (decided.length > 0) {
-      const views = yield* Effect.orElseSucceed(
-        runs.findMany(decided.map(({ run }) => run)),
-        () => [],
-      )
-      for (const { id, state } of views) states.set(id, state)
-    }
-    return accepted.map((each) => ({ ...each, state: states.get(each.run) ?? each.state }))
-  })
-
-  const submitSharded = Effect.fnUntraced(function* (
-    submission: Submission,
-    sharding: Sharding,
-    options: SubmitOptions,
-  ) {
-    const namespace = options.namespace ?? (yield* CurrentNamespace)
-    yield* checked(submission, options)
-    yield* checkedSharding(submission, sharding)
-    yield* roomFor(submission, namespace, options)
-    const { asked, deadlineMillis, delayMillis, gate: _, idempotencyKey, ...rest } = specOf(
-      submission,
-      namespace,
-      options,
-    )
-    const spec = { ...rest, gate: undefined }
-    const child = { ...spec, deadlineMillis, delayMillis, idempotencyKey: undefined }
-    const answer = yield* runs.submitFamily({
-      parent: { ...spec, delayMillis: 0, idempotencyKey, asked },
-      children: Array.from({ length: sharding.count }, () => child),
-      places: sharding.atOnce ?? sharding.count,
-    })
-    if (answer._tag === "Conflict") {
-      return yield* new KeyConflict({ idempotencyKey: idempotencyKey ?? "", run: answer.run })
-    }
-    // As with any gate: they are stored, and should this fail the sweep lets them pass.
-    if (answer.isNew) yield* Effect.ignore(placer.admit([answer.gate]))
-    const { isNew, run, state } = answer
-    return { run, state, isNew }
-  })
+  const { submitMany, submitSharded } = yield* Submitting.make(placer)
 
   const known = <A>(run: RunId, answer: Option.Option<A>) =>
     Option.isSome(answer) ? Effect.succeed(answer.value) : Effect.fail(new RunUnknown({ run }))
@@ -607,47 +419,6 @@ const makeClient = Effect.gen(function* () {
 const levelOf = ({ level, submittedLevel: submitted }: RunView) =>
   submitted === undefined ? {} : { level: { present: level, submitted } }
 
-const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) => {
-  const refused = (field: string, reason: string, remedy: string) =>
-    Effect.fail(new Refused({ field, reason, remedy }))
-  const isWhole = ["Broadcast", "Sharded"].includes(policy.routing?._tag ?? "")
-  if (isWhole) {
-    return refused(
-      "routing",
-      "the task is carried out in parts by its routing",
-      "Submit it as it is, or take the routing from the task",
-    )
-  }
-  if (isLimited(policy.group)) {
-    return refused(
-      "group",
-      "the shards of a run pass the gate of their parent, and would not be counted",
-      "Name a group without a limit, and say how many run at once with atOnce",
-    )
-  }
-  if (policy.touches !== undefined) {
-    return refused(
-      "touches",
-      "the shards of a run pass the gate of their parent, and no other",
-      "Take what it touches from the task",
-    )
-  }
-  if (policy.blocking !== undefined) {
-    return refused(
-      "blocking",
-      "the shards of a run pass the gate of their parent, and no other",
-      "Take the blocking policy from the task, and say how many run at once with atOnce",
-    )
-  }
-  if (!Number.isInteger(count) || count < 1 || count > childrenMax) {
-    return refused("count", `there are ${count} shards`, `Use 1 to ${childrenMax}`)
-  }
-  if (atOnce !== undefined && (!Number.isInteger(atOnce) || atOnce < 1)) {
-    return refused("atOnce", `${atOnce} shards at once are none`, "Use 1 or more")
-  }
-  return Effect.void
-}
-
 const resultLengthMax = 1024 * 1024
 
 const checkedNotice = (notice: Notice) => {
@@ -659,66 +430,6 @@ const checkedNotice = (notice: Notice) => {
       remedy: "Keep it elsewhere and notify of where it is",
     }),
   )
-}
-
-const checked = (submission: Submission, options: SubmitOptions) => {
-  const bytes = submission.payload.length > payloadBytesMax / 3
-    ? new TextEncoder().encode(submission.payload).length
-    : 0
-  if (bytes > payloadBytesMax) {
-    return Effect.fail(
-      new Refused({
-        field: "payload",
-        reason: `its JSON takes ${bytes} bytes, more than ${payloadBytesMax}`,
-        remedy: "Keep the data elsewhere and submit where it is",
-      }),
-    )
-  }
-  const key = options.idempotencyKey ?? submission.idempotencyKey
-  if (key !== undefined && (key === "" || key.length > 512)) {
-    return Effect.fail(
-      new Refused({
-        field: "idempotencyKey",
-        reason: `it has ${key.length} characters`,
-        remedy: "Use 1 to 512 characters",
-      }),
-    )
-  }
-  if (options.deadline !== undefined) {
-    const flaw = flawOfDeadline(options.deadline)
-    if (flaw !== undefined) return Effect.fail(flaw)
-  }
-  if ((submission.blockingKey?.length ?? 0) > 512) {
-    return Effect.fail(
-      new Refused({
-        field: "blockingKey",
-        reason: `it has ${submission.blockingKey!.length} characters`,
-        remedy: "Use at most 512 characters",
-      }),
-    )
-  }
-  const texts = {
-    payload: submission.payload,
-    idempotencyKey: key,
-    blockingKey: submission.blockingKey,
-  }
-  for (const [field, text] of Object.entries(texts)) {
-    const reason = text === undefined ? undefined : Text.flaw(text)
-    if (reason !== undefined) {
-      return Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
-    }
-  }
-  return checkedBy(options.by)
-}
-
-/** Who asks, as it may be kept. */
-const flawOfDeadline = (deadline: Duration.Input): Refused | undefined => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(deadline))
-  return millis > 0 && millis <= deadlineMillisMax ? undefined : new Refused({
-    field: "deadline",
-    reason: `it is ${millis} ms from now`,
-    remedy: "Use more than nothing and at most 366 days, or none",
-  })
 }
 
 const nothingToChange = Effect.fail(
@@ -742,190 +453,3 @@ const whyNoRollback = {
   unbegun: "nobody has begun it, so there is nothing to undo",
   untold: "it has succeeded, and what follows that was not told yet; ask again in a moment",
 }
-
-const checkedBy = (by: string | undefined) => checkedWords("by", by, 1, 256)
-const checkedNote = (note: string | undefined) => checkedWords("note", note, 0, 1024)
-
-const checkedWords = (field: string, text: string | undefined, least: number, most: number) => {
-  if (text === undefined) return Effect.void
-  if (text.length < least || text.length > most) {
-    return Effect.fail(
-      new Refused({
-        field,
-        reason: `it has ${text.length} characters`,
-        remedy: `Use ${least} to ${most} characters`,
-      }),
-    )
-  }
-  const reason = Text.flaw(text)
-  return reason === undefined
-    ? Effect.void
-    : Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
-}
-
-const askedOf = ({ again, by }: SubmitOptions): Asked | undefined =>
-  again === undefined && by === undefined ? undefined : {
-    ...(by !== undefined && { by }),
-    ...(again !== undefined && { again }),
-  }
-
-/** So many rows at most are moved by one command. */
-const batch = 1000
-/** After so many sweeps that were left out one is done. */
-const restsMax = 9
-/** However much is told to be due soon, what is not known to be due is looked for no more often. */
-const dueLeastMillis = 50
-
-const keepMoving = Effect.fnUntraced(function* (options: SchedulerOptions) {
-  const storage = yield* Storage
-  const { history, permits, placements, runs } = storage
-  const placer = Placer.make(storage)
-  const ownership = yield* Ownership
-  const watched = yield* watcher
-  const clock = yield* Clock.Clock
-  const wakeups = yield* Wakeups
-  const sweepInterval = Duration.fromInputUnsafe(options.sweepInterval ?? "1 second")
-  const retentionInterval = Duration.fromInputUnsafe(options.retentionInterval ?? "1 minute")
-  const dueInterval = Duration.toMillis(
-    Duration.fromInputUnsafe(options.dueInterval ?? Duration.millis(soonMillis)),
-  )
-  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-
-  const scheduled = yield* wakeups.subscribe([ofDue])
-  const promote = Effect.gen(function* () {
-    yield* scheduled.arm
-    const { gates, nextInMillis, promoted, unplaced } = yield* runs.promote(batch)
-    const lookedAt = monotonic()
-    if (gates.length > 0) yield* placer.admit(gates)
-    yield* placer.place(unplaced)
-    if (promoted === batch) return
-    const isTold = yield* scheduled.wait(Duration.millis(
-      nextInMillis !== undefined && nextInMillis < dueInterval
-        ? nextInMillis
-        : yield* InStep.pause(storage, dueInterval),
-    ))
-    if (!isTold) return
-    const least = Math.min(dueLeastMillis, nextInMillis ?? dueLeastMillis)
-    yield* Effect.sleep(Math.max(0, lookedAt + least - monotonic()))
-  })
-
-  /** Sweeps of several processes do not keep in step. */
-  const restUntilNext = (atMostMillis = Infinity) =>
-    Effect.flatMap(
-      InStep.pause(storage, Duration.toMillis(sweepInterval)),
-      (millis) => Effect.sleep(Math.min(millis, atMostMillis)),
-    )
-  /** Says what silent executors have left to be said, and how long until more of it is. */
-  const endOverdue = Effect.gen(function* () {
-    const { freed, nextInMillis, reports } = yield* runs.endOverdue(batch)
-    if (reports.length > 0) {
-      yield* Effect.logWarning("ended what was over its time, as its executors are silent", {
-        runs: reports.map(({ run }) => run),
-      })
-    }
-    if (freed.length > 0) yield* placer.admit(freed)
-    yield* Hearing.hear(permits, reports)
-    return nextInMillis
-  })
-
-  /** Whether the storage was away: those who could not report meanwhile are let speak first. */
-  let wasAway = false
-  /** So often may the next sweeps be left out. */
-  let mayRest = 0
-  const sweep = Effect.gen(function* () {
-    // All of what it does is looked for at once, since mostly there is none; and done now and then
-    // whatever that says.
-    if (mayRest > 0 && (yield* runs.isQuiet)) {
-      mayRest--
-      return yield* restUntilNext()
-    }
-    // What was over its time when its holder was lost has timed out, and was not lost.
-    const nextInMillis = wasAway ? undefined : yield* endOverdue
-    wasAway = false
-    const { freed, lost, runs: freedRuns } = yield* runs.recover(batch)
-    if (lost.length > 0) yield* Effect.logWarning("lost executors", { incarnations: lost })
-    const expired = yield* runs.expire(batch)
-    const open = yield* runs.openGates(batch)
-    const gates = [...new Set([...freed, ...expired.freed, ...open])]
-    if (gates.length > 0) yield* placer.admit(gates)
-    const { displaced, lanes } = yield* placements.displace(batch)
-    yield* placer.place(lanes)
-    mayRest = restsMax
-    if ([freedRuns, expired.runs, open].some(({ length }) => length === batch)) return
-    if (displaced >= batch) return
-    yield* restUntilNext(nextInMillis)
-  }).pipe(Effect.tapError(() =>
-    Effect.sync(() => {
-      wasAway = true
-    })
-  ))
-
-  const retire = Effect.gen(function* () {
-    const [took, { hasMore }] = yield* Effect.timed(history.retire(batch))
-    // While there is more, it takes half of the time at most.
-    yield* Effect.sleep(hasMore ? took : yield* spread(retentionInterval))
-  })
-
-  let reached: string | undefined
-  const forget = Effect.gen(function* () {
-    const { next } = yield* permits.forget(batch, reached)
-    reached = next
-    yield* Effect.sleep(yield* spread(retentionInterval))
-  })
-
-  const loops: ReadonlyArray<Loop> = [
-    { duty: "sweep", name: "promote due runs", step: promote, everyMillis: dueInterval },
-    {
-      duty: "sweep",
-      name: "sweep",
-      // Whoever has the duty anew does all of it at first: nobody may have, since who had it before died.
-      begin: Effect.sync(() => void (mayRest = 0)),
-      step: sweep,
-      everyMillis: Duration.toMillis(sweepInterval),
-    },
-    {
-      duty: "retention",
-      name: "let go of what is old",
-      step: retire,
-      everyMillis: Duration.toMillis(retentionInterval),
-    },
-    {
-      duty: "retention",
-      name: "forget quiet keys of breakers",
-      step: forget,
-      everyMillis: Duration.toMillis(retentionInterval),
-    },
-  ]
-  for (const { begin = Effect.void, duty, everyMillis, name, step } of loops) {
-    const loop = Effect.andThen(begin, forever(watched, name, everyMillis, step))
-    yield* ownership.whileHeld(duty, loop).pipe(Effect.forkScoped)
-  }
-})
-
-interface Loop {
-  readonly duty: Duty
-  readonly name: string
-  /** Whenever this process has the duty anew. */
-  readonly begin?: Effect.Effect<void>
-  readonly step: Effect.Effect<void, StorageUnavailable>
-  readonly everyMillis: number
-}
-
-/** Several processes do not do it at once. */
-const spread = (interval: Duration.Duration) =>
-  Effect.map(Random.next, (chance) => Duration.times(interval, 0.8 + 0.4 * chance))
-
-/** An outage costs a pause and a line in the log, never the loop. */
-const forever = (
-  watched: Watched,
-  name: string,
-  everyMillis: number,
-  step: Effect.Effect<void, StorageUnavailable>,
-) =>
-  watched(name, everyMillis, (turned) =>
-    Effect.andThen(step, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
-      ),
-      Effect.forever,
-    ))

@@ -37,7 +37,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Tailing as Item } from "../services/TriggerStorage.ts"
 import * as Backlogs from "./Backlogs.ts"
 import * as InStep from "../services/InStep.ts"
-import { payloadBytesMax } from "./Scheduler.ts"
+import { payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
 type TailSchedule = Extract<Schedule, { readonly _tag: "Tail" }>
@@ -153,7 +153,7 @@ export const make = Effect.gen(function* () {
     Effect.map(triggers.tails({ namespace, name }), ([found]) => found)
 
   const policyWithRoom = Effect.fnUntraced(function* (definition: TriggerDefinition) {
-    const policy = yield* policyOf(storage, new Map(), definition)
+    const policy = yield* policyOf(storage, definition)
     if (policy.backlog === undefined) return policy
     const { lane } = Waiting.place(definition.namespace, definition.task, policy, undefined)
     yield* Effect.catchTag(

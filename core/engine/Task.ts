@@ -20,6 +20,7 @@
 import { Cause, Duration, Effect, Exit, Layer, Option, Result, Schema } from "effect"
 import { isByKey } from "../domain/Breaker.ts"
 import type { Passing } from "../domain/Following.ts"
+import type { Namespace } from "../domain/Namespace.ts"
 import * as PayloadSchemas from "../domain/PayloadSchema.ts"
 import * as PayloadVersion from "../domain/PayloadVersion.ts"
 import * as Policies from "../domain/Policy.ts"
@@ -28,7 +29,7 @@ import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure } from "../domain/RunView.ts"
 import * as Selector from "../domain/Selector.ts"
-import { TaskName } from "../domain/TaskName.ts"
+import { type TaskDefinition, TaskName } from "../domain/Task.ts"
 import * as Schedules from "../domain/Trigger.ts"
 import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -37,15 +38,10 @@ import { CurrentRun } from "./CurrentRun.ts"
 import * as Earlier from "./Earlier.ts"
 import { Executor } from "./Executor.ts"
 import { failureOf, failureOfCause } from "./failures.ts"
-import type { Ended, Hooks, Unsuccessful } from "./Handler.ts"
+import { definitionOf, type Ended, type Hooks, type Told, type Unsuccessful } from "./Handler.ts"
 import { withRunLogger } from "./runLogger.ts"
-import {
-  RunFailed,
-  Scheduler,
-  type Submission,
-  type SubmitOptions,
-  type SubmitRefused,
-} from "./Scheduler.ts"
+import { RunFailed, Scheduler } from "./Scheduler.ts"
+import type { Submission, SubmitOptions, SubmitRefused } from "./Submitting.ts"
 import type { Tailing } from "./Trigger.ts"
 import { Triggers } from "./Triggers.ts"
 
@@ -100,6 +96,9 @@ export interface Task<
   readonly success: S
   readonly error: E
   readonly policy: Policy
+
+  /** What a storage is told of it, by an executor that serves it, and with a trigger. */
+  readonly definition: (namespace: Namespace) => TaskDefinition
 
   /** Carries runs of this task out, in the executor of the program. */
   readonly toLayer: <R = never, H = never>(
@@ -240,18 +239,26 @@ export const make = <
         remedy: "Submit what the task's payload schema describes",
       })))
 
+  let told: Told | undefined
+  /** The schemas of its payloads cost something, and whoever only submits needs none. */
+  const tell = (): Told =>
+    told ??= {
+      task: TaskName.make(name),
+      policy,
+      owner: options.owner,
+      purpose: options.purpose,
+      payloads: [...(options.earlier?.steps ?? []).map((step) => step.payload), payload]
+        .map(PayloadSchemas.of),
+    }
+  const definition = (namespace: Namespace) => definitionOf(namespace, tell())
+
   const toLayer: Task<PayloadSchema<P>, S, E>["toLayer"] = (handler, hooks) =>
     Layer.effectDiscard(Effect.gen(function* () {
       const executor = yield* Executor
       const context = yield* Effect.context<never>()
       yield* executor.register({
+        ...tell(),
         context: withRunLogger(context),
-        task: TaskName.make(name),
-        policy,
-        owner: options.owner,
-        purpose: options.purpose,
-        payloads: [...(options.earlier?.steps ?? []).map((step) => step.payload), payload]
-          .map(PayloadSchemas.of),
         carryOut: (text, run) => {
           const decoded = json.payload.decode(text)
           if (Result.isFailure(decoded)) {
@@ -381,12 +388,14 @@ export const make = <
     payloadOf: (entry: unknown) => PayloadOf<P> | undefined,
   ) {
     const triggers = yield* Triggers
+    const namespace = yield* CurrentNamespace
     const decode = Schema.decodeUnknownExit(Schema.toCodecJson(entry))
     yield* triggers.tail(
       {
-        namespace: yield* CurrentNamespace,
+        namespace,
         name: trigger,
         task: name,
+        introduces: definition(namespace),
         schedule,
         payload: "null",
       },
@@ -419,10 +428,12 @@ export const make = <
       }
       const isPassedOn = Schedules.isPassedOn(when)
       const text = isPassedOn ? "null" : yield* encode(value)
+      const namespace = yield* CurrentNamespace
       yield* triggers.put({
-        namespace: yield* CurrentNamespace,
+        namespace,
         name: trigger,
         task: name,
+        introduces: definition(namespace),
         schedule: when,
         payload: text,
         misfire: more.misfire,
@@ -441,6 +452,7 @@ export const make = <
     success,
     error,
     policy,
+    definition,
     toLayer,
     submission,
     submit,

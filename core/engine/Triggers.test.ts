@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Schema, type Scope } from "effect"
+import { Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { movableClock } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
+import { Required } from "../services/Required.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Lock } from "../services/Lock.ts"
 import type { Transport } from "../services/Transport.ts"
@@ -49,6 +50,28 @@ const echo = Echo.toLayer(({ n }) => Effect.succeed(n))
 const yearly = Trigger.cron("0 0 1 1 *")
 
 describe("triggers", () => {
+  it.live("a task that says too little of itself is not introduced, and its trigger refused", () =>
+    inWorld(Effect.gen(function* () {
+      const { tasks } = yield* Storage
+      const scheduled = (task: Pick<Task.Task, "schedule">) =>
+        Effect.scoped(Layer.build(
+          Layer.fresh(task.schedule("yearly", yearly, {})).pipe(
+            Layer.provide(Layer.fresh(Triggers.layerClient)),
+            Layer.provide(Layer.succeed(Required, ["owner"])),
+          ),
+        ))
+      const short = Task.make("short")
+      const refused = yield* Effect.flip(scheduled(short))
+      assert.deepInclude(refused, { _tag: "Refused", field: "short.owner" })
+      assert.isTrue(Option.isNone(yield* tasks.find(standard, short.name)))
+      const whole = Task.make("short", { owner: "team-bells" })
+      yield* scheduled(whole)
+      // An older program beside it says less of what is known.
+      yield* scheduled(short)
+      const found = Option.getOrThrow(yield* tasks.find(standard, short.name))
+      assert.deepEqual(found, { definition: whole.definition(standard), revision: 1 })
+    })))
+
   it.live("J14: one fired by hand starts within a second, once for each request", () =>
     inWorld(Effect.gen(function* () {
       const triggers = yield* Triggers

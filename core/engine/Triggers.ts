@@ -26,13 +26,14 @@ import * as Calendar from "../domain/Calendar.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Permanent from "../domain/Permanent.ts"
-import { type Policy, TaskName } from "../domain/Task.ts"
+import { type Policy, type TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { RunId } from "../domain/RunId.ts"
 import * as Trigger from "../domain/Trigger.ts"
 import * as Turn from "../domain/Turn.ts"
 import type { CalendarStorage, KeptCalendar } from "../services/CalendarStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
 import * as Placer from "../services/Placer.ts"
+import { refused, Required } from "../services/Required.ts"
 import type { Source } from "../services/Source.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -50,16 +51,19 @@ import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Askin
 import * as Followers from "./Followers.ts"
 import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
-import type { KeyConflict, OrderOptions } from "./Scheduler.ts"
+import type { OrderOptions } from "./Scheduler.ts"
+import type { KeyConflict } from "./Submitting.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
 import * as Tails from "./Tails.ts"
-import { policyOf, specOf } from "./triggered.ts"
+import { type Policies, policiesOf, specOf } from "./triggered.ts"
 
 export interface TriggerInput {
   readonly namespace: Namespace
   readonly name: string
   readonly task: string
   readonly schedule: Trigger.Schedule
+  /** What is kept of the task if nobody has brought it yet: where this comes from it is known. */
+  readonly introduces?: TaskDefinition | undefined
   /** JSON text. */
   readonly payload: string
   readonly misfire?: Trigger.Misfire | undefined
@@ -206,7 +210,8 @@ export class Triggers extends Context.Service<Triggers, {
 
 const makeClient = Effect.gen(function* () {
   const storage = yield* Storage
-  const { audit, calendars, now, runs, triggers } = storage
+  const { audit, calendars, now, runs, tasks, triggers } = storage
+  const required = yield* Required
   const placer = Placer.make(storage)
   const asking = makeAsking(storage)
   const tailing = yield* Tails.make
@@ -262,6 +267,15 @@ const makeClient = Effect.gen(function* () {
     if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
   })
 
+  /** So that from its first slot on the policy of the task holds, and not the usual one. */
+  const introduce = Effect.fnUntraced(function* (definition: TaskDefinition) {
+    const found = yield* tasks.find(definition.namespace, definition.name)
+    if (Option.isSome(found)) return
+    const flaw = refused(required, [definition])
+    if (flaw !== undefined) return yield* flaw
+    yield* tasks.introduce(definition)
+  })
+
   const put = Effect.fnUntraced(function* (input: TriggerInput) {
     const definition = yield* defined(input)
     const { schedule } = definition
@@ -285,6 +299,7 @@ const makeClient = Effect.gen(function* () {
     if (schedule._tag === "Tail" && typeof schedule.source !== "string") {
       yield* Tails.check(storage, schedule.source)
     }
+    if (input.introduces !== undefined) yield* introduce(input.introduces)
     return yield* triggers.put(definition, input.revision)
   })
 
@@ -342,7 +357,15 @@ const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
 const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
-  const { blockingKey, graceMillis, misfire, revision: _, whileRunning, ...rest } = input
+  const {
+    blockingKey,
+    graceMillis,
+    introduces: _,
+    misfire,
+    revision: __,
+    whileRunning,
+    ...rest
+  } = input
   return Effect.suspend(() =>
     Effect.try({
       try: () =>
@@ -512,7 +535,7 @@ const plan = Effect.gen(function* () {
   )
 
   /** Starts the next run of each permanent trigger that has none, once it is due. */
-  const restart = Effect.fnUntraced(function* (policies: Map<string, Policy>) {
+  const restart = Effect.fnUntraced(function* (policies: Policies) {
     const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
     const items: Array<Firing> = []
     for (const { endedAt, lives, view: { cursor, definition, id, revision } } of triggers) {
@@ -520,7 +543,7 @@ const plan = Effect.gen(function* () {
       if (schedule._tag !== "Permanent") continue
       const slot = Permanent.next(schedule, cursor ?? 0, lives, endedAt)
       if (slot > now) continue
-      const spec = specOf(definition, yield* policyOf(storage, policies, definition), 0)
+      const spec = specOf(definition, yield* policies.of(definition), 0)
       items.push({
         trigger: id,
         revision,
@@ -534,7 +557,7 @@ const plan = Effect.gen(function* () {
 
   const pass = Effect.gen(function* () {
     yield* changed.arm
-    const policies = new Map<string, Policy>()
+    const policies = policiesOf(storage)
     const [{ now: from, readAt, triggers }] = yield* Effect.all([
       Effect.map(
         storage.triggers.due([...held], horizonMillis, batch),
@@ -553,7 +576,7 @@ const plan = Effect.gen(function* () {
     while (waiting.length > 0) {
       const earliest = Math.min(...waiting.map(({ cursor }) => cursor!))
       if (earliest >= until) break
-      const due: Array<Due> = []
+      let due: Array<Due> = []
       for (const view of waiting) {
         if (view.cursor! > earliest) continue
         const { definition } = view
@@ -561,7 +584,7 @@ const plan = Effect.gen(function* () {
         const calendar = name && (yield* calendarOf(read, definition.namespace, name))
         // It was removed meanwhile, and then the trigger was before.
         if (name !== undefined && calendar === undefined) continue
-        due.push({ view, calendar, policy: yield* policyOf(storage, policies, definition) })
+        due.push({ view, calendar, policy: yield* policies.of(definition) })
       }
       // What can be worked out before the instant does not make it later.
       let items = due.map((each) => firing(each, Math.max(earliest, storageNow())))
@@ -575,8 +598,17 @@ const plan = Effect.gen(function* () {
       }
       // All that it was to fire is another's by now.
       if (held.size === 0) return
-      if (storageNow() - earliest > overslept) {
-        items = due.map((each) => firing(each, storageNow()))
+      // An executor may have brought a task since it was looked for.
+      const isBrought = yield* policies.again
+      if (isBrought) {
+        due = yield* Effect.forEach(
+          due,
+          (each) =>
+            Effect.map(policies.of(each.view.definition), (policy) => ({ ...each, policy })),
+        )
+      }
+      if (isBrought || storageNow() - earliest > overslept) {
+        items = due.map((each) => firing(each, Math.max(earliest, storageNow())))
       }
       const answers = yield* fire(items, storageNow() + error < earliest)
       const next: Array<TriggerView> = waiting.filter(({ cursor }) => cursor! > earliest)

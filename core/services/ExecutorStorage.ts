@@ -19,7 +19,7 @@
  * - **E9 endings.** What an incarnation leaves to be said of its runs (R41) with a beat takes the place of
  *   all that it has left before, from whenever the beat arrives; of two beats that arrive out of order the
  *   one with the higher number counts. A beat that names none leaves it as it is. Of times a tenth of a
- *   second does not count.
+ *   second does not count: what was left of the same grant for then may stay as it was said.
  */
 import type { Effect } from "effect"
 import type { ExecutorView, Incarnation, Joining, Vitals } from "../domain/Executor.ts"

@@ -1,6 +1,6 @@
 /**
  * Keeps everything: tasks, calendars, triggers and slots, runs and what they say, executors, the
- * outbox, permits, the journal; for as long as it should; and moves it elsewhere.
+ * outbox, permits, the journal, what orders were answered; for as long as it should; and moves it elsewhere.
  *
  * It takes commands, not rows to write: each is one atomic step, which an adapter may carry out in
  * one statement. Pure code (`Run.advance`, `Blocking.decide`, `Placing.decide`, `Trigger.step`)
@@ -17,6 +17,7 @@
  *   a revision of its own, none is passed over, and what is kept is the one with the highest.
  */
 import { Context, type Effect } from "effect"
+import type { AnswerStorage } from "./AnswerStorage.ts"
 import type { AuditStorage } from "./AuditStorage.ts"
 import type { CalendarStorage } from "./CalendarStorage.ts"
 import type { ExecutorStorage } from "./ExecutorStorage.ts"
@@ -49,6 +50,7 @@ export class Storage extends Context.Service<Storage, {
   readonly transfer: TransferStorage
   readonly permits: PermitStorage
   readonly audit: AuditStorage
+  readonly answers: AnswerStorage
   /**
    * A table of others in the same database, to be tailed. Absent where there are none, or where a
    * reader could not know what is yet to be committed.

@@ -8,6 +8,8 @@
  * - **D3 last.** Of each task the run that was carried out and ended last, of those looked at: so many
  *   of the latest, and so many before those that are held or wait first. So it costs the same however
  *   much has ended, and a backlog does not hide it.
+ * - **D4 introduced.** What is introduced becomes the definition of its task where it has none, at revision
+ *   1, and changes nothing where it has one, whoever else defines or introduces it at the same time.
  */
 import type { Effect, Option } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
@@ -43,6 +45,9 @@ export interface TaskStorage {
   readonly define: (
     definitions: ReadonlyArray<TaskDefinition>,
   ) => Effect.Effect<void, StorageUnavailable>
+
+  /** For who knows the task, and does not serve it (D4). */
+  readonly introduce: (definition: TaskDefinition) => Effect.Effect<void, StorageUnavailable>
 
   readonly find: (
     namespace: Namespace,

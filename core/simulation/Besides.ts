@@ -5,14 +5,25 @@
 import { Effect } from "effect"
 import type { Level } from "../domain/Lane.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
-import { type Asking, type Change, type GroupOrder, type Plan, type Submit } from "./Plan.ts"
-import { always, keys, type TaskName } from "./tasks.ts"
-import { calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
+import type { Schedule } from "../domain/Trigger.ts"
+import type {
+  Asking,
+  Change,
+  GroupOrder,
+  Lateness,
+  Order,
+  Plan,
+  PlannedTrigger,
+  Removal,
+  Submit,
+} from "./Plan.ts"
+import { always, calendarName, keys, type TaskName } from "./tasks.ts"
+import { calmAt, healsAt, startsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
-    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent]) {
+    for (const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent, rules]) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
     return drawn
@@ -188,5 +199,103 @@ const permanent = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Pla
     permanent: [trigger],
     orders: [...plan.orders, ...yield* many(yield* between(0, 2), order)],
     removals: [...plan.removals, ...yield* many(yield* between(0, 1), removal)],
+  }
+})
+
+/**
+ * Triggers of a single instant, of a first and a last one, and with jitter, some of which mind whether a run
+ * of theirs is under way; they are turned, and some of them are taken away for good.
+ */
+const rules = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  /** By the world's clock, or as the storage's has been set. */
+  const instant = (from: number, to: number) =>
+    Effect.gen(function* () {
+      const ahead = (yield* chance(0.5)) ? 0 : yield* oneOf(
+        [0, ...plan.steps.map(({ aheadMillis }) => aheadMillis)],
+      )
+      return startsAt + ahead + (yield* between(from, to))
+    })
+  const rule = Effect.gen(function* () {
+    const jitterMillis = (yield* chance(0.5)) ? yield* between(300, 5000) : undefined
+    const jitter = jitterMillis === undefined ? {} : { jitterMillis }
+    if (yield* chance(0.25)) {
+      const at = yield* instant(500, triggersUntil - 5000)
+      return { _tag: "At", at, ...jitter } satisfies Schedule
+    }
+    const span = {
+      ...((yield* chance(0.5)) && { start: yield* instant(-5000, healsAt) }),
+      ...((yield* chance(0.5)) && { end: yield* instant(healsAt / 2, triggersUntil) }),
+    }
+    const seconds = yield* between(1, 4)
+    const drawn: Schedule = (yield* chance(0.5))
+      ? { _tag: "Every", millis: seconds * 1000, ...span, ...jitter }
+      : {
+        _tag: "Cron",
+        expression: `*/${seconds} * * * * *`,
+        zone: "UTC",
+        ...((yield* chance(0.3)) && { calendar: calendarName, freeDay: "skip" }),
+        ...span,
+        ...jitter,
+      }
+    return drawn
+  })
+  const count = yield* between(1, 3)
+  const names = Array.from({ length: count }, (_, nth) => `rule-${nth}`)
+  const triggers = yield* Effect.forEach(names, (name) =>
+    Effect.gen(function* () {
+      const whileRunning = yield* oneOf(["allow", "skip", "fail"] as const)
+      return { name, schedule: yield* rule, whileRunning } satisfies PlannedTrigger
+    }))
+  const lateness = yield* many(
+    count,
+    Effect.gen(function* () {
+      const few = { _tag: "All", max: yield* between(1, 5) } as const
+      const drawn: Lateness = {
+        misfire: yield* oneOf([{ _tag: "Skip" }, { _tag: "Once" }, few] as const),
+        ...((yield* chance(0.5)) && { graceMillis: yield* between(1000, 5000) }),
+      }
+      return drawn
+    }),
+  )
+  const at = between(500, healsAt - 1000)
+  const millis = between(100, 3 * ttlMillis)
+  const order = Effect.gen(function* () {
+    const kind = yield* oneOf(["pause", "schedule", "schedule", "payload"] as const)
+    const drawn: Order = {
+      at: yield* at,
+      trigger: yield* oneOf(names),
+      kind,
+      millis: yield* millis,
+      schedule: yield* rule,
+    }
+    return drawn
+  })
+  const removal = Effect.gen(function* () {
+    const isForGood = yield* chance(0.5)
+    const drawn: Removal = {
+      at: yield* at,
+      trigger: yield* oneOf([...names, ...plan.triggers.map(({ name }) => name)]),
+      millis: isForGood ? undefined : yield* millis,
+    }
+    return drawn
+  })
+  const asking = Effect.gen(function* () {
+    const drawn: Asking = {
+      at: yield* between(500, triggersUntil - 2000),
+      trigger: yield* oneOf(names),
+      kind: yield* oneOf(["fire", "backfill"] as const),
+      by: [yield* between(0, plan.schedulers - 1)],
+      millis: yield* between(1000, 15_000),
+      paceMillis: 0,
+    }
+    return drawn
+  })
+  return {
+    ...plan,
+    triggers: [...plan.triggers, ...triggers],
+    lateness: [...plan.lateness, ...lateness],
+    orders: [...plan.orders, ...yield* many(yield* between(0, 3), order)],
+    removals: [...plan.removals, ...yield* many(yield* between(0, 2), removal)],
+    askings: [...plan.askings, ...yield* many(yield* between(0, 2), asking)],
   }
 })

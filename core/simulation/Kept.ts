@@ -11,6 +11,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { SlotRecord } from "../services/TriggerStorage.ts"
 import { keys, tasks } from "./tasks.ts"
 
+/** Also one that is no more. */
 export interface KeptTrigger {
   readonly id: number
   readonly name: string
@@ -62,12 +63,12 @@ export const read: (
     const state = yield* runs.state(standard, tasks.counter.name, key)
     states.set(key, Option.getOrUndefined(state))
   }
-  const accounts = new Map(
-    (yield* audit.page(whole, triggersMax)).triggers
-      .map(({ account, trigger }) => [trigger as number, account]),
+  const present = new Map(
+    (yield* triggers.list(standard)).map((view) => [view.id, view]),
   )
   const kept: Array<KeptTrigger> = []
-  for (const { cursor, definition: { name }, id, isPaused } of yield* triggers.list(standard)) {
+  for (const { account, name, trigger: id } of (yield* audit.page(whole, triggersMax)).triggers) {
+    const { cursor, isPaused = false } = present.get(id) ?? {}
     const all = yield* triggers.records(id, recordsMax)
     const records = all
       .filter(({ after, asked }) => after === undefined && asked === undefined)
@@ -78,7 +79,7 @@ export const read: (
       records,
       asked: all.filter(({ asked }) => asked !== undefined),
       account: {
-        versions: accounts.get(id)!.versions,
+        versions: account.versions,
         records: records.map(({ slot, through }) => ({ slot, through, isGathered: false })),
         cursor,
         isPaused,

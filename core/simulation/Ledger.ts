@@ -8,7 +8,7 @@ import type { Change } from "../domain/Change.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { Misfire, Passed, Schedule } from "../domain/Trigger.ts"
+import type { Misfire, Passed, Schedule, WhileRunning } from "../domain/Trigger.ts"
 
 /** A grant of a run, by the number that names it for ever. */
 interface Granted {
@@ -69,16 +69,23 @@ export type Entry =
     /** `isUnknown`: since its holder had said that it did not know of it. */
     | ({ readonly kind: "freed"; readonly isUnknown?: true } & Granted)
     | { readonly kind: "admitted"; readonly run: RunId; readonly state: string }
-    /** A slot was fired, by whoever came first with it. */
-    | { readonly kind: "fired"; readonly trigger: number; readonly slot: number }
+    /** A slot was fired, by whoever came first with it. `delayMillis`: its run is due so much later. */
+    | {
+      readonly kind: "fired"
+      readonly trigger: number
+      readonly slot: number
+      readonly run: RunId
+      readonly delayMillis: number
+    }
     /** Somebody came with a slot that had its record. */
     | { readonly kind: "passed"; readonly trigger: number; readonly slot: number }
-    /** A step that was asked for has been done: what it goes past, and the slot it fires. */
+    /** A step that was asked for has been done: what it goes past, and the slot it fires, or does not. */
     | {
       readonly kind: "stepped"
       readonly trigger: number
       readonly passed?: Passed
       readonly slot?: number
+      readonly isSkipped?: true
     }
     /** A trigger has this rule from now on. */
     | {
@@ -87,6 +94,7 @@ export type Entry =
       readonly schedule: Schedule
       readonly misfire: Misfire
       readonly graceMillis?: number
+      readonly whileRunning?: WhileRunning
     }
     /** A trigger is paused from now on, or is not any more. */
     | { readonly kind: "paused"; readonly trigger: string; readonly isPaused: boolean }

@@ -1,15 +1,12 @@
 /** What a seed stands for: who takes part, what is asked for, and what goes wrong when. */
 import { Effect, Random } from "effect"
 import type { Level } from "../domain/Lane.ts"
-import { CalendarName } from "../domain/Calendar.ts"
-import type { Misfire, Schedule } from "../domain/Trigger.ts"
+import type { Misfire, Schedule, WhileRunning } from "../domain/Trigger.ts"
 import * as Besides from "./Besides.ts"
 import { between, chance, many, oneOf } from "./dice.ts"
 import type { Row } from "./Table.ts"
-import { keys, type TaskName } from "./tasks.ts"
+import { calendarName, keys, type TaskName } from "./tasks.ts"
 import { backAt, calmAt, healsAt, triggersUntil, ttlMillis } from "./times.ts"
-
-export const calendarName = CalendarName.make("days")
 
 export interface Plan {
   readonly schedulers: number
@@ -21,7 +18,7 @@ export interface Plan {
   readonly sides: ReadonlyArray<"north" | "south">
   readonly tasks: ReadonlyArray<TaskName>
   readonly submits: ReadonlyArray<Submit>
-  readonly triggers: ReadonlyArray<{ readonly name: string; readonly schedule: Schedule }>
+  readonly triggers: ReadonlyArray<PlannedTrigger>
   /** What becomes of late slots of each of them. */
   readonly lateness: ReadonlyArray<Lateness>
   /** Who reads the table that is tailed: whoever fires triggers, the program of each scheduler. */
@@ -47,10 +44,20 @@ export interface Plan {
   readonly permanent: ReadonlyArray<string>
   /** What is done to all runs of a group. */
   readonly groupOrders: ReadonlyArray<GroupOrder>
-  /** When a trigger is taken away, and for how long. */
-  readonly removals: ReadonlyArray<
-    { readonly at: number; readonly trigger: string; readonly millis: number }
-  >
+  readonly removals: ReadonlyArray<Removal>
+}
+
+export interface PlannedTrigger {
+  readonly name: string
+  readonly schedule: Schedule
+  readonly whileRunning?: WhileRunning
+}
+
+/** When a trigger is taken away, and for how long; for good unless that is said. */
+export interface Removal {
+  readonly at: number
+  readonly trigger: string
+  readonly millis: number | undefined
 }
 
 export interface GroupOrder {

@@ -45,7 +45,7 @@ import { Ledger } from "./Ledger.ts"
 import * as Network from "./Network.ts"
 import { observe } from "./observe.ts"
 import type { Outcome } from "./Outcome.ts"
-import { calendarName, type Plan } from "./Plan.ts"
+import type { Plan } from "./Plan.ts"
 import { Process } from "./Process.ts"
 import { Restless } from "./Restless.ts"
 import { Table } from "./Table.ts"
@@ -55,6 +55,7 @@ import {
   atRandom,
   breaker,
   breakerSettings,
+  calendarName,
   followedTask,
   handlerOf,
   keyedBreaker,
@@ -252,11 +253,11 @@ export const run = Effect.fnUntraced(function* (
   }
   const from = now()
   const definitions = [
-    ...plan.triggers.map(({ name, schedule }, nth) =>
-      triggerOf(name, schedule, plan.lateness[nth]!)
-    ),
+    ...plan.triggers.map((trigger, nth) => triggerOf(trigger, plan.lateness[nth]!)),
     follower,
-    ...plan.permanent.map((name) => triggerOf(name, always, { misfire: { _tag: "Once" } })),
+    ...plan.permanent.map((name) =>
+      triggerOf({ name, schedule: always }, { misfire: { _tag: "Once" } })
+    ),
     ...(plan.tails.includes("tail-table") ? [tableTail] : []),
   ]
   for (const definition of definitions) yield* Effect.orDie(storage.triggers.put(definition))
@@ -313,11 +314,13 @@ export const run = Effect.fnUntraced(function* (
   for (const { at, millis, trigger } of plan.removals) {
     const name = TriggerName.make(trigger)
     const again = definitions.find((each) => each.name === name)!
-    const remove = Effect.andThen(
-      storage.triggers.remove(standard, name),
-      Effect.delay(storage.triggers.put(again), millis),
-    )
-    yield* Effect.forkIn(Effect.delay(Effect.orDie(remove), at), scope)
+    const removal = Effect.gen(function* () {
+      yield* storage.triggers.remove(standard, name)
+      if (millis === undefined) return
+      yield* Effect.sleep(millis)
+      yield* storage.triggers.put(again)
+    })
+    yield* Effect.forkIn(Effect.delay(Effect.orDie(removal), at), scope)
   }
   for (const { at, key, millis, to } of plan.holds) {
     const order = (to: "open" | "closed" | "auto") =>
@@ -405,16 +408,15 @@ const calendarOf = (holidays: ReadonlyArray<string>) =>
   new Calendar({ namespace: standard, name: calendarName, rest: [], holidays, workdays: [] })
 
 const triggerOf = (
-  name: string,
-  schedule: Plan["triggers"][number]["schedule"],
+  { name, ...rule }: Plan["triggers"][number],
   lateness: Plan["lateness"][number],
 ) =>
   new TriggerDefinition({
     namespace: standard,
     name: TriggerName.make(name),
     task: tasks.plain.name,
-    schedule,
     payload: JSON.stringify({ key: name, request: name }),
+    ...rule,
     ...lateness,
   })
 

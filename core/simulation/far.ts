@@ -35,6 +35,7 @@ export const farStorage = (storage: Storage["Service"], over: Over): Storage["Se
     transfer: storage.transfer,
     permits: far("permits", storage.permits),
     audit: far("audit", storage.audit),
+    answers: far("answers", storage.answers),
     ...(storage.tables !== undefined && {
       tables: (table) => farSource(storage.tables!(table), over),
     }),

@@ -1,5 +1,5 @@
 /**
- * `npm run simulate -- --seeds 2000 [--from 0] [--mistake NAME] [--workers 2] [--json]`
+ * `npm run simulate -- --help` says what it takes.
  *
  * Runs that many seeds, and exits with 1 when an invariant was violated. Every seed that failed
  * prints the line that runs it again. It says how often each invariant was put to the test, and one
@@ -41,6 +41,7 @@ const options = () => {
       workers: { type: "string", default: String(Math.min(8, availableParallelism())) },
       mistake: { type: "string" },
       json: { type: "boolean", default: false },
+      help: { type: "boolean", short: "h", default: false },
     },
   })
   const number = (name: "seeds" | "from" | "workers") => {
@@ -59,11 +60,24 @@ const options = () => {
     workers: Math.max(1, number("workers")),
     mistake: mistake as MistakeName | undefined,
     isJson: values.json,
+    isHelp: values.help,
   }
 }
 
+const help =
+  `npm run simulate -- [--seeds 200] [--from 0] [--workers ${availableParallelism()}] [--json]
+npm run simulate -- --mistake NAME [--seeds 200] [--from 0]
+
+Runs so many seeds, the first of them --from, and says which violated an invariant, and how to run it again.
+With --mistake it looks for a mistake that is planted in the product, until a seed finds it:
+
+${Object.keys(mistakes).map((name) => `  ${name}`).join("\n")}
+
+Exits with 0 if all is well, 1 if not, and 2 if it cannot be told.`
+
 const main = async () => {
-  const { from, isJson, mistake, seeds, workers } = options()
+  const { from, isHelp, isJson, mistake, seeds, workers } = options()
+  if (isHelp) return console.log(help)
   const startedAt = performance.now()
   const verdicts: Array<Verdict> = []
   const crew: Array<Worker> = []

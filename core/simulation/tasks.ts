@@ -1,6 +1,7 @@
 /** The tasks of the simulated world, one for each policy, and the handlers that carry them out. */
 import { Effect, Exit, Random, Schema } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
+import { CalendarName } from "../domain/Calendar.ts"
 import * as Breaker from "../domain/Breaker.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Failure } from "../domain/RunView.ts"
@@ -146,6 +147,9 @@ export const always: Permanent = {
   delayMaxMillis: 2000,
   steadyMillis: 1000,
 }
+
+/** Which days are free, for triggers. */
+export const calendarName = CalendarName.make("days")
 
 export const followedTask = tasks.fifo
 

@@ -170,13 +170,14 @@ export const watched = (
       put: (definition, revision) =>
         Effect.tap(triggers.put(definition, revision), () =>
           Effect.sync(() => {
-            const { graceMillis, misfire, name, schedule } = definition
+            const { graceMillis, misfire, name, schedule, whileRunning } = definition
             ledger.write({
               kind: "turned",
               trigger: name,
               schedule,
               misfire,
               ...(graceMillis !== undefined && { graceMillis }),
+              ...(whileRunning !== undefined && { whileRunning }),
             })
           })),
       pause: (namespace, name, isPaused) =>
@@ -215,18 +216,21 @@ export const watched = (
         Effect.tap(triggers.fire(items), (answers) =>
           Effect.sync(() => {
             for (const [at, { fire, passed, trigger }] of items.entries()) {
-              const { _tag } = answers[at]!
-              if (_tag === "Fired" || _tag === "Recorded") {
+              const answer = answers[at]!
+              if (answer._tag === "Fired" || answer._tag === "Recorded") {
                 ledger.write({
                   kind: "stepped",
                   trigger,
                   ...(passed !== undefined && { passed }),
                   ...(fire !== undefined && { slot: fire.slot }),
+                  ...(fire !== undefined && answer._tag === "Recorded" && { isSkipped: true }),
                 })
               }
-              if (fire === undefined || (_tag !== "Fired" && _tag !== "Already")) continue
-              const kind = _tag === "Fired" ? "fired" : "passed"
-              ledger.write({ kind, trigger, slot: fire.slot })
+              if (fire === undefined) continue
+              const { slot, spec: { delayMillis } } = fire
+              if (answer._tag === "Fired") {
+                ledger.write({ kind: "fired", trigger, slot, run: answer.run, delayMillis })
+              } else if (answer._tag === "Already") ledger.write({ kind: "passed", trigger, slot })
             }
           })),
     },

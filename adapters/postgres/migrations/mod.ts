@@ -47,6 +47,7 @@ import changesOfHeld from "./changesOfHeld.ts"
 import everyPolicy from "./everyPolicy.ts"
 import endings from "./endings.ts"
 import gatesTogether from "./gatesTogether.ts"
+import answers from "./answers.ts"
 
 export interface Migration {
   readonly name: string
@@ -98,6 +99,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "submits by every policy", statements: everyPolicy },
   { name: "endings", statements: endings },
   { name: "gates together", statements: gatesTogether },
+  { name: "answers", statements: answers },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -20,6 +20,7 @@ import { changes } from "./0018_changes.ts"
 import { gateRanks } from "./0019_gate_ranks.ts"
 import { gateOrders } from "./0020_gate_orders.ts"
 import { endings } from "./0021_endings.ts"
+import { answers } from "./0022_answers.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -44,4 +45,5 @@ export const steps: ReadonlyArray<string> = [
   gateRanks,
   gateOrders,
   endings,
+  answers,
 ]

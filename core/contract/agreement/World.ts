@@ -61,6 +61,10 @@ export class World {
   readonly permits: Array<{ readonly regulation: Regulation; readonly permit: Permit }> = []
   /** Executors to whom a beat has said that they are lost. */
   readonly toldLost = new Set<string>()
+  /** By executor: how often it has left what is to be said of its runs. */
+  readonly endings = new Map<string, number>()
+  /** By grant: the instants at which something is to be said of it, as was left at some time. */
+  readonly overdueAt = new Map<string, ReadonlyArray<number>>()
   /** By the time of the reference. */
   now: number
 

@@ -3,7 +3,7 @@
  * others.
  */
 import { assert } from "@effect/vitest"
-import { Context, DateTime, Deferred, Effect, Layer, Option, Schema } from "effect"
+import { Context, DateTime, Deferred, Effect, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Retry from "../../domain/Retry.ts"
 import * as Run from "../../domain/Run.ts"
@@ -489,9 +489,6 @@ export const kept = (test: Test): void => {
           { ...longLived, name },
         )
       }
-      // A slot that fires before anybody has brought the task knows no policy of it.
-      const { tasks } = yield* Storage
-      yield* until(tasks.find(namespace, only.name), Option.isSome)
       const schedulers = [yield* Scheduler]
       for (const _ of times(2)) schedulers.push(Context.get(yield* anotherLeader, Scheduler))
       // It is due more often than one takes, and everybody submits beside it.

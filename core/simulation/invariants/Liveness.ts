@@ -1,19 +1,20 @@
 /** What goes on by itself when all is well. */
 import type { RunId } from "../../domain/RunId.ts"
-import { isDueAtOnce, millis, requestOf } from "../Kept.ts"
+import { askedOf, millis } from "../Kept.ts"
 import type { Outcome } from "../Outcome.ts"
 import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
+import { delaysOf } from "./Early.ts"
 import type { Checker } from "./Invariant.ts"
 import { attemptEnds, type Tenure, tenuresOf } from "./tenures.ts"
 
 const sweepMillis = 500
 
-/** Runs that wait for nothing but a place, from when they are there until they are granted. */
-const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
-  const delayed = new Set(
-    ledger.of("sent").filter(({ delayMillis }) => delayMillis > 0).map(({ request }) => request),
-  )
+/** Runs that wait for nothing but a place, from when they are due until they are granted. */
+const waits = (outcome: Outcome) => {
+  const { calmFrom, clock, endedAt, kept: { runs }, ledger } = outcome
+  const delays = delaysOf(outcome)
+  const filledIn = askedOf(outcome.kept)
   const ordered = new Set(ledger.of("ordered").map(({ run }) => run))
   const granted = new Map<RunId, number>()
   for (const { at, run } of ledger.of("granted")) if (!granted.has(run)) granted.set(run, at)
@@ -21,13 +22,16 @@ const waits = ({ calmFrom, endedAt, kept: { runs }, ledger }: Outcome) => {
     const { blocking, breaker, group, rateLimit, routing, selector, touches } = policyOf(view.task)
     const isPlain = [blocking, breaker, group, rateLimit, routing, selector, touches]
       .every((each) => each === undefined)
-    const from = millis(view.createdAt)
-    const isLater = delayed.has(requestOf(view)) || !isDueAtOnce(view)
-    if (!isPlain || from < calmFrom || isLater || ordered.has(view.id)) return []
+    const made = millis(view.createdAt)
+    const delayMillis = delays.get(view.id) ?? 0
+    const from = made + delayMillis
+    // How far apart a backfill has its runs due is not told.
+    const isUntold = ordered.has(view.id) || filledIn.has(view.id)
+    if (!isPlain || made < calmFrom || isUntold || !clock.isSteady(made, from)) return []
     const { finishedAt } = view
     // What has expired waits no more.
     const to = finishedAt === undefined ? endedAt : millis(finishedAt)
-    return [{ run: view.id, from, to: granted.get(view.id) ?? to }]
+    return [{ run: view.id, from, to: granted.get(view.id) ?? to, isLater: delayMillis > 0 }]
   })
 }
 
@@ -55,7 +59,9 @@ const roomOf = (outcome: Outcome) => {
 
 const startsWithin = (mostMillis: number, sinceCalm: number): Checker => (outcome, that) => {
   const hasRoom = roomOf(outcome)
-  for (const { from, run, to } of waits(outcome)) {
+  for (const { from, isLater, run, to } of waits(outcome)) {
+    // What is due by and by is looked for now and then, and hinted when that is seen.
+    if (isLater && sinceCalm > 0) continue
     if (from < outcome.calmFrom + sinceCalm || !hasRoom(from, Math.min(to, from + mostMillis))) {
       continue
     }

@@ -1,8 +1,10 @@
 /** What triggers were due, and what became of it. */
 import * as SlotAudit from "../../domain/SlotAudit.ts"
 import { askedOf, millis } from "../Kept.ts"
-import { accountOf, type Due } from "./accounts.ts"
-import type { Checker } from "./Invariant.ts"
+import { accountOf, type Due, type SlotStep, stillRunning } from "./accounts.ts"
+import type { Entry } from "../Ledger.ts"
+import type { Outcome } from "../Outcome.ts"
+import type { Checker, That } from "./Invariant.ts"
 
 /**
  * Each slot has one record, as it should by its rule, its pauses, its edits and its policy; and a fired
@@ -67,15 +69,21 @@ export const I9: Checker = (outcome, that) => {
   }
 }
 
-const said = (due: Omit<Due, "reason"> & { readonly reason?: string | undefined } | undefined) =>
-  due === undefined
-    ? "nothing"
-    : `${due.outcome} up to ${due.through}${due.reason === undefined ? "" : `: ${due.reason}`}`
+const said = (due: Omit<Due, "reason"> & { readonly reason?: string | undefined } | undefined) => {
+  if (due === undefined) return "nothing"
+  // For which run is told by T14.
+  const reason = due.reason?.replace(/^previous run \d+ still running$/, stillRunning)
+  return `${due.outcome} up to ${due.through}${reason === undefined ? "" : `: ${reason}`}`
+}
 
 /** A slot that is due when all is well has its run within so long. */
 const lateMillis = 1000
+const rounding = 2
 
-/** A slot fires at its instant, or as soon after it as all is well again. */
+/**
+ * A slot fires at its instant, or as soon after it as all is well again; and its run is due then, or
+ * later by no more than the jitter.
+ */
 export const I10: Checker = (outcome, that) => {
   const { calmFrom, clock, judged, kept, permanent } = outcome
   const byHand = askedOf(kept)
@@ -95,15 +103,19 @@ export const I10: Checker = (outcome, that) => {
   const made = new Set(
     runs.map(({ slot, trigger }) => `${trigger} ${slot && millis(slot)}`),
   )
+  const fired = Map.groupBy(outcome.ledger.of("fired"), ({ trigger }) => trigger)
   for (const { trigger } of judged) {
-    const { spells } = accountOf(outcome, kept.triggers.find(({ name }) => name === trigger)!)
+    const keptTrigger = kept.triggers.find(({ name }) => name === trigger)!
+    const { spells, steps } = accountOf(outcome, keptTrigger)
+    isSpread(clock, trigger, steps, fired.get(keptTrigger.id) ?? [], that)
+    const skipped = new Set(steps.filter(({ isSkipped }) => isSkipped).map(({ slot }) => slot))
     for (const { dueIn, from, isPaused, past, to } of spells) {
       const begin = Math.max(from, calmFrom)
       // Who turns it in between says what becomes of those that have not fired.
       const end = to - lateMillis
       if (isPaused || begin >= end) continue
       for (const slot of dueIn(clock.said(begin), clock.said(end))) {
-        if (slot <= past) continue
+        if (slot <= past || skipped.has(slot)) continue
         that(
           made.has(`${trigger} ${slot}`),
           () => `slot ${slot} of ${trigger} has made no run, and all was well`,
@@ -111,4 +123,34 @@ export const I10: Checker = (outcome, that) => {
       }
     }
   }
+}
+
+/** Of so many that were fired in time one is due later than this share of its jitter. */
+const [spreadOf, spreadShare, spreadLeast] = [8, 0.1, 100]
+
+/** No run is due after its jitter, and of many not all are due at once. */
+const isSpread = (
+  clock: Outcome["clock"],
+  trigger: string,
+  steps: ReadonlyArray<SlotStep>,
+  fired: ReadonlyArray<Extract<Entry, { readonly kind: "fired" }>>,
+  that: That,
+) => {
+  const jitters = new Map(steps.map(({ jitterMillis, slot }) => [slot, jitterMillis]))
+  const shares: Array<number> = []
+  for (const { at, delayMillis, run, slot } of fired) {
+    const most = jitters.get(slot) ?? 0
+    const late = clock.said(at) - slot
+    // Whoever fires it goes by whole milliseconds, and by his own clock.
+    that(
+      delayMillis <= most + rounding,
+      () => `run ${run} of ${trigger} is due ${delayMillis} ms after it was made, and not ${most}`,
+    )
+    if (most >= spreadLeast && late <= spreadShare * most) shares.push(delayMillis / most)
+  }
+  if (shares.length < spreadOf) return
+  that(
+    shares.some((share) => share > spreadShare),
+    () => `${shares.length} runs of ${trigger} are due at once, and not within its jitter`,
+  )
 }

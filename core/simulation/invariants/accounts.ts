@@ -6,7 +6,7 @@
  * of it is asked there.
  */
 import type { RunId } from "../../domain/RunId.ts"
-import type { Misfire, Passed } from "../../domain/Trigger.ts"
+import type { Misfire, Passed, WhileRunning } from "../../domain/Trigger.ts"
 import type { KeptTrigger } from "../Kept.ts"
 import type { Entry } from "../Ledger.ts"
 import type { Outcome } from "../Outcome.ts"
@@ -42,7 +42,22 @@ export interface Account {
   readonly wrong: ReadonlyArray<string>
   /** Each time that a slot was to be filled in: what was wrong with the answer, if anything. */
   readonly filled: ReadonlyArray<string | undefined>
+  readonly steps: ReadonlyArray<SlotStep>
 }
+
+/** A slot as somebody came to it. */
+export interface SlotStep {
+  readonly at: number
+  readonly slot: number
+  /** It made no run, for another of its trigger was under way. */
+  readonly isSkipped: boolean
+  readonly whileRunning: WhileRunning
+  /** Its run may be due so much later: as its rule says, and before the next slot. */
+  readonly jitterMillis: number
+}
+
+/** Of a slot that was skipped, for which run is left out. */
+export const stillRunning = "still running"
 
 /** Who goes on with a trigger may have decided so long before: it was paused, or its message late. */
 const staleMillis = 20_000
@@ -65,12 +80,14 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
   const spells: Array<Spell> = []
   const wrong: Array<string> = []
   const filled: Array<string | undefined> = []
+  const steps: Array<SlotStep> = []
   /** Slots that have their run, and what it is. */
   const made = new Map<number, "fired" | RunId>()
   const holidays = new Map<string, ReadonlyArray<string>>()
   let rule: Dues | undefined
   let misfire: Misfire = { _tag: "Once" }
   let graceMillis = usualGraceMillis
+  let whileRunning: WhileRunning = "allow"
   let isPaused = false
   /** All slots up to here are accounted for. */
   let past = -Infinity
@@ -115,12 +132,14 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
     const now = Math.floor(clock.said(entry.at))
     misfire = entry.misfire
     graceMillis = entry.graceMillis ?? usualGraceMillis
+    whileRunning = entry.whileRunning ?? "allow"
     const { schedule } = entry
-    const wanted = duesOf(schedule, now, (calendar) => holidays.get(calendar) ?? [])
-    const isAnchored = schedule._tag === "Every" && schedule.anchor !== undefined
-    if (
-      rule?.rule === wanted.rule && (!isAnchored || rule.anchor === wanted.anchor)
-    ) return
+    const before = rule?.schedule
+    const isAsLong = before?._tag === "Every" && schedule._tag === "Every" &&
+      before.millis === schedule.millis
+    const anchor = isAsLong ? rule!.anchor! : now
+    const wanted = duesOf(schedule, anchor, (calendar) => holidays.get(calendar) ?? [])
+    if (rule?.rule === wanted.rule && rule.anchor === wanted.anchor) return
     if (rule !== undefined) close(now, isPaused ? "paused" : "edited")
     rule = wanted
     past = Math.max(now, recorded)
@@ -161,7 +180,9 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
       (passed === undefined || (keeps > 0 && late(slot, latest) >= keeps))
   }
 
-  const step = ({ at, passed, slot }: Extract<Entry, { kind: "stepped" }>) => {
+  const step = (entry: Extract<Entry, { kind: "stepped" }>) => {
+    const { at, passed, slot } = entry
+    const isSkipped = entry.isSkipped === true
     const last = slot ?? passed?.through
     if (last === undefined) return
     if (rule === undefined) {
@@ -195,8 +216,14 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
       })
     }
     if (slot !== undefined) {
-      record({ slot, through: slot, outcome: "fired", reason: undefined })
-      made.set(slot, "fired")
+      if (isSkipped && whileRunning !== "skip") says("and skipped it")
+      const [outcome, reason] = isSkipped
+        ? ["skipped", stillRunning] as const
+        : ["fired", undefined] as const
+      record({ slot, through: slot, outcome, reason })
+      if (!isSkipped) made.set(slot, "fired")
+      const jitterMillis = Math.min(rule.jitterMillis, rule.after(slot) - slot - 1)
+      steps.push({ at, slot, isSkipped, whileRunning, jitterMillis })
     }
     past = Math.max(past, last)
   }
@@ -249,5 +276,5 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
     floor = past
   }
   spell(endedAt)
-  return { dues, spells, next: next(), wrong, filled }
+  return { dues, spells, next: next(), wrong, filled, steps }
 }

@@ -1,6 +1,6 @@
 /**
  * When the rules of this world are due, worked out without the product: every so many seconds of the
- * minute but on free days, or every so many milliseconds from an anchor.
+ * minute but on free days, every so many milliseconds from an anchor, or once.
  */
 import type { Schedule } from "../../domain/Trigger.ts"
 
@@ -10,40 +10,71 @@ export interface Dues {
   readonly after: (instant: number) => number
   /** The calendar that it names. */
   readonly calendar: string | undefined
-  /** Two of the same rule have the same slots. */
+  /** Two of the same rule and anchor have the same slots. */
   readonly rule: string
   readonly anchor: number | undefined
+  /** The run of a slot may be due so much later. */
+  readonly jitterMillis: number
 }
 
 const dayMillis = 86_400_000
 const everySeconds = /^\*\/(\d+) \* \* \* \* \*$/
 
-export const duesOf = (
-  schedule: Schedule,
-  anchor: number,
-  holidays: (calendar: string) => ReadonlyArray<string>,
-): Dues => {
-  if (schedule._tag === "Every") {
-    const { end = Infinity, millis } = schedule
-    const own = schedule.anchor ?? anchor
+type Days = (calendar: string) => ReadonlyArray<string>
+
+/** `anchor`: of an interval that does not say it. */
+export const duesOf = (schedule: Schedule, anchor: number, holidays: Days): Dues => {
+  if (schedule._tag === "At") {
+    const { at, jitterMillis = 0 } = schedule
     return {
       schedule,
-      after: (instant) => {
-        const slot = Math.max(own, own + (Math.floor((instant - own) / millis) + 1) * millis)
-        return slot < end ? slot : Infinity
-      },
+      after: (instant) => instant < at ? at : Infinity,
       calendar: undefined,
-      rule: `every ${millis} until ${end}`,
-      anchor: own,
+      rule: `at ${at}, jitter ${jitterMillis}`,
+      anchor: undefined,
+      jitterMillis,
     }
   }
-  const seconds = schedule._tag === "Cron" ? everySeconds.exec(schedule.expression)?.[1] : undefined
-  if (seconds === undefined || schedule._tag !== "Cron" || schedule.zone !== "UTC") {
-    throw new Error(`nothing is known of when ${JSON.stringify(schedule)} is due`)
-  }
-  const { calendar } = schedule
+  if (schedule._tag !== "Cron" && schedule._tag !== "Every") return unknown(schedule)
+  const { end = Infinity, jitterMillis = 0, start = -Infinity } = schedule
+  const endless = schedule._tag === "Every"
+    ? interval(schedule, schedule.anchor ?? schedule.start ?? anchor)
+    : cron(schedule, holidays)
   return {
+    ...endless,
     schedule,
+    after: (instant) => {
+      if (instant >= end) return Infinity
+      const slot = endless.after(Math.max(instant, start - 1))
+      return slot < end ? slot : Infinity
+    },
+    rule: `${endless.rule} from ${start} until ${end}, jitter ${jitterMillis}`,
+    jitterMillis,
+  }
+}
+
+const unknown = (schedule: Schedule) => {
+  throw new Error(`nothing is known of when ${JSON.stringify(schedule)} is due`)
+}
+
+type Endless = Pick<Dues, "after" | "calendar" | "rule" | "anchor">
+
+const interval = (
+  { millis }: Extract<Schedule, { readonly _tag: "Every" }>,
+  anchor: number,
+): Endless => ({
+  after: (instant) =>
+    Math.max(anchor, anchor + (Math.floor((instant - anchor) / millis) + 1) * millis),
+  calendar: undefined,
+  rule: `every ${millis}`,
+  anchor,
+})
+
+const cron = (schedule: Extract<Schedule, { readonly _tag: "Cron" }>, holidays: Days): Endless => {
+  const { calendar, expression, zone } = schedule
+  const seconds = everySeconds.exec(expression)?.[1]
+  if (seconds === undefined || zone !== "UTC") return unknown(schedule)
+  return {
     after: (instant) => {
       const free = calendar === undefined ? [] : holidays(calendar)
       for (let slot = Math.floor(instant / 1000) * 1000 + 1000;;) {

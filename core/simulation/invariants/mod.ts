@@ -11,6 +11,7 @@ import { I23 } from "./Bounds.ts"
 import { I24 } from "./Breakers.ts"
 import { I22 } from "./Clocks.ts"
 import { R16, R35, R36 } from "./Deadlines.ts"
+import { R9 } from "./Early.ts"
 import { I14, I15 } from "./Families.ts"
 import { I11, I12, I13 } from "./Gates.ts"
 import { I3, I4, I5 } from "./Grants.ts"
@@ -19,6 +20,7 @@ import { I1, I2 } from "./Keeping.ts"
 import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
 import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
+import { T14 } from "./Overlaps.ts"
 import { T15 } from "./Permanent.ts"
 import { I25 } from "./Places.ts"
 import { R37 } from "./Rollbacks.ts"
@@ -58,6 +60,7 @@ const checkers = {
   L3,
   L4,
   L5,
+  R9,
   R16,
   R19,
   R23,
@@ -65,6 +68,7 @@ const checkers = {
   R36,
   R37,
   T13,
+  T14,
   T15,
   T16,
 } satisfies Record<string, Checker>

@@ -13,6 +13,7 @@ import { cancelForgotten } from "./cancelForgotten.ts"
 import { changeForgotten } from "./changeForgotten.ts"
 import { deadlineForgotten } from "./deadlineForgotten.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
+import { delayForgotten } from "./delayForgotten.ts"
 import { discardedIdly } from "./discardedIdly.ts"
 import { droppedSlot } from "./droppedSlot.ts"
 import { endedTwice } from "./endedTwice.ts"
@@ -29,6 +30,8 @@ import { groupPausedLate } from "./groupPausedLate.ts"
 import { groupsApart } from "./groupsApart.ts"
 import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
+import { heldUpIdly } from "./heldUpIdly.ts"
+import { jitterTaken } from "./jitterTaken.ts"
 import { keyForgotten } from "./keyForgotten.ts"
 import { keysConfused } from "./keysConfused.ts"
 import { laneForgotten } from "./laneForgotten.ts"
@@ -41,6 +44,8 @@ import { nobodyHinted } from "./nobodyHinted.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
 import { numberedAlike } from "./numberedAlike.ts"
+import { onceMissed } from "./onceMissed.ts"
+import { overlapIgnored } from "./overlapIgnored.ts"
 import { patienceForgotten } from "./patienceForgotten.ts"
 import { pausedLate } from "./pausedLate.ts"
 import { placedForAll } from "./placedForAll.ts"
@@ -48,6 +53,7 @@ import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
+import { recordsForgotten } from "./recordsForgotten.ts"
 import { removedLate } from "./removedLate.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
@@ -55,6 +61,7 @@ import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
 import { silentForever } from "./silentForever.ts"
 import { someSpared } from "./someSpared.ts"
+import { spanForgotten } from "./spanForgotten.ts"
 import { startedBeside } from "./startedBeside.ts"
 import { stateForgotten } from "./stateForgotten.ts"
 import { stepUnnoticed } from "./stepUnnoticed.ts"
@@ -83,9 +90,15 @@ export const mistakes = planted({
   latenessIgnored: [{ planner: latenessIgnored }, "I9"],
   reasonsConfused: [{ storage: reasonsConfused }, "I9"],
   removedLate: [{ storage: removedLate }, "I9"],
+  recordsForgotten: [{ storage: recordsForgotten }, "I9"],
+  startForgotten: [{ storage: spanForgotten("start") }, "I9"],
+  endForgotten: [{ storage: spanForgotten("end") }, "I9"],
+  onceMissed: [{ storage: onceMissed }, "I9"],
   slotLost: [{ storage: droppedSlot }, "I10"],
   firedLate: [{ storage: firedLate }, "I10"],
   firedEarly: [{ storage: firedEarly }, "I10"],
+  jitterForgotten: [{ planner: jitterTaken(() => 0) }, "I10"],
+  jitterExceeded: [{ planner: jitterTaken((millis) => 3 * millis) }, "I10"],
   lastPassesFirst: [{ storage: lastPassesFirst }, "I11"],
   patienceForgotten: [{ storage: patienceForgotten }, "I11"],
   discardedIdly: [{ storage: discardedIdly }, "I12"],
@@ -117,6 +130,7 @@ export const mistakes = planted({
   heldBeyond: [{ lock: heldBeyond }, "L3"],
   nobodyHinted: [{ storage: nobodyHinted }, "L4"],
   gateLeftShut: [{ storage: gateLeftShut }, "L5"],
+  delayForgotten: [{ storage: delayForgotten }, "R9"],
   deadlineForgotten: [{ storage: deadlineForgotten }, "R16"],
   begunTooLate: [{ storage: begunTooLate }, "R16"],
   stateForgotten: [{ storage: stateForgotten }, "R19"],
@@ -125,6 +139,8 @@ export const mistakes = planted({
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
   askedTwice: [{ storage: askedTwice }, "T13"],
   filledAnyway: [{ storage: filledAnyway }, "T13"],
+  overlapIgnored: [{ storage: overlapIgnored }, "T14"],
+  heldUpIdly: [{ storage: heldUpIdly }, "T14"],
   rollbackForgotten: [{ storage: rollbackForgotten }, "R37"],
   undoneTwice: [{ storage: undoneTwice }, "R37"],
   startedBeside: [{ storage: startedBeside }, "T15"],

@@ -15,8 +15,8 @@ import { someNamespace, someSpec } from "./submits.ts"
 const triggerNames = ["tick", "tock", "ding"].map((name) => Trigger.TriggerName.make(name))
 const calendarNames = ["office", "shop"].map((name) => CalendarName.make(name))
 
-export const define: Command = (_, draws) => {
-  const definition = new TaskDefinition({
+const someDefinition = (draws: Draws): TaskDefinition =>
+  new TaskDefinition({
     namespace: someNamespace(draws),
     name: draws.oneOf(tasks),
     policy: {
@@ -28,10 +28,23 @@ export const define: Command = (_, draws) => {
     ...(draws.chance(0.3) && { purpose: draws.oneOf(["to greet", "to bake"]) }),
     ...(draws.chance(0.2) && { payloads: draws.oneOf([[null], [{ type: "object" }]]) }),
   })
+
+const inWords = ({ name, namespace, policy, purpose }: TaskDefinition): string =>
+  `${name} in ${namespace}, kept ${policy.retention}, by ${policy.order}, for ${purpose}`
+
+export const define: Command = (_, draws) => {
+  const definition = someDefinition(draws)
   return {
-    says: `define ${definition.name} in ${definition.namespace}, kept ` +
-      `${definition.policy.retention}, by ${definition.policy.order}, for ${definition.purpose}`,
+    says: `define ${inWords(definition)}`,
     on: ({ storage }) => storage.tasks.define([definition]),
+  }
+}
+
+export const introduce: Command = (_, draws) => {
+  const definition = someDefinition(draws)
+  return {
+    says: `introduce ${inWords(definition)}`,
+    on: ({ storage }) => storage.tasks.introduce(definition),
   }
 }
 

@@ -4,7 +4,14 @@ import type { Incarnation } from "../../../domain/Executor.ts"
 import type { Fence } from "../../../domain/Lease.ts"
 import { asked, done } from "../../../domain/Rollback.ts"
 import { held } from "../../../services/ExecutorStorage.ts"
-import type { Claimed, Grant, Report, Settled } from "../../../services/RunStorage.ts"
+import type {
+  Claimed,
+  Ending,
+  Endings,
+  Grant,
+  Report,
+  Settled,
+} from "../../../services/RunStorage.ts"
 import {
   abort,
   discard,
@@ -22,7 +29,7 @@ import {
 import type { Draws } from "../Draws.ts"
 import type { Side } from "../Side.ts"
 import { asSet, type Command, type Granted, type Hand, lanesOf, type World } from "../World.ts"
-import { everyExpiry } from "./sweeps.ts"
+import { everyEnding, everyExpiry, learnEnded } from "./sweeps.ts"
 
 /** A report about a run by its name, to be made about its id. */
 interface Said {
@@ -59,14 +66,18 @@ const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Repor
   ["rolled back", (held) => ({ _tag: "GiveUp", ...held, failure: done(asked({ by: "Ada" })) })],
 ]
 
-/** Grants of now or before, mostly with the right fence. */
-const someReport = (world: World, draws: Draws, hand?: Hand): Said | undefined => {
+const liveOf = (world: World, grants: ReadonlyArray<Granted>): ReadonlyArray<Granted> => {
   const running = new Set(
     world.views().filter(({ state }) => state === "Running")
       .map(({ fence, name }) => `${name} ${fence}`),
   )
+  return grants.filter(({ fence, run }) => running.has(`${run} ${fence}`))
+}
+
+/** Grants of now or before, mostly with the right fence. */
+const someReport = (world: World, draws: Draws, hand?: Hand): Said | undefined => {
   const own = world.grants.filter((each) => hand === undefined || each.hand === hand.name)
-  const live = own.filter(({ fence, run }) => running.has(`${run} ${fence}`))
+  const live = liveOf(world, own)
   const from = live.length > 0 && draws.chance(0.85) ? live : own
   if (from.length === 0) return undefined
   const granted = draws.oneOf(from)
@@ -205,12 +216,62 @@ export const start: Command = (world, draws) => {
   if (said === undefined) return undefined
   const hand = someHolder(world, draws, said)
   const { fence, granted: { run } } = said
+  const left = draws.chance(0.3) ? someEnding(world, draws, said.granted) : undefined
   return {
-    says: `${hand} starts ${run} by ${fence}`,
+    says: `${hand} starts ${run} by ${fence}${
+      left === undefined ? "" : `, and leaves ${left.says}`
+    }`,
     on: (side) =>
       side.storage.runs.start(side.executors.id(hand), [
-        { run: side.run(run), fence: fence as Fence },
+        {
+          run: side.run(run),
+          fence: fence as Fence,
+          ...(left !== undefined && { ending: left.on(side) }),
+        },
       ]),
+  }
+}
+
+const endings: ReadonlyArray<readonly [kind: string, report: (held: Held) => Report]> = [
+  ["time out", timeOut],
+  ["give up", giveUp],
+  ["retry", (held) => retry(held)],
+  ["retry in 90000", (held) => retry(held, 90_000)],
+]
+
+/**
+ * What is to be said of a grant: the same each time, and at the very instant that was left before or by
+ * more than a tenth of a second from it (E9).
+ */
+const someEnding = (world: World, draws: Draws, { fence, run }: Granted) => {
+  const before = world.overdueAt.get(`${run} ${fence}`) ?? []
+  let at = world.now + draws.oneOf([0, 0, 0, 1, 500, 1000, 5000, 20_000])
+  while (before.some((each) => each !== at && Math.abs(each - at) <= 100)) at += 150
+  world.overdueAt.set(`${run} ${fence}`, [...before, at])
+  const inMillis = at - world.now
+  const [kind, report] = endings[(Number(run.slice("run ".length)) + fence) % endings.length]!
+  return {
+    says: `${kind} ${run} by ${fence} in ${inMillis}`,
+    on: (side: Side): Ending => ({
+      inMillis,
+      report: report({ run: side.run(run), fence: fence as Fence }),
+    }),
+  }
+}
+
+/** Mostly of its own grants that are live; now and then with a number that is over, or of none. */
+const someEndings = (world: World, draws: Draws, hand: Hand) => {
+  const before = world.endings.get(hand.name) ?? 0
+  const number = draws.chance(0.65) ? before + 1 : Math.max(1, before - draws.oneOf([0, 1]))
+  world.endings.set(hand.name, Math.max(number, before))
+  const own = world.grants.filter((each) => each.hand === hand.name)
+  const from = draws.chance(0.8) ? liveOf(world, own) : world.grants.slice(-8)
+  // Each run once, by its latest grant that was drawn.
+  const some = new Map(draws.some(from, 0.7).map((each) => [each.run, each]))
+  const all = [...some.values()].map((each) => someEnding(world, draws, each))
+  return {
+    says: `, and leaves as number ${number} ${all.map(({ says }) => says).join(", ") || "nothing"}`,
+    on: (side: Side): Endings => ({ number, all: all.map(({ on }) => on(side)) }),
   }
 }
 
@@ -239,25 +300,67 @@ export const reconcile: Command = (world, draws) => {
 export const beat: Command = (world, draws) => {
   const hand = world.someHand(draws)
   if (hand === undefined) return undefined
-  const running = world.views().filter(({ executor, state }) =>
-    state === "Running" &&
-    executor?.incarnation === world.reference.executors.id(hand.name)
-  ).map(({ fence, name }) => ({ run: name, fence }))
-  const known = draws.chance(0.8) ? running : running.slice(1)
+  const known = knownTo(world, draws, hand)
   return {
     says: `${hand.name} beats with ${known.map(({ run }) => run).join(", ") || "nothing"}`,
-    on: (side) => beaten(side, hand.name, known),
+    on: (side) => beaten(side, hand.name, known, undefined),
     learn: ({ _tag }: { readonly _tag: string }) => {
       if (_tag === "Lost") world.toldLost.add(hand.name)
     },
   }
 }
 
-const beaten = (side: Side, hand: string, known: ReadonlyArray<{ run: string; fence: number }>) =>
+/** Leaves what is to be said of its runs with one beat, or with several, and some of it is, perhaps. */
+export const leaveEndings: Command = (world, draws) => {
+  const holder = draws.chance(0.85) ? liveOf(world, world.grants).at(-1)?.hand : undefined
+  const hand = world.hands.find(({ name }) => name === holder) ?? world.someHand(draws)
+  if (hand === undefined) return undefined
+  const known = knownTo(world, draws, hand)
+  const left = Array.from(
+    { length: draws.oneOf([1, 2, 2, 3]) },
+    () => draws.chance(0.9) ? someEndings(world, draws, hand) : undefined,
+  )
+  const isSaid = draws.chance(0.7)
+  return {
+    says: `${hand.name} beats${left.map((each) => each?.says ?? ", and leaves it").join("; ")}` +
+      (isSaid ? "; what is overdue is said" : ""),
+    on: (side) =>
+      Effect.all({
+        beats: Effect.forEach(left, (each) => beaten(side, hand.name, known, each?.on(side))),
+        ended: isSaid ? everyEnding(side) : Effect.succeed({ reports: [], freed: [] }),
+      }),
+    learn: (
+      { beats, ended }: {
+        readonly beats: ReadonlyArray<{ readonly _tag: string }>
+        readonly ended: { readonly reports: ReadonlyArray<unknown> }
+      },
+    ) => {
+      if (beats.some(({ _tag }) => _tag === "Lost")) world.toldLost.add(hand.name)
+      learnEnded(world, ended)
+    },
+  }
+}
+
+const knownTo = (world: World, draws: Draws, hand: Hand) => {
+  const running = world.views().filter(({ executor, state }) =>
+    state === "Running" &&
+    executor?.incarnation === world.reference.executors.id(hand.name)
+  ).map(({ fence, name }) => ({ run: name, fence }))
+  return draws.chance(0.8) ? running : running.slice(1)
+}
+
+const beaten = (
+  side: Side,
+  hand: string,
+  known: ReadonlyArray<{ run: string; fence: number }>,
+  endings: Endings | undefined,
+) =>
   Effect.map(
     side.storage.executors.beat(
       side.executors.id(hand) as Incarnation,
       held(known.map(({ fence, run }) => ({ run: side.run(run), fence: fence as Fence }))),
+      undefined,
+      endings,
     ),
     (answer) =>
       answer._tag === "Lost" ? answer : {

@@ -7,7 +7,7 @@ import type { GateKey } from "../../../domain/Blocking.ts"
 import * as Share from "../../../domain/Share.ts"
 import type { Admission } from "../../../services/RunStorage.ts"
 import type { Side } from "../Side.ts"
-import { asSet, type Command, gatesOf, namespaces } from "../World.ts"
+import { asSet, type Command, gatesOf, type Granted, namespaces, type World } from "../World.ts"
 
 const limits = [1, 2, 500]
 /** Nothing takes so many calls. */
@@ -84,6 +84,36 @@ export const recover: Command = (world, draws) => {
   }
 }
 
+/** Which of those that are late is said first is open. */
+export const everyEnding = (side: Side, limit = plenty) =>
+  Effect.map(
+    untilDone(side.storage.runs.endOverdue(limit), ({ nextInMillis }) => nextInMillis !== 0),
+    (answers) => ({
+      reports: asSet(side.named(answers.flatMap(({ reports }) => reports)) as Array<unknown>),
+      freed: namesOf(side, answers.map(({ freed }) => freed)),
+    }),
+  )
+
+/** They are settled as if their holders had said so. */
+export const learnEnded = (
+  world: World,
+  { reports }: { readonly reports: ReadonlyArray<unknown> },
+) => {
+  for (const { fence, run } of reports as ReadonlyArray<Omit<Granted, "hand">>) {
+    const granted = world.grants.find((each) => each.run === run && each.fence === fence)
+    if (granted !== undefined) world.settled.set(run, { fence, hand: granted.hand })
+  }
+}
+
+export const endOverdue: Command = (world, draws) => {
+  const limit = draws.oneOf(limits)
+  return {
+    says: `say what is overdue, ${limit} at a time`,
+    on: (side) => everyEnding(side, limit),
+    learn: (answer: { readonly reports: ReadonlyArray<unknown> }) => learnEnded(world, answer),
+  }
+}
+
 /** Gates of a pool are decided about together. */
 const poolOf = (gate: GateKey): string => Share.isGate(gate) ? Share.poolOf(gate) : gate
 
@@ -142,7 +172,9 @@ export const quiet: Command = () => ({
     const { runs: expired } = yield* runs.expire(plenty)
     const open = yield* runs.openGates(plenty)
     const { displaced, lanes } = yield* placements.displace(plenty)
-    const found = [...lost, ...freed, ...expired, ...open, ...lanes].length + displaced
+    const { reports } = yield* runs.endOverdue(plenty)
+    const found = [...lost, ...freed, ...expired, ...open, ...lanes, ...reports].length +
+      displaced
     return found === 0 ? "whatever" : `quiet, and it found ${found}`
   }),
 })
