@@ -1,34 +1,20 @@
 /** Runs in memory: the shortest code that keeps the laws of `RunStorage`, and their reference. */
-import { DateTime, Effect, Option, Result } from "effect"
+import { Effect, Option, Result } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
-import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
 import { type Conclusion, lossOf, resultOf } from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
-import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
-import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
 import * as Rollback from "../../core/domain/Rollback.ts"
 import * as Run from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import {
-  type Failure,
-  type Reason,
-  type RunHappening,
-  type RunView,
-  tooLate,
-  unnotified,
-  unserved,
-} from "../../core/domain/RunView.ts"
-import * as Share from "../../core/domain/Share.ts"
-import * as Touching from "../../core/domain/Touching.ts"
+import { tooLate, unnotified } from "../../core/domain/RunView.ts"
 import type {
-  Admission,
   Claimed,
   ClaimRequest,
   Concluding,
@@ -49,21 +35,10 @@ import type {
   Submitted,
 } from "../../core/services/RunStorage.ts"
 import { isSoon, ofDue } from "../../core/services/Wakeups.ts"
-import { Sorted } from "./Sorted.ts"
+import * as MemoryAdmission from "./MemoryAdmission.ts"
+import * as MemoryRunViews from "./MemoryRunViews.ts"
 import { standingOf } from "./MemoryExecutors.ts"
-import {
-  type Ended,
-  type Entry,
-  type Late,
-  type Member,
-  type MemoryState,
-  within,
-} from "./MemoryState.ts"
-
-const askedOf = ({ journal: [first] }: Entry): Pick<RunView, "asked"> =>
-  first?.kind === Asked.kind && first.detail !== undefined
-    ? { asked: Asked.ofText(first.detail) }
-    : {}
+import { type Ended, type Entry, type Late, type Member, type MemoryState } from "./MemoryState.ts"
 
 /** After these reports a run goes on without the grant. */
 const goesOn: ReadonlySet<Report["_tag"]> = new Set([
@@ -82,9 +57,6 @@ const endOf = ({ failure, finishedAt, state: { _tag } }: Entry): Ended => ({
   kind: _tag,
   failure,
 })
-
-/** Where a run waits for a grant, and its last one is over. */
-const waits: ReadonlyArray<Run.StateName> = ["Scheduled", "Blocked", "Ready"]
 
 /** `ofLeases` is the clock by which leases are judged. */
 export const make = (
@@ -143,126 +115,11 @@ export const make = (
     }
   }
 
-  /** Those of a pool of shares hold its places together. */
-  const holders = (gate: GateKey): ReadonlyArray<Entry> =>
-    !Share.isGate(gate)
-      ? [...state.holders.get(gate) ?? []]
-      : [...state.holders].flatMap(([key, held]) =>
-        key.startsWith(Share.poolOf(gate)) ? [...held] : []
-      )
-
-  const admitted = (entry: Entry): Admission => {
-    const { lane } = entry.spec
-    state.move(entry, { _tag: "Admit" }, now())
-    state.note(entry, "Admitted", now())
-    return { run: entry.id, state: "Ready", ...(Lane.isUnplaced(lane) && { unplaced: lane }) }
-  }
-
-  const discarded = (entry: Entry, failure: Failure): Admission => {
-    entry.failure = failure
-    state.move(entry, { _tag: "Discard" }, now())
-    return { run: entry.id, state: "Discarded" }
-  }
-
-  const admit = (gate: GateKey): ReadonlyArray<Admission> => {
-    if (Touching.isGate(gate)) return admitTouching(Touching.touchesOf(gate).namespace)
-    const admissions: Array<Admission> = []
-    for (;;) {
-      const entry = state.blocked.get(gate)?.first
-      if (entry === undefined) return [...admissions, ...gather(gate)]
-      if (Blocking.keepsLatest(entry.spec.gate!)) return [...admissions, ...admitLatest(gate)]
-      const decision = Blocking.decide(entry.spec.gate!, state.holders.get(gate)?.size ?? 0)
-      if (decision === "wait") return admissions
-      const [holder] = holders(gate)
-      admissions.push(
-        decision === "admit" ? admitted(entry) : discarded(entry, Blocking.busyWith(holder!.id)),
-      )
-    }
-  }
-
-  const admitLatest = (gate: GateKey): ReadonlyArray<Admission> => {
-    const waiting = [...state.blocked.get(gate)!].sort((a, b) => a.turn - b.turn)
-    const latest = waiting.pop()!
-    const admissions = waiting.map((entry) => discarded(entry, Blocking.replacedBy(latest.id)))
-    const decided = () => Blocking.decide(latest.spec.gate!, state.holders.get(gate)?.size ?? 0)
-    if (decided() === "replace") {
-      for (const holder of holders(gate)) {
-        if (holder.state._tag === "Running" && holder.state.isCancelling) continue
-        state.note(holder, "Replaced", now(), Blocking.replacedBy(latest.id).message)
-        cancelOne(holder, undefined)
-      }
-    }
-    return decided() === "admit" ? [...admissions, admitted(latest)] : admissions
-  }
-
-  /** Those of one pool. */
-  const admitSharing = (gates: ReadonlyArray<GateKey>): ReadonlyArray<Admission> => {
-    const admissions: Array<Admission> = []
-    const pool = Share.poolOf(gates[0]!)
-    const queues = within(
-      state.shares,
-      pool,
-      () => new Sorted<Share.Queue>((a, b) => a.tag - b.tag || a.turn - b.turn),
-    )
-    const forget = (gate: GateKey) => {
-      const queue = state.sharing.get(gate)
-      if (queue !== undefined) queues.delete(queue)
-      state.sharing.delete(gate)
-    }
-    Share.admit<Entry>(
-      {
-        first: () => queues.first,
-        has: (gate) => state.sharing.has(gate),
-        put: (queue) => {
-          forget(queue.gate)
-          queues.add(queue)
-          state.sharing.set(queue.gate, queue)
-        },
-        forget,
-        waiting: (gate) => {
-          const run = state.blocked.get(gate)?.first
-          return run && { run, turn: run.turn, places: run.spec.gate!.places }
-        },
-      },
-      gates,
-      holders(gates[0]!).length,
-      Infinity,
-      (entry) => admissions.push(admitted(entry)),
-    )
-    if (queues.size === 0) state.shares.delete(pool)
-    return admissions
-  }
-
-  /** Those that touch something, in the order in which they came. */
-  const admitTouching = (namespace: Namespace): ReadonlyArray<Admission> => {
-    const of = Touching.prefixOf(namespace)
-    const taken = new Touching.Taken()
-    for (const [key, { size }] of state.holders) {
-      if (key.startsWith(of) && size > 0) taken.take(Touching.touchesOf(key).touches)
-    }
-    return [...state.blocked].flatMap(([key, waiting]) => key.startsWith(of) ? [...waiting] : [])
-      .sort((a, b) => a.turn - b.turn)
-      .flatMap((entry) =>
-        taken.take(Touching.touchesOf(entry.spec.gate!.key).touches) ? [admitted(entry)] : []
-      )
-  }
-
-  const haveEnded = ({ children }: Entry) =>
-    children.every((child) => Run.isFinal(child.state._tag))
-
-  /** Ends the parent behind the gate, if its children have. */
-  const gather = (gate: GateKey): ReadonlyArray<Admission> => {
-    const parent = state.parents.get(FanIn.parentOf(gate)!)
-    if (parent === undefined || !haveEnded(parent)) return []
-    const ends = parent.children.map((child) => child.state._tag)
-    const verdict = FanIn.verdict(ends)
-    if (verdict === "Failed") {
-      const unsuccessful = ends.filter((end) => end !== "Succeeded").length
-      parent.failure = FanIn.failureOf(unsuccessful, ends.length)
-    }
-    state.move(parent, { _tag: "Gather", verdict }, now())
-    return [{ run: parent.id, state: verdict }]
-  }
+  const admission = MemoryAdmission.make(
+    state,
+    now,
+    (holder) => void cancelOne(holder, undefined),
+  )
 
   const keep = ({ namespace, task }: RunSpec, { key, state: text }: Kept) => {
     const at = `${namespace} ${task} ${key}`
@@ -782,176 +639,11 @@ export const make = (
     return { reports, freed: [...freed], nextInMillis }
   }
 
-  const view = (entry: Entry): RunView => {
-    const { spec, state: { _tag, attempt, crashes, fence } } = entry
-    const holder = entry.holder && state.members.get(entry.holder.incarnation)
-    return {
-      id: entry.id,
-      namespace: spec.namespace,
-      task: spec.task,
-      state: _tag,
-      attempt,
-      crashes,
-      fence,
-      lane: spec.lane,
-      level: entry.level,
-      ...(entry.level !== spec.level && { submittedLevel: spec.level }),
-      ...(entry.deadlineAt !== undefined && fence === 0 &&
-        (_tag === "Suspended" || waits.includes(_tag)) && {
-        deadlineAt: DateTime.makeUnsafe(entry.deadlineAt),
-      }),
-      ...(entry.changes > 0 && { revision: Change.firstRevision + entry.changes }),
-      payload: spec.payload,
-      createdAt: DateTime.makeUnsafe(entry.createdAt),
-      dueAt: DateTime.makeUnsafe(entry.dueAt),
-      ...(entry.result !== undefined && { result: entry.result }),
-      ...(entry.failure !== undefined && { failure: entry.failure }),
-      ...(spec.idempotencyKey !== undefined && { idempotencyKey: spec.idempotencyKey }),
-      ...(spec.gate !== undefined && { gate: spec.gate.key }),
-      ...(entry.trigger !== undefined && { trigger: entry.trigger }),
-      ...(entry.slot !== undefined && { slot: DateTime.makeUnsafe(entry.slot) }),
-      ...(holder !== undefined && (_tag === "Running" || Run.isFinal(_tag)) && {
-        executor: { incarnation: holder.incarnation, name: holder.joining.name },
-      }),
-      ...(entry.claimedAt !== undefined && !waits.includes(_tag) &&
-        { claimedAt: DateTime.makeUnsafe(entry.claimedAt) }),
-      ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
-      ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
-      ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
-      ...(_tag === "Running" && entry.conclusion !== undefined && {
-        phase: entry.conclusion.phase,
-      }),
-      ...(entry.shard !== undefined && { shard: entry.shard }),
-      ...(entry.follows !== undefined && { after: entry.follows.run }),
-      ...askedOf(entry),
-      ...(entry.placed !== undefined && {
-        placed: { ...entry.placed, at: DateTime.makeUnsafe(entry.placed.at) },
-      }),
-    }
-  }
-
-  const find = (run: RunId): Option.Option<RunView> =>
-    Option.map(Option.fromNullishOr(state.runs.get(run)), view)
-
-  const events = (run: RunId): ReadonlyArray<RunHappening> => {
-    const entry = state.runs.get(run)
-    if (entry === undefined) return []
-    const { claimedAt, createdAt, failure, finishedAt, journal, state: { _tag, attempt, fence } } =
-      entry
-    const end = finishedAt === undefined ? undefined : {
-      at: finishedAt,
-      kind: _tag,
-      ...(failure !== undefined && { detail: failure.message }),
-    }
-    const executor = state.named(entry.holder)
-    return History.of(
-      { createdAt, attempt, fence, claimedAt, executor, end },
-      journal.map(({ failure: _, ...told }) => told),
-    )
-  }
-
-  const why = (run: RunId): Option.Option<Reason> =>
-    Option.map(Option.fromNullishOr(state.runs.get(run)), reason)
-
-  /** Who has what it touches, and who waits before it for any of that. */
-  const touchingReason = ({ spec: { gate, namespace }, turn }: Entry): Reason => {
-    const of = Touching.prefixOf(namespace)
-    const among = (all: Iterable<readonly [GateKey, Iterable<Entry>]>) =>
-      [...all].filter(([key]) => key.startsWith(of) && Touching.areOpposed(key, gate!.key)).flatMap(
-        ([, entries]) => [...entries],
-      )
-    const holding = among(state.holders).map(({ id }) => id).sort((a, b) => a - b)
-    const ahead = among(state.blocked).filter((other) => other.turn < turn).length
-    return holding.length === 0 && ahead === 0
-      ? { _tag: "GateOpen", gate: gate!.key }
-      : { _tag: "GateFull", gate: gate!.key, holders: holding.slice(0, 10), ahead }
-  }
-
-  const reason = (entry: Entry): Reason => {
-    const { lane, spec: { gate, namespace, task } } = entry
-    const failure = entry.failure === undefined ? {} : { failure: entry.failure }
-    switch (entry.state._tag) {
-      case "Scheduled":
-        return { _tag: "DueLater", at: DateTime.makeUnsafe(entry.dueAt), ...failure }
-      case "Blocked": {
-        const holding = holders(gate!.key)
-        if (Touching.isGate(gate!.key)) return touchingReason(entry)
-        if (Blocking.decide(gate!, holding.length) === "admit") {
-          return { _tag: "GateOpen", gate: gate!.key }
-        }
-        const ahead = [...state.blocked.get(gate!.key)!].indexOf(entry)
-        const ids = holding.slice(0, 10).map(({ id }) => id)
-        return { _tag: "GateFull", gate: gate!.key, holders: ids, ahead }
-      }
-      case "Ready": {
-        if (Lane.isUnplaced(lane)) return { _tag: "Unplaced", task, passedOver: [] }
-        const serving = [...state.members.values()].filter((member) =>
-          standingOf(member, ofLeases()) === "live" && member.joining.namespace === namespace &&
-          member.tasks.includes(task)
-        )
-        const none = unserved(task, lane, serving.map(({ joining: { labels } }) => labels))
-        if (none !== undefined) return none
-        const order = Lane.order(now())
-        const place = (each: Entry) => ({ level: each.level, rank: each.rank, run: each.id })
-        const ahead = [...state.ready.get(lane)!]
-          .filter((other) => order(place(other), place(entry)) < 0).length
-        return { _tag: "Waiting", lane, ahead }
-      }
-      case "Running": {
-        const { incarnation, joining: { name } } = state.members.get(entry.holder!.incarnation)!
-        const { isCancelling, isSuspending } = entry.state
-        return {
-          _tag: "Held",
-          incarnation,
-          name,
-          isCancelling,
-          ...(isSuspending && { isSuspending }),
-        }
-      }
-      case "Awaiting": {
-        if (!entry.state.isParent) {
-          const { awaitsUntil } = entry
-          return {
-            _tag: "Awaits",
-            ...(awaitsUntil !== undefined && { until: DateTime.makeUnsafe(awaitsUntil) }),
-          }
-        }
-        const left = entry.children.filter((child) => !Run.isFinal(child.state._tag))
-        const children = left.slice(0, 10).map(({ id }) => id)
-        return { _tag: "AwaitsChildren", left: left.length, children }
-      }
-      case "Suspended":
-        return { _tag: "Suspended", since: DateTime.makeUnsafe(entry.suspendedAt) }
-      default:
-        return { _tag: "Ended", state: entry.state._tag, ...failure }
-    }
-  }
-
   return {
     submit: (specs) => Effect.sync(() => specs.map(submit)),
     submitFamily: (family) => Effect.sync(() => submitFamily(family)),
-    admit: (gates) =>
-      Effect.sync(() => {
-        const sharing = Map.groupBy(gates.filter(Share.isGate), Share.poolOf)
-        return [
-          ...gates.filter((gate) => !Share.isGate(gate)).flatMap(admit),
-          ...[...sharing.values()].flatMap(admitSharing),
-        ]
-      }),
-    openGates: (limit) =>
-      Effect.sync(() => {
-        const open: Array<GateKey> = [...state.parents.values()].filter(haveEnded)
-          .slice(0, limit).map(({ id }) => FanIn.gate(id, 1).key)
-        for (const [key, waiting] of state.blocked) {
-          if (open.length === limit) break
-          const isNew = Share.isGate(key) && !state.sharing.has(key)
-          const held = holders(key).length
-          const gate = waiting.first!.spec.gate!
-          const isOver = Blocking.keepsLatest(gate) && waiting.size > 1
-          if (isNew || isOver || Blocking.decide(gate, held) !== "wait") open.push(key)
-        }
-        return open
-      }),
+    admit: admission.admit,
+    openGates: admission.openGates,
     claim: (request) => Effect.sync(() => claim(request)),
     settle: (incarnation, reports) =>
       Effect.sync(() => {
@@ -977,37 +669,9 @@ export const make = (
     expire: (limit) => Effect.sync(() => expire(limit)),
     endOverdue: (limit) => Effect.sync(() => endOverdue(limit)),
     recover: (limit) => Effect.sync(() => recover(limit)),
-    find: (run) => Effect.sync(() => find(run)),
-    findMany: (runs) => Effect.sync(() => runs.flatMap((run) => Option.toArray(find(run)))),
-    list: ({ before, isBrief, limit, namespace, parent, states, task }) =>
-      Effect.sync(() =>
-        [...state.runs.values()].reverse().filter((entry) =>
-          entry.spec.namespace === namespace &&
-          (task === undefined || entry.spec.task === task) &&
-          (states === undefined || states.includes(entry.state._tag)) &&
-          (parent === undefined || entry.shard?.parent === parent) &&
-          (before === undefined || entry.id < before)
-        ).slice(0, limit).map(view).map((view) => isBrief ? brief(view) : view)
-      ),
-    state: (namespace, task, key) =>
-      Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
-    depth: (lanes) =>
-      Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
-    counts: (namespace, tasks) =>
-      Effect.sync(() => {
-        const counts: Partial<Record<Run.StateName, number>> = {}
-        for (const { spec, state: { _tag } } of state.runs.values()) {
-          if (spec.namespace !== namespace || tasks?.includes(spec.task) === false) continue
-          counts[_tag] = (counts[_tag] ?? 0) + 1
-        }
-        return counts
-      }),
-    events: (run) => Effect.sync(() => events(run)),
-    why: (run) => Effect.sync(() => why(run)),
+    ...MemoryRunViews.make(state, now, ofLeases, admission.holders),
   }
 }
-
-const brief = ({ result: _, ...view }: RunView): RunView => ({ ...view, payload: "null" })
 
 export const conclusionOf = (
   { fence: _, ...conclusion }: NonNullable<Entry["conclusion"]>,

@@ -167,6 +167,17 @@ export class Database extends Connection {
     }
   }
 
+  /** Whether nobody is in the midst of a write. All that was written before is committed, or void. */
+  get isAtRest(): boolean {
+    try {
+      this.prepare("BEGIN IMMEDIATE").run()
+      this.prepare("ROLLBACK").run()
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** Carries out and commits some of what is queued; false when another process writes. */
   flush(): boolean {
     try {

@@ -1,24 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
 import { RunId } from "../../../core/domain/RunId.ts"
 import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
-import { ground } from "./0001_ground.ts"
-import { freshFolder } from "../fresh.fixture.ts"
+import { states } from "./0002_states.ts"
+import { fileBefore } from "./before.fixture.ts"
 
 describe("0002_states", () => {
   it.effect("keeps what a file of the version before holds", () =>
     Effect.gen(function* () {
-      const folder = yield* freshFolder
-      const file = join(folder, "belfry.db")
-      const before = new DatabaseSync(file)
-      before.exec(ground)
-      before.exec(`
-        PRAGMA application_id = 0x426c6679;
-        PRAGMA user_version = 1;
-        INSERT INTO kind VALUES (1, 'default', 'greet');
+      const file = yield* fileBefore(
+        states,
+        `INSERT INTO kind VALUES (1, 'default', 'greet');
         INSERT INTO lane VALUES (1, 'default:greet');
         INSERT INTO run (id, kind, lane, level, created_at, delay_millis, is_at_most_once,
           crashes_max, gate, gate_places, gate_when_full, payload)
@@ -27,9 +20,8 @@ describe("0002_states", () => {
         INSERT INTO outcome VALUES (7, 1, 1, 2, 1, 3, 3, 1, NULL, 1100, NULL, 1200, NULL,
           '{"tag":"Boom","message":"it went wrong"}');
         INSERT INTO blocked VALUES ('g', 1, 8, 8, 1);
-        INSERT INTO tally VALUES (1, 'Failed', 1), (1, 'Blocked', 1);
-      `)
-      before.close()
+        INSERT INTO tally VALUES (1, 'Failed', 1), (1, 'Blocked', 1);`,
+      )
       const [failed, blocked] = yield* Storage.use(({ runs }) =>
         runs.findMany([RunId.make(7), RunId.make(8)])
       ).pipe(Effect.provide(Sqlite.layer({ file })))

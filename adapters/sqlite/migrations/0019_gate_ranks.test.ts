@@ -1,14 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
 import { GateKey } from "../../../core/domain/Blocking.ts"
 import * as RunId from "../../../core/domain/RunId.ts"
 import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { gateRanks } from "./0019_gate_ranks.ts"
-import { steps } from "./mod.ts"
-import { freshFolder } from "../fresh.fixture.ts"
+import { fileBefore } from "./before.fixture.ts"
 
 /** An id of so many minutes later. */
 const since = (minutes: number) => RunId.floor(Date.UTC(2026, 0, 1) + minutes * 60_000)
@@ -16,30 +13,21 @@ const since = (minutes: number) => RunId.floor(Date.UTC(2026, 0, 1) + minutes * 
 describe("0019_gate_ranks", () => {
   it.effect("has those pass who waited before it by when their patience ends", () =>
     Effect.gen(function* () {
-      const folder = yield* freshFolder
-      const file = join(folder, "belfry.db")
-      const before = new DatabaseSync(file)
-      const version = steps.indexOf(gateRanks)
-      for (const step of steps.slice(0, version)) before.exec(step)
-      before.exec(`
-        PRAGMA application_id = 0x426c6679;
-        PRAGMA user_version = ${version};
-        INSERT INTO kind VALUES (1, 'default', 'greet');
-        INSERT INTO lane VALUES (1, 'default:greet');
-        INSERT INTO tally VALUES (1, 'Blocked', 3);
-      `)
       const low = since(0)
       const [sooner, tooLate] = [since(9), since(11)]
-      for (const [run, level] of [[low, 2], [sooner, 0], [tooLate, 0]] as const) {
-        before.exec(`
-          INSERT INTO run (id, kind, lane, level, created_at, delay_millis, is_at_most_once,
-            crashes_max, gate, gate_places, gate_when_full, payload)
-          VALUES (${run}, 1, 1, ${level}, 1000, 0, 0, 3, 'g', 1, 'wait', '1');
-          INSERT INTO blocked (gate, level, turn, run, kind, is_careful)
-          VALUES ('g', ${level}, ${run}, ${run}, 1, 0);
-        `)
-      }
-      before.close()
+      const waiting = [[low, 2], [sooner, 0], [tooLate, 0]].map(([run, level]) => `
+        INSERT INTO run (id, kind, lane, level, created_at, delay_millis, is_at_most_once,
+          crashes_max, gate, gate_places, gate_when_full, payload)
+        VALUES (${run}, 1, 1, ${level}, 1000, 0, 0, 3, 'g', 1, 'wait', '1');
+        INSERT INTO blocked (gate, level, turn, run, kind, is_careful)
+        VALUES ('g', ${level}, ${run}, ${run}, 1, 0);`)
+      const file = yield* fileBefore(
+        gateRanks,
+        `INSERT INTO kind VALUES (1, 'default', 'greet');
+        INSERT INTO lane VALUES (1, 'default:greet');
+        INSERT INTO tally VALUES (1, 'Blocked', 3);
+        ${waiting.join("")}`,
+      )
       const order: Array<number> = []
       yield* Effect.gen(function* () {
         const { runs } = yield* Storage

@@ -1,13 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { join } from "node:path"
 import { DatabaseSync } from "node:sqlite"
 import * as RunId from "../../../core/domain/RunId.ts"
 import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { gateOrders } from "./0020_gate_orders.ts"
-import { steps } from "./mod.ts"
-import { freshFolder } from "../fresh.fixture.ts"
+import { fileBefore } from "./before.fixture.ts"
 
 const since = Date.UTC(2026, 0, 1)
 const none = RunId.floor(since)
@@ -45,14 +43,7 @@ describe("0020_gate_orders", () => {
   ) {
     it.effect(`has those pass who waited before it by their deadlines, ${order}, ${places}`, () =>
       Effect.gen(function* () {
-        const folder = yield* freshFolder
-        const file = join(folder, "belfry.db")
-        const version = steps.indexOf(gateOrders)
-        const old = new DatabaseSync(file)
-        for (const step of steps.slice(0, version)) old.exec(step)
-        old.exec(`PRAGMA application_id = 0x426c6679; PRAGMA user_version = ${version}`)
-        old.exec(before(order, places))
-        old.close()
+        const file = yield* fileBefore(gateOrders, before(order, places))
         yield* Effect.provide(Storage.use(({ now }) => now), Sqlite.layer({ file }))
         const now = new DatabaseSync(file)
         const waiting = now.prepare("SELECT run FROM blocked ORDER BY gate, rank, turn").all()

@@ -1,7 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { join } from "node:path"
-import { DatabaseSync } from "node:sqlite"
 import { nothingHeld, timeOut } from "../../../core/contract/world.ts"
 import { Incarnation } from "../../../core/domain/Executor.ts"
 import { Fence } from "../../../core/domain/Lease.ts"
@@ -9,22 +7,15 @@ import { RunId } from "../../../core/domain/RunId.ts"
 import { Storage } from "../../../core/services/Storage.ts"
 import * as Sqlite from "../mod.ts"
 import { endings } from "./0021_endings.ts"
-import { steps } from "./mod.ts"
-import { freshFolder } from "../fresh.fixture.ts"
+import { fileBefore } from "./before.fixture.ts"
 
 describe("0021_endings", () => {
   it.live("has who joined before it leave what is to be said of the runs that it holds", () =>
     Effect.gen(function* () {
-      const folder = yield* freshFolder
-      const file = join(folder, "belfry.db")
-      const before = new DatabaseSync(file)
-      const version = steps.indexOf(endings)
-      for (const step of steps.slice(0, version)) before.exec(step)
       const far = Date.now() + 3_600_000
-      before.exec(`
-        PRAGMA application_id = 0x426c6679;
-        PRAGMA user_version = ${version};
-        INSERT INTO kind VALUES (1, 'default', 'greet');
+      const file = yield* fileBefore(
+        endings,
+        `INSERT INTO kind VALUES (1, 'default', 'greet');
         INSERT INTO lane VALUES (1, 'default:greet');
         INSERT INTO tally VALUES (1, 'Running', 1);
         INSERT INTO executor (incarnation, namespace, name, standing, capacity, labels, tasks,
@@ -35,9 +26,8 @@ describe("0021_endings", () => {
         VALUES (7, 1, 1, 1, 1000, 0, 0, 3, '1');
         INSERT INTO lease (run, incarnation, loop, round, kind, attempt, crashes, fence, settled,
           is_careful, is_started, is_cancelling, claimed_at, due_at)
-        VALUES (7, 3, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1000, 1000);
-      `)
-      before.close()
+        VALUES (7, 3, 0, 1, 1, 1, 0, 1, 0, 0, 0, 0, 1000, 1000);`,
+      )
       yield* Effect.gen(function* () {
         const { executors, runs } = yield* Storage
         const held = { run: RunId.make(7), fence: Fence.make(1) }
