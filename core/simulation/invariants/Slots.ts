@@ -108,7 +108,10 @@ export const I10: Checker = (outcome, that) => {
     const keptTrigger = kept.triggers.find(({ name }) => name === trigger)!
     const { spells, steps } = accountOf(outcome, keptTrigger)
     isSpread(clock, trigger, steps, fired.get(keptTrigger.id) ?? [], that)
-    const skipped = new Set(steps.filter(({ isSkipped }) => isSkipped).map(({ slot }) => slot))
+    const skipped = new Set(
+      steps.filter(({ isSkipped, whileRunning }) => isSkipped && whileRunning === "skip")
+        .map(({ slot }) => slot),
+    )
     for (const { dueIn, from, isPaused, past, to } of spells) {
       const begin = Math.max(from, calmFrom)
       // Who turns it in between says what becomes of those that have not fired.
