@@ -9,6 +9,7 @@ import type { Schedule } from "../domain/Trigger.ts"
 import type {
   Asking,
   Change,
+  Fault,
   GroupOrder,
   Lateness,
   Order,
@@ -24,7 +25,18 @@ export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
     let drawn = plan
     for (
-      const some of [deadlines, changes, byHand, groups, actors, rollbacks, permanent, rules, days]
+      const some of [
+        deadlines,
+        changes,
+        byHand,
+        groups,
+        actors,
+        rollbacks,
+        permanent,
+        rules,
+        days,
+        silences,
+      ]
     ) {
       if (yield* chance(share)) drawn = yield* some(drawn)
     }
@@ -308,4 +320,35 @@ const days = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
   const ages = (yield* Random.shuffle([6, 8, 29, 31, 364, 366])).slice(0, count)
     .toSorted((one, other) => one - other)
   return { ...plan, days: ages.map((age, nth) => age - (ages[nth - 1] ?? 0)) }
+})
+
+/** All executors fall silent when runs that may not take long have gone on for almost as long. */
+const silences = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  if (!plan.tasks.includes("timed")) return plan
+  const at = yield* between(500, 4000)
+  const submit = Effect.gen(function* () {
+    const drawn: Submit = {
+      at,
+      task: "timed",
+      key: yield* oneOf(keys),
+      level: 0,
+      delayMillis: 0,
+      isKeyed: true,
+      isReused: false,
+      order: undefined,
+      by: yield* between(0, plan.schedulers - 1),
+    }
+    return drawn
+  })
+  const silence = { at: at + (yield* between(1600, 1900)), millis: yield* between(4000, 8000) }
+  const faults = Array.from({ length: plan.executors }, (_, nth): Fault => ({
+    ...silence,
+    kind: "pause",
+    victim: plan.schedulers + nth,
+  }))
+  return {
+    ...plan,
+    submits: [...plan.submits, ...yield* many(4, submit)],
+    faults: [...plan.faults, ...faults],
+  }
 })
