@@ -27,9 +27,12 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
     return keys
   }
 
+  /** Those that were removed among them, whose records are known as long. */
+  const allTriggers = () => [...state.triggers.values(), ...state.removed.values()]
+
   const retireSlots = (limit: number): number => {
     let slots = 0
-    for (const kept of state.triggers.values()) {
+    for (const kept of allTriggers()) {
       const { namespace, task } = kept.view.definition
       slots += retireSlotsOf(kept, over(namespace, task), limit - slots)
       slots += earliest(kept.followed, over(namespace, task), limit - slots).length
@@ -39,7 +42,7 @@ export const make = (state: MemoryState, now: () => number): HistoryStorage => {
 
   const retireAsked = (limit: number): number => {
     let asked = 0
-    for (const kept of state.triggers.values()) {
+    for (const kept of allTriggers()) {
       const { namespace, task } = kept.view.definition
       const overAt = over(namespace, task)
       for (let at = 0; at < kept.asked.length && asked < limit;) {

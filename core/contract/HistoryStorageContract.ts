@@ -447,6 +447,36 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
+  it.effect("H4 slots: those of a trigger that was removed leave likewise", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const { view } = yield* fired(namespace, 3)
+      const asking = {
+        trigger: view.id,
+        revision: view.revision,
+        kind: "manual" as const,
+        request: "by hand",
+        by: undefined,
+        slot: undefined,
+        spec: specOf(namespace, usual(namespace)),
+      }
+      yield* triggers.ask([asking], false)
+      assert.isTrue(yield* triggers.remove(namespace, view.definition.name))
+      const slots = Effect.map(triggers.records(view.id, 100), (records) => records.length)
+      const before = yield* slots
+      assert.isAtLeast(before, 4)
+      yield* days(6)
+      yield* retireAll
+      assert.strictEqual(yield* slots, before)
+      yield* days(2)
+      while ((yield* slots) > 0) {
+        const left = yield* slots
+        assert.isAtMost((yield* retire(2)).slots, 2)
+        assert.isBelow(yield* slots, left)
+      }
+    }))
+
   it.effect("H4 slots: a slot whose record has left does not fire again", () =>
     Effect.gen(function* () {
       const { triggers } = yield* Storage

@@ -15,7 +15,6 @@ import { keys, tasks } from "./tasks.ts"
 export interface KeptTrigger {
   readonly id: number
   readonly name: string
-  readonly isRemoved: boolean
   /** Those of its rule. */
   readonly records: ReadonlyArray<SlotRecord>
   /** Those of what was asked for by hand. */
@@ -77,7 +76,6 @@ export const read: (
     kept.push({
       id,
       name,
-      isRemoved: !present.has(id),
       records,
       asked: all.filter(({ asked }) => asked !== undefined),
       account: {
@@ -101,9 +99,7 @@ export const read: (
 /** What is still known of it. */
 export const left = Effect.fnUntraced(function* (storage: Storage["Service"], kept: Kept) {
   const slots = new Map<string, ReadonlyArray<number>>()
-  for (const { id, isRemoved, name } of kept.triggers) {
-    // Those of what was removed may stay (T1).
-    if (isRemoved) continue
+  for (const { id, name } of kept.triggers) {
     slots.set(
       name,
       (yield* storage.triggers.records(id as TriggerId, recordsMax)).map(({ slot }) => slot),
