@@ -52,6 +52,17 @@ describe("a rule that changes while the clock is set back", () => {
 })
 
 describe("a rule", () => {
+  it("that has no slot left has none when it is resumed, and the clock was set back to before one", () => {
+    const schedule: Schedule = { _tag: "At", at: now }
+    const before = standing({ schedule, cursor: undefined, isPaused: true })
+    for (const then of [now - hour, now + hour]) {
+      assert.deepStrictEqual(Turn.resumed(before, then, undefined), {
+        closed: undefined,
+        cursor: undefined,
+      })
+    }
+  })
+
   it("is resumed at the first slot to come, and what was due is skipped", () => {
     const before = standing({ cursor: now - 2000, isPaused: true })
     assert.deepStrictEqual(Turn.resumed(before, now + 500, now - 3000), {

@@ -90,7 +90,8 @@ export const edited = (
 
 /**
  * `before` goes on after a pause: what was due meanwhile is skipped. Its version stays, and a cursor
- * that lies ahead does too: by a clock that was set back there would be slots from before its version.
+ * that lies ahead does too, or is past them all: by a clock that was set back there would be slots from
+ * before its version.
  */
 export const resumed = (
   before: Standing,
@@ -98,10 +99,10 @@ export const resumed = (
   recorded: number | undefined,
 ): Omit<Turn, "since"> => {
   const { calendar, cursor, schedule } = before
-  const isAhead = cursor !== undefined && cursor > now && schedule._tag !== "Permanent"
+  const isDue = schedule._tag === "Permanent" || (cursor !== undefined && cursor <= now)
   return {
     closed: closed(before, now, "paused"),
-    cursor: isAhead ? cursor : first(schedule, calendar, now, recorded),
+    cursor: isDue ? first(schedule, calendar, now, recorded) : cursor,
   }
 }
 
