@@ -222,6 +222,12 @@ export class Ledger {
     this.byKind = undefined
   }
 
+  /** Takes out what was written after the first `count` entries. */
+  cut(count: number): ReadonlyArray<Entry> {
+    this.byKind = undefined
+    return this.entries.splice(count)
+  }
+
   of<K extends Entry["kind"]>(kind: K): ReadonlyArray<Extract<Entry, { readonly kind: K }>> {
     this.byKind ??= Map.groupBy(this.entries, (entry) => entry.kind)
     return (this.byKind.get(kind) ?? []) as never

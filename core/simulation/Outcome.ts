@@ -53,6 +53,8 @@ export interface Outcome {
   }>
   /** What is known of all that in the end, each time that some days have gone by. */
   readonly later: ReadonlyArray<Later>
+  /** Runs that somebody had go on after their end was looked at. */
+  readonly stirred: ReadonlySet<RunId>
   /** From here on nothing goes wrong, and all that did has been made up for. */
   readonly calmFrom: number
   readonly endedAt: number

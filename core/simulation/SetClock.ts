@@ -12,8 +12,11 @@ interface Setting {
   readonly aheadMillis: number
 }
 
-/** By so much an instant may have been rounded down. */
-const rounding = 1
+/**
+ * By so much an instant may have been rounded down; and so much later than it was it may be taken to be,
+ * where the clock was set in between.
+ */
+export const rounding = 1
 
 export class SetClock {
   readonly clock: Clock.Clock

@@ -359,6 +359,7 @@ export const run = Effect.fnUntraced(function* (
   }))
   const end = yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said)))
   const endedAt = now()
+  const written = ledger.entries.length
   const later: Array<Outcome["later"][number]> = []
   for (const days of plan.days ?? []) {
     yield* TestClock.adjust(1)
@@ -366,10 +367,13 @@ export const run = Effect.fnUntraced(function* (
     yield* Effect.orDie(retireAll(storage))
     later.push(yield* Effect.orDie(Kept.left(storage, end)))
   }
+  // The world goes on while the days go by, and nobody looks at what becomes of that.
+  const unseen = ledger.cut(written)
   return {
     ledger,
     kept: end,
     later,
+    stirred: new Set(unseen.flatMap((entry) => entry.kind === "moved" ? [entry.run] : [])),
     // Those of the last moments may be left to the planner that comes next.
     judged: plan.triggers.map(({ name }) => ({
       trigger: name,

@@ -190,6 +190,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   }
   const outcome: Outcome = {
     later: [],
+    stirred: new Set(),
     ledger,
     kept: yield* Kept.read(storage, (said) => said),
     judged,

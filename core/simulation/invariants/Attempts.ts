@@ -213,7 +213,8 @@ const revokedInTime: Checker = (outcome, that) => {
   for (const { at, fence, process, run, task } of ledger.of("started")) {
     const { timeoutMillis } = policyOf(task)
     if (timeoutMillis === undefined || putDown.has(run)) continue
-    const by = at + (timeoutMillis + 2000) * 1.03 + 50 + 5 * longestMillis
+    // Whoever sweeps may yield in each of its ten calls, and has just begun when it is time.
+    const by = at + (timeoutMillis + 2000) * 1.03 + 50 + 10 * longestMillis
     if (by > endedAt || !clock.isSteady(at - takenOverMillis, by)) continue
     if (!isWell(process.split(".")[0]!, at, at + toldMillis)) continue
     if (!schedulers.every((each) => isWell(each, at - takenOverMillis, by))) continue

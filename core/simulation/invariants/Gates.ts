@@ -3,6 +3,7 @@ import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
 import { millis, requestOf } from "../Kept.ts"
+import { rounding } from "../SetClock.ts"
 import { policyOf, queues } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
 import { firstOf, levelsOf } from "./levels.ts"
@@ -36,7 +37,7 @@ export const I11: Checker = ({ kept: { runs }, ledger }, that) => {
         if (Blocking.order(first!, second!) > 0) continue
         const ended = before.finishedAt === undefined ? Infinity : millis(before.finishedAt)
         that(
-          ended <= passed.at,
+          ended <= passed.at + rounding,
           () => `run ${view.id} passed ${gate} before run ${before.id} had ended`,
         )
       }

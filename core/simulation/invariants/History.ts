@@ -10,10 +10,10 @@ const day = 86_400_000
 const kept = (task: string): number => day * Number.parseInt(policyOf(task).retention ?? "30 days")
 
 /** Each family, and whether all of it has ended as long ago as its tasks are kept for. */
-const families = ({ clock, kept: { runs } }: Outcome) => {
+const families = ({ clock, kept: { runs }, stirred }: Outcome) => {
   const all = Map.groupBy(runs.values(), ({ id, shard }) => shard?.parent ?? id)
-  const isOver = ({ finishedAt, state, task }: RunView, { now }: Later) =>
-    Run.isFinal(state) && finishedAt !== undefined &&
+  const isOver = ({ finishedAt, id, state, task }: RunView, { now }: Later) =>
+    Run.isFinal(state) && !stirred.has(id) && finishedAt !== undefined &&
     clock.said(millis(finishedAt)) <= now - kept(task)
   return [...all.values()].map((members) => ({
     members,

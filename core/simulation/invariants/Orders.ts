@@ -1,5 +1,6 @@
 /** What was ordered holds from its acknowledgement on. */
 import { askedOf, millis } from "../Kept.ts"
+import { rounding } from "../SetClock.ts"
 import { policyOf } from "../tasks.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Checker } from "./Invariant.ts"
@@ -22,7 +23,7 @@ export const I16: Checker = (outcome, that) => {
     )
     const to = Math.min(until, ...ends.map(({ at }) => at))
     const made = [...runs.values()].filter((run) =>
-      run.trigger === trigger && !byHand.has(run.id) && from < millis(run.createdAt) &&
+      run.trigger === trigger && !byHand.has(run.id) && from < millis(run.createdAt) - rounding &&
       millis(run.createdAt) < to
     )
     that(made.length === 0, () => `${made.length} runs were made while ${trigger} was paused`)
