@@ -43,6 +43,11 @@ export class SetClock {
     return this.settings.slice(1).map(({ from }) => from)
   }
 
+  /** As if it had been set but so often. */
+  cut(count: number): void {
+    this.settings.splice(count + 1)
+  }
+
   /** What it said at an instant of the world. */
   said(at: number): number {
     return at + this.settings.findLast(({ from }) => from <= at)!.aheadMillis

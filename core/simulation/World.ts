@@ -360,6 +360,7 @@ export const run = Effect.fnUntraced(function* (
   const end = yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said)))
   const endedAt = now()
   const written = ledger.entries.length
+  const set = ofStorage.steps.length
   const later: Array<Outcome["later"][number]> = []
   for (const days of plan.days ?? []) {
     yield* TestClock.adjust(1)
@@ -369,6 +370,7 @@ export const run = Effect.fnUntraced(function* (
   }
   // The world goes on while the days go by, and nobody looks at what becomes of that.
   const unseen = ledger.cut(written)
+  ofStorage.cut(set)
   return {
     ledger,
     kept: end,
