@@ -27,7 +27,7 @@ import { frameBytesMax, RpcTransportServer } from "../adapters/rpc/mod.ts"
 import { ExecutorName } from "../core/domain/Executor.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { Loops, Watch } from "../core/engine/Loops.ts"
-import type { MovingOptions } from "../core/engine/Moving.ts"
+import type { SweepOptions } from "../core/engine/Sweeping.ts"
 import { Scheduler } from "../core/engine/Scheduler.ts"
 import type { TriggersOptions } from "../core/engine/SlotAuditor.ts"
 import * as StorageRegistry from "../core/engine/StorageRegistry.ts"
@@ -45,7 +45,7 @@ import { Readiness } from "./Readiness.ts"
 
 export const rpcPath = "/rpc"
 
-export interface ServerOptions extends MovingOptions, TriggersOptions {
+export interface ServerOptions extends SweepOptions, TriggersOptions {
   /** An address of this machine. Others than the loopback only with `isBehindProxy`. */
   readonly host?: string
   /** `0`: any that is free. */

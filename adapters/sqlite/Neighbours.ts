@@ -56,6 +56,8 @@ export const make = (db: Database, files?: Files): Effect.Effect<Neighbours, nev
       for (const listener of listeners) listener(hints.map(({ topic }) => topic))
     }
 
+    const clock = yield* Clock.Clock
+    const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
     const isTold = Latch.makeUnsafe()
     const writes = yield* watched(db, () => isTold.openUnsafe(), files)
 
@@ -92,7 +94,7 @@ export const make = (db: Database, files?: Files): Effect.Effect<Neighbours, nev
         seen = changes
         pause = hasChanged || isHeard ? soonestMillis : Math.min(latestMillis, pause * 1.5)
         if (writes === undefined) continue
-        const isWritten = writes.looked(performance.now(), hasChanged)
+        const isWritten = writes.looked(monotonic(), hasChanged)
         if (pause === latestMillis && !isWritten && !writes.isSet) setWatch(writes)
       }
     })

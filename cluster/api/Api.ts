@@ -17,6 +17,7 @@ import {
 import { By, Words } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
+import { lengthMax } from "../../core/domain/IdempotencyKey.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
@@ -481,7 +482,7 @@ const idempotencyKey = {
   description:
     "Given again under the same key, the order is not carried out again, and is answered " +
     "as it was then.",
-  schema: { type: "string", minLength: 1, maxLength: 512 },
+  schema: { type: "string", minLength: 1, maxLength: lengthMax },
 }
 
 export class Api extends HttpApi.make("belfry")

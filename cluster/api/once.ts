@@ -10,6 +10,7 @@ import { createHash } from "node:crypto"
 import { Effect, Fiber, Layer, Schedule, Schema } from "effect"
 import { HttpServerRequest, HttpServerRespondable, HttpServerResponse } from "effect/http"
 import { HttpApiError } from "effect/http-api"
+import { lengthMax } from "../../core/domain/IdempotencyKey.ts"
 import type { AnswerStorage } from "../../core/services/AnswerStorage.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
@@ -17,7 +18,6 @@ import { storageProblem } from "./answers.ts"
 import { Once } from "./Api.ts"
 import * as Problems from "./Problems.ts"
 
-export const keyLengthMax = 512
 /** So long whoever gives an order again waits for the answer of the one who carries it out. */
 const patienceMillis = 5000
 const pauseMillis = 50
@@ -49,7 +49,7 @@ export const layer = Layer.effect(
         const request = yield* HttpServerRequest.HttpServerRequest
         const key = request.headers["idempotency-key"]
         if (key === undefined) return yield* handler
-        if (key === "" || key.length > keyLengthMax) return yield* keyRefused(key)
+        if (key === "" || key.length > lengthMax) return yield* keyRefused(key)
         // The gate has read it.
         const order = digestOf(request, yield* Effect.orDie(request.text))
         const known = yield* begun(answers, key, order)
@@ -132,7 +132,7 @@ const replayed = (answer: string): Response => {
 const keyRefused = (key: string) =>
   new Problems.RequestRefused({
     detail: `The Idempotency-Key has ${key.length} characters.`,
-    remedy: `Use 1 to ${keyLengthMax} characters.`,
+    remedy: `Use 1 to ${lengthMax} characters.`,
     field: "idempotency-key",
     reason: `it has ${key.length} characters`,
   })

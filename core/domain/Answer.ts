@@ -2,9 +2,10 @@
  * What becomes of an order that is given under a key, and perhaps given again: one of all who give it
  * carries it out, and the others are answered as that one was.
  */
+import { keyMillis } from "./Retention.ts"
 
-/** For so long a key names its order. */
-export const keptMillis = 7 * 86_400_000
+/** For so long a key names its order, as that of a submit names its run. */
+export const keptMillis = keyMillis
 
 /** Of those whose time is over so many are let go of with each order that is begun. */
 export const leavingMax = 10

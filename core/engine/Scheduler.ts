@@ -1,5 +1,5 @@
 /**
- * Takes runs in and answers for them. With `layerWith` it also does what keeps them moving (`Moving`).
+ * Takes runs in and answers for them. With `layerWith` it also does what keeps them moving (`Sweeping`).
  */
 import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { isByKey } from "../domain/Breaker.ts"
@@ -28,7 +28,7 @@ import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
 import { checkedBy, checkedNote, flawOfDeadline } from "./asked.ts"
-import * as Moving from "./Moving.ts"
+import * as Sweeping from "./Sweeping.ts"
 import * as Submitting from "./Submitting.ts"
 import type { Accepted, Sharding, Submission, SubmitOptions, SubmitRefused } from "./Submitting.ts"
 
@@ -235,11 +235,11 @@ export class Scheduler extends Context.Service<Scheduler, {
   )
 
   static readonly layerWith = (
-    options: Moving.MovingOptions,
+    options: Sweeping.SweepOptions,
   ): Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> =>
     Layer.merge(
       Scheduler.layerClient,
-      Layer.effectDiscard(Effect.suspend(() => Moving.run(options))),
+      Layer.effectDiscard(Effect.suspend(() => Sweeping.run(options))),
     )
 
   static readonly layer: Layer.Layer<Scheduler, never, Storage | Ownership | Wakeups> = Layer

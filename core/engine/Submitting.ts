@@ -7,6 +7,7 @@ import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
 import { childrenMax } from "../domain/FanIn.ts"
+import * as IdempotencyKey from "../domain/IdempotencyKey.ts"
 import { isLimited } from "../domain/Group.ts"
 import type * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
@@ -248,12 +249,12 @@ const checked = (submission: Submission, options: SubmitOptions) => {
     )
   }
   const key = options.idempotencyKey ?? submission.idempotencyKey
-  if (key !== undefined && (key === "" || key.length > 512)) {
+  if (key !== undefined && (key === "" || key.length > IdempotencyKey.lengthMax)) {
     return Effect.fail(
       new Refused({
         field: "idempotencyKey",
         reason: `it has ${key.length} characters`,
-        remedy: "Use 1 to 512 characters",
+        remedy: `Use 1 to ${IdempotencyKey.lengthMax} characters`,
       }),
     )
   }

@@ -17,7 +17,7 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
 import { type Watched, watcher } from "./Loops.ts"
 
-export interface MovingOptions {
+export interface SweepOptions {
   /** How often lost executors and forgotten gates are looked for. */
   readonly sweepInterval?: Duration.Input
   /** How often due runs are looked for while none is known, or told, to come. */
@@ -33,7 +33,7 @@ const restsMax = 9
 /** However much is told to be due soon, what is not known to be due is looked for no more often. */
 const dueLeastMillis = 50
 
-export const run = Effect.fnUntraced(function* (options: MovingOptions) {
+export const run = Effect.fnUntraced(function* (options: SweepOptions) {
   const storage = yield* Storage
   const { history, permits, placements, runs } = storage
   const placer = Placer.make(storage)
