@@ -6,12 +6,16 @@ import { Schema } from "effect"
 import { RunId, RunIdFromString } from "./RunId.ts"
 import * as Text from "./Text.ts"
 
-export const By = Schema.NonEmptyString.check(Schema.isMaxLength(256), Text.kept)
+/** Of characters. */
+export const byMax = 256
+export const noteMax = 1024
+
+export const By = Schema.NonEmptyString.check(Schema.isMaxLength(byMax), Text.kept)
 
 /** What is said with an order that is not to a run: who gave it, and why, in their own words. */
 export const Words = Schema.Struct({
   by: Schema.optionalKey(By),
-  note: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(1024), Text.kept)),
+  note: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(noteMax), Text.kept)),
 })
 export type Words = typeof Words.Type
 

@@ -1,11 +1,12 @@
 /** What whoever submits or gives an order may say: who they are, why, and until when. */
 import { Duration, Effect } from "effect"
+import { byMax, noteMax } from "../domain/Asked.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Text from "../domain/Text.ts"
 
 /** Who asks, as it may be kept. */
-export const checkedBy = (by: string | undefined) => checkedWords("by", by, 1, 256)
-export const checkedNote = (note: string | undefined) => checkedWords("note", note, 0, 1024)
+export const checkedBy = (by: string | undefined) => checkedWords("by", by, 1, byMax)
+export const checkedNote = (note: string | undefined) => checkedWords("note", note, 0, noteMax)
 
 const checkedWords = (field: string, text: string | undefined, least: number, most: number) => {
   if (text === undefined) return Effect.void
