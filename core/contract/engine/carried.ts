@@ -1,6 +1,7 @@
 /** What becomes of what is submitted: it is carried out, and answered. */
 import { assert } from "@effect/vitest"
-import { Context, DateTime, Deferred, Effect, Fiber, Layer, Ref, Schema } from "effect"
+import { Cause, Context, DateTime, Deferred, Effect, Exit, Fiber, Layer, Ref, Schema } from "effect"
+import { Refused } from "../../domain/Refused.ts"
 import * as Retry from "../../domain/Retry.ts"
 import { RunId } from "../../domain/RunId.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
@@ -23,6 +24,21 @@ export const carried = (test: Test): void => {
         "Claimed",
         "Succeeded",
       ])
+    }))
+
+  test("N6: takes one handler of a task, and the first goes on when a second comes", () =>
+    Effect.gen(function* () {
+      const whose = Task.make("whose", { success: Schema.String })
+      const executor = yield* Layer.build(Executor.layerWith({ ttl: "4 seconds" }))
+      const from = (name: string) =>
+        Effect.provideContext(Layer.build(whose.toLayer(() => Effect.succeed(name))), executor)
+      yield* from("the first")
+      const exit = yield* Effect.exit(Effect.scoped(from("the second")))
+      assert(Exit.isFailure(exit))
+      const refused = Cause.squash(exit.cause)
+      assert.instanceOf(refused, Refused)
+      assert.strictEqual((refused as Refused).field, "task")
+      assert.strictEqual(yield* whose.execute({}), "the first")
     }))
 
   test("knows in its handler which run it is", () =>
