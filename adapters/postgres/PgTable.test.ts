@@ -86,11 +86,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         yield* safe
         const { entries } = yield* SourceContract.readAll(yield* source.open, "")
         assert.deepStrictEqual(
-          entries.map(({ value }) => {
-            const { account, cents } = value as {
-              readonly account: unknown
-              readonly cents: unknown
-            }
+          entries.map((entry) => {
+            const { account, cents } = (entry as { value: Record<string, unknown> }).value
             return [account, cents]
           }),
           [[9007199254740991, 0.1], ["9007199254740993", "12345678901234567.89"]],
