@@ -102,7 +102,8 @@ export interface ExecutorStatus {
 export class Executor extends Context.Service<Executor, {
   /**
    * Serves a task as long as the scope lasts. At its end no run of the task starts any more, and
-   * running ones may finish, so that what the handler needs can be closed after it.
+   * running ones may finish, so that what the handler needs can be closed after it. A second handler of
+   * a task that is served is a defect, and the first goes on: which of the two a run met would be chance.
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
@@ -783,12 +784,21 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     })
   }
 
+  const unserved = (handler: Handler): Handler => {
+    if (!pool.handlers.has(handler.task)) return handler
+    throw new Refused({
+      field: "task",
+      reason: `this executor has a handler of "${handler.task}" already`,
+      remedy: "Keep one of the two, or name the other's task differently",
+    })
+  }
+
   return Executor.of({
     stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          pool.serve(placed(handler))
+          pool.serve(placed(unserved(handler)))
           served.openUnsafe()
           registered.openUnsafe()
           hasOtherTasks.openUnsafe()
