@@ -45,6 +45,15 @@ export const unlessNamed = <A extends number | string>(usual: A, description: st
   )
 type Wide<A> = A extends number ? number : string
 
+/** For servers: what they are called by. */
+export const servedAs = Flag.String("served-as").pipe(
+  Flag.withMetavar("host"),
+  Flag.withDescription(
+    "Name it is called by besides localhost, as in belfry.example.org; may be given several times",
+  ),
+  Flag.atLeast(0),
+)
+
 export const namespace = Flag.String("namespace").pipe(
   Flag.withDescription("Namespace, `default` unless named"),
   Flag.optional,

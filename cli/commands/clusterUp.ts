@@ -1,6 +1,6 @@
 /** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json, unlessNamed } from "../flags.ts"
+import { databaseUrl, files, json, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const clusterUp = Command.make("up", {
@@ -17,6 +17,7 @@ export const clusterUp = Command.make("up", {
   port: Flag.Int("port").pipe(
     unlessNamed(7070, "Port of the first scheduler; the next free ones for the others"),
   ),
+  servedAs,
   databaseUrl,
   json,
 }, (given) => lazily(() => import("../roles/cluster.ts"), ({ clusterUp }) => clusterUp(given)))

@@ -1,6 +1,6 @@
 /** `belfry dev`: all of it in one terminal. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json, unlessNamed } from "../flags.ts"
+import { databaseUrl, files, json, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const dev = Command.make("dev", {
@@ -8,6 +8,7 @@ export const dev = Command.make("dev", {
   port: Flag.Int("port").pipe(
     unlessNamed(7070, "Port to listen at; the next free one if it is taken"),
   ),
+  servedAs,
   memory: Flag.Boolean("memory").pipe(
     Flag.withDescription("Keep everything in memory, gone at the end"),
     Flag.withDefault(false),
