@@ -27,6 +27,15 @@ export const connection = {
   ),
 }
 
+/** For servers: what they are called by. */
+export const servedAs = Flag.String("served-as").pipe(
+  Flag.withMetavar("host"),
+  Flag.withDescription(
+    "Name it is called by besides localhost, as in belfry.example.org; may be given several times",
+  ),
+  Flag.atLeast(0),
+)
+
 export const namespace = Flag.String("namespace").pipe(
   Flag.withDescription("Namespace, `default` unless named"),
   Flag.optional,

@@ -19,7 +19,7 @@ import type { Triggers } from "../../core/engine/Triggers.ts"
 import { keptOf } from "../../core/engine/remembering.ts"
 import { checkpointMax } from "../../core/services/RunStorage.ts"
 import * as farScheduler from "./farScheduler.ts"
-import type { Opening, Order, RunData, Step, Word } from "./messages.ts"
+import type { Opening, Order, RunData, Saying, Step, Word } from "./messages.ts"
 
 /** What `Channel.ts` names this module by. */
 export type Url = string
@@ -45,7 +45,7 @@ const listen = (take: (order: Order) => void): void => {
   process.on("disconnect", () => process.exit(0))
 }
 
-const { answered, layer: scheduler, recall } = farScheduler.make(tell)
+const { answered, asked, layer: scheduler } = farScheduler.make(tell)
 
 /** Takes the handler of the one task; what else the module brings is not served here. */
 const taking = (found: (handler: Handler) => void) =>
@@ -92,7 +92,7 @@ const load = async (): Promise<Handler> => {
   })
 }
 
-const runOf = (data: RunData): CurrentRun["Service"] => ({
+const runOf = (data: RunData, say: (saying: Saying) => void): CurrentRun["Service"] => ({
   ...data,
   id: RunId.make(data.id),
   namespace: Namespace.make(data.namespace),
@@ -115,18 +115,18 @@ const runOf = (data: RunData): CurrentRun["Service"] => ({
           remedy: "Keep the data elsewhere, and here where it is",
         }),
       )
-      : Effect.sync(() => tell({ _tag: "Keep", checkpoint })),
-  recall,
+      : Effect.sync(() => say({ _tag: "Keep", checkpoint })),
+  recall: (key) => asked((call) => say({ _tag: "Recall", call, key })),
   remember: (key, state) =>
     Effect.flatMap(
       Effect.fromResult(keptOf(key, state)),
-      (kept) => Effect.sync(() => tell({ _tag: "Remember", ...kept })),
+      (kept) => Effect.sync(() => say({ _tag: "Remember", ...kept })),
     ),
-  progress: (said) => Effect.sync(() => tell({ _tag: "Progress", said })),
-  say: (level, text) => tell({ _tag: "Line", level, text }),
+  progress: (said) => Effect.sync(() => say({ _tag: "Progress", said })),
+  say: (level, text) => say({ _tag: "Line", level, text }),
   handOver: (timeout) =>
     Effect.suspend(() => {
-      tell(farScheduler.handOver(timeout))
+      say(farScheduler.handOver(timeout))
       return Effect.interrupt
     }),
 })
@@ -151,7 +151,7 @@ const stepOf = (
   }
 }
 
-const wordOf = (exit: Exit.Exit<string | void | undefined, Unsuccessful>): Word => {
+const endOf = (exit: Exit.Exit<string | void | undefined, Unsuccessful>): Saying => {
   if (Exit.isSuccess(exit)) {
     return { _tag: "Succeeded", ...(typeof exit.value === "string" && { value: exit.value }) }
   }
@@ -170,12 +170,14 @@ const serve = (handler: Handler): void => {
   listen((order) => {
     switch (order._tag) {
       case "Do": {
-        const work = stepOf(handler, order.step, order.payload, runOf(order.run))
+        const { payload, run, step, turn } = order
+        const say = (saying: Saying) => tell({ ...saying, turn })
+        const work = stepOf(handler, step, payload, runOf(run, say))
         const doing = Effect.runForkWith(handler.context as Context.Context<never>)(work)
         fiber = doing
         doing.addObserver((exit) => {
           fiber = undefined
-          tell(wordOf(exit))
+          say(endOf(exit))
         })
         break
       }

@@ -17,7 +17,7 @@ import {
 import { KeyConflict, type SubmitOptions } from "../../core/engine/Submitting.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import type { Answer, Word } from "./messages.ts"
+import type { Answer, Saying, Word } from "./messages.ts"
 
 /** What of a scheduler can be asked for through the channel. */
 export const methods = [
@@ -66,7 +66,7 @@ const plain = <A extends SubmitOptions>({ deadline, delay, ...rest }: A = {} as 
   ...(delay !== undefined && { delay: millis(delay) }),
 })
 
-export const handOver = (timeout: Duration.Input | undefined): Word => ({
+export const handOver = (timeout: Duration.Input | undefined): Saying => ({
   _tag: "HandOver",
   ...(timeout !== undefined && { timeoutMillis: millis(timeout) }),
 })
@@ -75,22 +75,23 @@ export const make = (
   tell: (word: Word) => void,
 ): {
   readonly layer: Layer.Layer<Scheduler | Triggers>
-  readonly recall: (key: string) => Effect.Effect<string | undefined>
+  /** Tells of a call, by its number, and waits for the answer. */
+  readonly asked: <A, E>(told: (call: number) => void) => Effect.Effect<A, E>
   readonly answered: (call: number, answer: Answer) => void
 } => {
   const waiting = new Map<number, (answer: Effect.Effect<unknown, unknown>) => void>()
   let last = 0
 
-  const asked = <A, E>(word: (call: number) => Word): Effect.Effect<A, E> =>
+  const asked = <A, E>(told: (call: number) => void): Effect.Effect<A, E> =>
     Effect.callback((resume) => {
       const number = ++last
       waiting.set(number, resume as never)
-      tell(word(number))
+      told(number)
       return Effect.sync(() => void waiting.delete(number))
     })
 
   const call = <A, E>(method: Method, ...args: ReadonlyArray<unknown>): Effect.Effect<A, E> =>
-    asked((call) => ({ _tag: "Call", call, method, args }))
+    asked((call) => tell({ _tag: "Call", call, method, args }))
 
   const find = (run: RunId): Effect.Effect<RunView, RunUnknown | StorageUnavailable> =>
     Effect.map(call<unknown, RunUnknown | StorageUnavailable>("find", run), decodeView)
@@ -144,7 +145,7 @@ export const make = (
     layer: Layer.succeedContext(
       Context.make(Scheduler, scheduler).pipe(Context.add(Triggers, triggers)),
     ),
-    recall: (key) => asked((call) => ({ _tag: "Recall", call, key })),
+    asked,
     answered: (number, answer) => {
       const resume = waiting.get(number)
       waiting.delete(number)

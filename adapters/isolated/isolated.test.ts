@@ -168,6 +168,29 @@ for (const kind of ["thread", "process"] as const satisfies ReadonlyArray<Kind>)
           ({ state }) => state === "Awaiting",
         )
       }))
+
+    test("lets nobody have a place before whoever handed over has let go of it", () =>
+      Effect.gen(function* () {
+        yield* serving({ concurrency: 1 })
+        const runs = yield* Effect.forEach([0, 1, 2], (n) => tasks.lingers.submit({ n }))
+        const [first, ...others] = runs
+        for (const [at, run] of others.entries()) {
+          const { failure, result, state } = yield* ended(run)
+          assert.deepStrictEqual([state, result, failure], ["Succeeded", `${at + 1}`, undefined])
+        }
+        assert.deepStrictEqual(yield* linesOf(first!), ["let go"])
+        const { state } = yield* Scheduler.use((scheduler) => scheduler.find(first!))
+        assert.strictEqual(state, "Awaiting")
+      }))
+
+    test("hands over although it does not let go in time, and its place is ended", () =>
+      Effect.gen(function* () {
+        yield* serving({ concurrency: 1 }, { grace: "300 millis" })
+        const run = yield* tasks.lingers.submit({ n: -1 })
+        const look = Scheduler.use((scheduler) => scheduler.find(run))
+        yield* until(look, ({ state }) => state === "Awaiting")
+        assert.strictEqual(yield* tasks.lingers.execute({ n: 1 }), 1)
+      }))
   })
 }
 

@@ -27,6 +27,11 @@ export const tasksOf = (isolation: Kind) => ({
     policy: { isolation },
   }),
   handsOver: Task.make(`${isolation}/hands-over`, { policy: { isolation } }),
+  lingers: Task.make(`${isolation}/lingers`, {
+    payload: { n: Schema.Int },
+    success: Schema.Int,
+    policy: { isolation },
+  }),
 })
 
 const spin = () => {
@@ -92,6 +97,13 @@ const layerOf = (isolation: Kind) => {
       })
     ),
     tasks.handsOver.toLayer(() => CurrentRun.use(({ handOver }) => handOver("1 minute"))),
+    // The first hands over, and takes its time to let go, or never does.
+    tasks.lingers.toLayer(({ n }) =>
+      n > 0 ? Effect.as(Effect.sleep("500 millis"), n) : Effect.ensuring(
+        CurrentRun.use(({ handOver }) => handOver("1 minute")),
+        n < 0 ? Effect.never : Effect.andThen(Effect.sleep("300 millis"), Effect.logInfo("let go")),
+      )
+    ),
   )
 }
 

@@ -1,6 +1,6 @@
 /** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json } from "../flags.ts"
+import { databaseUrl, files, json, servedAs } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const clusterUp = Command.make("up", {
@@ -21,6 +21,7 @@ export const clusterUp = Command.make("up", {
     Flag.withDescription("Port of the first scheduler; the next free ones for the others"),
     Flag.withDefault(7070),
   ),
+  servedAs,
   databaseUrl,
   json,
 }, (given) => lazily(() => import("../roles/cluster.ts"), ({ clusterUp }) => clusterUp(given)))

@@ -1,6 +1,6 @@
 /** `belfry dev`: all of it in one terminal. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json } from "../flags.ts"
+import { databaseUrl, files, json, servedAs } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const dev = Command.make("dev", {
@@ -9,6 +9,7 @@ export const dev = Command.make("dev", {
     Flag.withDescription("Port to listen at; the next free one if it is taken"),
     Flag.withDefault(7070),
   ),
+  servedAs,
   memory: Flag.Boolean("memory").pipe(
     Flag.withDescription("Keep everything in memory, gone at the end"),
     Flag.withDefault(false),

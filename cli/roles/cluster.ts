@@ -21,6 +21,7 @@ export interface Given {
   readonly executors: number
   readonly concurrency: number
   readonly port: number
+  readonly servedAs: ReadonlyArray<string>
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly json: boolean
 }
@@ -132,7 +133,10 @@ const membersOf = Effect.fnUntraced(function* (
     schedulers.push({
       name: `scheduler-${at}`,
       role: "scheduler",
-      words: ["server", "--host", host, "--port", String(port)],
+      words: [
+        ...["server", "--host", host, "--port", String(port)],
+        ...given.servedAs.flatMap((each) => ["--served-as", each]),
+      ],
       // Secrets go by the environment: the words of a process can be read by all.
       env: { BELFRY_TOKEN: token, BELFRY_DATABASE_URL: Redacted.value(database) },
       url: `http://${host}:${port}`,

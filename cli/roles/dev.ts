@@ -19,6 +19,7 @@ import { version } from "../version.ts"
 export interface Given {
   readonly files: ReadonlyArray<string>
   readonly port: number
+  readonly servedAs: ReadonlyArray<string>
   readonly memory: boolean
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly json: boolean
@@ -46,7 +47,7 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
     }))
     yield* Effect.provide(
       served(given, folder, token, executor),
-      serving({ backing, host, port, token }),
+      serving({ backing, host, hosts: given.servedAs, port, token }),
     )
   }).pipe(Effect.scoped)
 })

@@ -16,6 +16,8 @@ export interface Given {
   readonly require: ReadonlyArray<Particular>
   readonly host: string
   readonly port: number
+  readonly behindProxy: boolean
+  readonly servedAs: ReadonlyArray<string>
   readonly token: Option.Option<Redacted.Redacted<string>>
   readonly tokenFile: Option.Option<string>
 }
@@ -24,13 +26,13 @@ export const server = Effect.fnUntraced(function* (given: Given) {
   const backing = yield* backingOf(given)
   const token = yield* tokenOf(given)
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk("draining; once more kills"))
-  const { host, port, require: required } = given
+  const { behindProxy: isBehindProxy, host, port, require: required, servedAs: hosts } = given
   yield* Effect.gen(function* () {
     const { rpcUrl, url } = yield* Server
     Child.tell({ _tag: "Ready", url })
     if (!Child.hasParent()) Output.talk(`belfry server  ${url}  ${rpcUrl}  ${words(backing)}`)
     yield* Effect.never
-  }).pipe(Effect.provide(serving({ backing, host, port, token, required })))
+  }).pipe(Effect.provide(serving({ backing, host, hosts, isBehindProxy, port, token, required })))
 })
 
 const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {

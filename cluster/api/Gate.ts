@@ -104,7 +104,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
 const pathOf = ({ url }: HttpServerRequest.HttpServerRequest) => url.split("?", 1)[0]!
 
-const hostOf = (authority: string | undefined): string | undefined =>
+/** The host of a `Host` header, without its port. */
+export const hostOf = (authority: string | undefined): string | undefined =>
   /^(\[[0-9a-fA-F:.]+\]|[^:/@]+)(?::\d{1,5})?$/.exec(authority ?? "")?.[1]?.toLowerCase()
 
 const isSameOrigin = (origin: string, host: string | undefined): boolean =>
@@ -234,7 +235,8 @@ export const tokenRefused = new Problems.TokenRefused({
 
 const hostRefused = new Problems.HostRefused({
   detail: "The request names a host that this server does not answer for.",
-  remedy: "Call it as localhost, or name the host when you start the server.",
+  remedy:
+    "Call it as localhost, or start the server with that name: --served-as, in a program hosts.",
 })
 
 const originRefused = new Problems.OriginRefused({
