@@ -60,6 +60,7 @@ export class Once extends HttpApiMiddleware.Service<Once>()("belfry/cluster/api/
     Problems.KeyTaken,
     Problems.OrderUnsettled,
     Problems.RequestRefused,
+    Problems.ServerBusy,
     Problems.StorageUnavailable,
   ],
 }) {}
