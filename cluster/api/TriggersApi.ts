@@ -121,8 +121,12 @@ export const layer = HttpApiBuilder.group(
             revision: wanted.revision,
           }),
         ).pipe(
+          // It is kept, whether or not the storage says more now.
           Effect.flatMap((view) =>
-            Effect.map(ofTask(namespace, wanted.task), (said) => ({ ...triggerOf(view), ...said }))
+            Effect.map(
+              Effect.orElseSucceed(ofTask(namespace, wanted.task), () => ({})),
+              (said) => ({ ...triggerOf(view), ...said }),
+            )
           ),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
