@@ -237,6 +237,13 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
   }).middleware(Once),
+  /** Changes what is named. */
+  HttpApiEndpoint.patch("change", "/triggers/:name", {
+    params: named,
+    payload: Views.ChangeTrigger,
+    success: Views.KeptTrigger,
+    error: [...triggerErrors, Problems.RequestRefused, Problems.TriggerChanged],
+  }).middleware(Once),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
     params: named,
     query: { ...inNamespace, limit },

@@ -230,7 +230,8 @@ const challenged = (response: HttpServerResponse.HttpServerResponse) =>
 
 export const tokenRefused = new Problems.TokenRefused({
   detail: "The request carries no token that this server knows.",
-  remedy: "Send the header `Authorization: Bearer <token>` with the token the server printed.",
+  remedy: "Send the header `Authorization: Bearer <token>` with the token that the server was " +
+    "started with; `belfry dev` keeps it in .belfry/token.",
 })
 
 const hostRefused = new Problems.HostRefused({

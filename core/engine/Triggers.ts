@@ -381,7 +381,7 @@ const makeClient = Effect.gen(function* () {
 const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
-const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
+export const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
   const {
     blockingKey,
     graceMillis,
