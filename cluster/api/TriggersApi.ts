@@ -10,6 +10,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { TriggerView } from "../../core/services/TriggerStorage.ts"
 import {
   auditOf,
+  backfillCutOff,
   backfilledOf,
   keyConflict,
   refusal,
@@ -272,6 +273,7 @@ export const layer = HttpApiBuilder.group(
             Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
             Effect.catchTags({
               StorageUnavailable: storageProblem,
+              BackfillCutOff: (error) => Effect.fail(backfillCutOff(name, error)),
               Refused: (error) => Effect.fail(refused(error)),
             }),
           )
