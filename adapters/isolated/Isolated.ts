@@ -30,7 +30,7 @@
  * does. The end of
  * a place under its run fails the attempt as `HandlerCrashed`, and nobody else's.
  */
-import { Context, Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
 import type { Failure } from "../../core/domain/RunView.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
@@ -38,7 +38,7 @@ import type { Handler, Hooks, Unsuccessful } from "../../core/engine/Handler.ts"
 import { Isolation } from "../../core/engine/Isolation.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import { type Bounds, type Channel, openProcess, openThread } from "./Channel.ts"
-import { type Method, methods, ViewJson } from "./farScheduler.ts"
+import { encodeAnswer, isMethod } from "./farScheduler.ts"
 import type { Answer, RunData, Saying, Step, Word } from "./messages.ts"
 
 export interface Options {
@@ -72,8 +72,6 @@ interface Place {
 
 /** So long a module may take to load. */
 const openTimeout = Duration.seconds(30)
-
-const encodeView = Schema.encodeUnknownSync(ViewJson)
 
 const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Scope.Scope> = Effect
   .fnUntraced(function* (options) {
@@ -282,16 +280,16 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       args: ReadonlyArray<unknown>,
     ): Effect.Effect<Answer> => {
       const scheduler = Option.getOrUndefined(Context.getOption(context, Scheduler))
-      if (scheduler === undefined || !(methods as ReadonlyArray<string>).includes(method)) {
+      if (scheduler === undefined || !isMethod(method)) {
         return Effect.succeed(failedWith("the program has no scheduler beside its executor"))
       }
-      const call = scheduler[method as Method] as unknown as (
+      const call = scheduler[method] as unknown as (
         ...args: ReadonlyArray<unknown>
       ) => Effect.Effect<unknown, object>
       return Effect.matchCause(call(...args), {
         onSuccess: (value): Answer => ({
           _tag: "Done",
-          value: method === "find" ? encodeView(value) : value,
+          value: encodeAnswer(method, value),
         }),
         onFailure: (cause): Answer => {
           const [reason] = cause.reasons
