@@ -143,6 +143,12 @@ export interface Member {
 }
 
 /** What a run has said. */
+/** Under what key, and how it stands: replaced where it is when it is answered. */
+export interface KeptAnswer {
+  readonly key: string
+  kept: Answer.Kept
+}
+
 export interface KeptTold {
   /** Of all its lines. */
   chars: number
@@ -209,8 +215,11 @@ export class MemoryState {
   readonly states = new Map<string, string>()
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
-  /** By key, in the order in which they were begun. */
-  readonly answers = new Map<string, Answer.Kept>()
+  readonly answers = new Map<string, KeptAnswer>()
+  /** By the clock, which may be set back: not in the order in which they were begun. */
+  readonly answersByAge = new Sorted<KeptAnswer>((a, b) =>
+    a.kept.begunAt - b.kept.begunAt || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
+  )
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   readonly findings: Array<KeptFinding & { readonly trigger: TriggerId }> = []
   auditPlace: AuditPlace | undefined

@@ -48,6 +48,7 @@ import everyPolicy from "./everyPolicy.ts"
 import endings from "./endings.ts"
 import gatesTogether from "./gatesTogether.ts"
 import answers from "./answers.ts"
+import beginners from "./beginners.ts"
 
 export interface Migration {
   readonly name: string
@@ -100,6 +101,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "endings", statements: endings },
   { name: "gates together", statements: gatesTogether },
   { name: "answers", statements: answers },
+  { name: "beginners", statements: beginners },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
