@@ -46,7 +46,7 @@ export interface Options {
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; a second unless named. */
+  /** How long what is stopped may take to end by itself; half a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
