@@ -112,6 +112,7 @@ const kinds: Record<string, Problem["kind"]> = {
   RunChanged: "notFound",
   TriggerChanged: "notFound",
   OrderRefused: "notFound",
+  BackfillCutOff: "notFound",
   RequestUnreadable: "usage",
   RequestRefused: "usage",
   BodyTooLarge: "usage",
