@@ -170,7 +170,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const { labels, namespace, ttlMillis } = joining
   const sizes = yield* sizesOf(options)
   const stopMillis = Duration.toMillis(
-    Duration.fromInputUnsafe(options.stopTimeout ?? "1500 millis"),
+    Duration.fromInputUnsafe(options.stopTimeout ?? "750 millis"),
   )
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
