@@ -30,7 +30,7 @@
  * does. The end of
  * a place under its run fails the attempt as `HandlerCrashed`, and nobody else's.
  */
-import { Context, Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
 import type { Failure } from "../../core/domain/RunView.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
@@ -38,7 +38,7 @@ import type { Handler, Hooks, Unsuccessful } from "../../core/engine/Handler.ts"
 import { Isolation } from "../../core/engine/Isolation.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import { type Bounds, type Channel, openProcess, openThread } from "./Channel.ts"
-import { type Method, methods, ViewJson } from "./farScheduler.ts"
+import { encodeAnswer, isMethod } from "./farScheduler.ts"
 import type { Answer, RunData, Saying, Step, Word } from "./messages.ts"
 
 export interface Options {
@@ -46,7 +46,7 @@ export interface Options {
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; a second unless named. */
+  /** How long what is stopped may take to end by itself; half a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
@@ -73,14 +73,12 @@ interface Place {
 /** So long a module may take to load. */
 const openTimeout = Duration.seconds(30)
 
-const encodeView = Schema.encodeUnknownSync(ViewJson)
-
 const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Scope.Scope> = Effect
   .fnUntraced(function* (options) {
     const scope = yield* Effect.scope
     const entries = [options.entry].flat().map(String)
     const bounds: Bounds = { memoryMegabytes: options.memoryMegabytes }
-    const grace = Duration.fromInputUnsafe(options.grace ?? "1 second")
+    const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
     const idle = Duration.fromInputUnsafe(options.idle ?? "30 seconds")
     const open = new Set<Place>()
     const idling: Array<Place> = []
@@ -282,16 +280,16 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       args: ReadonlyArray<unknown>,
     ): Effect.Effect<Answer> => {
       const scheduler = Option.getOrUndefined(Context.getOption(context, Scheduler))
-      if (scheduler === undefined || !(methods as ReadonlyArray<string>).includes(method)) {
+      if (scheduler === undefined || !isMethod(method)) {
         return Effect.succeed(failedWith("the program has no scheduler beside its executor"))
       }
-      const call = scheduler[method as Method] as unknown as (
+      const call = scheduler[method] as unknown as (
         ...args: ReadonlyArray<unknown>
       ) => Effect.Effect<unknown, object>
       return Effect.matchCause(call(...args), {
         onSuccess: (value): Answer => ({
           _tag: "Done",
-          value: method === "find" ? encodeView(value) : value,
+          value: encodeAnswer(method, value),
         }),
         onFailure: (cause): Answer => {
           const [reason] = cause.reasons

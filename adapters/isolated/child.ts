@@ -9,15 +9,19 @@ import { Namespace } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/TaskName.ts"
+import type { Breakers } from "../../core/engine/Breakers.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
 import { Executor } from "../../core/engine/Executor.ts"
 import { failureOf, failureOfCause } from "../../core/engine/failures.ts"
+import type { Groups } from "../../core/engine/Groups.ts"
 import type { Handler, Unsuccessful } from "../../core/engine/Handler.ts"
+import type { Locks } from "../../core/engine/Locks.ts"
 import type { Scheduler } from "../../core/engine/Scheduler.ts"
 import type { Triggers } from "../../core/engine/Triggers.ts"
 import { keptOf } from "../../core/engine/remembering.ts"
 import { checkpointMax } from "../../core/services/RunStorage.ts"
+import * as declared from "./declared.ts"
 import * as farScheduler from "./farScheduler.ts"
 import type { Opening, Order, RunData, Saying, Step, Word } from "./messages.ts"
 
@@ -45,7 +49,10 @@ const listen = (take: (order: Order) => void): void => {
   process.on("disconnect", () => process.exit(0))
 }
 
-const { answered, asked, layer: scheduler } = farScheduler.make(tell)
+/** Until the layers of the module are built. */
+let isBuilding = true
+
+const { answered, asked, layer: scheduler } = farScheduler.make(tell, () => isBuilding)
 
 /** Takes the handler of the one task; what else the module brings is not served here. */
 const taking = (found: (handler: Handler) => void) =>
@@ -62,7 +69,11 @@ const taking = (found: (handler: Handler) => void) =>
     }),
   )
 
-type Program = Layer.Layer<never, unknown, Executor | Scheduler | Triggers>
+type Program = Layer.Layer<
+  never,
+  unknown,
+  Executor | Scheduler | Triggers | Breakers | Groups | Locks
+>
 
 const load = async (): Promise<Handler> => {
   let handler: Handler | undefined
@@ -80,10 +91,12 @@ const load = async (): Promise<Handler> => {
   const all = programs.reduce((all, each) => Layer.merge(all, each), Layer.empty as Program).pipe(
     Layer.provide(taking((found) => handler = found)),
     Layer.provide(scheduler),
+    Layer.provide(declared.layer(() => isBuilding)),
     Layer.provideMerge(Layer.succeed(CurrentNamespace, Namespace.make(opening.namespace))),
   )
   // It lives as long as the place does.
   await Effect.runPromise(Layer.buildWithScope(all, await Effect.runPromise(Scope.make())))
+  isBuilding = false
   if (handler !== undefined) return handler
   throw new Refused({
     field: "entry",

@@ -197,6 +197,8 @@ export class MemoryState {
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
   readonly scheduled = new Sorted<Entry>((a, b) => a.dueAt - b.dueAt || a.id - b.id)
   readonly blocked = new Map<GateKey, Sorted<Entry>>()
+  /** The same, by the lane to which their gates let them. */
+  readonly blockedFor = new Map<Lane.Lane, Set<Entry>>()
   /** Those handed over for a limited time, by its end. */
   readonly awaiting = new Sorted<Entry>((a, b) => a.awaitsUntil! - b.awaitsUntil! || a.id - b.id)
   /** Parents with children that have not ended, or whose end was not gathered yet. */
@@ -546,6 +548,7 @@ export class MemoryState {
         break
       case "Blocked":
         within(this.blocked, gate!.key, () => new Sorted<Entry>(Blocking.order)).add(entry)
+        within(this.blockedFor, lane, () => new Set<Entry>()).add(entry)
         break
       case "Ready":
         this.wait(entry, lane)
@@ -580,6 +583,7 @@ export class MemoryState {
         break
       case "Blocked":
         drop(this.blocked, gate!.key, entry)
+        drop(this.blockedFor, entry.spec.lane, entry)
         break
       case "Ready":
         drop(this.ready, entry.lane, entry)

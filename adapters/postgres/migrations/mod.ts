@@ -49,6 +49,7 @@ import endings from "./endings.ts"
 import gatesTogether from "./gatesTogether.ts"
 import answers from "./answers.ts"
 import beginners from "./beginners.ts"
+import depth from "./depth.ts"
 
 export interface Migration {
   readonly name: string
@@ -102,6 +103,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "gates together", statements: gatesTogether },
   { name: "answers", statements: answers },
   { name: "beginners", statements: beginners },
+  { name: "depth", statements: depth },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
