@@ -70,7 +70,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const tooMany = yield* call("GET", "/api/v1/triggers?limit=501", authorized)
       assert.strictEqual(tooMany.status, 400)
       const remote = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
         Triggers,
       )
       const far = (page?: { readonly after?: string; readonly limit?: number }) =>
