@@ -20,11 +20,11 @@ import * as ApiClient from "../api/ApiClient.ts"
 import type * as Views from "../api/Views.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Triggers> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Triggers> =>
   Layer.effect(Triggers, make(options))
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { calendars, triggers } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { calendars, triggers } = yield* ApiClient.anyOf(options)
 
   const known = (name: string, operation: string) =>
     unless(operation, "TriggerUnknown", () => new TriggerUnknown({ name }))

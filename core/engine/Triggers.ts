@@ -669,14 +669,5 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(yield* InStep.pause(storage, most)))
   })
 
-  yield* watched("fire triggers", horizonMillis, (turned) =>
-    Effect.andThen(pass, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(
-          Effect.logWarning("could not fire triggers", cause),
-          Effect.sleep("1 second"),
-        )
-      ),
-      Effect.forever,
-    )).pipe(Effect.forkScoped)
+  yield* watched("fire triggers", horizonMillis, pass).pipe(Effect.forkScoped)
 })
