@@ -723,10 +723,10 @@ const kept = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* page(sorted.at(-1)), [])
       assert.deepEqual(yield* page(undefined, 0), [])
       const seen: Array<string> = []
-      for (let after: string | undefined;;) {
-        const found = yield* page(after, 2)
+      for (;;) {
+        const found = yield* page(seen.at(-1), 2)
         seen.push(...found)
-        after = found.at(-1)
+        const after = found.at(-1)
         if (after === undefined) break
         // What goes, or comes before, moves nothing that is yet to be seen.
         if (after === sorted[1]) {
