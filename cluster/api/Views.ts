@@ -429,7 +429,12 @@ export const TriggerWithSlots = Schema.Struct({
   /** Who looks after it now; absent where nobody spreads the triggers, and while they pass on. */
   scheduler: Schema.optionalKey(Schema.String),
 })
-export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
+/** By name. */
+export const TriggerPage = Schema.Struct({
+  items: Schema.Array(Trigger),
+  /** Where the next page begins; `null` when this is the last. */
+  next: Schema.NullOr(TriggerName),
+})
 
 /** A definition that a trigger had; without one it was removed. */
 export const TriggerVersion = Schema.Struct({
