@@ -12,6 +12,7 @@ import { blocked } from "./engine/blocked.ts"
 import { carried } from "./engine/carried.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
+import { inTurn } from "./engine/inTurn.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
 import { permitted } from "./engine/permitted.ts"
@@ -39,5 +40,6 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     permitted(test)
     acted(test)
     grouped(test)
+    inTurn(test)
   })
 }
