@@ -422,10 +422,10 @@ export const laws = <R>(
       const looking = yield* Effect.forkChild(round({ looks: true, waitMillis: 9000 }), {
         startImmediately: true,
       })
-      yield* Effect.sleep("50 millis")
+      yield* passOf("150 millis")
       assert.isUndefined(looking.pollUnsafe())
       yield* submitAll(times(2).map(() => specOf(namespace)))
-      const found = yield* Fiber.join(looking)
+      const found = yield* soon(looking)
       assert.deepEqual([found.grants, found.isReady], [[], true])
       const regulation = { namespace, task: greet, rateLimit: { limit: 1, perMillis: 900_000 } }
       for (const _ of times(2)) {

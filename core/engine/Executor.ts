@@ -195,6 +195,8 @@ interface Trip {
   readonly claimant: Claimant
   /** It asks whether there is something, and claims nothing. */
   readonly looks?: true
+  /** So many were granted, which are about to start. */
+  readonly heard?: (count: number) => void
 }
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
@@ -356,17 +358,18 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     if (narrows.size === 0) plainly.kept = 0
     if (!narrows.values().some(({ hasMore }) => hasMore) && order.kept() === 0) return
     let isGivenBack = false
-    const wanting = []
+    let wanting = 0
+    let asking = 0
     for (const claimant of [plainly, ...narrows.values()]) {
       const isIt = isWanting(claimant)
-      if (isIt) wanting.push(claimant)
+      if (isIt) wanting++
+      asking += claimant.asking
       if (claimant.kept === 0) continue
       const most = isIt ? Math.max(0, claimant.most() - claimant.asking) : 0
       isGivenBack ||= claimant.kept > most
       claimant.kept = Math.min(claimant.kept, most)
     }
-    if (wanting.length > 1) {
-      const asking = wanting.reduce((sum, { asking }) => sum + asking, 0)
+    if (wanting > 1) {
       const coming = Math.max(0, asked - idle - asking)
       for (let vacant = pool.vacant() - order.kept() - coming; vacant > 0; vacant--) {
         const chosen = turns.next(withKeepers([], () => false))
@@ -478,6 +481,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       hasFound = true
       plainLevel = undefined
       wake()
+      // Should it go elsewhere, there is no hurry.
+      yield* Effect.sleep(fewMillis)
     }
   })
 
@@ -488,8 +493,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     exchange(self, {
       ...trip,
       looks: true,
-      limit: 1,
-      reserved: 0,
+      limit: 0,
       isReporting: false,
       waitMillis: patientMillis,
     })
@@ -506,11 +510,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const takeBlocked = (
     { policy, task }: Handler,
     grants: ReadonlyArray<Grant>,
-    ahead: Parameters<typeof pool.take>[1],
+    places: number,
   ) => {
     const rule = Policy.ruleOfExecutor(policy)!
     inHand.set(task, [...inHand.get(task) ?? [], ...grants])
-    if (rule.whenFull === "wait") pool.take(grants, ahead)
+    if (rule.whenFull === "wait") pool.take(grants, places)
     else pool.meet(grants, rule)
   }
 
@@ -568,6 +572,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       narrows.set(task, narrow)
       hasNarrow.openUnsafe()
       let found = false
+      let isLooked = false
       for (let round = 1;; round++) {
         let free = 0
         for (;;) {
@@ -584,7 +589,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         const trip = { claimant: narrow, loop, round, handlers: () => [handler], regulation }
         if (free <= 0) {
           const { isReady } = yield* look(self, trip)
-          found = narrow.hasMore = isReady === true
+          isLooked = found = narrow.hasMore = isReady === true
           share()
           continue
         }
@@ -597,10 +602,15 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           reserved: found && !isMet(handler) ? limit : 0,
           isReporting: false,
           waitMillis: found ? 0 : patientMillis,
+          heard: (count) => {
+            narrow.hasMore = count >= limit
+          },
           blocked: Policy.ruleOfExecutor(handler.policy) !== undefined ? handler : undefined,
         })
+        // What was looked at has gone elsewhere.
+        if (isLooked && grants.length === 0) yield* Effect.sleep(fewMillis)
         found = grants.length > 0
-        narrow.hasMore = grants.length >= limit
+        isLooked = false
         wake()
       }
     },
@@ -692,7 +702,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       sending.add(reports)
       if (limit > 0 && waiting === "has waited") waiting = "not"
       // Another loop may have taken the reports that it was to go for: it would wait for nothing.
-      const isIdle = trip.waitMillis > 0 && reports.length === 0 && limit > 0
+      const isIdle = trip.waitMillis > 0 && reports.length === 0 && (limit > 0 || looks === true)
       asked += reserved
       if (isIdle) idle += reserved
       // Places that are kept are not kept for what may not come for long.
@@ -721,7 +731,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
               ...(served.some(isBoundByAge) && { tellsAge: true as const }),
             })
           })
-        const ask = isReporting && isIdle ? upToDate(call) : call
+        const ask = claimant === plainly && isIdle ? upToDate(call) : call
         return ask(false).pipe(
           Effect.catchTag(
             "TransportUnavailable",
@@ -746,14 +756,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     answered.set(loop, round)
     const { grants, places } = answer
     claimant.asking -= places
-    const placed = grants.slice(0, places)
-    const ahead = places > 0 ? "has places" : regulation !== undefined ? "goes ahead" : undefined
-    if (blocked !== undefined) takeBlocked(blocked, grants, ahead)
-    else if (claimant !== plainly) pool.take(grants, ahead)
-    else {
-      if (placed.length > 0) pool.take(placed, "has places")
-      pool.take(places === 0 ? grants : grants.slice(places))
-    }
+    trip.heard?.(grants.length)
+    // What came besides can have the places as well.
+    const more = grants.length - places
+    if (claimant === plainly && more > 0) claimant.kept = Math.max(0, claimant.kept - more)
+    if (blocked === undefined) pool.take(grants, places)
+    else takeBlocked(blocked, grants, places)
     return answer
   })
 

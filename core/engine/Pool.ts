@@ -58,8 +58,8 @@ export interface Pool {
   readonly forsake: (task: TaskName) => void
   /** No user code starts after this instant of the monotonic clock, in milliseconds. */
   readonly keepFresh: (until: number) => void
-  /** Those go ahead of what waits here that have their places already, or are not to wait long. */
-  readonly take: (grants: ReadonlyArray<Grant>, ahead?: "has places" | "goes ahead") => void
+  /** For so many, the first of them, places were kept. */
+  readonly take: (grants: ReadonlyArray<Grant>, places?: number) => void
   /** Starts what may, as places are kept for others no longer. */
   readonly fill: () => void
   /** As `take`, of runs of one task that block each other by this rule. */
@@ -623,11 +623,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         freshUntil = until
         pump()
       },
-      take: (grants, ahead) => {
+      take: (grants, places = 0) => {
         grants.forEach(noteAge)
-        if (ahead === "has places") { for (const grant of grants) placed.add(grant) }
-        if (ahead === undefined) queue.push(...grants)
-        else queue.unshift(...grants)
+        const first = places === 0 ? [] : grants.slice(0, places)
+        for (const grant of first) placed.add(grant)
+        queue.unshift(...first)
+        queue.push(...(places === 0 ? grants : grants.slice(places)))
         pump()
         if (queue.length > 0) trim()
       },
