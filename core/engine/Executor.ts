@@ -457,6 +457,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       if (hasFound) wake()
       // What was kept for it others can have.
       else share()
+      // Where storage answers at once, others would wait long for their turn of the processor.
+      if (order.kept() > 0) yield* Effect.yieldNow
     }
   })
 
