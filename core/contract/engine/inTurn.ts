@@ -6,7 +6,7 @@
  * there is no place; levels ignored; no turn for who is behind; what is kept is never taken back.
  */
 import { assert } from "@effect/vitest"
-import { Effect, Layer } from "effect"
+import { Effect, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import type { Level } from "../../domain/Lane.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
@@ -98,4 +98,35 @@ export const inTurn = (test: Test): void => {
         assert.isAtLeast(before, 3, "and no more than those")
       }))
   }
+
+  test("A9 levels: what was kept for one is for all again when it has nothing more", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const concurrency = 4
+      let waiting = 0
+      const tasks = ([["plain", 1], ["behind a rate limit", 0], ["in a group", 4]] as const)
+        .map(([kind, level]) =>
+          Task.make(fresh("task"), {
+            payload: { isLong: Schema.Boolean },
+            policy: { ...kinds[kind](), level },
+          })
+        )
+      const [first, ...others] = tasks.map((task) =>
+        task.toLayer(({ isLong }) =>
+          isLong
+            ? Effect.andThen(Effect.sync(() => void waiting++), Effect.never)
+            : Effect.sleep("3 millis")
+        )
+      )
+      yield* serving(Layer.mergeAll(first!, ...others), { concurrency })
+      const made = yield* Effect.forEach(times(60), (n) => tasks[n % 3]!.submit({ isLong: false }))
+      for (const run of made) yield* scheduler.ended(run)
+      for (const task of tasks) {
+        waiting = 0
+        const runs = yield* Effect.forEach(times(concurrency), () => task.submit({ isLong: true }))
+        yield* until(Effect.sync(() => waiting), (count) => count === concurrency)
+        for (const run of runs) yield* scheduler.cancel(run)
+        for (const run of runs) yield* scheduler.ended(run)
+      }
+    }))
 }
