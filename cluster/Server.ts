@@ -62,7 +62,7 @@ export interface ServerOptions extends SweepOptions, TriggersOptions {
   readonly isBehindProxy?: boolean
   /** At the end it still answers this long, unready, for those that send it requests to notice. */
   readonly unreadyFor?: Duration.Input
-  /** After that requests have this long to finish. */
+  /** After that requests, and orders under a key, have this long to finish. */
   readonly drainTimeout?: Duration.Input
 }
 
@@ -150,11 +150,11 @@ const check = ({ host = usualHost, hosts = [], isBehindProxy = false, token }: S
   })
 
 const serve = Effect.fnUntraced(function* (options: ServerOptions) {
-  const { host = usualHost, port = usualPort } = options
+  const { drainTimeout = "10 seconds", host = usualHost, port = usualPort } = options
   const readiness = yield* Readiness
   const gate = yield* Gate.make({ hosts: [...(options.hosts ?? []), host].map(bracketed) })
   const routes = yield* HttpRouter.toHttpEffect(Layer.merge(
-    Routes.layer,
+    Routes.layerWith({ drainTimeout }),
     RpcTransportServer.layer({ tokens: [options.token], path: rpcPath }),
   ))
 
@@ -165,7 +165,7 @@ const serve = Effect.fnUntraced(function* (options: ServerOptions) {
     host,
     port,
     websocket: { maxPayload: frameBytesMax },
-    gracefulShutdownTimeout: options.drainTimeout ?? "10 seconds",
+    gracefulShutdownTimeout: drainTimeout,
   }).pipe(
     Scope.provide(listening),
     Effect.catchTag("ServeError", (error) => unlistenable(host, port, error)),

@@ -1,7 +1,7 @@
 /** `belfry server`: schedulers, REST and RPC over a storage. */
 import { Command, Flag } from "effect/cli"
 import { particulars } from "../../core/services/Required.ts"
-import { databaseUrl, servedAs } from "../flags.ts"
+import { databaseUrl, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const server = Command.make("server", {
@@ -22,12 +22,13 @@ export const server = Command.make("server", {
     Flag.atLeast(0),
   ),
   host: Flag.String("host").pipe(
-    Flag.withDescription("Address to listen at; with --behind-proxy also others than the loopback"),
-    Flag.withDefault("127.0.0.1"),
+    unlessNamed(
+      "127.0.0.1",
+      "Address to listen at, with --behind-proxy also others than the loopback",
+    ),
   ),
   port: Flag.Int("port").pipe(
-    Flag.withDescription("Port to listen at; 0 takes any that is free"),
-    Flag.withDefault(7070),
+    unlessNamed(7070, "Port to listen at; 0 takes any that is free"),
   ),
   behindProxy: Flag.Boolean("behind-proxy").pipe(
     Flag.withDescription("Something before it ends TLS, so it may listen to other machines"),

@@ -14,6 +14,7 @@ import * as Output from "../Output.ts"
 import * as Place from "../Place.ts"
 import { nextFree } from "../ports.ts"
 import { Problem } from "../Problem.ts"
+import { asHere } from "../started.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
@@ -90,7 +91,7 @@ const main = Effect.fnUntraced(function* (given: Given, folder: string, view: Li
     members: members.map(({ name, pid }) => ({ name, pid })),
     readyInMillis: Math.round(performance.now()),
   })
-  view.say("try", `npx belfry run submit hello/world '{"name":"you"}' --wait`)
+  view.say("try", asHere(`belfry run submit hello/world '{"name":"you"}' --wait`))
   view.say("try", `kill -9 ${executors[0]?.pid ?? schedulers[0]?.pid}`)
   yield* watched(members, urls, Redacted.make(token), hostOf(database), view)
 })

@@ -1,6 +1,5 @@
 /** Runs a server until it is asked to stop. */
 import { Effect, Option, Redacted } from "effect"
-import { readFileSync } from "node:fs"
 import { Server } from "../../cluster/Server.ts"
 import type { Particular } from "../../core/services/Required.ts"
 import * as Child from "../Child.ts"
@@ -8,8 +7,9 @@ import * as Ending from "../Ending.ts"
 import { type Backing, databaseUrl, serving, words } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
+import * as Tokens from "../tokens.ts"
 
-export interface Given {
+export interface Given extends Tokens.Given {
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly sqlite: Option.Option<string>
   readonly wakeups: Option.Option<Redacted.Redacted<string>>
@@ -18,8 +18,6 @@ export interface Given {
   readonly port: number
   readonly behindProxy: boolean
   readonly servedAs: ReadonlyArray<string>
-  readonly token: Option.Option<Redacted.Redacted<string>>
-  readonly tokenFile: Option.Option<string>
 }
 
 export const server = Effect.fnUntraced(function* (given: Given) {
@@ -64,26 +62,15 @@ const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
   )
 }
 
-const tokenOf = (given: Given): Effect.Effect<Redacted.Redacted<string>, Problem> => {
-  if (Option.isSome(given.token)) return Effect.succeed(given.token.value)
-  if (Option.isSome(given.tokenFile)) {
-    const file = given.tokenFile.value
-    return Effect.try({
-      try: () => Redacted.make(readFileSync(file, "utf8").trim()),
-      catch: (cause) =>
-        new Problem({
-          kind: "usage",
-          what: `the token cannot be read: ${(cause as Error).message}`,
-        }),
-    })
-  }
+const tokenOf = Effect.fnUntraced(function* (given: Given) {
+  const named = yield* Tokens.named(given)
+  if (named !== undefined) return named
   const known = process.env["BELFRY_TOKEN"]
-  return known ? Effect.succeed(Redacted.make(known)) : Effect.fail(
-    new Problem({
-      kind: "usage",
-      what: "a server needs a token that its clients show",
-      fix: "give one with --token-file, BELFRY_TOKEN or --token",
-      hint: "openssl rand -hex 32 > token && belfry server --sqlite belfry.db --token-file token",
-    }),
-  )
-}
+  if (known) return Redacted.make(known)
+  return yield* new Problem({
+    kind: "usage",
+    what: "a server needs a token that its clients show",
+    fix: "give one with --token-file, BELFRY_TOKEN or --token",
+    hint: "openssl rand -hex 32 > token && belfry server --sqlite belfry.db --token-file token",
+  })
+})

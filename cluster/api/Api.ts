@@ -60,6 +60,7 @@ export class Once extends HttpApiMiddleware.Service<Once>()("belfry/cluster/api/
     Problems.KeyTaken,
     Problems.OrderUnsettled,
     Problems.RequestRefused,
+    Problems.ServerBusy,
     Problems.StorageUnavailable,
   ],
 }) {}
@@ -235,6 +236,13 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     payload: Views.PutTrigger,
     success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
+  }).middleware(Once),
+  /** Changes what is named. */
+  HttpApiEndpoint.patch("change", "/triggers/:name", {
+    params: named,
+    payload: Views.ChangeTrigger,
+    success: Views.KeptTrigger,
+    error: [...triggerErrors, Problems.RequestRefused, Problems.TriggerChanged],
   }).middleware(Once),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
     params: named,

@@ -12,6 +12,7 @@ import { blocked } from "./engine/blocked.ts"
 import { carried } from "./engine/carried.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
+import { heldBack } from "./engine/heldBack.ts"
 import { inTurn } from "./engine/inTurn.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
@@ -29,6 +30,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
 
     carried(test)
     accepted(test)
+    heldBack(test)
     told(test)
     stepped(test)
     retried(test)

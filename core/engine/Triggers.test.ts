@@ -6,6 +6,7 @@ import { movableClock } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
 import { Required } from "../services/Required.ts"
 import { Storage } from "../services/Storage.ts"
+import { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Lock } from "../services/Lock.ts"
 import type { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
@@ -254,6 +255,60 @@ describe("triggers", () => {
       assert.strictEqual(refused._tag, "Refused")
       yield* triggers.remove(standard, "always")
     })))
+
+  for (const [how, isLost] of [["", false], [", also asked for again", true]] as const) {
+    it.live(`Q12: the run of a permanent trigger ends with it, and when it is one no more${how}`, () =>
+      Effect.gen(function* () {
+        let fails = isLost ? 1 : 0
+        const flaky = Layer.effect(
+          Storage,
+          Effect.map(Storage, (storage) => ({
+            ...storage,
+            runs: {
+              ...storage.runs,
+              cancel: (...args: Parameters<typeof storage.runs.cancel>) =>
+                fails-- > 0
+                  ? Effect.fail(
+                    new StorageUnavailable({
+                      storage: "memory",
+                      operation: "cancel",
+                      cause: "on purpose",
+                    }),
+                  )
+                  : storage.runs.cancel(...args),
+            },
+          })),
+        )
+        yield* Effect.gen(function* () {
+          const triggers = yield* Triggers
+          const scheduler = yield* Scheduler
+          const Always = Task.make("always")
+          yield* serving(Always.toLayer(() => Effect.never))
+          const permanent = Always.schedule(
+            "always",
+            Trigger.permanent({ delay: "100 millis" }),
+            {},
+          )
+          const records = triggers.records(standard, "always", 50)
+          const again = <A, E, R>(order: Effect.Effect<A, E, R>) =>
+            isLost ? Effect.andThen(Effect.ignore(order), order) : order
+
+          yield* Layer.build(permanent)
+          const [first] = yield* until(records, ({ length }) => length > 0)
+          fails = isLost ? 1 : 0
+          yield* again(
+            Layer.build(Layer.fresh(Always.schedule("always", Trigger.cron("0 0 1 1 *"), {}))),
+          )
+          yield* until(scheduler.find(first!.run!), ({ state }) => state === "Cancelled")
+
+          yield* Layer.build(Layer.fresh(permanent))
+          const [second] = yield* until(records, ([latest]) => latest!.run !== first!.run)
+          fails = isLost ? 1 : 0
+          yield* again(triggers.remove(standard, "always"))
+          yield* until(scheduler.find(second!.run!), ({ state }) => state === "Cancelled")
+        }).pipe(Effect.provide(worldOver(Layer.provideMerge(flaky, Memory.layer))))
+      }).pipe(Effect.scoped))
+  }
 
   it.live("the audit finds a slot that was dropped, and nothing but that", () =>
     Effect.gen(function* () {

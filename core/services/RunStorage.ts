@@ -111,6 +111,9 @@
  *   holder had said so then, and what that says later changes nothing. Nothing is said of a run that is
  *   not held any more under that fence, or that its holder has concluded; and nothing because the clock
  *   was set.
+ * - **R42 backlog.** `backlog` counts the runs that wait in the lanes it names, ready or at the gates
+ *   before them, each once, and whatever else waits; those that are due later do not wait. Past `atMost`
+ *   it need not count. Of a task with other lanes, those at gates before these may be counted, too.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -525,6 +528,12 @@ export interface RunStorage {
 
   /** How many runs are ready in these lanes, counted up to about `atMost`. */
   readonly depth: (
+    lanes: ReadonlyArray<Lane>,
+    atMost: number,
+  ) => Effect.Effect<number, StorageUnavailable>
+
+  /** How many runs wait in these lanes, ready or at a gate, counted up to about `atMost` (R42). */
+  readonly backlog: (
     lanes: ReadonlyArray<Lane>,
     atMost: number,
   ) => Effect.Effect<number, StorageUnavailable>

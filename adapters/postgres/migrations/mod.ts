@@ -48,6 +48,8 @@ import everyPolicy from "./everyPolicy.ts"
 import endings from "./endings.ts"
 import gatesTogether from "./gatesTogether.ts"
 import answers from "./answers.ts"
+import beginners from "./beginners.ts"
+import depth from "./depth.ts"
 
 export interface Migration {
   readonly name: string
@@ -100,6 +102,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "endings", statements: endings },
   { name: "gates together", statements: gatesTogether },
   { name: "answers", statements: answers },
+  { name: "beginners", statements: beginners },
+  { name: "depth", statements: depth },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -185,6 +185,43 @@ export const carried = (test: Test): void => {
       }
     }))
 
+  test("gives the answers of a run's parts in their order, and says that it has none of its own", () =>
+    Effect.gen(function* () {
+      const counted = Task.make("counted", {
+        payload: { table: Schema.String },
+        success: Schema.Int,
+      })
+      yield* serving(
+        counted.toLayer(() => CurrentRun.use(({ shard }) => Effect.succeed(10 * shard!.index))),
+      )
+      const scheduler = yield* Scheduler
+      const { run } = yield* scheduler.submitSharded(yield* counted.submission({ table: "t" }), {
+        count: 103,
+      })
+      assert.deepStrictEqual(
+        yield* counted.results(run),
+        Array.from({ length: 103 }, (_, n) => 10 * n),
+      )
+      const refused = yield* Effect.flip(counted.result(run))
+      assert(refused._tag === "RunFailed")
+      assert.deepInclude(refused.failure, { tag: "ResultUnread" })
+      assert.include(refused.message, "`results`")
+    }))
+
+  test("fails as unread where a notice brings what is no result of its task", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const asked = Task.make("asked", { success: Schema.Int })
+      yield* serving(asked.toLayer(() => CurrentRun.use(({ handOver }) => handOver())))
+      const run = yield* asked.submit({})
+      yield* until(state(run), ({ state }) => state === "Awaiting")
+      yield* scheduler.notify(run, { _tag: "Succeeded", result: '"seven"' })
+      const refused = yield* Effect.flip(asked.result(run))
+      assert.strictEqual(refused._tag, "RunFailed")
+      assert.deepInclude(refused, { state: "Succeeded" })
+      assert.include(refused.message, "Expected")
+    }))
+
   test("carries many out, each once", () =>
     Effect.gen(function* () {
       const seen: Array<number> = []
