@@ -378,7 +378,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         keep(chosen.rival)
       }
     }
-    if (isGivenBack) pool.fill()
+    if (!isGivenBack) return
+    pool.fill()
+    for (const latch of changed.values()) latch.openUnsafe()
   }
 
   const keptForOthers = (claimant: Claimant) =>
@@ -455,9 +457,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       // Storage grants in order, so what it has left is no better, or came since.
       if (last !== undefined) plainLevel = levelOf(last.task)
       if (limit > 0) hasFound = last !== undefined
-      if (hasFound) wake()
       // What was kept for it others can have.
-      else share()
+      if (hasFound || narrows.size > 0) wake()
       // Where storage answers at once, others would wait long for their turn of the processor.
       if (order.kept() > 0) yield* Effect.yieldNow
     }
@@ -1076,6 +1077,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
               pool.forsake(handler.task)
               served.openUnsafe()
               hasOtherTasks.openUnsafe()
+              // Others need not leave it a place any more.
+              wake()
             }),
             finish(() => pool.running(handler.task) === 0, () => pool.giveBack(handler.task)),
           ),
