@@ -46,7 +46,7 @@ export interface Options {
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; a second unless named. */
+  /** How long what is stopped may take to end by itself; half a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
@@ -78,7 +78,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
     const scope = yield* Effect.scope
     const entries = [options.entry].flat().map(String)
     const bounds: Bounds = { memoryMegabytes: options.memoryMegabytes }
-    const grace = Duration.fromInputUnsafe(options.grace ?? "1 second")
+    const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
     const idle = Duration.fromInputUnsafe(options.idle ?? "30 seconds")
     const open = new Set<Place>()
     const idling: Array<Place> = []

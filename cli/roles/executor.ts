@@ -64,7 +64,7 @@ const main = Effect.fnUntraced(function* (given: Given) {
   }
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk(`${name} drains; once more kills`))
   const work = Effect.gen(function* () {
-    yield* served(connection, seen)
+    yield* served(given, connection, seen)
     Child.tell({ _tag: "Ready", tasks: seen.tasks })
     if (!Child.hasParent()) {
       Output.talk(`belfry executor ${name}  ${connection.url}  ${seen.tasks.join(", ")}`)
@@ -125,13 +125,17 @@ const reached = Effect.fnUntraced(function* (given: Given) {
 
 /** Returns when the server knows that these tasks are served here. */
 const served = Effect.fnUntraced(function* (
-  { call }: Connection.Connection,
+  given: Given,
+  reached: Connection.Connection,
   seen: Programs.Seen,
 ) {
   const namespace = yield* CurrentNamespace
-  for (;;) {
+  for (let connection = reached;;) {
     const { incarnation } = yield* seen.executor!.status
-    const answer = yield* Effect.option(call((api) => api.executors.list({ query: { namespace } })))
+    const answer = yield* Effect.option(
+      connection.call((api) => api.executors.list({ query: { namespace } })),
+    )
+    if (Option.isNone(answer)) connection = yield* Connection.open(given)
     const isKnown = Option.isSome(answer) &&
       answer.value.items.some((each) =>
         each.incarnation === incarnation &&

@@ -17,7 +17,7 @@ import {
 import { By, Words } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
-import { lengthMax } from "../../core/domain/IdempotencyKey.ts"
+import { lengthMax, RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
@@ -267,10 +267,10 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     params: named,
     payload: Views.BackfillTrigger,
     success: Views.Backfilled,
-    error: [...triggerErrors, Problems.RequestRefused],
+    error: [...triggerErrors, Problems.RequestRefused, Problems.BackfillCutOff],
   }).middleware(Once),
   HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
-    params: { ...named, request: Schema.NonEmptyString.check(Schema.isMaxLength(512)) },
+    params: { ...named, request: RequestKey },
     query: { ...inNamespace, ...orderedBy },
     success: Views.BackfillCancelled,
     error: [...triggerErrors, Problems.RequestRefused],

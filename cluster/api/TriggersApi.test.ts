@@ -141,7 +141,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       assert.deepEqual(put.schedule, { ...schedule, on: ["Succeeded", "Failed"] })
       assert.isNull(put.nextSlot)
       const remote = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
         Triggers,
       )
       const [view] = (yield* remote.list(standard)).filter(({ definition }) =>
@@ -213,7 +213,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const { items } = yield* client.triggers.list({ query: {} })
       assert.strictEqual(items.find(({ name }) => name === params.name as never)!.tail?.fired, 1)
       const remote = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
         Triggers,
       )
       const [far] = yield* remote.tails(standard)
@@ -248,7 +248,9 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
         purpose: "is far away",
         policy: { blocking: Blocking.discard, level: 1 },
       })
-      const remote = yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token }))
+      const remote = yield* Layer.build(
+        RemoteTriggers.layer({ urls: [(yield* Server).url], token }),
+      )
       yield* Effect.scoped(Layer.build(
         Far.schedule("far", Trigger.cron("0 3 * * *"), { name: "Ada" }).pipe(
           Layer.provide(Layer.succeed(Triggers, Context.get(remote, Triggers))),

@@ -10,6 +10,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import type { TriggerView } from "../../core/services/TriggerStorage.ts"
 import {
   auditOf,
+  backfillCutOff,
   backfilledOf,
   keyConflict,
   refusal,
@@ -170,8 +171,12 @@ export const layer = HttpApiBuilder.group(
             revision: wanted.revision,
           }),
         ).pipe(
+          // It is kept, whether or not the storage says more now.
           Effect.flatMap((view) =>
-            Effect.map(ofTask(namespace, wanted.task), (said) => ({ ...triggerOf(view), ...said }))
+            Effect.map(
+              Effect.orElseSucceed(ofTask(namespace, wanted.task), () => ({})),
+              (said) => ({ ...triggerOf(view), ...said }),
+            )
           ),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
@@ -268,6 +273,7 @@ export const layer = HttpApiBuilder.group(
             Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
             Effect.catchTags({
               StorageUnavailable: storageProblem,
+              BackfillCutOff: (error) => Effect.fail(backfillCutOff(name, error)),
               Refused: (error) => Effect.fail(refused(error)),
             }),
           )

@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { By } from "../../core/domain/Asked.ts"
+import { RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { BreakerKey, BreakerView } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
@@ -443,14 +444,12 @@ export const TriggerVersion = Schema.Struct({
 export type TriggerVersion = typeof TriggerVersion.Type
 export const TriggerVersions = Schema.Struct({ items: Schema.Array(TriggerVersion) })
 
-const by = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
-
 export const FireTrigger = Schema.Struct({
   namespace: InNamespace,
   /** Instead of the payload of the trigger. */
   payload: Schema.optionalKey(Schema.Json),
   /** Who asks, as is shown with the slot. */
-  by,
+  by: Schema.optionalKey(By),
 })
 
 export const FiredNew = Schema.Struct({ run: RunIdFromString, isNew: Schema.Literal(true) })
@@ -472,8 +471,8 @@ export const BackfillTrigger = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
   ),
   /** What its runs are cancelled by; a new one unless named. */
-  request: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(512))),
-  by,
+  request: Schema.optionalKey(RequestKey),
+  by: Schema.optionalKey(By),
   /** Only says what would be done. */
   isDry: Schema.optionalKey(Schema.Boolean),
 })

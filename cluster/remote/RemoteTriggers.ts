@@ -1,6 +1,7 @@
 /** The triggers of a server, over REST: an executor without a database may bring its own. */
 import { DateTime, Duration, Effect, Layer } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
+import { BackfillCutOff } from "../../core/engine/Asking.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
 import { KeyConflict } from "../../core/engine/Submitting.ts"
 import {
@@ -19,11 +20,11 @@ import * as ApiClient from "../api/ApiClient.ts"
 import type * as Views from "../api/Views.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Triggers> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Triggers> =>
   Layer.effect(Triggers, make(options))
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { calendars, triggers } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { calendars, triggers } = yield* ApiClient.anyOf(options)
 
   const known = (name: string, operation: string) =>
     unless(operation, "TriggerUnknown", () => new TriggerUnknown({ name }))
@@ -181,6 +182,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         Effect.mapError((error) =>
           error._tag === "TriggerUnknown"
             ? new TriggerUnknown({ name })
+            : error._tag === "BackfillCutOff"
+            ? new BackfillCutOff({ filled: error.filled, reason: error.reason })
             : refusedOr("backfill")(error)
         ),
         Effect.map(({ slots }) => ({

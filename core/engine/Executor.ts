@@ -209,7 +209,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const { labels, namespace, ttlMillis } = joining
   const sizes = yield* sizesOf(options)
   const stopMillis = Duration.toMillis(
-    Duration.fromInputUnsafe(options.stopTimeout ?? "1500 millis"),
+    Duration.fromInputUnsafe(options.stopTimeout ?? "750 millis"),
   )
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
@@ -791,10 +791,19 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
 
     // By a clock of its own: a beat, or what follows it, may be waiting for an answer by then.
     const end = Effect.gen(function* () {
-      for (;;) {
-        const remains = leaseEndsAt() - monotonic()
-        if (remains <= 0) return yield* lost(self)
-        yield* Effect.sleep(Math.ceil(remains))
+      for (let looksAt = joinedAt + ttlMillis;;) {
+        const now = monotonic()
+        const endsAt = leaseEndsAt()
+        if (endsAt > now) {
+          looksAt = endsAt
+        } else if (now - looksAt < ttlMillis / 4) {
+          return yield* lost(self)
+        } else {
+          // This thread was held up, and could not beat. It may not be lost, so it asks once more.
+          isToBeat.openUnsafe()
+          looksAt = now + ttlMillis / 4
+        }
+        yield* Effect.sleep(Math.ceil(looksAt - now))
       }
     })
 
