@@ -2,8 +2,8 @@
  * Who has a place where several claim for themselves: what is plain, and each task whose runs need a permit
  * or that is blocked per executor. A9, I26: the better level, whatever kind it is of, and nobody never.
  *
- * Tried, and caught: no place kept for who claims for itself; none for what is plain; nobody looks while
- * there is no place; levels ignored; no turn for who is behind; what is kept is never taken back.
+ * Tried, and caught: no place kept for who claims for itself; neither a task nor what is plain looks while
+ * there is no place; levels ignored; no turn for who is behind.
  */
 import { assert } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
