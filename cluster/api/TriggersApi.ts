@@ -24,12 +24,9 @@ import {
   unbrought,
   versionOf,
 } from "./answers.ts"
-<<<<<<< HEAD
 import { Schedulers } from "../Schedulers.ts"
-import { Api } from "./Api.ts"
-=======
 import { Api, listMax } from "./Api.ts"
->>>>>>> main
+import { Api } from "./Api.ts"
 import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
