@@ -26,7 +26,6 @@ import {
 } from "./answers.ts"
 import { Schedulers } from "../Schedulers.ts"
 import { Api, listMax } from "./Api.ts"
-import { Api } from "./Api.ts"
 import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
