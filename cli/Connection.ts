@@ -6,7 +6,7 @@ import { Effect, Option, Redacted } from "effect"
 import * as ApiClient from "../cluster/api/ApiClient.ts"
 import type { Namespace } from "../core/domain/Namespace.ts"
 import type { Vocabulary } from "../core/domain/Vocabulary.ts"
-import { firstUp } from "./firstUp.ts"
+import { firstUp } from "../cluster/remote/firstUp.ts"
 import * as Place from "./Place.ts"
 import { Problem } from "./Problem.ts"
 import * as Tokens from "./tokens.ts"
@@ -112,6 +112,7 @@ const kinds: Record<string, Problem["kind"]> = {
   RunChanged: "notFound",
   TriggerChanged: "notFound",
   OrderRefused: "notFound",
+  BackfillCutOff: "notFound",
   RequestUnreadable: "usage",
   RequestRefused: "usage",
   BodyTooLarge: "usage",

@@ -18,7 +18,10 @@ export const jsonl = Flag.Boolean("jsonl").pipe(
 /** Where the server is. */
 export const connection = {
   url: Flag.String("url").pipe(
-    Flag.withDescription("Server, as in http://127.0.0.1:7070 (BELFRY_URL, .belfry/server.json)"),
+    Flag.withDescription(
+      "Server, as in http://127.0.0.1:7070, or several over one storage with commas between them " +
+        "(BELFRY_URL, .belfry/server.json)",
+    ),
     Flag.optional,
   ),
   token: Flag.Redacted("token").pipe(

@@ -30,7 +30,7 @@
  * does. The end of
  * a place under its run fails the attempt as `HandlerCrashed`, and nobody else's.
  */
-import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, type Fiber, Layer, Option, type Scope } from "effect"
 import type { Failure } from "../../core/domain/RunView.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
@@ -46,7 +46,7 @@ export interface Options {
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; a second unless named. */
+  /** How long what is stopped may take to end by itself; half a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
@@ -68,6 +68,8 @@ interface Place {
   idles: number
   /** How many things it was told to do. */
   turns: number
+  /** What it waits for of the program's scheduler. */
+  readonly calls: Map<number, Fiber.Fiber<unknown>>
 }
 
 /** So long a module may take to load. */
@@ -78,7 +80,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
     const scope = yield* Effect.scope
     const entries = [options.entry].flat().map(String)
     const bounds: Bounds = { memoryMegabytes: options.memoryMegabytes }
-    const grace = Duration.fromInputUnsafe(options.grace ?? "1 second")
+    const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
     const idle = Duration.fromInputUnsafe(options.idle ?? "30 seconds")
     const open = new Set<Place>()
     const idling: Array<Place> = []
@@ -94,6 +96,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       const at = idling.indexOf(place)
       if (at >= 0) idling.splice(at, 1)
       place.channel.kill()
+      for (const fiber of place.calls.values()) fiber.interruptUnsafe()
     }
 
     const opened = ({ context, task }: Handler, kind: Kind): Place => {
@@ -105,6 +108,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
         hear: () => {},
         idles: 0,
         turns: 0,
+        calls: new Map(),
         channel: (kind === "thread" ? openThread : openProcess)(opening, bounds, {
           onWord: (word) => place.hear(word),
           onEnd: (how) => {
@@ -211,6 +215,14 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
           place.channel.send({ _tag: "Do", turn, step, payload, run: dataOf(run) })
         const answer = (call: number, answer: Answer) =>
           place.channel.send({ _tag: "Answer", call, answer })
+        const call = ({ args, call, method }: Extract<Word, { readonly _tag: "Call" }>) => {
+          const fiber = Effect.runFork(Effect.map(
+            answerOf(handler, method, args),
+            (made) => answer(call, made),
+          ))
+          place.calls.set(call, fiber)
+          fiber.addObserver(() => place.calls.delete(call))
+        }
         place.hear = (word) => {
           if ("turn" in word && word.turn !== turn) return
           switch (word._tag) {
@@ -245,10 +257,9 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
                 finishUnlessHandedOver(Effect.interrupt)
               })
             case "Call":
-              return void Effect.runFork(Effect.map(
-                answerOf(handler, word.method, word.args),
-                (made) => answer(word.call, made),
-              ))
+              return call(word)
+            case "Forget":
+              return place.calls.get(word.call)?.interruptUnsafe()
             case "Succeeded":
               givenBack(place)
               return finish(Effect.succeed(word.value))

@@ -24,6 +24,7 @@
 import { Context, Effect, Layer, type Redacted } from "effect"
 import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
+import { anyServer, type Servers } from "./anyServer.ts"
 import { Api, Authorization } from "./Api.ts"
 
 export interface Options {
@@ -33,10 +34,26 @@ export interface Options {
 }
 
 export const make = ({ token, url }: Options) =>
+  through(HttpClient.mapRequest(HttpClientRequest.prependUrl(url)), token)
+
+export interface AnyOptions extends Servers {
+  readonly token: Redacted.Redacted<string>
+}
+
+/**
+ * Calls any of several servers over one storage. When one does not answer the call goes to the next,
+ * and an order, whose answer may have been lost, goes there under a key, so that it is carried out once.
+ */
+export const anyOf = ({ token, ...servers }: AnyOptions) => through(anyServer(servers), token)
+
+const through = (
+  way: (client: HttpClient.HttpClient) => HttpClient.HttpClient,
+  token: Redacted.Redacted<string>,
+) =>
   HttpApiClient.make(Api, {
     transformClient: (client) =>
       client.pipe(
-        HttpClient.mapRequest(HttpClientRequest.prependUrl(url)),
+        way,
         HttpClient.mapRequestEffect((request) =>
           Effect.map(Key, (key) =>
             key === undefined

@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { By } from "../../core/domain/Asked.ts"
+import { RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { BreakerKey, BreakerView } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
@@ -422,8 +423,18 @@ export const Slot = Schema.Struct({
 export type Slot = typeof Slot.Type
 
 /** A trigger with its latest slot records, the latest first. */
-export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
-export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
+export const TriggerWithSlots = Schema.Struct({
+  ...trigger,
+  slots: Schema.Array(Slot),
+  /** Who looks after it now; absent where nobody spreads the triggers, and while they pass on. */
+  scheduler: Schema.optionalKey(Schema.String),
+})
+/** By name. */
+export const TriggerPage = Schema.Struct({
+  items: Schema.Array(Trigger),
+  /** Where the next page begins; `null` when this is the last. */
+  next: Schema.NullOr(TriggerName),
+})
 
 /** A definition that a trigger had; without one it was removed. */
 export const TriggerVersion = Schema.Struct({
@@ -443,14 +454,12 @@ export const TriggerVersion = Schema.Struct({
 export type TriggerVersion = typeof TriggerVersion.Type
 export const TriggerVersions = Schema.Struct({ items: Schema.Array(TriggerVersion) })
 
-const by = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
-
 export const FireTrigger = Schema.Struct({
   namespace: InNamespace,
   /** Instead of the payload of the trigger. */
   payload: Schema.optionalKey(Schema.Json),
   /** Who asks, as is shown with the slot. */
-  by,
+  by: Schema.optionalKey(By),
 })
 
 export const FiredNew = Schema.Struct({ run: RunIdFromString, isNew: Schema.Literal(true) })
@@ -472,8 +481,8 @@ export const BackfillTrigger = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
   ),
   /** What its runs are cancelled by; a new one unless named. */
-  request: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(512))),
-  by,
+  request: Schema.optionalKey(RequestKey),
+  by: Schema.optionalKey(By),
   /** Only says what would be done. */
   isDry: Schema.optionalKey(Schema.Boolean),
 })
@@ -723,7 +732,7 @@ export const SchedulerView = Schema.Struct({
   /** The one that answered. */
   isSelf: Schema.Boolean,
   isHealthy: Schema.Boolean,
-  /** The duties it holds now, as far as the one that answered knows. */
+  /** The duties it holds, as it has said; absent where nobody spreads them. */
   duties: Schema.optionalKey(Schema.Array(Schema.String)),
 }).annotate({ identifier: "Scheduler" })
 export type SchedulerView = typeof SchedulerView.Type

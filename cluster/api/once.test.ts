@@ -38,14 +38,32 @@ const silent = (operation: string) =>
 
 /**
  * Storage that takes its time to revive, and to say that an order is begun, or does not say so, once;
- * and whose answer to a suspend does not arrive.
+ * and whose answer to a suspend does not arrive, nor any about tasks while a certain trigger is kept.
  */
 const Odd = Layer.effect(
   Storage,
   Effect.map(Storage, (storage) => {
-    let isUnheard = true
+    let [isUnheard, isPut] = [true, false]
     return Storage.of({
       ...storage,
+      tasks: {
+        ...storage.tasks,
+        find: (namespace, name) =>
+          isPut ? silent("find a task") : storage.tasks.find(namespace, name),
+      },
+      triggers: {
+        ...storage.triggers,
+        put: (definition, revision) =>
+          Effect.tap(storage.triggers.put(definition, revision), () =>
+            Effect.sync(() => {
+              isPut = definition.name === "before-silence"
+            })),
+        remove: (namespace, name) =>
+          Effect.tap(storage.triggers.remove(namespace, name), () =>
+            Effect.sync(() => {
+              isPut = false
+            })),
+      },
       answers: {
         ...storage.answers,
         begin: (key, order, beginner) =>
@@ -324,6 +342,15 @@ layer(mainOver(Odd), { excludeTestServices: true })(
         assert.strictEqual((yield* found(run)).state, "Scheduled")
         const answer = yield* cancel
         assert.strictEqual(answer.status, 200, answer.text)
+      }))
+
+    it.effect("is answered once it is carried out, whatever else could be said of it", () =>
+      Effect.gen(function* () {
+        const put = { task: Undone.name, schedule: { everyMillis: 86_400_000 } }
+        const answer = yield* given("PUT", "/triggers/before-silence", "put it", put)
+        yield* given("DELETE", "/triggers/before-silence", "remove it")
+        assert.strictEqual(answer.status, 200, answer.text)
+        assert.deepInclude(JSON.parse(answer.text), { name: "before-silence" })
       }))
 
     it.effect("Q4: is not carried out again when nobody knows how it ended, and whoever asks is told so", () =>

@@ -4,6 +4,7 @@ import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { movableClock } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
+import { TriggerDefinition } from "../domain/Trigger.ts"
 import { Required } from "../services/Required.ts"
 import { Storage } from "../services/Storage.ts"
 import { StorageUnavailable } from "../services/StorageUnavailable.ts"
@@ -206,6 +207,52 @@ describe("triggers", () => {
       )
       assert.deepInclude(early, { _tag: "Refused", field: "to" })
     })))
+
+  it.live("a backfill whose trigger changes in the middle says what is filled in", () => {
+    // From the second step on there are too many slots for it.
+    const Changing = Layer.effect(
+      Storage,
+      Effect.map(Storage, (storage) => {
+        let isFirst = true
+        const { ask, list, put } = storage.triggers
+        return {
+          ...storage,
+          triggers: {
+            ...storage.triggers,
+            ask: (items, isDry) =>
+              Effect.tap(ask(items, isDry), () => {
+                if (!isFirst || isDry) return Effect.void
+                isFirst = false
+                return Effect.flatMap(list(standard), ([view]) =>
+                  Effect.orDie(put(
+                    new TriggerDefinition({
+                      ...view!.definition,
+                      schedule: Trigger.cron("* * * * *"),
+                    }),
+                  )))
+              }),
+          },
+        } satisfies Storage["Service"]
+      }),
+    ).pipe(Layer.provideMerge(Memory.layer))
+    return Effect.gen(function* () {
+      const triggers = yield* Triggers
+      const { now, runs, tasks } = yield* Storage
+      yield* Layer.build(Echo.schedule("hourly", Trigger.cron("0 * * * *"), { n: 1 }))
+      const hour = 3_600_000
+      const to = yield* now
+      const range = { request: "gap", from: to - 150 * hour, to, max: 150 }
+      yield* triggers.backfill(standard, "hourly", { ...range, isDry: true })
+      const cutOff = yield* Effect.flip(triggers.backfill(standard, "hourly", range))
+      assert.deepInclude(cutOff, { _tag: "BackfillCutOff", filled: 100 })
+      assert.match(cutOff.message, /^100 slots .*: max: there are more than 150 slots/)
+      const made = yield* runs.list({ namespace: standard, limit: 500 })
+      assert.strictEqual(made.length, 100)
+      const refused = yield* Effect.flip(triggers.backfill(standard, "hourly", range))
+      assert.strictEqual(refused._tag, "Refused")
+      assert.isTrue(Option.isSome(yield* tasks.find(standard, Echo.name as never)))
+    }).pipe(Effect.scoped, Effect.provide(worldOver(Changing)))
+  })
 
   it.live("Q12: a permanent task is always alive, once; a pause stops it", () =>
     inWorld(Effect.gen(function* () {

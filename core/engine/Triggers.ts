@@ -43,12 +43,19 @@ import {
   type SlotRecord,
   type TailView,
   type TriggerChanged,
+  type TriggerPage,
   type TriggerVersion,
   type TriggerView,
   versionsMax,
 } from "../services/TriggerStorage.ts"
 import * as Wakeups from "../services/Wakeups.ts"
-import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
+import {
+  type Asking,
+  type Backfill,
+  type BackfillCutOff,
+  type Backfilled,
+  makeAsking,
+} from "./Asking.ts"
 import * as Followers from "./Followers.ts"
 import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
@@ -142,8 +149,10 @@ export class Triggers extends Context.Service<Triggers, {
     namespace: Namespace,
     name: string,
   ) => Effect.Effect<TriggerView, TriggerUnknown | StorageUnavailable>
+  /** By name: `listedMax` of them, or those of a page. */
   readonly list: (
     namespace: Namespace,
+    page?: TriggerPage,
   ) => Effect.Effect<ReadonlyArray<TriggerView>, StorageUnavailable>
   /** How its latest slots ended, the latest first. */
   readonly records: (
@@ -166,12 +175,18 @@ export class Triggers extends Context.Service<Triggers, {
     { readonly run: RunId; readonly isNew: boolean },
     TriggerUnknown | Refused | KeyConflict | StorageUnavailable
   >
-  /** Makes a run of each slot in a range that has not fired. To repeat it is to go on with it. */
+  /**
+   * Makes a run of each slot in a range that has not fired. To repeat it is to go on with it. Refused,
+   * it has filled in none.
+   */
   readonly backfill: (
     namespace: Namespace,
     name: string,
     backfill: Backfill,
-  ) => Effect.Effect<Backfilled, TriggerUnknown | Refused | StorageUnavailable>
+  ) => Effect.Effect<
+    Backfilled,
+    TriggerUnknown | Refused | BackfillCutOff | StorageUnavailable
+  >
   /** Cancels those runs of a backfill that have not ended; how many. */
   readonly cancelBackfill: (
     namespace: Namespace,
@@ -657,14 +672,5 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(yield* InStep.pause(storage, most)))
   })
 
-  yield* watched("fire triggers", horizonMillis, (turned) =>
-    Effect.andThen(pass, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(
-          Effect.logWarning("could not fire triggers", cause),
-          Effect.sleep("1 second"),
-        )
-      ),
-      Effect.forever,
-    )).pipe(Effect.forkScoped)
+  yield* watched("fire triggers", horizonMillis, pass).pipe(Effect.forkScoped)
 })
