@@ -21,6 +21,7 @@ import { lengthMax, RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
+import { KeyHeader } from "./KeyHeader.ts"
 import * as Problems from "./Problems.ts"
 import * as Views from "./Views.ts"
 
@@ -104,7 +105,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
   HttpApiEndpoint.post("submit", "/runs", {
     headers: {
       /** A second submit with this key answers with the first one's run. */
-      "idempotency-key": Schema.optionalKey(Schema.String),
+      "idempotency-key": Schema.optionalKey(KeyHeader),
     },
     payload: Views.SubmitRun,
     success: [
@@ -122,7 +123,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
   /** A new run of the same task, which says whose run it does again. */
   HttpApiEndpoint.post("again", "/runs/:id/again", {
     params: ofRun,
-    headers: { "idempotency-key": Schema.optionalKey(Schema.String) },
+    headers: { "idempotency-key": Schema.optionalKey(KeyHeader) },
     payload: Views.RunAgain,
     success: [
       Views.SubmittedNew.pipe(HttpApiSchema.status(201)),
@@ -274,7 +275,7 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     params: named,
     headers: {
       /** A second request with this key answers with the first one's run. */
-      "idempotency-key": Schema.optionalKey(Schema.String),
+      "idempotency-key": Schema.optionalKey(KeyHeader),
     },
     payload: Views.FireTrigger,
     success: [
