@@ -24,7 +24,7 @@ import {
   unbrought,
   versionOf,
 } from "./answers.ts"
-import { Api } from "./Api.ts"
+import { Api, listMax } from "./Api.ts"
 import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
@@ -39,7 +39,7 @@ export const layer = HttpApiBuilder.group(
 
     const unknown = (namespace: Namespace, name: string) =>
       Effect.flatMap(
-        triggers.list(namespace),
+        triggers.list(namespace, { limit: listMax }),
         (list) => Effect.fail(triggerUnknown(namespace, name, list)),
       )
 
@@ -114,9 +114,13 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) => {
         const namespace = query.namespace ?? standard
         return Effect.gen(function* () {
-          const items = yield* triggers.list(namespace)
+          const limit = query.limit ?? usualLimit
+          // One more tells whether there is another page.
+          const found = yield* triggers.list(namespace, { after: query.cursor, limit: limit + 1 })
+          const items = found.slice(0, limit)
           const tails = yield* tailsOf(namespace, items)
-          return { items: items.map((view) => triggerOf(view, tails)) }
+          const next = found.length > limit ? items.at(-1)!.definition.name : null
+          return { items: items.map((view) => triggerOf(view, tails)), next }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 
@@ -301,6 +305,8 @@ export const layer = HttpApiBuilder.group(
     })
   }),
 )
+
+const usualLimit = 50
 
 /** Of those that change a trigger at once one is done, and the others look again, so often. */
 const changesMax = 10

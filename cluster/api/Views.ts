@@ -424,7 +424,12 @@ export type Slot = typeof Slot.Type
 
 /** A trigger with its latest slot records, the latest first. */
 export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
-export const TriggerList = Schema.Struct({ items: Schema.Array(Trigger) })
+/** By name. */
+export const TriggerPage = Schema.Struct({
+  items: Schema.Array(Trigger),
+  /** Where the next page begins; `null` when this is the last. */
+  next: Schema.NullOr(TriggerName),
+})
 
 /** A definition that a trigger had; without one it was removed. */
 export const TriggerVersion = Schema.Struct({
