@@ -20,6 +20,7 @@ import { Incarnation } from "../../core/domain/Executor.ts"
 import { lengthMax, RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
+import { TriggerName } from "../../core/domain/Trigger.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
 import { KeyHeader } from "./KeyHeader.ts"
 import * as Problems from "./Problems.ts"
@@ -237,8 +238,14 @@ export class Runs extends HttpApiGroup.make("runs").add(
 
 export class Triggers extends HttpApiGroup.make("triggers").add(
   HttpApiEndpoint.get("list", "/triggers", {
-    query: inNamespace,
-    success: Views.TriggerList,
+    query: {
+      ...inNamespace,
+      /** 50 unless named. */
+      limit,
+      /** As `next` of the page before. */
+      cursor: Schema.optionalKey(TriggerName),
+    },
+    success: Views.TriggerPage,
     error: Problems.StorageUnavailable,
   }),
   HttpApiEndpoint.post("preview", "/triggers/preview", {
