@@ -244,6 +244,20 @@ for (const kind of ["thread", "process"] as const) {
           }),
       )
 
+      once("calls off what it does not wait for any more", () =>
+        Effect.gen(function* () {
+          yield* serving()
+          const { list, cancel } = yield* Scheduler
+          const runs = [yield* tasks.full.submit({}), yield* tasks.full.submit({})]
+          // Until it is counted anew.
+          yield* Effect.sleep("300 millis")
+          assert.isTrue(yield* tasks.impatient.execute({}))
+          yield* Effect.forEach(runs, (run) => cancel(run))
+          yield* Effect.sleep("2 seconds")
+          const all = yield* list({ namespace: standard, task: tasks.full.name, limit: 9 })
+          assert.sameMembers(all.map(({ id }) => id), runs)
+        }))
+
       once("knows all that a scheduler fails with by its tag", () =>
         Effect.gen(function* () {
           yield* serving()
@@ -281,15 +295,20 @@ describe("a place", () => {
     Effect.gen(function* () {
       yield* serving()
       const { calendars, list } = yield* Triggers
+      const { waits, whoami } = tasksOf("thread")
       const breakers = yield* Breakers
       const mine = yield* breakers.set("mail", { failurePercent: 70 })
       yield* calendars.put({ namespace: standard, name: "office", rest: ["SUN"] })
-      yield* tasksOf("thread").whoami.execute({ name: "ada" })
+      yield* whoami.execute({ name: "ada" })
       assert.deepStrictEqual((yield* breakers.find("mail")).settings, mine.settings)
       const { calendar, revision } = yield* calendars.find(standard, "office")
       assert.deepStrictEqual([calendar.rest, revision], [["SUN"], 2])
       const names = (yield* list(standard)).map(({ definition: { name } }) => name)
       assert.sameMembers(names, ["by-the-office", "tailing"])
+      const submitted = yield* Scheduler.use((scheduler) =>
+        scheduler.list({ namespace: standard, task: waits.name, limit: 9 })
+      )
+      assert.lengthOf(submitted, 1)
     }).pipe(Effect.scoped, Effect.provide(engine)), 30_000)
 
   it.live("is ended when it takes more memory than it may", () =>

@@ -7,6 +7,7 @@ import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
+import { joined } from "../joined.ts"
 import { beats, remote } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem, render } from "../Problem.ts"
@@ -14,6 +15,7 @@ import * as Programs from "../programs.ts"
 
 export interface Given extends Connection.Given {
   readonly files: ReadonlyArray<string>
+  readonly namespace: Option.Option<string>
   readonly name: Option.Option<string>
   readonly concurrency: number
   readonly label: Option.Option<Record<string, string>>
@@ -25,7 +27,8 @@ export interface Given extends Connection.Given {
 
 export const executor = (given: Given) =>
   Effect.tapError(
-    Effect.scoped(main(given)),
+    Effect.flatMap(joined(given.namespace), (namespace) =>
+      Effect.provideService(Effect.scoped(main(given)), CurrentNamespace, namespace)),
     (problem) =>
       Effect.sync(() =>
         Child.tell({ _tag: "Failed", what: render(problem), exitCode: problem.exitCode })

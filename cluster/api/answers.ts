@@ -31,6 +31,7 @@ import type {
   TriggerVersion,
   TriggerView,
 } from "../../core/services/TriggerStorage.ts"
+import { listMax } from "./Api.ts"
 import * as Problems from "./Problems.ts"
 import { suggest } from "./suggestions.ts"
 
@@ -203,7 +204,9 @@ const unknown = (
 ) => {
   const suggestions = suggest(name, names)
   const quoted = (names: ReadonlyArray<string>) => names.map((name) => `"${name}"`).join(", ")
-  const more = names.length > shownMax ? `, and ${names.length - shownMax} more` : ""
+  // Of those that come by pages only the first are known here.
+  const others = names.length - shownMax
+  const more = others <= 0 ? "" : names.length < listMax ? `, and ${others} more` : ", and more"
   const present = names.length === 0
     ? `The namespace "${namespace}" has no ${kind}s.`
     : suggestions.length > 0
