@@ -8,6 +8,7 @@ import {
   finishing,
   handedOver,
   hooksLeft,
+  isFinishing,
   isMark,
   lossOf,
   marks,
@@ -388,6 +389,7 @@ export const make = (
     by: string | undefined,
   ): Ordered<"confirmed" | "requested" | "ended"> => {
     const freed = new Set<GateKey>()
+    if (isFinishing(entry.conclusion, entry.state._tag)) return { answer: "requested", freed: [] }
     if (hasHooksLeft(entry)) {
       finish(entry, { _tag: "Cancel" }, "CancelAsked", { state: "Cancelled" }, by)
       return { answer: "requested", freed: [] }

@@ -9,6 +9,7 @@ import {
   finishing,
   handedOver,
   hooksLeft,
+  isFinishing,
   lossOf,
   resultOf,
 } from "../../core/domain/Conclusion.ts"
@@ -466,6 +467,7 @@ const finish = (
 }
 
 const cancel = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>): Cancelled => {
+  if (isFinishing(SqliteConclusions.find(tx, row.id), row.state)) return "requested"
   if (SqliteConclusions.isMarked(tx, row)) {
     finish(tx, row, { _tag: "Cancel" }, "CancelAsked", { state: "Cancelled" }, by)
     return "requested"

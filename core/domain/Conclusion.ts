@@ -9,6 +9,7 @@
  */
 import { Schema } from "effect"
 import type { Fence } from "./Lease.ts"
+import { isFinal, type StateName } from "./Run.ts"
 import { Failure, unnotified } from "./RunView.ts"
 
 export const Conclusion = Schema.Struct({
@@ -49,6 +50,14 @@ export const marks = (
   conclusion: (Pick<Conclusion, "phase"> & { readonly fence: Fence }) | undefined,
   { fence }: { readonly fence: Fence },
 ): boolean => conclusion !== undefined && isMark(conclusion) && conclusion.fence === fence
+
+/** Whether a cancel comes too late: only what is left of it is done, unless somebody puts the run down. */
+export const isFinishing = (
+  conclusion: Pick<Conclusion, "phase"> | undefined,
+  state: StateName,
+): boolean =>
+  conclusion?.phase === "finishing" && !isFinal(state) && state !== "Suspended" &&
+  state !== "Awaiting"
 
 /** What a run shows of it while it is held. */
 export const shown = (

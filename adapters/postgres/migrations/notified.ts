@@ -91,6 +91,20 @@ export default [
     "cancel(bigint, bigint[], text)",
     [", OUT is_parent boolean)", ", OUT is_parent boolean, OUT lanes int[])"],
     ["     holders := '{}';", "     holders := '{}';\n     lanes := '{}';"],
+    [
+      "     FOR round IN 1..100 LOOP\n",
+      `     PERFORM 1 FROM conclusion WHERE run_id = of_run AND phase = 3;
+     IF FOUND THEN
+       -- As Conclusion.isFinishing.
+       PERFORM 1 FROM parked WHERE run_id = of_run
+         UNION ALL SELECT 1 FROM outcome WHERE run_id = of_run;
+       IF NOT FOUND THEN
+         answer := 'requested';
+         RETURN;
+       END IF;
+     END IF;
+     FOR round IN 1..100 LOOP\n`,
+    ],
     ["SELECT c.holders FROM child k", "SELECT c.holders, c.lanes FROM child k"],
     [
       "           holders := holders || each.holders;",

@@ -29,6 +29,7 @@ import {
   specOf,
   submitOne,
   succeed,
+  suspended,
   type Tests,
   timeOut,
   times,
@@ -158,6 +159,26 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertState(run, "Cancelled")
       assert.strictEqual((yield* notified(run)).answer, "ended")
       yield* assertReplayed(run, spec)
+    }))
+
+  it.effect("R42 hooks left: a cancel after that comes too late, unless the run is put down", () =>
+    Effect.gen(function* () {
+      const late = { answer: "requested", freed: [] } as const
+      for (const isNotified of [true, false]) {
+        const { hand, run, spec } = yield* parted()
+        yield* isNotified ? Effect.asVoid(notified(run, good)) : Effect.asVoid(cancelled(run))
+        assert.deepEqual(yield* cancelled(run), late)
+        yield* assertState(run, "Ready")
+        const again = yield* hand.one
+        assert.deepEqual(yield* cancelled(run), late)
+        assert.isUndefined((yield* found(run)).isCancelling)
+        yield* hand.settle(release(again))
+        assert.strictEqual((yield* suspended(run)).answer, "confirmed")
+        assert.strictEqual((yield* cancelled(run)).answer, "confirmed")
+        yield* assertState(run, "Cancelled")
+        assert.strictEqual((yield* cancelled(run)).answer, "ended")
+        yield* assertReplayed(run, spec)
+      }
     }))
 
   it.effect("R42 hooks left: what is asked of it before its holder has said that it handed it over", () =>

@@ -94,6 +94,8 @@ interface Modelled {
   concluded: "Succeeded" | "Failed" | "TimedOut" | "Cancelled" | undefined
   /** The fence with which it was marked as handed over. */
   marked: Fence | undefined
+  /** It was handed over, and nobody has concluded anything of it since it is known how it ends. */
+  isFinishing: boolean
   /** Somebody has asked that it be rolled back, and its holder has said nothing else since. */
   isAsked: boolean
   /** What reports may still come, rightly or wrongly. */
@@ -196,6 +198,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           isNotified: false,
           concluded: undefined,
           marked: undefined,
+          isFinishing: false,
           isAsked: false,
           grants: [],
         })
@@ -346,6 +349,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       if (!isHeld) return
       each.concluded = state
       each.marked = undefined
+      each.isFinishing = false
       each.isAsked = false
     })
 
@@ -373,6 +377,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.isTrue(advance(each, { ...event, isLeft: true } as Run.RunEvent))
       each.marked = undefined
       each.concluded = concluded
+      each.isFinishing = true
       each.deadlineAt = undefined
       each.awaitsUntil = undefined
     }
@@ -380,6 +385,11 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     const cancel = Effect.gen(function* () {
       if (known.size === 0) return
       const each = yield* oneOf([...known.values()])
+      const { _tag } = each.state
+      const isOpen = !Run.isFinal(_tag) && _tag !== "Suspended" && _tag !== "Awaiting"
+      if (each.isFinishing && isOpen) {
+        return assert.strictEqual((yield* cancelled(each.run)).answer, "requested")
+      }
       if (hasHooksLeft(each)) {
         finish(each, { _tag: "Cancel" }, "Cancelled")
         return assert.strictEqual((yield* cancelled(each.run)).answer, "requested")
@@ -453,6 +463,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const isTaken = advance(each, { _tag: "Revive", isGated: each.spec.gate !== undefined })
       if (isTaken) {
         each.marked = undefined
+        each.isFinishing = false
         each.isNotified = false
         each.concluded = undefined
         each.isAsked = false
@@ -477,6 +488,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       if (!isTaken) return
       each.isNotified = false
       each.marked = undefined
+      each.isFinishing = false
       each.concluded = "Failed"
       each.isAsked = true
     })
