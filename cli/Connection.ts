@@ -9,10 +9,10 @@ import type { Vocabulary } from "../core/domain/Vocabulary.ts"
 import { firstUp } from "./firstUp.ts"
 import * as Place from "./Place.ts"
 import { Problem } from "./Problem.ts"
+import * as Tokens from "./tokens.ts"
 
-export interface Given {
+export interface Given extends Tokens.Given {
   readonly url: Option.Option<string>
-  readonly token: Option.Option<Redacted.Redacted<string>>
   /** What the command's order is given under. */
   readonly once?: Option.Option<string>
 }
@@ -22,44 +22,40 @@ export interface Address {
   readonly token: Redacted.Redacted<string>
 }
 
-const start = "npx belfry dev"
+const start = "belfry dev"
 
-export const address = (given: Given): Effect.Effect<Address, Problem> =>
-  Effect.suspend(() => {
-    const folder = Place.find()
-    const record = folder === undefined ? undefined : Place.readRecord(folder)
-    // Several may be named, with commas between them: any of them will do.
-    const url = Option.getOrUndefined(given.url) ?? (process.env["BELFRY_URL"] || undefined)
-    const urls = url === undefined
-      ? record?.urls
-      : url.split(",").map((each) => each.trim().replace(/\/+$/, ""))
-    if (urls === undefined) {
-      return Effect.fail(
-        new Problem({
-          kind: "unreachable",
-          what: "no server is known: nothing runs in this folder, and no --url was given",
-          fix: "start one here, or name it with --url or BELFRY_URL",
-          hint: start,
-        }),
-      )
+export const address = Effect.fnUntraced(function* (given: Given) {
+  const folder = Place.find()
+  const record = folder === undefined ? undefined : Place.readRecord(folder)
+  // Several may be named, with commas between them: any of them will do.
+  const url = Option.getOrUndefined(given.url) ?? (process.env["BELFRY_URL"] || undefined)
+  const urls = url === undefined
+    ? record?.urls
+    : url.split(",").map((each) => each.trim().replace(/\/+$/, ""))
+  if (urls === undefined) {
+    return yield* new Problem({
+      kind: "unreachable",
+      what: "no server is known: nothing runs in this folder, and no --url was given",
+      fix: "start one here, or name it with --url or BELFRY_URL",
+      hint: start,
+    })
+  }
+  for (const each of urls) {
+    if (!/^https?:$/.test(URL.parse(each)?.protocol ?? "")) {
+      return yield* new Problem({
+        kind: "usage",
+        what: `"${each}" is not the address of a server`,
+        fix: "write it as in http://127.0.0.1:7070",
+      })
     }
-    for (const each of urls) {
-      if (!/^https?:$/.test(URL.parse(each)?.protocol ?? "")) {
-        return Effect.fail(
-          new Problem({
-            kind: "usage",
-            what: `"${each}" is not the address of a server`,
-            fix: "write it as in http://127.0.0.1:7070",
-          }),
-        )
-      }
-    }
-    // The token of this place is for the server of this place, and shown to no other.
-    const isOurs = record !== undefined && urls.every((each) => record.urls.includes(each))
-    const token = Option.getOrUndefined(given.token) ??
-      Redacted.make(process.env["BELFRY_TOKEN"] || (isOurs ? record.token : ""))
-    return Effect.succeed({ urls, token })
-  })
+  }
+  // The token of this place is for the server of this place, and shown to no other.
+  const isOurs = record !== undefined && urls.every((each) => record.urls.includes(each))
+  const token = (yield* Tokens.named(given)) ??
+    Redacted.make(process.env["BELFRY_TOKEN"] || (isOurs ? record.token : ""))
+  const address: Address = { urls, token }
+  return address
+})
 
 export interface Connection {
   readonly url: string
@@ -107,6 +103,7 @@ const kinds: Record<string, Problem["kind"]> = {
   CalendarUnknown: "notFound",
   BreakerUnknown: "notFound",
   GroupUnknown: "notFound",
+  ExecutorUnknown: "notFound",
   CalendarInUse: "notFound",
   RouteUnknown: "notFound",
   KeyConflict: "notFound",
@@ -115,6 +112,7 @@ const kinds: Record<string, Problem["kind"]> = {
   RunChanged: "notFound",
   TriggerChanged: "notFound",
   OrderRefused: "notFound",
+  BackfillCutOff: "notFound",
   RequestUnreadable: "usage",
   RequestRefused: "usage",
   BodyTooLarge: "usage",
@@ -130,10 +128,12 @@ const hints: Record<string, string> = {
   CalendarUnknown: "belfry calendar list",
   BreakerUnknown: "belfry breaker list",
   GroupUnknown: "belfry group list",
+  ExecutorUnknown: "belfry executor list",
   CalendarInUse: "belfry trigger list",
 }
 
 const explained = (url: string, error: unknown): Problem => {
+  if (error instanceof Problem) return error
   const { _tag, detail, reason, remedy } = error as {
     readonly _tag?: string
     readonly detail?: string
@@ -144,7 +144,7 @@ const explained = (url: string, error: unknown): Problem => {
     return new Problem({
       kind: "notAllowed",
       what: `the server at ${url} does not know this token`,
-      fix: "give the server's token with --token or BELFRY_TOKEN; `belfry dev` keeps it in " +
+      fix: "give the server's token with --token-file or BELFRY_TOKEN; `belfry dev` keeps it in " +
         ".belfry/token",
     })
   }

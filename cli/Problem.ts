@@ -3,6 +3,7 @@
  * command to try. Its exit code is part of the interface.
  */
 import { Data } from "effect"
+import { asHere } from "./started.ts"
 
 export const exitCodes = {
   failed: 1,
@@ -18,7 +19,7 @@ export class Problem extends Data.TaggedError("Problem")<{
   readonly kind: keyof typeof exitCodes
   readonly what: string
   readonly fix?: string | undefined
-  /** A command that can be copied. */
+  /** A command to try, which is told as it can be copied. */
   readonly hint?: string | undefined
 }> {
   get exitCode() {
@@ -35,10 +36,10 @@ export const render = ({ fix, hint, what }: Problem): string =>
   [
     `✗ ${what}`,
     ...(fix === undefined ? [] : [`  Fix  ${fix}`]),
-    ...(hint === undefined ? [] : [`  Try  ${hint}`]),
+    ...(hint === undefined ? [] : [`  Try  ${asHere(hint)}`]),
   ].join("\n")
 
 /** As programs read it. */
 export const toJson = ({ exitCode, fix, hint, kind, what }: Problem) => ({
-  error: { kind, exitCode, what, fix, hint },
+  error: { kind, exitCode, what, fix, hint: hint && asHere(hint) },
 })

@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import { firstUp, isUp } from "./firstUp.ts"
 import * as Output from "./Output.ts"
 import * as Place from "./Place.ts"
+import { asHere } from "./started.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
@@ -24,9 +25,9 @@ const say = ({ pid, role }: Place.ServerRecord, url: string, { files, json }: Gi
   Output.print([
     `belfry ${role === "cluster" ? "cluster up" : role} runs here already, at ${url} ` +
     `(process ${pid}); commands in this folder find it.`,
-    "  Try  npx belfry status",
+    `  Try  ${asHere("belfry status")}`,
     ...(files.length === 0
       ? []
-      : [`  To add your tasks to it: npx belfry executor ${files.join(" ")}`]),
+      : [`  To add your tasks to it: ${asHere(`belfry executor ${files.join(" ")}`)}`]),
   ].join("\n"))
 }

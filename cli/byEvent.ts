@@ -1,8 +1,8 @@
 /** A schedule without instants as it is written on the command line: after a task, or of a table. */
 import { Effect, Option, Schema } from "effect"
 import { type Command, Flag } from "effect/cli"
-import type { Schedule } from "../cluster/api/Views.ts"
-import { Clause, type Condition } from "../core/domain/Condition.ts"
+import type { ChangeSchedule } from "../cluster/api/Views.ts"
+import { Clause } from "../core/domain/Condition.ts"
 import type * as Ends from "../core/domain/Ends.ts"
 import { type Final, finals } from "../core/domain/Run.ts"
 import type { TaskName } from "../core/domain/TaskName.ts"
@@ -61,74 +61,33 @@ const wrong = (what: string, fix?: string) =>
     }),
   )
 
-/** The schedule that is kept, with what is named; none when neither is one without instants. */
-export const byEventOf = (
-  given: GivenByEvent,
-  known: Schedule | undefined,
-): Effect.Effect<Schedule | undefined, Problem> =>
-  Effect.gen(function* () {
-    const { after, begin, id, on, passing, table, transaction, unreadable } = given
-    if (Option.isSome(after) && Option.isSome(table)) {
-      return yield* wrong("--after and --table are two schedules", "keep a trigger for each")
-    }
-    const isAfter = Option.isSome(after) ||
-      (Option.isNone(table) && known !== undefined && "after" in known)
-    const isTail = Option.isSome(table) ||
-      (Option.isNone(after) && known !== undefined && "tail" in known)
-    const stray = isAfter
-      ? Object.entries({ id, transaction, begin, unreadable })
-      : isTail
-      ? Object.entries({ on, passing })
-      : Object.entries({ on, passing, id, transaction, begin, unreadable })
-    const [misplaced] = stray.filter(([, value]) => Option.isSome(value)).map(([name]) => name)
-    if (misplaced !== undefined || (!isAfter && !isTail && given.when.length > 0)) {
-      return yield* wrong(
-        `--${misplaced ?? "when"} says nothing of this schedule`,
-        "name --after or --table as well",
-      )
-    }
-    if (!isAfter && !isTail) return undefined
-    const before = known !== undefined && "when" in known ? known.when : undefined
-    const when = given.when.length === 0
-      ? isAfter === (known !== undefined && "after" in known) ? before : undefined
-      : given.when.length === 1 && given.when[0] === "any"
-      ? undefined
-      : yield* Effect.forEach(given.when, clauseOf)
-    const clauses: { readonly when?: Condition } = when === undefined ? {} : { when }
-    if (isAfter) {
-      const old = known !== undefined && "after" in known ? known : undefined
-      const passed = Option.isSome(passing)
-        ? passing.value === "nothing" ? undefined : passing.value
-        : old?.passing
-      return {
-        after: Option.getOrElse(after, () => old!.after) as TaskName,
-        on: Option.isSome(on) ? yield* endsOf(on.value) : old?.on ?? "success",
-        ...clauses,
-        ...(passed !== undefined && { passing: passed }),
-      }
-    }
-    const old = known !== undefined && "tail" in known ? known : undefined
-    const of = typeof old?.tail === "object" ? old.tail : undefined
-    if (
-      old !== undefined && of === undefined && (Option.isSome(id) || Option.isSome(transaction))
-    ) {
-      return yield* wrong("its source is brought by a program, and has no columns")
-    }
-    const from = Option.getOrElse(begin, () => old?.from)
-    const unread = Option.getOrElse(unreadable, () => old?.unreadable)
-    const column = Option.getOrElse(id, () => of?.id)
-    const xid = Option.getOrElse(transaction, () => of?.transaction)
-    return {
-      tail: Option.isNone(table) && of === undefined ? old!.tail : {
-        table: Option.getOrElse(table, () => of!.table),
-        ...(column !== undefined && { id: column }),
-        ...(xid !== undefined && { transaction: xid }),
-      },
-      ...(from !== undefined && { from }),
-      ...(unread !== undefined && { unreadable: unread }),
-      ...clauses,
-    }
-  })
+/** What is named of a schedule without instants. */
+export const byEventOf = Effect.fnUntraced(function* (given: GivenByEvent) {
+  const { after, begin, id, on, passing, table, transaction, unreadable } = given
+  if (Option.isSome(after) && Option.isSome(table)) {
+    return yield* wrong("--after and --table are two schedules", "keep a trigger for each")
+  }
+  const tail = {
+    ...(Option.isSome(table) && { table: table.value }),
+    ...(Option.isSome(id) && { id: id.value }),
+    ...(Option.isSome(transaction) && { transaction: transaction.value }),
+  }
+  const change: ChangeSchedule = {
+    ...(Option.isSome(after) && { after: after.value as TaskName }),
+    ...(Option.isSome(on) && { on: yield* endsOf(on.value) }),
+    ...(Option.isSome(passing) &&
+      { passing: passing.value === "nothing" ? null : passing.value }),
+    ...(Object.keys(tail).length > 0 && { tail }),
+    ...(Option.isSome(begin) && { from: begin.value }),
+    ...(Option.isSome(unreadable) && { unreadable: unreadable.value }),
+    ...(given.when.length > 0 && {
+      when: given.when.length === 1 && given.when[0] === "any"
+        ? null
+        : yield* Effect.forEach(given.when, clauseOf),
+    }),
+  }
+  return change
+})
 
 const endsOf = (text: string): Effect.Effect<Ends.Named | ReadonlyArray<Final>, Problem> => {
   if (text === "success" || text === "failure" || text === "any") return Effect.succeed(text)

@@ -10,8 +10,8 @@ const decode = Schema.decodeUnknownResult(
   Schema.fromJsonString(Schema.Struct({ rest: dates, holidays: dates, workdays: dates })),
 )
 
-const hint = `belfry calendar put office office.json, where office.json is
-  {"rest":["SAT","SUN"],"holidays":["2031-10-01"],"workdays":["2031-09-28"]}`
+const hint = "belfry calendar put office office.json"
+const example = `{"rest":["SAT","SUN"],"holidays":["2031-10-01"],"workdays":["2031-09-28"]}`
 
 export const read = (
   file: string,
@@ -23,13 +23,16 @@ export const read = (
     try {
       text = readFileSync(file, "utf8")
     } catch {
-      return refuse(`there is no file ${file} that can be read`, "name a JSON file")
+      return refuse(
+        `there is no file ${file} that can be read`,
+        `name a JSON file, as with ${example}`,
+      )
     }
     const days = decode(text)
     if (Result.isFailure(days)) {
       return refuse(
         `${file} is not a calendar: ${days.failure.message.split("\n")[0]}`,
-        "write lists of dates, under rest, holidays and workdays",
+        `write lists of dates, as in ${example}`,
       )
     }
     const made = Calendar.make({ ...days.success, namespace: standard, name: "file" })

@@ -174,7 +174,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.strictEqual((await breaker("list")).answer.items[0].order.to, "open")
     assert.isUndefined((await breaker("auto", "sms")).answer.order)
     assert.strictEqual((await breaker("show", "sms")).answer.state, "Closed")
-    const key = ["sms", "--key", "tenant-7"] as const
+    const key = ["sms", "--of", "tenant-7"] as const
     assert.strictEqual((await breaker("open", ...key)).answer.order.to, "open")
     assert.deepEqual(
       (await breaker("keys", "sms")).answer.items.map(({ key }: { key: string }) => key),
@@ -207,6 +207,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       ["run", "rollback", run],
       ["run", "notify", run],
       ["run", "cancel", run],
+      ["trigger", "set", "nightly", "--zone", "Asia/Shanghai", "--without", "jitter"],
+      ["trigger", "set", "daily", "every 90s", "--task", "report"],
+      ["trigger", "backfill", "nightly", "--from", "2026-03-01T00:00:00Z", "--max", "1000"],
+      ["calendar", "put", "days", "days.json"],
+      ["breaker", "set", "sms", "--bad-in-a-row", "5"],
+      ["breaker", "open", "sms", "--of", "tenant-7"],
+      ["breaker", "auto", "sms", "--of", "tenant-7"],
+      ["breaker", "close", "sms"],
+      ["group", "cancel", "billing"],
       ["trigger", "pause", "nightly"],
       ["trigger", "resume", "nightly"],
       ["trigger", "remove", "nightly"],
@@ -215,6 +224,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       ["lock", "release", "search"],
       ["calendar", "remove", "office"],
     ]
+    writeFileSync(join(place.folder, "days.json"), JSON.stringify({ rest: ["SUN"] }))
     const given = (order: ReadonlyArray<string>) => give(...order, "--key", `a ${order.join(" ")}`)
     const first: Array<Awaited<ReturnType<typeof give>>> = []
     for (const order of orders) first.push(await given(order))
@@ -226,6 +236,8 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       3,
       3,
       0,
+      ...Array.from({ length: 8 }, () => 0),
+      3,
       0,
       0,
       0,
@@ -235,6 +247,9 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       3,
     ])
     const events = await give("run", "events", run, "--json")
+    // Somebody else has changed what they were about meanwhile.
+    await give("trigger", "set", "daily", "--payload", '{"book":"gl"}')
+    await give("breaker", "set", "sms", "--probes", "7")
     // In another order now: without their keys they would be refused, or change something.
     for (const [nth, order] of [...orders.entries()].reverse()) {
       const { code, err, out } = await given(order)
@@ -242,6 +257,8 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       assert.deepStrictEqual([code, out, err], [was, told, said], order.join(" "))
     }
     assert.strictEqual((await give("run", "events", run, "--json")).out, events.out)
+    assert.include((await give("trigger", "show", "daily")).out, '{"book":"gl"}')
+    assert.match((await give("breaker", "show", "sms")).out, /probes +7/)
     const taken = await give("run", "cancel", run, "--key", `a run suspend ${run}`)
     assert.strictEqual(taken.code, 3, taken.err)
     assert.match(taken.err, /was used with another order[^]*a key of its own/)
@@ -273,9 +290,61 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       schedule: { cron: "0 3 * * *", zone: "Europe/Berlin" },
       misfire: { _tag: "All", max: 3 },
     })
+    const ruled = await trigger(
+      ...["set", "nightly", "--calendar", "office", "--free-day", "next", "--jitter", "1m"],
+      ...["--end", "2099-01-01T00:00:00Z"],
+    )
+    assert.strictEqual(ruled.code, 2, ruled.err)
+    assert.include(ruled.err, "--calendar: ")
+    writeFileSync(join(place.folder, "o.json"), JSON.stringify({ rest: ["SUN"] }))
+    await place.run(["calendar", "put", "office", "o.json"], env)
+    const rules = {
+      cron: "0 3 * * *",
+      zone: "Europe/Berlin",
+      calendar: "office",
+      freeDay: "next",
+      jitterMillis: 60_000,
+      end: "2099-01-01T00:00:00.000Z",
+    }
+    const all = await trigger(
+      ...["set", "nightly", "--calendar", "office", "--free-day", "next", "--jitter", "1m"],
+      ...["--end", "2099-01-01T00:00:00Z"],
+    )
+    assert.deepStrictEqual(all.answer.schedule, rules, all.err)
+    const moved = await trigger("set", "nightly", "--zone", "Asia/Shanghai")
+    assert.deepStrictEqual(moved.answer.schedule, { ...rules, zone: "Asia/Shanghai" })
+    const later = await trigger("set", "nightly", "0 4 * * *", "--misfire-max", "4")
+    assert.deepStrictEqual(later.answer.schedule, {
+      ...rules,
+      zone: "Asia/Shanghai",
+      cron: "0 4 * * *",
+    })
+    assert.deepStrictEqual(later.answer.misfire, { _tag: "All", max: 4 })
+    const without = ["calendar", "free-day", "jitter", "end"].flatMap((each) => ["--without", each])
+    const bare = await trigger("set", "nightly", ...without, "--zone", "Europe/Berlin")
+    assert.deepStrictEqual(bare.answer.schedule, { cron: "0 4 * * *", zone: "Europe/Berlin" })
+    assert.strictEqual(bare.answer.revision, 6)
+    for (
+      const [words, says] of [
+        [["every 90s", "--zone", "UTC"], /--zone: it says nothing of a schedule by interval/],
+        [["at 2099-01-01T00:00:00Z", "--calendar", "office"], /--calendar: it says nothing/],
+        [["permanent", "--jitter", "1m"], /--jitter: it says nothing of a permanent trigger/],
+        [["--on", "any"], /--on: it says nothing of a schedule by cron/],
+        [["--misfire", "once", "--misfire-max", "3"], /--misfire-max: it is said of `all` alone/],
+        [["--jitter", "1m", "--without", "jitter"], /--jitter is named, and taken away/],
+      ] as const
+    ) {
+      const refused = await trigger("set", "nightly", ...words)
+      assert.strictEqual(refused.code, 2, words.join(" "))
+      assert.match(JSON.parse(refused.err).error.what, says)
+      assert.isString(JSON.parse(refused.err).error.fix)
+    }
+    assert.strictEqual((await trigger("set", "nigthly", "--zone", "UTC")).code, 3)
+    assert.strictEqual((await trigger("show", "nightly")).answer.revision, 6)
+    await trigger("set", "nightly", "0 3 * * *")
     const stale = await trigger("set", "nightly", "--while-running", "fail", "--revision", "1")
     assert.strictEqual(stale.code, 3, stale.err)
-    assert.include(stale.err, "revision 2")
+    assert.include(stale.err, "revision 7")
     assert.isTrue((await trigger("pause", "nightly")).answer.isPaused)
     assert.isFalse((await trigger("resume", "nightly")).answer.isPaused)
     const fired = await trigger("fire", "nightly", "--key", "now", "--by", "Ada")
@@ -305,7 +374,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(shown.out, /manual now, by Ada/)
     assert.deepStrictEqual(
       versions.answer.items.map(({ revision }: { revision: number }) => revision),
-      [2, 1],
+      [7, 6, 5, 4, 3, 2, 1],
     )
     assert.strictEqual(audit.code, 0, audit.err)
     assert.match(audit.out, /every slot before .* has its record/)
@@ -327,7 +396,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.strictEqual((await trigger("set", "ship", "@daily", "--after", "order")).code, 2)
     const table = await trigger("set", "bill", "--table", "public.orders", "--task", "bill")
     assert.match(table.err, /tails no tables of its own/)
-    assert.strictEqual((await place.run(["trigger", "remove", "nightly"], env)).code, 0)
+    assert.deepStrictEqual((await trigger("remove", "nightly")).answer, { name: "nightly" })
     assert.strictEqual((await trigger("show", "nightly")).code, 3)
   })
 
@@ -348,8 +417,19 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
           Effect.provide(NodeServices.layer),
         ) as Effect.Effect<void, unknown>,
       )
-      assert.isNotEmpty(help[0]?.helpDoc.examples, command.name)
+      const { examples = [], flags } = help[0]!.helpDoc
+      assert.isNotEmpty(examples, command.name)
+      const known = flags.flatMap(({ aliases, name }) => [name, ...aliases])
+        .map((name) => name.replace(/^-*/, ""))
+      for (const { command } of examples) {
+        const bare = command.replaceAll(/'[^']*'|"[^"]*"|^.*\| | [|>].*$/g, "")
+        for (const [, flag = ""] of bare.matchAll(/ --?([a-z][a-z-]*)/g)) {
+          assert.include(known, flag.replace(/^no-/, ""), command)
+        }
+      }
     }
+    const { out: executor } = await place.run(["executor", "--help"])
+    assert.match(executor, /--concurrency integer +So many runs at once; 10 unless named/)
     const { code, out } = await place.run(["run", "submit", "--help"])
     assert.strictEqual(code, 0)
     assert.match(out, /EXAMPLES[\s\S]*belfry run submit hello\/world/)
@@ -383,6 +463,15 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const env = { BELFRY_URL: url, BELFRY_TOKEN: token }
     const wrong = await place.run(["executor", "--samples"], { ...env, BELFRY_TOKEN: "another" })
     assert.strictEqual(wrong.code, 4, wrong.err)
+    // The file goes before the environment, and its last line may end.
+    writeFileSync(join(place.folder, "token"), `${token}\n`)
+    const fromFile = (...words: ReadonlyArray<string>) =>
+      place.run(["run", "list", ...words], { ...env, BELFRY_TOKEN: "another" })
+    assert.strictEqual((await fromFile("--token-file", "token")).code, 0)
+    assert.strictEqual((await fromFile("--token-file", "none")).code, 2)
+    assert.strictEqual((await fromFile("--token-file", "token", "--token", token)).code, 2)
+    const nobody = await place.run(["executor", "resize", "999", "--core", "2"], env)
+    assert.strictEqual(nobody.code, 3, nobody.err)
     const bad = await place.run(["executor", "--samples", "--resource", "gpu=many"], env)
     assert.strictEqual(bad.code, 2, bad.err)
     assert.match(bad.err, /executor\.resources\.gpu: NaN is not/)

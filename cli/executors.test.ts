@@ -45,7 +45,7 @@ describe("an executor", () => {
       env,
     )
     assert.notStrictEqual(wrong.code, 0)
-    assert.strictEqual((await place.run(["executor", "resize", "99"], env)).code, 2)
+    assert.strictEqual((await place.run(["executor", "resize", "99"], env)).code, 3)
   }, 120_000)
 
   it("G4: lists, shows, pauses, resumes and cancels a group of tasks", async () => {

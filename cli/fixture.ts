@@ -29,7 +29,8 @@ export class Place {
     const running = new Running(
       spawn(process.execPath, [entry, ...words], {
         cwd: this.folder,
-        env: { ...clean, NO_COLOR: "1", ...env },
+        // As npx starts it, whoever runs the tests: it tells commands as they can be copied.
+        env: { ...clean, NO_COLOR: "1", npm_command: "exec", ...env },
         stdio: ["pipe", "pipe", "pipe"],
       }),
       words,

@@ -25,7 +25,34 @@ export const connection = {
     Flag.withDescription("Token of the server (BELFRY_TOKEN, .belfry/server.json)"),
     Flag.optional,
   ),
+  tokenFile: Flag.String("token-file").pipe(
+    Flag.withMetavar("file"),
+    Flag.withDescription(
+      "File that holds the token, which others then see in no list of processes",
+    ),
+    Flag.optional,
+  ),
 }
+
+/** What holds unless the flag is named; its help says so. */
+export const unlessNamed = <A extends number | string>(usual: A, description: string) =>
+(
+  flag: Flag.Flag<Wide<A>>,
+): Flag.Flag<Wide<A>> =>
+  flag.pipe(
+    Flag.withDescription(`${description}; ${usual} unless named`),
+    Flag.withDefault(usual as Wide<A>),
+  )
+type Wide<A> = A extends number ? number : string
+
+/** For servers: what they are called by. */
+export const servedAs = Flag.String("served-as").pipe(
+  Flag.withMetavar("host"),
+  Flag.withDescription(
+    "Name it is called by besides localhost, as in belfry.example.org; may be given several times",
+  ),
+  Flag.atLeast(0),
+)
 
 export const namespace = Flag.String("namespace").pipe(
   Flag.withDescription("Namespace, `default` unless named"),
@@ -90,7 +117,8 @@ export const calendarName = Argument.String("name").pipe(
   Argument.withDescription("Name of the calendar"),
 )
 
-export const breakerKey = Flag.String("key").pipe(
+export const breakerKey = Flag.String("of").pipe(
+  Flag.withMetavar("key"),
   Flag.withDescription("That of this key alone, of a breaker by key"),
   Flag.optional,
 )

@@ -74,7 +74,7 @@ export const storage = (backing: Backing): Layer.Layer<Kept, Problem> => {
             fix: error._tag === "StorageUnavailable"
               ? "see that it runs, and that user, password and database are right"
               : error.remedy,
-            hint: "belfry cluster up   (starts a PostgreSQL of its own)",
+            hint: "belfry cluster up",
           })
         ),
         carrying(backing.wakeups),

@@ -1,7 +1,7 @@
 /** A schedule as it is written on the command line. */
 import { DateTime, Effect, Option } from "effect"
 import { Argument, type Command, Flag } from "effect/cli"
-import type { Schedule, Trigger } from "../cluster/api/Views.ts"
+import type { ChangeSchedule, Schedule, Trigger } from "../cluster/api/Views.ts"
 import type { CalendarName, FreeDay } from "../core/domain/Calendar.ts"
 import { words as clauseWords } from "../core/domain/Condition.ts"
 import { duration, durationMillis } from "./flags.ts"
@@ -14,10 +14,11 @@ export const expression = Argument.String("expression").pipe(
   ),
 )
 
-export const schedule = {
+/** What is said of a schedule besides when it is due; what is not named is as usual, or stays. */
+export const rules = {
   zone: Flag.String("zone").pipe(
-    Flag.withDescription("IANA time zone of the schedule"),
-    Flag.withDefault("UTC"),
+    Flag.withDescription("IANA time zone of the schedule, UTC unless named"),
+    Flag.optional,
   ),
   gap: Flag.Literals("gap", ["shift", "next", "skip"]).pipe(
     Flag.withDescription("What becomes of a time that is missing when clocks go forward"),
@@ -51,48 +52,67 @@ export const unscheduled = (what: string, fix?: string) =>
     hint: `belfry trigger preview "30 7 * * MON-FRI" --zone Europe/Berlin`,
   })
 
-export type GivenSchedule = Command.Command.Config.Infer<typeof schedule> & {
-  readonly expression: string
+export type GivenRules = Command.Command.Config.Infer<typeof rules>
+
+/** When it is due: one of a cron expression, an interval, an instant, and always. */
+const expressed = (expression: string): Effect.Effect<ChangeSchedule, Problem> => {
+  if (/^permanent$/i.test(expression)) return Effect.succeed({ permanent: {} })
+  const [, at] = /^at\s+(.+)$/i.exec(expression) ?? []
+  if (at !== undefined) {
+    const instant = DateTime.make(at)
+    return Option.isNone(instant)
+      ? Effect.fail(unscheduled(`"${at}" is no instant`, "write it as 2031-01-01T00:00:00Z"))
+      : Effect.succeed({ at: DateTime.toUtc(instant.value) })
+  }
+  const everyMillis = /^every\s/i.test(expression)
+    ? durationMillis(expression.replace(/^every\s+/i, ""))
+    : undefined
+  return Effect.succeed(everyMillis === undefined ? { cron: expression } : { everyMillis })
 }
 
-export const scheduleOf = (given: GivenSchedule): Effect.Effect<Schedule, Problem> =>
-  Effect.suspend((): Effect.Effect<Schedule, Problem> => {
-    const { end, expression, gap, jitter, overlap, start, zone } = given
-    const span = {
-      ...(Option.isSome(start) && { start: DateTime.fromDateUnsafe(start.value) }),
-      ...(Option.isSome(end) && { end: DateTime.fromDateUnsafe(end.value) }),
-      ...(Option.isSome(jitter) && { jitterMillis: jitter.value }),
-    }
-    if (/^permanent$/i.test(expression)) return Effect.succeed({ permanent: {} })
-    const [, at] = /^at\s+(.+)$/i.exec(expression) ?? []
-    if (at !== undefined) {
-      const instant = DateTime.make(at)
-      if (Option.isNone(instant)) {
-        return Effect.fail(unscheduled(`"${at}" is no instant`, "write it as 2031-01-01T00:00:00Z"))
-      }
-      return Effect.succeed({
-        at: DateTime.toUtc(instant.value),
-        ...(Option.isSome(jitter) && { jitterMillis: jitter.value }),
-      })
-    }
-    const everyMillis = /^every\s/i.test(expression)
-      ? durationMillis(expression.replace(/^every\s+/i, ""))
-      : undefined
-    if (everyMillis !== undefined) return Effect.succeed({ everyMillis, ...span })
-    const freeDay = Option.map(given.freeDay, freeDayOf)
-    if (Option.isSome(freeDay) && freeDay.value === undefined) {
-      return Effect.fail(unscheduled("--free-day is skip, next, previous, or a number of workdays"))
-    }
-    return Effect.succeed({
-      cron: expression,
-      zone,
-      ...span,
-      ...(Option.isSome(gap) && { gap: gap.value }),
-      ...(Option.isSome(overlap) && { overlap: overlap.value }),
-      ...(Option.isSome(freeDay) && { freeDay: freeDay.value! }),
-      ...(Option.isSome(given.calendar) && { calendar: given.calendar.value as CalendarName }),
-    })
-  })
+/** What is named of a schedule. */
+export const changeOf = Effect.fnUntraced(function* (
+  expression: Option.Option<string>,
+  given: GivenRules,
+) {
+  const { calendar, end, gap, jitter, overlap, start, zone } = given
+  const freeDay = Option.map(given.freeDay, freeDayOf)
+  if (Option.isSome(freeDay) && freeDay.value === undefined) {
+    return yield* unscheduled("--free-day is skip, next, previous, or a number of workdays")
+  }
+  const change: ChangeSchedule = {
+    ...(Option.isSome(expression) && (yield* expressed(expression.value))),
+    ...(Option.isSome(zone) && { zone: zone.value }),
+    ...(Option.isSome(gap) && { gap: gap.value }),
+    ...(Option.isSome(overlap) && { overlap: overlap.value }),
+    ...(Option.isSome(calendar) && { calendar: calendar.value as CalendarName }),
+    ...(Option.isSome(freeDay) && { freeDay: freeDay.value! }),
+    ...(Option.isSome(start) && { start: DateTime.fromDateUnsafe(start.value) }),
+    ...(Option.isSome(end) && { end: DateTime.fromDateUnsafe(end.value) }),
+    ...(Option.isSome(jitter) && { jitterMillis: jitter.value }),
+  }
+  return change
+})
+
+/** The flag by which a field of a trigger is named on the command line. */
+const flags: Readonly<Record<string, string>> = {
+  "schedule.cron": "expression",
+  "schedule.freeDay": "--free-day",
+  "schedule.jitterMillis": "--jitter",
+  "schedule.from": "--begin",
+  "misfire.max": "--misfire-max",
+  "misfire.maxAgeMillis": "--misfire-age",
+  "graceMillis": "--grace",
+  "whileRunning": "--while-running",
+}
+const bare =
+  /^(?:schedule\.)?(?:tail\.)?(task|payload|zone|gap|overlap|calendar|start|end|on|when|passing|unreadable|id|transaction)$/
+
+/** As whoever wrote the command knows the field. */
+export const flagOf = (field: string): string | undefined => {
+  const [, name] = bare.exec(field) ?? []
+  return flags[field] ?? (name && `--${name}`)
+}
 
 const freeDayOf = (text: string): FreeDay | undefined => {
   if (text === "skip" || text === "next" || text === "previous") return text

@@ -19,6 +19,7 @@
  * its duties up.
  */
 import { createServer } from "node:http"
+import { isIPv6 } from "node:net"
 import { hostname } from "node:os"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import { Context, Duration, Effect, Layer, Redacted, Schedule, Schema, Scope } from "effect"
@@ -52,13 +53,16 @@ export interface ServerOptions extends SweepOptions, TriggersOptions {
   readonly port?: number
   /** Whoever shows it may do everything. */
   readonly token: Redacted.Redacted<string>
-  /** Host names it may be called by, besides those of the loopback and `host`. */
+  /**
+   * What it is called by, besides names of the loopback and `host`: names or addresses without a port,
+   * as in `belfry.example.org`.
+   */
   readonly hosts?: ReadonlyArray<string>
   /** Something before it ends TLS, so it may listen to other machines. */
   readonly isBehindProxy?: boolean
   /** At the end it still answers this long, unready, for those that send it requests to notice. */
   readonly unreadyFor?: Duration.Input
-  /** After that requests have this long to finish. */
+  /** After that requests, and orders under a key, have this long to finish. */
   readonly drainTimeout?: Duration.Input
 }
 
@@ -109,14 +113,27 @@ const connectionsMax = 10_000
 const isLoopback = (host: string) =>
   host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host)
 
-const check = ({ host = usualHost, isBehindProxy = false, token }: ServerOptions) =>
+const check = ({ host = usualHost, hosts = [], isBehindProxy = false, token }: ServerOptions) =>
   Effect.suspend(() => {
     if (!isLoopback(host) && !isBehindProxy) {
       return Effect.fail(
         new Refused({
           field: "host",
           reason: `${host} is open to other machines, and this server speaks no TLS`,
-          remedy: "Listen on 127.0.0.1, or say --behind-proxy when something before it ends TLS",
+          remedy: "Listen on 127.0.0.1, or say --behind-proxy (in a program isBehindProxy) when " +
+            "something before it ends TLS",
+        }),
+      )
+    }
+    const stray = hosts.find((each) =>
+      Gate.hostOf(bracketed(each)) !== bracketed(each).toLowerCase()
+    )
+    if (stray !== undefined) {
+      return Effect.fail(
+        new Refused({
+          field: "hosts",
+          reason: `"${stray}" is not the name or the address of a host`,
+          remedy: "Write it as in belfry.example.org, without a scheme, a port or a path",
         }),
       )
     }
@@ -133,11 +150,11 @@ const check = ({ host = usualHost, isBehindProxy = false, token }: ServerOptions
   })
 
 const serve = Effect.fnUntraced(function* (options: ServerOptions) {
-  const { host = usualHost, port = usualPort } = options
+  const { drainTimeout = "10 seconds", host = usualHost, port = usualPort } = options
   const readiness = yield* Readiness
-  const gate = yield* Gate.make({ hosts: [...(options.hosts ?? []), bracketed(host)] })
+  const gate = yield* Gate.make({ hosts: [...(options.hosts ?? []), host].map(bracketed) })
   const routes = yield* HttpRouter.toHttpEffect(Layer.merge(
-    Routes.layer,
+    Routes.layerWith({ drainTimeout }),
     RpcTransportServer.layer({ tokens: [options.token], path: rpcPath }),
   ))
 
@@ -148,7 +165,7 @@ const serve = Effect.fnUntraced(function* (options: ServerOptions) {
     host,
     port,
     websocket: { maxPayload: frameBytesMax },
-    gracefulShutdownTimeout: options.drainTimeout ?? "10 seconds",
+    gracefulShutdownTimeout: drainTimeout,
   }).pipe(
     Scope.provide(listening),
     Effect.catchTag("ServeError", (error) => unlistenable(host, port, error)),
@@ -200,7 +217,7 @@ const bounded = () => {
   return server
 }
 
-const bracketed = (host: string) => host.includes(":") ? `[${host}]` : host
+const bracketed = (host: string) => isIPv6(host) ? `[${host}]` : host
 
 const unlistenable = (
   host: string,

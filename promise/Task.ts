@@ -308,7 +308,9 @@ export const task = <
             : parse(success, value),
           (read): Outcome<Output<S>, Output<E>> => {
             if (Result.isSuccess(read)) return { kind: "success", value: read.success }
-            throw new Error(`the result of run ${run} does not fit "${name}": ${read.failure}`)
+            const message = `its result does not fit the task "${name}": ${read.failure}`
+            const failure = { tag: "ResultUnread", message }
+            return failed(new RunFailed({ run, state: "Succeeded", failure }))
           },
         )
       ),

@@ -90,6 +90,7 @@ export {
   RunFailed,
   RunUnknown,
 } from "../core/engine/Scheduler.ts"
+export { BackfillCutOff } from "../core/engine/Asking.ts"
 export { KeyConflict, type Sharding } from "../core/engine/Submitting.ts"
 export * as Source from "./Source.ts"
 export * as Trigger from "./Trigger.ts"

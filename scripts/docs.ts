@@ -3,7 +3,8 @@
  *
  * Each `ts` block of README.md, `docs/` and the comments of what ships becomes a module of its own,
  * on the lines it has in its file, so that every complaint names the place; so does each program in
- * `docs/examples`. It must end by itself, with success. Of `sh` blocks it is checked that the scripts and commands they name exist.
+ * `docs/examples`. It must end by itself, with success. Of `sh` blocks, and of commands within the text, it is
+ * checked that the scripts, commands and flags they name exist.
  */
 import { execFile, spawnSync } from "node:child_process"
 import * as fs from "node:fs"
@@ -153,37 +154,88 @@ const runAll = async () => {
 
 const { scripts } = JSON.parse(read("package.json"))
 
-/** Looks up the scripts and the commands of ours that a block names. */
+/** Looks up the scripts, the commands of ours and their flags that a block names. */
 const checkShell = (block: Block) => {
+  let begun = ""
   for (const [at, line] of block.lines.entries()) {
     const place = `${block.file}:${block.line + at + 1}`
-    for (
-      const command of line.replace(/(^|\s)#.*$/, "").split(/&&|\|\|?|;/).map((part) => part.trim())
-    ) {
+    const whole = begun + line.replace(/(^|\s)#.*$/, "")
+    begun = whole.endsWith("\\") ? whole.slice(0, -1) : ""
+    if (begun !== "") continue
+    for (const command of commandsOf(whole)) {
       const words = command.split(/\s+/)
       const script = words[0] === "npm" &&
         (words[1] === "run" ? words[2] : words[1] === "test" ? "test" : undefined)
       if (script && !(script in scripts)) {
         problems.push(`${place}: there is no \`npm run ${script}\``)
       }
-      const ours = words[0] === "npx" ? words.slice(1) : words
-      if (ours[0] === "belfry") checkCommand(place, ours.slice(1))
+      checkOurs(place, words)
     }
   }
 }
 
-const checkCommand = (place: string, words: ReadonlyArray<string>) => {
-  const name = words.slice(0, words.findIndex((word) => !/^[a-z]+$/.test(word)) >>> 0)
-  const { stderr, stdout } = spawnSync(
-    process.execPath,
-    [join(root, "cli/belfry.mjs"), ...name, "--help"],
-    { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } },
-  )
-  // Asked about a command that it does not know, it tells of the nearest it does.
-  const isKnown = `${stdout}\n`.includes(`\n  ${["belfry", ...name].join(" ")} `)
-  if (!isKnown) problems.push(`${place}: there is no \`belfry ${name.join(" ")}\`\n${stderr}`)
+/** What is quoted is a value, whatever is in it. */
+const commandsOf = (line: string): ReadonlyArray<string> =>
+  line.replaceAll(/'[^']*'|"[^"]*"/g, "…").split(/&&|\|\|?|;/).map((part) => part.trim())
+
+const checkOurs = (place: string, words: ReadonlyArray<string>) => {
+  const ours = words[0] === "npx" ? words.slice(1) : words
+  if (ours[0] === "belfry") checkCommand(place, ours.slice(1))
 }
 
+/** Of commands within a line of text. */
+const checkText = (file: string) => {
+  let isBlock = false
+  for (const [at, line] of markdownOf(file).entries()) {
+    if (/^\s*```/.test(line)) isBlock = !isBlock
+    if (isBlock) continue
+    for (const [, command = ""] of line.matchAll(/`((?:npx )?belfry [^`]*)`/g)) {
+      // With what may be left out, and without a list of what comes after it.
+      const [first = ""] = commandsOf(command.replaceAll(/[[\]]/g, " "))
+      checkOurs(`${file}:${at + 1}`, first.replace(/,.*$/, "").split(/\s+/))
+    }
+  }
+}
+
+/** The help of each command, once. */
+const helps = new Map<string, { readonly out: string; readonly err: string }>()
+const helpOf = (name: string) => {
+  const known = helps.get(name)
+  if (known !== undefined) return known
+  const { stderr, stdout } = spawnSync(
+    process.execPath,
+    [join(root, "cli/belfry.mjs"), ...name.split(" ").filter((word) => word !== ""), "--help"],
+    { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } },
+  )
+  const help = { out: `${stdout}\n`, err: stderr }
+  helps.set(name, help)
+  return help
+}
+
+/** Every command takes these, and its help does not say so. */
+const common = new Set(["--help", "--version", "--completions", "--log-level"])
+
+const checkCommand = (place: string, words: ReadonlyArray<string>) => {
+  const begin = words.slice(0, words.findIndex((word) => !/^[a-z]+$/.test(word)) >>> 0)
+  // The words after the command are what it is about.
+  const name = [...begin]
+  const isKnown = () => helpOf(name.join(" ")).out.includes(`\n  ${["belfry", ...name].join(" ")} `)
+  while (name.length > 1 && !isKnown()) name.pop()
+  // Asked about a command that it does not know, it tells of the nearest it does.
+  const { err, out } = helpOf(name.join(" "))
+  if (!isKnown() || (name.length < begin.length && /<subcommand>/.test(out))) {
+    return problems.push(`${place}: there is no \`belfry ${begin.join(" ")}\`\n${err}`)
+  }
+  for (const word of words) {
+    const [flag] = /^(--[a-z][a-z-]*|-[a-z])(?==|$)/.exec(word) ?? []
+    if (flag === undefined || common.has(flag)) continue
+    if (!new RegExp(`(^|[\\s,])${flag}(?![a-z-])`, "m").test(out)) {
+      problems.push(`${place}: \`belfry ${name.join(" ")}\` takes no ${flag}`)
+    }
+  }
+}
+
+for (const file of files) checkText(file)
 for (const block of blocks) if (/^(sh|bash|shell)$/.test(block.language)) checkShell(block)
 compile()
 await runAll()

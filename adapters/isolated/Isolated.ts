@@ -26,10 +26,11 @@
  * ```
  *
  * A place serves one task and one run at a time, and is used again when that has ended well. A run
- * that is stopped has `grace` to end by itself; then its place is ended, whatever it does. The end of
+ * that is stopped, or hands over, has `grace` to end by itself; then its place is ended, whatever it
+ * does. The end of
  * a place under its run fails the attempt as `HandlerCrashed`, and nobody else's.
  */
-import { Context, Duration, Effect, Layer, Option, Schema, type Scope } from "effect"
+import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
 import type { Failure } from "../../core/domain/RunView.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
@@ -37,15 +38,15 @@ import type { Handler, Hooks, Unsuccessful } from "../../core/engine/Handler.ts"
 import { Isolation } from "../../core/engine/Isolation.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import { type Bounds, type Channel, openProcess, openThread } from "./Channel.ts"
-import { type Method, methods, ViewJson } from "./farScheduler.ts"
-import type { Answer, RunData, Step, Word } from "./messages.ts"
+import { encodeAnswer, isMethod } from "./farScheduler.ts"
+import type { Answer, RunData, Saying, Step, Word } from "./messages.ts"
 
 export interface Options {
   /** The modules, as URLs, whose default exports are the layers of the handlers. */
   readonly entry: string | URL | ReadonlyArray<string | URL>
   /** Past it a place is ended. */
   readonly memoryMegabytes?: number
-  /** How long what is stopped may take to end by itself; a second unless named. */
+  /** How long what is stopped may take to end by itself; half a second unless named. */
   readonly grace?: Duration.Input
   /** How long a place waits for its next run; half a minute unless named. */
   readonly idle?: Duration.Input
@@ -65,19 +66,19 @@ interface Place {
   hear: (word: Word | { readonly _tag: "Ended"; readonly how: string }) => void
   /** When it began to wait, told apart from later waits. */
   idles: number
+  /** How many things it was told to do. */
+  turns: number
 }
 
 /** So long a module may take to load. */
 const openTimeout = Duration.seconds(30)
-
-const encodeView = Schema.encodeUnknownSync(ViewJson)
 
 const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Scope.Scope> = Effect
   .fnUntraced(function* (options) {
     const scope = yield* Effect.scope
     const entries = [options.entry].flat().map(String)
     const bounds: Bounds = { memoryMegabytes: options.memoryMegabytes }
-    const grace = Duration.fromInputUnsafe(options.grace ?? "1 second")
+    const grace = Duration.fromInputUnsafe(options.grace ?? "500 millis")
     const idle = Duration.fromInputUnsafe(options.idle ?? "30 seconds")
     const open = new Set<Place>()
     const idling: Array<Place> = []
@@ -103,6 +104,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
         isReady: false,
         hear: () => {},
         idles: 0,
+        turns: 0,
         channel: (kind === "thread" ? openThread : openProcess)(opening, bounds, {
           onWord: (word) => place.hear(word),
           onEnd: (how) => {
@@ -114,6 +116,9 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       open.add(place)
       return place
     }
+
+    const later = (after: Duration.Duration, what: () => void) =>
+      void Effect.runFork(Effect.forkIn(Effect.delay(Effect.sync(what), after), scope))
 
     /** Opened for a run that has not begun there yet. */
     const reserved = new Map<CurrentRun["Service"], Place>()
@@ -171,10 +176,9 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       place.channel.hold(false)
       idling.push(place)
       const idles = ++place.idles
-      const leave = Effect.sync(() => {
+      later(idle, () => {
         if (place.idles === idles && idling.includes(place)) end(place)
       })
-      Effect.runFork(Effect.forkIn(Effect.delay(leave, idle), scope))
     }
 
     const done = (
@@ -187,17 +191,28 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       Effect.flatten(Effect.callback((resume) => {
         const place = reserved.get(run) ?? taken(handler, kind)
         reserved.delete(run)
+        const turn = ++place.turns
         let isOver = false
+        let handedOver: Extract<Saying, { readonly _tag: "HandOver" }> | undefined
         let stopped = () => {}
         const finish = (effect: Effect.Effect<string | undefined, Unsuccessful>) => {
           isOver = true
           stopped()
           resume(Effect.succeed(effect))
         }
-        const start = () => place.channel.send({ _tag: "Do", step, payload, run: dataOf(run) })
+        /** Also if it fails, or is ended, while it lets go of what it holds. */
+        const finishUnlessHandedOver = (unsuccessful: Effect.Effect<never, Unsuccessful>) =>
+          finish(
+            handedOver === undefined
+              ? unsuccessful
+              : Effect.delay(run.handOver(handedOver.timeoutMillis), 0) as Effect.Effect<never>,
+          )
+        const start = () =>
+          place.channel.send({ _tag: "Do", turn, step, payload, run: dataOf(run) })
         const answer = (call: number, answer: Answer) =>
           place.channel.send({ _tag: "Answer", call, answer })
         place.hear = (word) => {
+          if ("turn" in word && word.turn !== turn) return
           switch (word._tag) {
             case "Ready":
               place.isReady = true
@@ -206,7 +221,9 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
               end(place)
               return finish(Effect.fail({ failure: word.failure, isAnswer: false }))
             case "Ended":
-              return finish(Effect.fail({ failure: crashed(word.how), isAnswer: false }))
+              return finishUnlessHandedOver(
+                Effect.fail({ failure: crashed(word.how), isAnswer: false }),
+              )
             case "Progress":
               return Effect.runSync(run.progress(word.said))
             case "Line":
@@ -221,10 +238,12 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
             case "Remember":
               return Effect.runSync(Effect.ignore(run.remember(word.key, word.state)))
             case "HandOver":
-              givenBack(place)
-              return finish(
-                Effect.delay(run.handOver(word.timeoutMillis), 0) as Effect.Effect<never>,
-              )
+              handedOver = word
+              return later(grace, () => {
+                if (isOver) return
+                end(place)
+                finishUnlessHandedOver(Effect.interrupt)
+              })
             case "Call":
               return void Effect.runFork(Effect.map(
                 answerOf(handler, word.method, word.args),
@@ -235,10 +254,10 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
               return finish(Effect.succeed(word.value))
             case "Unsuccessful":
               givenBack(place)
-              return finish(Effect.fail(word.unsuccessful))
+              return finishUnlessHandedOver(Effect.fail(word.unsuccessful))
             case "Stopped":
               givenBack(place)
-              return finish(Effect.interrupt)
+              return finishUnlessHandedOver(Effect.interrupt)
           }
         }
         if (place.isReady) start()
@@ -261,16 +280,16 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       args: ReadonlyArray<unknown>,
     ): Effect.Effect<Answer> => {
       const scheduler = Option.getOrUndefined(Context.getOption(context, Scheduler))
-      if (scheduler === undefined || !(methods as ReadonlyArray<string>).includes(method)) {
+      if (scheduler === undefined || !isMethod(method)) {
         return Effect.succeed(failedWith("the program has no scheduler beside its executor"))
       }
-      const call = scheduler[method as Method] as unknown as (
+      const call = scheduler[method] as unknown as (
         ...args: ReadonlyArray<unknown>
       ) => Effect.Effect<unknown, object>
       return Effect.matchCause(call(...args), {
         onSuccess: (value): Answer => ({
           _tag: "Done",
-          value: method === "find" ? encodeView(value) : value,
+          value: encodeAnswer(method, value),
         }),
         onFailure: (cause): Answer => {
           const [reason] = cause.reasons

@@ -9,17 +9,21 @@ import { Namespace } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { RunId } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/TaskName.ts"
+import type { Breakers } from "../../core/engine/Breakers.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
 import { Executor } from "../../core/engine/Executor.ts"
 import { failureOf, failureOfCause } from "../../core/engine/failures.ts"
+import type { Groups } from "../../core/engine/Groups.ts"
 import type { Handler, Unsuccessful } from "../../core/engine/Handler.ts"
+import type { Locks } from "../../core/engine/Locks.ts"
 import type { Scheduler } from "../../core/engine/Scheduler.ts"
 import type { Triggers } from "../../core/engine/Triggers.ts"
 import { keptOf } from "../../core/engine/remembering.ts"
 import { checkpointMax } from "../../core/services/RunStorage.ts"
+import * as declared from "./declared.ts"
 import * as farScheduler from "./farScheduler.ts"
-import type { Opening, Order, RunData, Step, Word } from "./messages.ts"
+import type { Opening, Order, RunData, Saying, Step, Word } from "./messages.ts"
 
 /** What `Channel.ts` names this module by. */
 export type Url = string
@@ -45,7 +49,10 @@ const listen = (take: (order: Order) => void): void => {
   process.on("disconnect", () => process.exit(0))
 }
 
-const { answered, layer: scheduler, recall } = farScheduler.make(tell)
+/** Until the layers of the module are built. */
+let isBuilding = true
+
+const { answered, asked, layer: scheduler } = farScheduler.make(tell, () => isBuilding)
 
 /** Takes the handler of the one task; what else the module brings is not served here. */
 const taking = (found: (handler: Handler) => void) =>
@@ -62,7 +69,11 @@ const taking = (found: (handler: Handler) => void) =>
     }),
   )
 
-type Program = Layer.Layer<never, unknown, Executor | Scheduler | Triggers>
+type Program = Layer.Layer<
+  never,
+  unknown,
+  Executor | Scheduler | Triggers | Breakers | Groups | Locks
+>
 
 const load = async (): Promise<Handler> => {
   let handler: Handler | undefined
@@ -80,10 +91,12 @@ const load = async (): Promise<Handler> => {
   const all = programs.reduce((all, each) => Layer.merge(all, each), Layer.empty as Program).pipe(
     Layer.provide(taking((found) => handler = found)),
     Layer.provide(scheduler),
+    Layer.provide(declared.layer(() => isBuilding)),
     Layer.provideMerge(Layer.succeed(CurrentNamespace, Namespace.make(opening.namespace))),
   )
   // It lives as long as the place does.
   await Effect.runPromise(Layer.buildWithScope(all, await Effect.runPromise(Scope.make())))
+  isBuilding = false
   if (handler !== undefined) return handler
   throw new Refused({
     field: "entry",
@@ -92,7 +105,7 @@ const load = async (): Promise<Handler> => {
   })
 }
 
-const runOf = (data: RunData): CurrentRun["Service"] => ({
+const runOf = (data: RunData, say: (saying: Saying) => void): CurrentRun["Service"] => ({
   ...data,
   id: RunId.make(data.id),
   namespace: Namespace.make(data.namespace),
@@ -115,18 +128,18 @@ const runOf = (data: RunData): CurrentRun["Service"] => ({
           remedy: "Keep the data elsewhere, and here where it is",
         }),
       )
-      : Effect.sync(() => tell({ _tag: "Keep", checkpoint })),
-  recall,
+      : Effect.sync(() => say({ _tag: "Keep", checkpoint })),
+  recall: (key) => asked((call) => say({ _tag: "Recall", call, key })),
   remember: (key, state) =>
     Effect.flatMap(
       Effect.fromResult(keptOf(key, state)),
-      (kept) => Effect.sync(() => tell({ _tag: "Remember", ...kept })),
+      (kept) => Effect.sync(() => say({ _tag: "Remember", ...kept })),
     ),
-  progress: (said) => Effect.sync(() => tell({ _tag: "Progress", said })),
-  say: (level, text) => tell({ _tag: "Line", level, text }),
+  progress: (said) => Effect.sync(() => say({ _tag: "Progress", said })),
+  say: (level, text) => say({ _tag: "Line", level, text }),
   handOver: (timeout) =>
     Effect.suspend(() => {
-      tell(farScheduler.handOver(timeout))
+      say(farScheduler.handOver(timeout))
       return Effect.interrupt
     }),
 })
@@ -151,7 +164,7 @@ const stepOf = (
   }
 }
 
-const wordOf = (exit: Exit.Exit<string | void | undefined, Unsuccessful>): Word => {
+const endOf = (exit: Exit.Exit<string | void | undefined, Unsuccessful>): Saying => {
   if (Exit.isSuccess(exit)) {
     return { _tag: "Succeeded", ...(typeof exit.value === "string" && { value: exit.value }) }
   }
@@ -170,12 +183,14 @@ const serve = (handler: Handler): void => {
   listen((order) => {
     switch (order._tag) {
       case "Do": {
-        const work = stepOf(handler, order.step, order.payload, runOf(order.run))
+        const { payload, run, step, turn } = order
+        const say = (saying: Saying) => tell({ ...saying, turn })
+        const work = stepOf(handler, step, payload, runOf(run, say))
         const doing = Effect.runForkWith(handler.context as Context.Context<never>)(work)
         fiber = doing
         doing.addObserver((exit) => {
           fiber = undefined
-          tell(wordOf(exit))
+          say(endOf(exit))
         })
         break
       }

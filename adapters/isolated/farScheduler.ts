@@ -1,12 +1,17 @@
 /**
- * The scheduler as an isolated handler sees it: what it submits and orders is done by the program on
- * the other side of the channel. Triggers are kept there already.
+ * The scheduler as an isolated handler sees it: what it submits, orders and asks is done by the program
+ * on the other side of the channel. What the layers of a module submit while they are built, the program
+ * has submitted when it built them.
  */
-import { Context, Duration, Effect, Layer, Schema } from "effect"
+import { Duration, Effect, Layer, Schema } from "effect"
 import { Refused } from "../../core/domain/Refused.ts"
 import { isFinal } from "../../core/domain/Run.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { RunView } from "../../core/domain/RunView.ts"
+import { LogLine } from "../../core/domain/LogLine.ts"
+import { Reason, RunHappening, RunView } from "../../core/domain/RunView.ts"
+import { BacklogFull } from "../../core/engine/Backlogs.ts"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import {
   OrderRefused,
   RunChanged,
@@ -14,13 +19,14 @@ import {
   RunUnknown,
   Scheduler,
 } from "../../core/engine/Scheduler.ts"
-import { KeyConflict, type SubmitOptions } from "../../core/engine/Submitting.ts"
-import { Triggers } from "../../core/engine/Triggers.ts"
+import { type Accepted, KeyConflict, type SubmitOptions } from "../../core/engine/Submitting.ts"
+import { KeptProgress } from "../../core/services/LogStorage.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import type { Answer, Word } from "./messages.ts"
+import { absent } from "./declared.ts"
+import type { Answer, Saying, Word } from "./messages.ts"
 
 /** What of a scheduler can be asked for through the channel. */
-export const methods = [
+const methods = [
   "submit",
   "submitAll",
   "submitSharded",
@@ -33,27 +39,56 @@ export const methods = [
   "revive",
   "rollback",
   "find",
+  "events",
+  "why",
+  "log",
+  "progress",
 ] as const
 export type Method = (typeof methods)[number]
 
-export const ViewJson = Schema.toCodecJson(RunView)
-const decodeView = Schema.decodeUnknownSync(ViewJson)
+export const isMethod = (name: string): name is Method =>
+  (methods as ReadonlyArray<string>).includes(name)
 
-type Tagged = { readonly _tag: string }
+/** Answers that are more than plain data. */
+const codecs = {
+  find: Schema.toCodecJson(RunView),
+  events: Schema.toCodecJson(Schema.Array(RunHappening)),
+  why: Schema.toCodecJson(Reason),
+  log: Schema.toCodecJson(
+    Schema.Struct({ lines: Schema.Array(LogLine), isCut: Schema.Boolean }),
+  ),
+  progress: Schema.toCodecJson(Schema.Option(KeptProgress)),
+}
 
-const errors: Readonly<Record<string, new (fields: never) => Tagged>> = {
+export const encodeAnswer = (method: Method, value: unknown): unknown =>
+  method in codecs ? Schema.encodeUnknownSync(codecs[method as keyof typeof codecs])(value) : value
+
+const decodeAnswer = (method: Method, value: unknown): unknown =>
+  method in codecs ? Schema.decodeUnknownSync(codecs[method as keyof typeof codecs])(value) : value
+
+type Asked = { readonly [M in Method]: ReturnType<Scheduler["Service"][M]> }
+type Failing = Effect.Error<Asked[Method]>
+
+/** All that these methods fail with; one that is missing here does not compile. */
+const errors: {
+  readonly [Tag in Failing["_tag"]]: new (
+    fields: never,
+  ) => Extract<Failing, { readonly _tag: Tag }>
+} = {
   Refused,
   KeyConflict,
+  BacklogFull,
   OrderRefused,
   RunChanged,
-  RunFailed,
   RunUnknown,
   StorageUnavailable,
 }
 
 const errorOf = (fields: Readonly<Record<string, unknown>>): unknown => {
-  const known = errors[fields["_tag"] as string]
-  return known === undefined ? new Error(String(fields["message"])) : new known(fields as never)
+  const tag = fields["_tag"] as string
+  return Object.hasOwn(errors, tag)
+    ? new errors[tag as keyof typeof errors](fields as never)
+    : new Error(String(fields["message"]))
 }
 
 const millis = (input: Duration.Input) =>
@@ -66,62 +101,89 @@ const plain = <A extends SubmitOptions>({ deadline, delay, ...rest }: A = {} as 
   ...(delay !== undefined && { delay: millis(delay) }),
 })
 
-export const handOver = (timeout: Duration.Input | undefined): Word => ({
+const isGiven = (arg: unknown) => arg !== undefined
+
+export const handOver = (timeout: Duration.Input | undefined): Saying => ({
   _tag: "HandOver",
   ...(timeout !== undefined && { timeoutMillis: millis(timeout) }),
 })
 
 export const make = (
   tell: (word: Word) => void,
+  isBuilding: () => boolean,
 ): {
-  readonly layer: Layer.Layer<Scheduler | Triggers>
-  readonly recall: (key: string) => Effect.Effect<string | undefined>
+  readonly layer: Layer.Layer<Scheduler>
+  /** Tells of a call, by its number, and waits for the answer. */
+  readonly asked: <A, E>(told: (call: number) => void) => Effect.Effect<A, E>
   readonly answered: (call: number, answer: Answer) => void
 } => {
   const waiting = new Map<number, (answer: Effect.Effect<unknown, unknown>) => void>()
   let last = 0
 
-  const asked = <A, E>(word: (call: number) => Word): Effect.Effect<A, E> =>
+  const asked = <A, E>(told: (call: number) => void): Effect.Effect<A, E> =>
     Effect.callback((resume) => {
       const number = ++last
       waiting.set(number, resume as never)
-      tell(word(number))
+      told(number)
       return Effect.sync(() => void waiting.delete(number))
     })
 
-  const call = <A, E>(method: Method, ...args: ReadonlyArray<unknown>): Effect.Effect<A, E> =>
-    asked((call) => ({ _tag: "Call", call, method, args }))
+  const call = <M extends Method>(
+    method: M,
+    ...args: Parameters<Scheduler["Service"][M]>
+  ): Asked[M] =>
+    Effect.suspend(() =>
+      isBuilding() ? absent("scheduler while its module is loaded") : Effect.map(
+        // What is left out at the end would be something else in JSON.
+        asked((call) => tell({ _tag: "Call", call, method, args: args.filter(isGiven) })),
+        (answer) => decodeAnswer(method, answer),
+      )
+    ) as Asked[M]
 
-  const find = (run: RunId): Effect.Effect<RunView, RunUnknown | StorageUnavailable> =>
-    Effect.map(call<unknown, RunUnknown | StorageUnavailable>("find", run), decodeView)
+  /** No run is known by this number. */
+  const before: Accepted = { run: 0 as RunId, state: "Scheduled", isNew: false }
 
-  const absent = (what: string) =>
-    Effect.die(
-      new Error(`an isolated handler has no ${what}; carry it out in a fiber, or ask by REST`),
+  const submitting = <A, E>(
+    whileBuilding: A,
+    submit: (here: { readonly namespace: Namespace }) => Effect.Effect<A, E>,
+  ): Effect.Effect<A, E> =>
+    Effect.suspend(() =>
+      isBuilding()
+        ? Effect.succeed(whileBuilding)
+        // The program's own namespace is not in sight where the call is made.
+        : Effect.flatMap(CurrentNamespace, (namespace) => submit({ namespace }))
     )
 
   const scheduler = Scheduler.of({
-    submit: (submission, options) => call("submit", submission, plain(options)),
-    submitAll: (submissions, options) => call("submitAll", submissions, plain(options)),
+    submit: (submission, options) =>
+      submitting(before, (here) => call("submit", submission, { ...here, ...plain(options) })),
+    submitAll: (submissions, options) =>
+      submitting(
+        submissions.map(() => before),
+        (here) => call("submitAll", submissions, { ...here, ...plain(options) }),
+      ),
     submitSharded: (submission, sharding, options) =>
-      call("submitSharded", submission, sharding, plain(options)),
+      submitting(
+        before,
+        (here) => call("submitSharded", submission, sharding, { ...here, ...plain(options) }),
+      ),
     again: (run, options) => call("again", run, plain(options)),
-    cancel: (run) => call("cancel", run),
-    suspend: (run) => call("suspend", run),
-    resume: (run) => call("resume", run),
+    cancel: (run, options) => call("cancel", run, options),
+    suspend: (run, options) => call("suspend", run, options),
+    resume: (run, options) => call("resume", run, options),
     change: (run, { deadline, ...rest }) =>
       call("change", run, {
         ...rest,
         ...(deadline !== undefined && { deadline: deadline === null ? null : millis(deadline) }),
       }),
-    notify: (run, notice) => call("notify", run, notice),
-    revive: (run) => call("revive", run),
+    notify: (run, notice, options) => call("notify", run, notice, options),
+    revive: (run, options) => call("revive", run, options),
     rollback: (run, options) => call("rollback", run, options),
-    find,
+    find: (run) => call("find", run),
     ended: Effect.fnUntraced(function* (run) {
       for (let pause = 5;; pause = Math.min(500, pause * 1.5)) {
         const view = yield* Effect.catchTag(
-          find(run),
+          call("find", run),
           "RunUnknown",
           () => Effect.fail(new RunFailed({ run, state: "Discarded" })),
         )
@@ -130,21 +192,15 @@ export const make = (
       }
     }),
     list: () => absent("list of runs"),
-    events: () => absent("events of runs"),
-    why: () => absent("reasons of runs"),
-    log: () => absent("logs of runs"),
-    progress: () => absent("progress of runs"),
+    events: (run) => call("events", run),
+    why: (run) => call("why", run),
+    log: (query) => call("log", query),
+    progress: (run) => call("progress", run),
   })
 
-  const triggers = new Proxy({}, {
-    get: (_, name) => name === "put" ? () => Effect.void : () => absent("triggers"),
-  }) as Triggers["Service"]
-
   return {
-    layer: Layer.succeedContext(
-      Context.make(Scheduler, scheduler).pipe(Context.add(Triggers, triggers)),
-    ),
-    recall: (key) => asked((call) => ({ _tag: "Recall", call, key })),
+    layer: Layer.succeed(Scheduler, scheduler),
+    asked,
     answered: (number, answer) => {
       const resume = waiting.get(number)
       waiting.delete(number)

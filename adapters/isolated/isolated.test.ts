@@ -1,10 +1,15 @@
 /** Handlers in threads and processes of their own, which are real ones here. */
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, Layer, Option, Scope } from "effect"
+import { Namespace, standard } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
+import { Breakers } from "../../core/engine/Breakers.ts"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
 import * as LocalOwnership from "../../core/engine/LocalOwnership.ts"
+import { Groups } from "../../core/engine/Groups.ts"
+import { Locks } from "../../core/engine/Locks.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import * as Task from "../../core/engine/Task.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
@@ -18,6 +23,9 @@ const entry = new URL("./tasks.fixture.ts", import.meta.url)
 const engine = Layer.mergeAll(
   Scheduler.layerWith({ sweepInterval: "300 millis" }),
   Triggers.layer,
+  Breakers.layer,
+  Groups.layer,
+  Locks.layer,
   Direct.layer,
 ).pipe(Layer.provide(LocalOwnership.layer), Layer.provideMerge(Layer.fresh(Memory.layer)))
 
@@ -168,10 +176,67 @@ for (const kind of ["thread", "process"] as const satisfies ReadonlyArray<Kind>)
           ({ state }) => state === "Awaiting",
         )
       }))
+
+    test("says who orders, and is told what became of it, in the namespace of its executor", () =>
+      Effect.gen(function* () {
+        const namespace = Namespace.make("elsewhere")
+        yield* Effect.provideService(serving(), CurrentNamespace, namespace)
+        const run = yield* tasks.orders.submit({}, { namespace })
+        const told = yield* tasks.orders.result(run)
+        const said = told.at(-1)!
+        assert.deepStrictEqual(told.slice(0, -1), [
+          ...["elsewhere", "DueLater", "ada", "bob", "eve", "0 false"],
+        ])
+        assert.deepInclude(JSON.parse(said), { _tag: "Some" })
+      }))
+
+    test("knows all that a scheduler fails with by its tag", () =>
+      Effect.gen(function* () {
+        yield* serving()
+        assert.strictEqual(yield* tasks.fills.execute({}), 2)
+      }))
+
+    test("lets nobody have a place before whoever handed over has let go of it", () =>
+      Effect.gen(function* () {
+        yield* serving({ concurrency: 1 })
+        const runs = yield* Effect.forEach([0, 1, 2], (n) => tasks.lingers.submit({ n }))
+        const [first, ...others] = runs
+        for (const [at, run] of others.entries()) {
+          const { failure, result, state } = yield* ended(run)
+          assert.deepStrictEqual([state, result, failure], ["Succeeded", `${at + 1}`, undefined])
+        }
+        assert.deepStrictEqual(yield* linesOf(first!), ["let go"])
+        const { state } = yield* Scheduler.use((scheduler) => scheduler.find(first!))
+        assert.strictEqual(state, "Awaiting")
+      }))
+
+    test("hands over although it does not let go in time, and its place is ended", () =>
+      Effect.gen(function* () {
+        yield* serving({ concurrency: 1 }, { grace: "300 millis" })
+        const run = yield* tasks.lingers.submit({ n: -1 })
+        const look = Scheduler.use((scheduler) => scheduler.find(run))
+        yield* until(look, ({ state }) => state === "Awaiting")
+        assert.strictEqual(yield* tasks.lingers.execute({ n: 1 }), 1)
+      }))
   })
 }
 
 describe("a place", () => {
+  it.live("declares nothing anew that its module declares", () =>
+    Effect.gen(function* () {
+      yield* serving()
+      const { calendars, list } = yield* Triggers
+      const breakers = yield* Breakers
+      const mine = yield* breakers.set("mail", { failurePercent: 70 })
+      yield* calendars.put({ namespace: standard, name: "office", rest: ["SUN"] })
+      yield* tasksOf("thread").whoami.execute({ name: "ada" })
+      assert.deepStrictEqual((yield* breakers.find("mail")).settings, mine.settings)
+      const { calendar, revision } = yield* calendars.find(standard, "office")
+      assert.deepStrictEqual([calendar.rest, revision], [["SUN"], 2])
+      const names = (yield* list(standard)).map(({ definition: { name } }) => name)
+      assert.sameMembers(names, ["by-the-office", "tailing"])
+    }).pipe(Effect.scoped, Effect.provide(engine)), 30_000)
+
   it.live("is ended when it takes more memory than it may", () =>
     Effect.gen(function* () {
       yield* serving({}, { memoryMegabytes: 48 })

@@ -37,9 +37,15 @@ export type Step =
   | { readonly _tag: "Rollback"; readonly failure: Failure }
   | { readonly _tag: "Clean" | "Summary"; readonly ended: Ended }
 
-/** To the place. It does one thing at a time. */
+/** To the place. It does one thing at a time, and each has a number. */
 export type Order =
-  | { readonly _tag: "Do"; readonly step: Step; readonly payload: string; readonly run: RunData }
+  | {
+    readonly _tag: "Do"
+    readonly turn: number
+    readonly step: Step
+    readonly payload: string
+    readonly run: RunData
+  }
   | { readonly _tag: "Stop" }
   /** What became of a call. */
   | { readonly _tag: "Answer"; readonly call: number; readonly answer: Answer }
@@ -48,18 +54,25 @@ export type Answer =
   | { readonly _tag: "Done"; readonly value?: unknown }
   | { readonly _tag: "Failed"; readonly error: Readonly<Record<string, unknown>> }
 
-/** From the place. */
-export type Word =
-  | { readonly _tag: "Ready" }
-  /** It cannot be of use: why. */
-  | { readonly _tag: "Unfit"; readonly failure: Failure }
+/** What a place says of the thing that it does, or has done. */
+export type Saying =
   | { readonly _tag: "Progress"; readonly said: Said }
   | { readonly _tag: "Line"; readonly level: LogLevel; readonly text: string }
   | { readonly _tag: "Keep"; readonly checkpoint: string }
   /** What the task keeps for a key is asked for, as a call is. */
   | { readonly _tag: "Recall"; readonly call: number; readonly key: string }
   | { readonly _tag: "Remember"; readonly key: string; readonly state?: string }
+  /** It is to be handed over as soon as it has ended, which it says next. */
   | { readonly _tag: "HandOver"; readonly timeoutMillis?: number }
+  | { readonly _tag: "Succeeded"; readonly value?: string }
+  | { readonly _tag: "Unsuccessful"; readonly unsuccessful: Unsuccessful }
+  | { readonly _tag: "Stopped" }
+
+/** From the place. What is said of another turn than the present one is nobody's business any more. */
+export type Word =
+  | { readonly _tag: "Ready" }
+  /** It cannot be of use: why. */
+  | { readonly _tag: "Unfit"; readonly failure: Failure }
   /** Something of the program's scheduler. */
   | {
     readonly _tag: "Call"
@@ -67,6 +80,4 @@ export type Word =
     readonly method: string
     readonly args: ReadonlyArray<unknown>
   }
-  | { readonly _tag: "Succeeded"; readonly value?: string }
-  | { readonly _tag: "Unsuccessful"; readonly unsuccessful: Unsuccessful }
-  | { readonly _tag: "Stopped" }
+  | Saying & { readonly turn: number }

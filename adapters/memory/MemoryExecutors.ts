@@ -1,6 +1,11 @@
 /** Executors in memory: see `ExecutorStorage` for the laws. */
 import { DateTime, Effect } from "effect"
-import type { Incarnation, Standing, Vitals } from "../../core/domain/Executor.ts"
+import {
+  capacityOf,
+  type Incarnation,
+  type Standing,
+  type Vitals,
+} from "../../core/domain/Executor.ts"
 import {
   type Beaten,
   type ExecutorStorage,
@@ -138,7 +143,7 @@ export const make = (
             namespace: member.joining.namespace,
             name: member.joining.name,
             standing: standingOf(member, now())!,
-            capacity: member.joining.capacity,
+            capacity: capacityOf(member.joining.capacity, member.vitals),
             labels: member.joining.labels,
             resources: member.joining.resources ?? {},
             tasks: member.tasks,

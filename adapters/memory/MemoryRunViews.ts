@@ -35,7 +35,7 @@ export const make = (
   holders: (gate: GateKey) => ReadonlyArray<Entry>,
 ): Pick<
   RunStorage,
-  "find" | "findMany" | "list" | "depth" | "state" | "counts" | "events" | "why"
+  "find" | "findMany" | "list" | "depth" | "backlog" | "state" | "counts" | "events" | "why"
 > => {
   const view = (entry: Entry): RunView => {
     const { spec, state: { _tag, attempt, crashes, fence } } = entry
@@ -198,6 +198,14 @@ export const make = (
       Effect.sync(() => Option.fromNullishOr(state.states.get(`${namespace} ${task} ${key}`))),
     depth: (lanes) =>
       Effect.sync(() => lanes.reduce((sum, lane) => sum + (state.ready.get(lane)?.size ?? 0), 0)),
+    backlog: (lanes) =>
+      Effect.sync(() =>
+        lanes.reduce(
+          (sum, lane) =>
+            sum + (state.ready.get(lane)?.size ?? 0) + (state.blockedFor.get(lane)?.size ?? 0),
+          0,
+        )
+      ),
     counts: (namespace, tasks) =>
       Effect.sync(() => {
         const counts: Partial<Record<Run.StateName, number>> = {}

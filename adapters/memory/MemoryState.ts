@@ -143,6 +143,12 @@ export interface Member {
 }
 
 /** What a run has said. */
+/** Under what key, and how it stands: replaced where it is when it is answered. */
+export interface KeptAnswer {
+  readonly key: string
+  kept: Answer.Kept
+}
+
 export interface KeptTold {
   /** Of all its lines. */
   chars: number
@@ -191,6 +197,8 @@ export class MemoryState {
   readonly ready = new Map<Lane.Lane, Sorted<Entry>>()
   readonly scheduled = new Sorted<Entry>((a, b) => a.dueAt - b.dueAt || a.id - b.id)
   readonly blocked = new Map<GateKey, Sorted<Entry>>()
+  /** The same, by the lane to which their gates let them. */
+  readonly blockedFor = new Map<Lane.Lane, Set<Entry>>()
   /** Those handed over for a limited time, by its end. */
   readonly awaiting = new Sorted<Entry>((a, b) => a.awaitsUntil! - b.awaitsUntil! || a.id - b.id)
   /** Parents with children that have not ended, or whose end was not gathered yet. */
@@ -209,8 +217,11 @@ export class MemoryState {
   readonly states = new Map<string, string>()
   /** What permits were given out, by kind and name. */
   readonly cells = new Map<string, string>()
-  /** By key, in the order in which they were begun. */
-  readonly answers = new Map<string, Answer.Kept>()
+  readonly answers = new Map<string, KeptAnswer>()
+  /** By the clock, which may be set back: not in the order in which they were begun. */
+  readonly answersByAge = new Sorted<KeptAnswer>((a, b) =>
+    a.kept.begunAt - b.kept.begunAt || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0)
+  )
   readonly triggers = new Map<TriggerId, KeptTrigger>()
   readonly findings: Array<KeptFinding & { readonly trigger: TriggerId }> = []
   auditPlace: AuditPlace | undefined
@@ -537,6 +548,7 @@ export class MemoryState {
         break
       case "Blocked":
         within(this.blocked, gate!.key, () => new Sorted<Entry>(Blocking.order)).add(entry)
+        within(this.blockedFor, lane, () => new Set<Entry>()).add(entry)
         break
       case "Ready":
         this.wait(entry, lane)
@@ -571,6 +583,7 @@ export class MemoryState {
         break
       case "Blocked":
         drop(this.blocked, gate!.key, entry)
+        drop(this.blockedFor, entry.spec.lane, entry)
         break
       case "Ready":
         drop(this.ready, entry.lane, entry)

@@ -29,7 +29,7 @@ export const make = (
   pg: Pg,
 ): Pick<
   RunStorage,
-  "find" | "findMany" | "list" | "depth" | "state" | "counts" | "events" | "why"
+  "find" | "findMany" | "list" | "depth" | "backlog" | "state" | "counts" | "events" | "why"
 > => {
   const findMany: RunStorage["findMany"] = (runs) =>
     runs.length === 0 ? Effect.succeed([]) : Effect.map(
@@ -71,6 +71,17 @@ export const make = (
     Effect.map(
       pg.query<{ readonly depth: number }>("reads", "depth", selectDepth, [texts(lanes), atMost]),
       ([row]) => row!.depth,
+    )
+
+  const backlog: RunStorage["backlog"] = (lanes, atMost) =>
+    Effect.map(
+      pg.query<{ readonly waiting: number }>(
+        "reads",
+        "backlog",
+        "SELECT waiting_in($1::text[], $2) AS waiting",
+        [texts(lanes), atMost],
+      ),
+      ([row]) => row!.waiting,
     )
 
   /** They are few, so the other conditions are looked at one by one. */
@@ -202,6 +213,7 @@ export const make = (
     findMany,
     list,
     depth,
+    backlog,
     state: keptState,
     counts,
     events,

@@ -75,6 +75,25 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.deepEqual(SourceContract.numbersOf(after.entries), [2, 3])
       }).pipe(Effect.scoped))
 
+    it.effect("E5 no silent gap: numbers keep their digits, as text where they are no number here", () =>
+      Effect.gen(function* () {
+        const { name, safe, source, sql } = yield* made()
+        yield* sql.unsafe(`ALTER TABLE ${name} ADD COLUMN account bigint, ADD COLUMN cents numeric`)
+        yield* sql.unsafe(
+          `INSERT INTO ${name} (account, cents) VALUES
+             (9007199254740991, 0.10), (9007199254740993, 12345678901234567.89)`,
+        )
+        yield* safe
+        const { entries } = yield* SourceContract.readAll(yield* source.open, "")
+        assert.deepStrictEqual(
+          entries.map((entry) => {
+            const { account, cents } = (entry as { value: Record<string, unknown> }).value
+            return [account, cents]
+          }),
+          [[9007199254740991, 0.1], ["9007199254740993", "12345678901234567.89"]],
+        )
+      }).pipe(Effect.scoped))
+
     it.effect("E2 nothing late: a hundred writers that commit in any order, and a reader", () =>
       Effect.gen(function* () {
         const { name, safe, source, sql } = yield* made()

@@ -13,6 +13,7 @@ import { PgPool } from "@effect/sql-pg"
 import { Duration, Effect, type Redacted } from "effect"
 import type { Table } from "../../core/domain/Tailing.ts"
 import { type Reader, type Source, SourceUnavailable } from "../../core/services/Source.ts"
+import { exactJson } from "./exactJson.ts"
 import { connection, type Row } from "./Pg.ts"
 
 /** Carries out one statement. */
@@ -160,7 +161,7 @@ const read = Effect.fnUntraced(function* (of: Table, ask: Ask) {
       )
       const entries = rows.map((row) => ({
         position: `${row.xid},${row.id}`,
-        value: JSON.parse(row.row) as unknown,
+        value: exactJson(row.row),
       }))
       return {
         entries,

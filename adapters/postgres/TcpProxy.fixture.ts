@@ -19,6 +19,8 @@ export class TcpProxy {
   private readonly links = new Set<Link>()
   private readonly server: Server
   private isRefusing = false
+  /** Words of a client, once, whose answer is lost. */
+  private losing: string | undefined
 
   private constructor(server: Server, url: URL) {
     this.server = server
@@ -60,6 +62,10 @@ export class TcpProxy {
     this.links.add(link)
     client.on("data", (chunk) => {
       if (link.name === "") link.name = chunk.toString("latin1")
+      if (this.losing !== undefined && chunk.includes(this.losing)) {
+        this.losing = undefined
+        link.isLosing = true
+      }
       if (!link.isSilent) server.write(chunk)
     })
     server.on("data", (chunk) => {
@@ -87,6 +93,11 @@ export class TcpProxy {
     return this.each(part, (link) => {
       link.isLosing = true
     })
+  }
+
+  /** As `loseNextAnswer`, of the next connection on which a client says so. */
+  loseAnswerTo(words: string): void {
+    this.losing = words
   }
 
   cut(part = ""): number {

@@ -350,6 +350,17 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         assert.deepInclude(again!, { run: answer!.run, isNew: false })
         assert.strictEqual((yield* runs.list({ namespace, limit: 10 })).length, 2)
       }).pipe(Effect.scoped))
+
+    it.effect("K7 heard again: an answer that is lost leaves the order to who has begun it", () =>
+      Effect.gen(function* () {
+        const { context, proxy } = yield* proxied
+        const { answers } = Context.get(context, Storage)
+        proxy.loseAnswerTo("INSERT INTO answer")
+        const [key, asked] = [fresh("key"), proxy.asked]
+        assert.strictEqual((yield* answers.begin(key, "an order", fresh("one")))._tag, "Begun")
+        assert.isAbove(proxy.asked, asked + 1, "nothing was lost")
+        assert.strictEqual((yield* answers.begin(key, "an order", fresh("one")))._tag, "Unsettled")
+      }).pipe(Effect.scoped))
   },
 )
 

@@ -3,13 +3,14 @@ import { DateTime, Schema } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import { Calendar } from "../../core/domain/Calendar.ts"
-import type {
-  ExecutorName,
-  ExecutorView,
-  Holder,
-  Incarnation,
-  Standing,
-  Vitals,
+import {
+  capacityOf,
+  type ExecutorName,
+  type ExecutorView,
+  type Holder,
+  type Incarnation,
+  type Standing,
+  type Vitals,
 } from "../../core/domain/Executor.ts"
 import * as Change from "../../core/domain/Change.ts"
 import { shown } from "../../core/domain/Conclusion.ts"
@@ -356,20 +357,23 @@ export interface ExecutorRow {
   readonly beat_at: number
 }
 
-export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorView => ({
-  incarnation: row.incarnation,
-  namespace,
-  name: row.name,
-  standing: standingOf(row.standing),
-  capacity: row.capacity,
-  labels: JSON.parse(row.labels) as Readonly<Record<string, string>>,
-  resources: JSON.parse(row.resources) as Readonly<Record<string, number>>,
-  tasks: row.tasks,
-  held: row.held,
-  ...(row.vitals !== null && { vitals: JSON.parse(row.vitals) as Vitals }),
-  joinedAt: at(row.joined_at),
-  beatAt: at(row.beat_at),
-})
+export const executorView = (namespace: Namespace, row: ExecutorRow): ExecutorView => {
+  const vitals = row.vitals === null ? undefined : JSON.parse(row.vitals) as Vitals
+  return {
+    incarnation: row.incarnation,
+    namespace,
+    name: row.name,
+    standing: standingOf(row.standing),
+    capacity: capacityOf(row.capacity, vitals),
+    labels: JSON.parse(row.labels) as Readonly<Record<string, string>>,
+    resources: JSON.parse(row.resources) as Readonly<Record<string, number>>,
+    tasks: row.tasks,
+    held: row.held,
+    ...(vitals !== undefined && { vitals }),
+    joinedAt: at(row.joined_at),
+    beatAt: at(row.beat_at),
+  }
+}
 
 export interface TriggerRow {
   readonly [column: string]: unknown

@@ -61,7 +61,8 @@ const refusalOf = (address: string) => (status: number): JoinRefused | undefined
     case 421:
       return new JoinRefused({
         reason: `${address} is a name that the server does not answer for`,
-        remedy: "Name the host when the server is started, or use an address that it knows",
+        remedy: "Start the server with that name, --served-as (in a program hosts), or use an " +
+          "address that it knows",
       })
     default:
       return undefined

@@ -5,42 +5,41 @@ import type { Database } from "./Database.ts"
 
 interface AnswerRow {
   readonly digest: string
+  readonly beginner: string | null
   readonly begun_at: number
   readonly answer: string | null
 }
 
-const select = "SELECT digest, begun_at, answer FROM answer WHERE key = ?"
+const select = "SELECT digest, beginner, begun_at, answer FROM answer WHERE key = ?"
 
 const letGo = `
   DELETE FROM answer WHERE key IN
     (SELECT key FROM answer WHERE begun_at <= ? ORDER BY begun_at LIMIT ${leavingMax})`
 
-const begin = "INSERT OR REPLACE INTO answer VALUES (?, ?, ?, NULL)"
+const begin = `
+  INSERT OR REPLACE INTO answer (key, digest, beginner, begun_at, answer) VALUES (?, ?, ?, ?, NULL)`
+
+const keep = "UPDATE answer SET answer = ?3 WHERE key = ?1 AND beginner = ?2 AND answer IS NULL"
+const giveUp = "DELETE FROM answer WHERE key = ? AND beginner = ? AND answer IS NULL"
 
 export const make = (db: Database): AnswerStorage => ({
-  begin: (key, order) =>
+  begin: (key, order, beginner) =>
     db.write("begin an order", ({ now }) => {
       db.run(letGo, now - keptMillis)
       const row = db.get<AnswerRow>(select, key)
-      const kept = row &&
-        { order: row.digest, begunAt: row.begun_at, answer: row.answer ?? undefined }
-      const known = standing(kept, order, now)
-      if (known._tag === "Begun") db.run(begin, key, order, now)
+      const kept = row && {
+        order: row.digest,
+        beginner: row.beginner ?? undefined,
+        begunAt: row.begun_at,
+        answer: row.answer ?? undefined,
+      }
+      const known = standing(kept, order, beginner, now)
+      if (known._tag === "Begun") db.run(begin, key, order, beginner, now)
       return known
     }),
-  keep: (key, order, answer) =>
-    db.write("keep an answer", () => {
-      db.run(
-        "UPDATE answer SET answer = ?3 WHERE key = ?1 AND digest = ?2 AND answer IS NULL",
-        key,
-        order,
-        answer,
-      )
-    }),
-  giveUp: (key, order) =>
-    db.write("give an order up", () => {
-      db.run("DELETE FROM answer WHERE key = ? AND digest = ? AND answer IS NULL", key, order)
-    }),
+  keep: (key, beginner, answer) =>
+    db.write("keep an answer", () => void db.run(keep, key, beginner, answer)),
+  giveUp: (key, beginner) => db.write("give an order up", () => void db.run(giveUp, key, beginner)),
   count: db.read(
     "count answers",
     () => db.get<{ readonly count: number }>("SELECT count(*) AS count FROM answer")!.count,

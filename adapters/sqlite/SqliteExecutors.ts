@@ -1,11 +1,12 @@
 /** Executors in SQLite: see `ExecutorStorage` for the laws. */
 import { DateTime } from "effect"
-import type {
-  ExecutorView,
-  Incarnation,
-  Joining,
-  Standing,
-  Vitals,
+import {
+  capacityOf,
+  type ExecutorView,
+  type Incarnation,
+  type Joining,
+  type Standing,
+  type Vitals,
 } from "../../core/domain/Executor.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
@@ -181,18 +182,21 @@ const list = (db: Database, namespace: Namespace): ReadonlyArray<ExecutorView> =
     namespace,
     now - goneMillis,
     now,
-  ).map((row) => ({
-    incarnation: row.incarnation,
-    namespace,
-    name: row.name,
-    standing: standingAt(row, now),
-    capacity: row.capacity,
-    labels: JSON.parse(row.labels) as Record<string, string>,
-    resources: JSON.parse(row.resources) as Record<string, number>,
-    tasks: JSON.parse(row.tasks) as ReadonlyArray<TaskName>,
-    held: row.held,
-    ...(row.vitals !== null && { vitals: JSON.parse(row.vitals) as Vitals }),
-    joinedAt: DateTime.makeUnsafe(row.joined_at),
-    beatAt: DateTime.makeUnsafe(row.beat_at),
-  }))
+  ).map((row) => {
+    const vitals = row.vitals === null ? undefined : JSON.parse(row.vitals) as Vitals
+    return {
+      incarnation: row.incarnation,
+      namespace,
+      name: row.name,
+      standing: standingAt(row, now),
+      capacity: capacityOf(row.capacity, vitals),
+      labels: JSON.parse(row.labels) as Record<string, string>,
+      resources: JSON.parse(row.resources) as Record<string, number>,
+      tasks: JSON.parse(row.tasks) as ReadonlyArray<TaskName>,
+      held: row.held,
+      ...(vitals !== undefined && { vitals }),
+      joinedAt: DateTime.makeUnsafe(row.joined_at),
+      beatAt: DateTime.makeUnsafe(row.beat_at),
+    }
+  })
 }

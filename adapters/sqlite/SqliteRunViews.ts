@@ -35,7 +35,7 @@ export const make = (
   db: Database,
 ): Pick<
   RunStorage,
-  "find" | "findMany" | "list" | "state" | "depth" | "counts" | "events" | "why"
+  "find" | "findMany" | "list" | "state" | "depth" | "backlog" | "counts" | "events" | "why"
 > => {
   return {
     find: (run) =>
@@ -59,18 +59,12 @@ export const make = (
           )),
         (row) => Option.map(Option.fromNullishOr(row), ({ value }) => value),
       ),
-    depth: (lanes, atMost) =>
-      db.read(
-        "depth",
-        () =>
-          lanes.reduce((sum, lane) =>
-            sum + (sum >= atMost ? 0 : db.get<{ readonly depth: number }>(
-              `SELECT count(*) AS depth FROM (SELECT 1 FROM ready
-             WHERE lane = (SELECT id FROM lane WHERE name = ?) LIMIT ?)`,
-              lane,
-              atMost,
-            )!.depth), 0),
-      ),
+    depth: (lanes, atMost) => db.read("depth", () => depth(db, lanes, atMost)),
+    backlog: (lanes, atMost) =>
+      db.read("backlog", () => {
+        const ready = depth(db, lanes, atMost)
+        return ready >= atMost ? ready : ready + blockedOf(db, lanes, atMost - ready)
+      }),
     counts: (namespace, tasks) => db.read("counts", () => counts(db, namespace, tasks)),
     events: (run) => db.read("events", () => events(db, run)),
     why: (run) =>
@@ -357,6 +351,26 @@ const counts = (db: Database, namespace: Namespace, tasks?: ReadonlyArray<TaskNa
   for (const { runs, state } of rows) counts[state] = runs
   return counts
 }
+
+const depth = (db: Database, lanes: ReadonlyArray<Lane.Lane>, atMost: number): number =>
+  lanes.reduce((sum, lane) =>
+    sum + (sum >= atMost ? 0 : db.get<{ readonly depth: number }>(
+      `SELECT count(*) AS depth FROM (SELECT 1 FROM ready
+         WHERE lane = (SELECT id FROM lane WHERE name = ?) LIMIT ?)`,
+      lane,
+      atMost - sum,
+    )!.depth), 0)
+
+/** By the index of their tasks: for its lane the row of each run would have to be read. */
+const blockedOf = (db: Database, lanes: ReadonlyArray<Lane.Lane>, atMost: number): number =>
+  db.get<{ readonly depth: number }>(
+    `SELECT count(*) AS depth FROM (SELECT 1 FROM blocked WHERE kind IN (
+         SELECT kind.id FROM json_each(?) AS lanes CROSS JOIN kind
+           ON kind.namespace = lanes.value ->> '$.namespace' AND kind.task = lanes.value ->> '$.task')
+       LIMIT ?)`,
+    JSON.stringify(lanes.map(Lane.taskOf)),
+    atMost,
+  )!.depth
 
 type NamedRow = Pick<RunRow, "executor_name" | "incarnation">
 

@@ -63,6 +63,20 @@ describe("a table in SQLite", () => {
       assert.match(failed.message, /made anew/)
     }).pipe(Effect.scoped))
 
+  it.live("E5 no silent gap: numbers keep their digits, as text where they are no number here", () =>
+    Effect.gen(function* () {
+      const { db, file } = yield* fresh
+      const reader = yield* table({ file, table: "orders" }).open
+      db.exec(
+        "INSERT INTO orders (n) VALUES (9007199254740991), (9007199254740993), (-9223372036854775808)",
+      )
+      const { entries } = yield* reader.read("", 10)
+      assert.deepStrictEqual(
+        entries.map((entry) => (entry as { value: { n: unknown } }).value.n),
+        [9007199254740991, "9007199254740993", "-9223372036854775808"],
+      )
+    }).pipe(Effect.scoped))
+
   it.live("whose numbers may be given twice is refused, and one that is not there", () =>
     Effect.gen(function* () {
       const { db, file } = yield* fresh

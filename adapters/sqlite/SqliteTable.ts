@@ -34,9 +34,14 @@ export const table = ({ file, table }: TableOptions): Source => {
     )
     const id = yield* attempt(() => idOf(db, table, fail))
     const named = quoted(table)
-    const select = yield* attempt(() =>
-      db.prepare(`SELECT * FROM ${named} WHERE ${quoted(id)} > ? ORDER BY ${quoted(id)} LIMIT ?`)
-    )
+    const select = yield* attempt(() => {
+      const read = db.prepare(
+        `SELECT * FROM ${named} WHERE ${quoted(id)} > ? ORDER BY ${quoted(id)} LIMIT ?`,
+      )
+      // Otherwise a row with a number past 2^53 cannot be read at all.
+      read.setReadBigInts(true)
+      return read
+    })
     const last = yield* attempt(() => db.prepare("SELECT seq FROM sqlite_sequence WHERE name = ?"))
     const end = () => Number(last.get(table)?.["seq"] ?? 0)
 
@@ -91,6 +96,10 @@ const idOf = (
   return String(id["name"])
 }
 
-/** Bytes are told in Base64. */
-const jsonOf = (value: unknown): unknown =>
-  value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value
+/** Bytes are told in Base64, and integers that are no number of JavaScript as text. */
+const jsonOf = (value: unknown): unknown => {
+  if (typeof value === "bigint") {
+    return `${Number(value)}` === `${value}` ? Number(value) : `${value}`
+  }
+  return value instanceof Uint8Array ? Buffer.from(value).toString("base64") : value
+}

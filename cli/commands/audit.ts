@@ -1,7 +1,7 @@
 /** `belfry audit`: whether every slot that was due has its one record. */
 import { DateTime, Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { list } from "../flags.ts"
+import { list, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
@@ -9,8 +9,7 @@ import { Problem } from "../Problem.ts"
 export const audit = Command.make("audit", {
   ...list,
   limit: Flag.Int("limit").pipe(
-    Flag.withDescription("At most so many findings, up to 500"),
-    Flag.withDefault(50),
+    unlessNamed(50, "At most so many findings, up to 500"),
   ),
 }, (given) =>
   lazily(

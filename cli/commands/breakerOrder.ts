@@ -1,14 +1,24 @@
 /** `belfry breaker open`, `close` and `auto`: orders by hand. */
 import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
-import { breakerKey, breakerName, by, client, namespace, note, ofBy, ofNote } from "../flags.ts"
+import {
+  breakerKey,
+  breakerName,
+  by,
+  client,
+  namespace,
+  note,
+  ofBy,
+  ofNote,
+  once,
+} from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 const ordering = (word: string, to: "open" | "closed" | "auto", description: string) =>
   Command.make(
     word,
-    { ...client, namespace, by, note, key: breakerKey, name: breakerName },
+    { ...client, namespace, by, note, once, of: breakerKey, name: breakerName },
     (given) =>
       lazily(
         () =>
@@ -27,7 +37,7 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
                 to,
                 ...ofBy(given.by),
                 ...ofNote(given.note),
-                ...(Option.isSome(given.key) && { key: given.key.value }),
+                ...(Option.isSome(given.of) && { key: given.of.value }),
               },
             })
           )
@@ -41,7 +51,7 @@ const ordering = (word: string, to: "open" | "closed" | "auto", description: str
       {
         command: `belfry breaker ${word} sms-gateway --by Ada --note "the gateway is being moved"`,
       },
-      { command: `belfry breaker ${word} sms-gateway --key tenant-7` },
+      { command: `belfry breaker ${word} sms-gateway --of tenant-7` },
     ]),
   )
 

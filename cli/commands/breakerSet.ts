@@ -1,7 +1,7 @@
 /** `belfry breaker set`: what a circuit breaker goes by. */
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { breakerName, client, duration, namespace } from "../flags.ts"
+import { breakerName, client, duration, namespace, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
@@ -42,7 +42,7 @@ const flags = {
 
 export const breakerSet = Command.make(
   "set",
-  { ...client, namespace, ...flags, name: breakerName },
+  { ...client, namespace, once, ...flags, name: breakerName },
   (given) =>
     lazily(
       () =>

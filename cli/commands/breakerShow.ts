@@ -8,7 +8,7 @@ import * as Output from "../Output.ts"
 
 export const breakerShow = Command.make(
   "show",
-  { ...client, namespace, key: breakerKey, name: breakerName },
+  { ...client, namespace, of: breakerKey, name: breakerName },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
@@ -19,7 +19,7 @@ export const breakerShow = Command.make(
             params: { name: given.name },
             query: {
               ...inNamespace(given.namespace),
-              ...(Option.isSome(given.key) && { key: given.key.value }),
+              ...(Option.isSome(given.of) && { key: given.of.value }),
             },
           })
         )
@@ -31,7 +31,7 @@ export const breakerShow = Command.make(
   Command.withDescription("Show how a circuit breaker stands, and its settings"),
   Command.withExamples([
     { command: "belfry breaker show sms-gateway" },
-    { command: "belfry breaker show sms-gateway --key tenant-7" },
+    { command: "belfry breaker show sms-gateway --of tenant-7" },
   ]),
 )
 

@@ -1,13 +1,14 @@
 /** `belfry calendar put`: keeps a calendar, from a file. */
 import { Effect } from "effect"
 import { Argument, Command } from "effect/cli"
-import { calendarName, client, namespace } from "../flags.ts"
+import { calendarName, client, namespace, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const calendarPut = Command.make("put", {
   ...client,
   namespace,
+  once,
   name: calendarName,
   file: Argument.String("file").pipe(
     Argument.withDescription("JSON with lists of dates: rest, holidays, workdays"),

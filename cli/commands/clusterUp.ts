@@ -1,26 +1,23 @@
 /** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json } from "../flags.ts"
+import { databaseUrl, files, json, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const clusterUp = Command.make("up", {
   files,
   schedulers: Flag.Int("schedulers").pipe(
-    Flag.withDescription("So many scheduler processes"),
-    Flag.withDefault(2),
+    unlessNamed(2, "So many scheduler processes"),
   ),
   executors: Flag.Int("executors").pipe(
-    Flag.withDescription("So many executor processes"),
-    Flag.withDefault(3),
+    unlessNamed(3, "So many executor processes"),
   ),
   concurrency: Flag.Int("concurrency").pipe(
-    Flag.withDescription("So many runs at once in each executor"),
-    Flag.withDefault(10),
+    unlessNamed(10, "So many runs at once in each executor"),
   ),
   port: Flag.Int("port").pipe(
-    Flag.withDescription("Port of the first scheduler; the next free ones for the others"),
-    Flag.withDefault(7070),
+    unlessNamed(7070, "Port of the first scheduler; the next free ones for the others"),
   ),
+  servedAs,
   databaseUrl,
   json,
 }, (given) => lazily(() => import("../roles/cluster.ts"), ({ clusterUp }) => clusterUp(given)))

@@ -1,14 +1,14 @@
 /** `belfry dev`: all of it in one terminal. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json } from "../flags.ts"
+import { databaseUrl, files, json, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const dev = Command.make("dev", {
   files,
   port: Flag.Int("port").pipe(
-    Flag.withDescription("Port to listen at; the next free one if it is taken"),
-    Flag.withDefault(7070),
+    unlessNamed(7070, "Port to listen at; the next free one if it is taken"),
   ),
+  servedAs,
   memory: Flag.Boolean("memory").pipe(
     Flag.withDescription("Keep everything in memory, gone at the end"),
     Flag.withDefault(false),

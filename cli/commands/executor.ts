@@ -1,6 +1,6 @@
 /** `belfry executor`: carries tasks out for a server elsewhere. */
 import { Command, Flag } from "effect/cli"
-import { connection, duration, files } from "../flags.ts"
+import { connection, duration, files, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const executor = Command.make("executor", {
@@ -11,8 +11,7 @@ export const executor = Command.make("executor", {
     Flag.optional,
   ),
   concurrency: Flag.Int("concurrency").pipe(
-    Flag.withDescription("So many runs at once"),
-    Flag.withDefault(10),
+    unlessNamed(10, "So many runs at once"),
   ),
   label: Flag.KeyValuePair("label").pipe(
     Flag.withMetavar("key=value"),

@@ -3,7 +3,7 @@ import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as PoolSizes from "../../core/domain/PoolSizes.ts"
-import { client, duration, namespace } from "../flags.ts"
+import { client, duration, namespace, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
@@ -14,6 +14,7 @@ const size = (name: string, description: string) =>
 export const executorResize = Command.make("resize", {
   ...client,
   namespace,
+  once,
   incarnation: Argument.Int("incarnation").pipe(
     Argument.withDescription("Number of the executor, as `belfry executor list` has it"),
   ),
@@ -35,7 +36,7 @@ export const executorResize = Command.make("resize", {
       const known = items.find((each) => each.incarnation === incarnation)
       if (known === undefined) {
         return yield* new Problem({
-          kind: "usage",
+          kind: "notFound",
           what: `there is no executor ${incarnation}`,
           hint: "belfry executor list",
         })

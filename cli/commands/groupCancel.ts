@@ -1,22 +1,28 @@
 /** `belfry group cancel`: asks all runs of a group that have not ended to stop. */
-import { Effect } from "effect"
+import { Effect, Option } from "effect"
 import { Command } from "effect/cli"
+import { createHash } from "node:crypto"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { by, client, groupName, namespace, ofBy } from "../flags.ts"
+import { by, client, groupName, namespace, ofBy, once } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const groupCancel = Command.make(
   "cancel",
-  { ...client, namespace, by, name: groupName },
+  { ...client, namespace, by, once, name: groupName },
   (given) =>
     lazily(
-      () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
-      Effect.fnUntraced(function* ([{ inNamespace, open }, { groupCancelledJson }]) {
+      () =>
+        Promise.all([
+          import("../../cluster/api/ApiClient.ts"),
+          import("../Connection.ts"),
+          import("../views.ts"),
+        ]),
+      Effect.fnUntraced(function* ([ApiClient, { inNamespace, open }, { groupCancelledJson }]) {
         const { call } = yield* open(given)
         const some = (before: RunId | undefined) =>
-          call((api) =>
-            api.groups.cancel({
+          call((api) => {
+            const cancel = api.groups.cancel({
               params: { name: given.name },
               payload: {
                 ...inNamespace(given.namespace),
@@ -24,7 +30,10 @@ export const groupCancel = Command.make(
                 ...(before !== undefined && { before }),
               },
             })
-          )
+            return before === undefined || Option.isNone(given.once)
+              ? cancel
+              : ApiClient.once(further(given.once.value, before))(cancel)
+          })
         let { confirmed, next, requested } = yield* some(undefined)
         while (next !== undefined) {
           const step: Effect.Success<ReturnType<typeof some>> = yield* some(next)
@@ -45,3 +54,7 @@ export const groupCancel = Command.make(
   ),
   Command.withExamples([{ command: "belfry group cancel billing --by Ada" }]),
 )
+
+/** Each step is an order of its own, and has a key that follows from that of the first. */
+const further = (key: string, before: RunId): string =>
+  createHash("sha256").update(`group cancel before ${before}: ${key}`).digest("base64url")

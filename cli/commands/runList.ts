@@ -5,7 +5,7 @@ import { StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { Word } from "../../core/domain/Vocabulary.ts"
-import { list, vocabulary } from "../flags.ts"
+import { list, unlessNamed, vocabulary } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
@@ -24,8 +24,7 @@ export const runList = Command.make("list", {
     Flag.optional,
   ),
   limit: Flag.Int("limit").pipe(
-    Flag.withDescription("At most so many, up to 500"),
-    Flag.withDefault(20),
+    unlessNamed(20, "At most so many, up to 500"),
   ),
   cursor: Flag.Int("cursor").pipe(
     Flag.withDescription("Go on after a page, from its `next`"),

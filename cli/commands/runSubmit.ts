@@ -11,6 +11,7 @@ import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
 import { Problem } from "../Problem.ts"
+import { asHere } from "../started.ts"
 
 export const runSubmit = Command.make("submit", {
   ...client,
@@ -77,7 +78,7 @@ export const runSubmit = Command.make("submit", {
       if (given.json) return Output.printJson({ ...submitted, run: String(submitted.run) })
       Output.print(String(submitted.run))
       const talk = submitted.isNew ? submitted.state : `${submitted.state}, submitted before`
-      Output.talk(`run ${submitted.run} is ${talk}; belfry run show ${submitted.run}`)
+      Output.talk(`run ${submitted.run} is ${talk}; ${asHere(`belfry run show ${submitted.run}`)}`)
     }),
   )).pipe(
     Command.withDescription("Submit a run of a task"),

@@ -1,7 +1,7 @@
 /** `belfry server`: schedulers, REST and RPC over a storage. */
 import { Command, Flag } from "effect/cli"
 import { particulars } from "../../core/services/Required.ts"
-import { databaseUrl } from "../flags.ts"
+import { databaseUrl, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const server = Command.make("server", {
@@ -22,13 +22,19 @@ export const server = Command.make("server", {
     Flag.atLeast(0),
   ),
   host: Flag.String("host").pipe(
-    Flag.withDescription("Address to listen at"),
-    Flag.withDefault("127.0.0.1"),
+    unlessNamed(
+      "127.0.0.1",
+      "Address to listen at, with --behind-proxy also others than the loopback",
+    ),
   ),
   port: Flag.Int("port").pipe(
-    Flag.withDescription("Port to listen at; 0 takes any that is free"),
-    Flag.withDefault(7070),
+    unlessNamed(7070, "Port to listen at; 0 takes any that is free"),
   ),
+  behindProxy: Flag.Boolean("behind-proxy").pipe(
+    Flag.withDescription("Something before it ends TLS, so it may listen to other machines"),
+    Flag.withDefault(false),
+  ),
+  servedAs,
   token: Flag.Redacted("token").pipe(
     Flag.withDescription("Whoever shows it may do everything (BELFRY_TOKEN)"),
     Flag.optional,
@@ -42,5 +48,9 @@ export const server = Command.make("server", {
   Command.withExamples([
     { command: "belfry server --sqlite belfry.db --token-file token" },
     { command: "belfry server --database-url postgres://belfry@db.example.org/belfry" },
+    {
+      command: "belfry server --host 0.0.0.0 --behind-proxy --served-as belfry.example.org",
+      description: "Behind a proxy on another machine, which ends TLS",
+    },
   ]),
 )

@@ -5,6 +5,7 @@ import type { Policy } from "../../core/domain/Task.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { asHere } from "../started.ts"
 
 export const taskList = Command.make("list", {
   ...list,
@@ -56,7 +57,9 @@ export const taskList = Command.make("list", {
       if (answer.total > 0) {
         Output.talk(answer.total === 1 ? "1 task" : `${answer.total} tasks`)
       } else {
-        Output.talk("no tasks: an executor brings them, as in belfry dev your-tasks.ts")
+        Output.talk(
+          `no tasks: an executor brings them, as in ${asHere("belfry dev your-tasks.ts")}`,
+        )
       }
     }),
   )).pipe(

@@ -1,16 +1,18 @@
 /** `belfry trigger backfill`: a run for each slot of a range that has not fired. */
 import { DateTime, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import { client, duration, namespace, triggerName } from "../flags.ts"
+import { client, duration, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
+import { asHere } from "../started.ts"
 
 const hint = "belfry trigger backfill nightly --from 2031-03-01 --to 2031-03-08 --dry-run"
 
 export const triggerBackfill = Command.make("backfill", {
   ...client,
   namespace,
+  once,
   name: triggerName,
   from: Flag.Date("from").pipe(
     Flag.withDescription("The slots from this instant on"),
@@ -74,7 +76,7 @@ export const triggerBackfill = Command.make("backfill", {
           payload: {
             ...query,
             from: DateTime.fromDateUnsafe(from.value),
-            to: DateTime.fromDateUnsafe(Option.getOrElse(to, () => new Date())),
+            ...(Option.isSome(to) && { to: DateTime.fromDateUnsafe(to.value) }),
             isDry: given.dryRun,
             ...(Option.isSome(given.max) && { max: given.max.value }),
             ...(Option.isSome(given.pace) && { paceMillis: given.pace.value }),
@@ -93,7 +95,8 @@ export const triggerBackfill = Command.make("backfill", {
         ]),
       ))
       if (!given.dryRun) {
-        Output.talk(`belfry trigger backfill ${given.name} --cancel ${backfilled.request}`)
+        const { name } = given
+        Output.talk(asHere(`belfry trigger backfill ${name} --cancel ${backfilled.request}`))
       }
     }),
   )).pipe(

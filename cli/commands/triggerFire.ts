@@ -5,6 +5,7 @@ import { client, namespace, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
+import { asHere } from "../started.ts"
 
 export const triggerFire = Command.make("fire", {
   ...client,
@@ -42,7 +43,8 @@ export const triggerFire = Command.make("fire", {
       if (given.json) return Output.printJson({ ...fired, run: String(fired.run) })
       Output.print(String(fired.run))
       Output.talk(
-        `run ${fired.run}${fired.isNew ? "" : ", asked for before"}; belfry run show ${fired.run}`,
+        `run ${fired.run}${fired.isNew ? "" : ", asked for before"}; ` +
+          asHere(`belfry run show ${fired.run}`),
       )
     }),
   )).pipe(

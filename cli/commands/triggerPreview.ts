@@ -2,15 +2,15 @@
 import { DateTime, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Because, TriggerName } from "../../core/domain/Trigger.ts"
-import { connection, json, jsonl, namespace } from "../flags.ts"
+import { connection, json, jsonl, namespace, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
-import { expression, schedule, scheduleOf, unscheduled } from "../schedule.ts"
+import { changeOf, expression, flagOf, rules, unscheduled } from "../schedule.ts"
 
 export const triggerPreview = Command.make("preview", {
   expression,
-  ...schedule,
+  ...rules,
   calendarFile: Flag.String("calendar-file").pipe(
     Flag.withDescription("JSON file with rest, holidays and workdays, instead of a kept calendar"),
     Flag.optional,
@@ -21,8 +21,7 @@ export const triggerPreview = Command.make("preview", {
   ),
   count: Flag.Int("count").pipe(
     Flag.withAlias("n"),
-    Flag.withDescription("So many instants, up to 1000"),
-    Flag.withDefault(10),
+    unlessNamed(10, "So many instants, up to 1000"),
   ),
   from: Flag.Date("from").pipe(
     Flag.withDescription("After this instant; now unless named"),
@@ -36,16 +35,25 @@ export const triggerPreview = Command.make("preview", {
   lazily(
     () =>
       Promise.all([
+        import("../../cluster/api/changes.ts"),
         import("../../cluster/api/preview.ts"),
         import("../Connection.ts"),
         import("../calendarFile.ts"),
         import("../views.ts"),
       ]),
-    Effect.fnUntraced(function* ([{ preview }, { inNamespace, open }, { read }, { previewJson }]) {
+    Effect.fnUntraced(function* (
+      [changes, { preview }, { inNamespace, open }, { read }, { previewJson }],
+    ) {
       if (given.count < 1 || given.count > 1000) {
         return yield* new Problem({ kind: "usage", what: "--count is from 1 to 1000" })
       }
       const now = Date.now()
+      const change = yield* changeOf(Option.some(given.expression), given)
+      const schedule = yield* Effect.fromResult(changes.schedule(undefined, change)).pipe(
+        Effect.mapError(({ field, reason, remedy }) =>
+          unscheduled(`${flagOf(field) ?? field}: ${reason}`, remedy)
+        ),
+      )
       const { calendar: kept, calendarFile } = given
       const calendar = Option.isSome(calendarFile)
         ? yield* read(calendarFile.value)
@@ -58,7 +66,7 @@ export const triggerPreview = Command.make("preview", {
         )
         : undefined
       const request = {
-        schedule: yield* scheduleOf(given),
+        schedule,
         count: given.count,
         from: DateTime.fromDateUnsafe(Option.getOrElse(given.from, () => new Date(now))),
         ...inNamespace(given.namespace),
@@ -72,7 +80,7 @@ export const triggerPreview = Command.make("preview", {
       if (given.json) return Output.printJson(document)
       if (given.jsonl) return document.fires.forEach(Output.printJsonLine)
       Output.print(Output.table(
-        ["at", given.zone, "", ""],
+        ["at", Option.getOrElse(given.zone, () => "UTC"), "", ""],
         answer.fires.flatMap(({ at, because, leftOut, local }) => [
           ...leftOut.map(({ because, date }) => ["-", date, "", `left out: ${because}`]),
           [

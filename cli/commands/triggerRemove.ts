@@ -1,13 +1,13 @@
 /** `belfry trigger remove`: takes a trigger away; the records of its slots stay. */
 import { Effect } from "effect"
 import { Command } from "effect/cli"
-import { connection, namespace, once, triggerName } from "../flags.ts"
+import { client, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
 export const triggerRemove = Command.make(
   "remove",
-  { ...connection, namespace, once, name: triggerName },
+  { ...client, namespace, once, name: triggerName },
   (given) =>
     lazily(
       () => import("../Connection.ts"),
@@ -19,7 +19,8 @@ export const triggerRemove = Command.make(
             query: inNamespace(given.namespace),
           })
         )
-        Output.print("removed")
+        if (given.json) return Output.printJson({ name: given.name })
+        Output.print(`trigger ${given.name} is removed`)
       }),
     ),
 ).pipe(

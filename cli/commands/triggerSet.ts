@@ -1,15 +1,15 @@
 /** `belfry trigger set`: keeps a trigger, or changes what is named of a kept one. */
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import type { Misfire, TriggerName } from "../../core/domain/Trigger.ts"
+import type { TriggerName } from "../../core/domain/Trigger.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { byEvent, byEventOf } from "../byEvent.ts"
-import { client, duration, namespace, triggerName } from "../flags.ts"
+import { client, duration, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
 import { Problem } from "../Problem.ts"
-import { expression, schedule, scheduleOf, scheduleWords } from "../schedule.ts"
+import { changeOf, expression, flagOf, rules, scheduleWords } from "../schedule.ts"
 
 const hint = `belfry trigger set nightly "0 3 * * *" --task report --zone Europe/Berlin`
 
@@ -28,12 +28,30 @@ const misfire = {
   ),
 }
 
+/** What can be taken away again, and what names it over REST. */
+const removable = {
+  "zone": "zone",
+  "gap": "gap",
+  "overlap": "overlap",
+  "calendar": "calendar",
+  "free-day": "freeDay",
+  "start": "start",
+  "end": "end",
+  "jitter": "jitterMillis",
+  "when": "when",
+  "passing": "passing",
+  "unreadable": "unreadable",
+} as const
+const others = ["misfire-age", "grace"] as const
+type Removable = keyof typeof removable | typeof others[number]
+
 export const triggerSet = Command.make("set", {
   ...client,
   namespace,
+  once,
   name: triggerName,
   expression: expression.pipe(Argument.optional),
-  ...schedule,
+  ...rules,
   ...byEvent,
   task: Flag.String("task").pipe(
     Flag.withDescription("Name of the task that is due; needed for a new trigger"),
@@ -52,6 +70,11 @@ export const triggerSet = Command.make("set", {
     Flag.withDescription("What becomes of a slot while a run of this trigger is under way"),
     Flag.optional,
   ),
+  without: Flag.Literals("without", [...Object.keys(removable), ...others] as Array<Removable>)
+    .pipe(
+      Flag.withDescription("Takes away what that flag has said; may be given several times"),
+      Flag.atLeast(0),
+    ),
   revision: Flag.Int("revision").pipe(
     Flag.withDescription("Only if the trigger is at this revision; 0: only if there is none"),
     Flag.optional,
@@ -60,56 +83,53 @@ export const triggerSet = Command.make("set", {
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
     Effect.fnUntraced(function* ([{ inNamespace, open }, { keptTriggerJson }]) {
-      const wanted = yield* parsedJson("payload", given.payload, `${hint} --payload '{"a":1}'`)
-      const connection = yield* open(given)
-      const query = inNamespace(given.namespace)
-      const params = { name: given.name }
-      const known = yield* connection.call((api) =>
-        api.triggers.list({ query }).pipe(
-          Effect.map(({ items }) => items.find(({ name }) => name === given.name)),
-        )
-      )
-      const isScheduled = Option.isSome(given.expression)
-      const events = yield* byEventOf(given, isScheduled ? undefined : known?.schedule)
-      if (isScheduled && events !== undefined) {
+      const payload = yield* parsedJson("payload", given.payload, `${hint} --payload '{"a":1}'`)
+      const without = new Set<Removable>(given.without)
+      const named = {
+        ...yield* changeOf(given.expression, given),
+        ...yield* byEventOf(given),
+      }
+      const gone = Object.entries(removable).filter(([flag]) => without.has(flag as Removable))
+      const twice = gone.find(([, field]) => field in named)?.[0] ??
+        others.find((flag) => without.has(flag) && Option.isSome(given[optionOf[flag]]))
+      if (twice !== undefined) {
         return yield* new Problem({
           kind: "usage",
-          what: "a schedule, --after and --table are of several triggers",
+          what: `--${twice} is named, and taken away with --without ${twice}`,
+          fix: "leave one of them out",
           hint,
         })
       }
-      const isNew = known === undefined
-      if (isNew && ((!isScheduled && events === undefined) || Option.isNone(given.task))) {
-        return yield* new Problem({
-          kind: "usage",
-          what: `there is no trigger "${given.name}", and a new one needs a schedule and a task`,
-          hint,
-        })
+      const schedule = { ...named, ...Object.fromEntries(gone.map(([, field]) => [field, null])) }
+      const misfired = {
+        ...(Option.isSome(given.misfire) && { _tag: tags[given.misfire.value] }),
+        ...(Option.isSome(given.misfireMax) && { max: given.misfireMax.value }),
+        ...(Option.isSome(given.misfireAge) && { maxAgeMillis: given.misfireAge.value }),
+        ...(without.has("misfire-age") && { maxAgeMillis: null }),
       }
-      const when = Option.isSome(given.expression)
-        ? yield* scheduleOf({ ...given, expression: given.expression.value })
-        : events ?? known!.schedule
-      const { blockingKey } = known ?? {}
-      const payload = wanted ?? known?.payload
-      const graceMillis = Option.getOrElse(given.grace, () => known?.graceMillis)
-      const whileRunning = Option.getOrElse(given.whileRunning, () => known?.whileRunning)
-      const missed = misfireOf(given) ?? known?.misfire
-      const kept = yield* connection.call((api) =>
-        api.triggers.put({
-          params,
+      const { call } = yield* open(given)
+      const kept = yield* call((api) =>
+        api.triggers.change({
+          params: { name: given.name },
           payload: {
-            ...query,
-            task: Option.getOrElse(given.task, () => known!.task) as TaskName,
-            schedule: when,
-            // What was read is what is changed, or nothing is.
-            revision: Option.getOrElse(given.revision, () => known?.revision ?? 0),
+            ...inNamespace(given.namespace),
+            ...(Option.isSome(given.task) && { task: given.task.value as TaskName }),
+            ...(Object.keys(schedule).length > 0 && { schedule }),
             ...(payload !== undefined && { payload }),
-            ...(missed !== undefined && { misfire: missed }),
-            ...(graceMillis !== undefined && { graceMillis }),
-            ...(blockingKey !== undefined && { blockingKey }),
-            ...(whileRunning !== undefined && { whileRunning }),
+            ...(Object.keys(misfired).length > 0 && { misfire: misfired }),
+            ...(Option.isSome(given.grace) && { graceMillis: given.grace.value }),
+            ...(without.has("grace") && { graceMillis: null }),
+            ...(Option.isSome(given.whileRunning) && { whileRunning: given.whileRunning.value }),
+            ...(Option.isSome(given.revision) && { revision: given.revision.value }),
           },
-        })
+        }).pipe(
+          Effect.mapError((error) => {
+            const flag = error._tag === "RequestRefused" ? flagOf(error.field) : undefined
+            if (error._tag !== "RequestRefused" || flag === undefined) return error
+            const what = `${flag}: ${error.reason}`
+            return new Problem({ kind: "usage", what, fix: error.remedy, hint })
+          }),
+        )
       )
       if (given.json) return Output.printJson(keptTriggerJson(kept))
       Output.print(
@@ -123,27 +143,15 @@ export const triggerSet = Command.make("set", {
     Command.withDescription("Keep a trigger, or change what is named of one that is kept"),
     Command.withExamples([
       { command: hint },
-      { command: "belfry trigger set nightly --while-running skip" },
+      {
+        command: "belfry trigger set nightly --zone Asia/Shanghai --without jitter",
+        description: "What is not named stays as it is",
+      },
       { command: "belfry trigger set poller permanent --task poll", description: "Always alive" },
       { command: 'belfry trigger set ship --after order --when "/total at least 100" --task ship' },
       { command: "belfry trigger set bill --table public.orders --task bill" },
     ]),
   )
 
-const misfireOf = (
-  given: Command.Command.Config.Infer<typeof misfire>,
-): Misfire | undefined => {
-  if (Option.isNone(given.misfire)) return undefined
-  switch (given.misfire.value) {
-    case "skip":
-      return { _tag: "Skip" }
-    case "once":
-      return { _tag: "Once" }
-    case "all":
-      return {
-        _tag: "All",
-        max: Option.getOrElse(given.misfireMax, () => 10),
-        ...(Option.isSome(given.misfireAge) && { maxAgeMillis: given.misfireAge.value }),
-      }
-  }
-}
+const tags = { skip: "Skip", once: "Once", all: "All" } as const
+const optionOf = { "misfire-age": "misfireAge", "grace": "grace" } as const

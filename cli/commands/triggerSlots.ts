@@ -1,7 +1,7 @@
 /** `belfry trigger slots`: how the slots of a trigger ended. */
 import { Effect } from "effect"
 import { Command, Flag } from "effect/cli"
-import { list, triggerName } from "../flags.ts"
+import { list, triggerName, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { slotTable } from "../slots.ts"
@@ -10,8 +10,7 @@ export const triggerSlots = Command.make("slots", {
   ...list,
   name: triggerName,
   limit: Flag.Int("limit").pipe(
-    Flag.withDescription("At most so many, up to 500"),
-    Flag.withDefault(20),
+    unlessNamed(20, "At most so many, up to 500"),
   ),
 }, (given) =>
   lazily(

@@ -14,6 +14,7 @@ import * as Output from "../Output.ts"
 import * as Place from "../Place.ts"
 import { nextFree } from "../ports.ts"
 import { Problem } from "../Problem.ts"
+import { asHere } from "../started.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
@@ -21,6 +22,7 @@ export interface Given {
   readonly executors: number
   readonly concurrency: number
   readonly port: number
+  readonly servedAs: ReadonlyArray<string>
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly json: boolean
 }
@@ -89,7 +91,7 @@ const main = Effect.fnUntraced(function* (given: Given, folder: string, view: Li
     members: members.map(({ name, pid }) => ({ name, pid })),
     readyInMillis: Math.round(performance.now()),
   })
-  view.say("try", `npx belfry run submit hello/world '{"name":"you"}' --wait`)
+  view.say("try", asHere(`belfry run submit hello/world '{"name":"you"}' --wait`))
   view.say("try", `kill -9 ${executors[0]?.pid ?? schedulers[0]?.pid}`)
   yield* watched(members, urls, Redacted.make(token), hostOf(database), view)
 })
@@ -132,7 +134,10 @@ const membersOf = Effect.fnUntraced(function* (
     schedulers.push({
       name: `scheduler-${at}`,
       role: "scheduler",
-      words: ["server", "--host", host, "--port", String(port)],
+      words: [
+        ...["server", "--host", host, "--port", String(port)],
+        ...given.servedAs.flatMap((each) => ["--served-as", each]),
+      ],
       // Secrets go by the environment: the words of a process can be read by all.
       env: { BELFRY_TOKEN: token, BELFRY_DATABASE_URL: Redacted.value(database) },
       url: `http://${host}:${port}`,

@@ -14,11 +14,13 @@ import * as Place from "../Place.ts"
 import { nextFree } from "../ports.ts"
 import * as Programs from "../programs.ts"
 import { reloading } from "../reloading.ts"
+import { asHere } from "../started.ts"
 import { version } from "../version.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
   readonly port: number
+  readonly servedAs: ReadonlyArray<string>
   readonly memory: boolean
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly json: boolean
@@ -46,7 +48,7 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
     }))
     yield* Effect.provide(
       served(given, folder, token, executor),
-      serving({ backing, host, port, token }),
+      serving({ backing, host, hosts: given.servedAs, port, token }),
     )
   }).pipe(Effect.scoped)
 })
@@ -109,7 +111,7 @@ const screen = (
     return Output.printJsonLine({ url, rpcUrl, storage: words(backing), tasks, readyInMillis })
   }
   const from = given.files.length === 0
-    ? "samples; yours with belfry dev your-tasks.ts"
+    ? `samples; yours with ${asHere("belfry dev your-tasks.ts")}`
     : `from ${given.files.map((file) => relative(".", file)).join(" ")} (watching)`
   const name = (text: string) => Output.style("dim", text.padEnd(8))
   const ready = Output.style("green", `ready in ${(readyInMillis / 1000).toFixed(1)} s`)
@@ -137,9 +139,11 @@ const storageLine = (backing: Backing) =>
     : words(backing)
 
 const trial = (tasks: ReadonlyArray<string>) =>
-  tasks.includes("hello/world") || tasks.length === 0
-    ? `npx belfry run submit hello/world '{"name":"you"}' --wait`
-    : `npx belfry run submit ${tasks[0]} '{}' --wait`
+  asHere(
+    tasks.includes("hello/world") || tasks.length === 0
+      ? `belfry run submit hello/world '{"name":"you"}' --wait`
+      : `belfry run submit ${tasks[0]} '{}' --wait`,
+  )
 
 /** What the keys do. `false` ends. */
 const pressed = (tasks: ReadonlyArray<string>) => (key: string) =>

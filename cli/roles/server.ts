@@ -1,6 +1,5 @@
 /** Runs a server until it is asked to stop. */
 import { Effect, Option, Redacted } from "effect"
-import { readFileSync } from "node:fs"
 import { Server } from "../../cluster/Server.ts"
 import type { Particular } from "../../core/services/Required.ts"
 import * as Child from "../Child.ts"
@@ -8,29 +7,30 @@ import * as Ending from "../Ending.ts"
 import { type Backing, databaseUrl, serving, words } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
+import * as Tokens from "../tokens.ts"
 
-export interface Given {
+export interface Given extends Tokens.Given {
   readonly databaseUrl: Option.Option<Redacted.Redacted<string>>
   readonly sqlite: Option.Option<string>
   readonly wakeups: Option.Option<Redacted.Redacted<string>>
   readonly require: ReadonlyArray<Particular>
   readonly host: string
   readonly port: number
-  readonly token: Option.Option<Redacted.Redacted<string>>
-  readonly tokenFile: Option.Option<string>
+  readonly behindProxy: boolean
+  readonly servedAs: ReadonlyArray<string>
 }
 
 export const server = Effect.fnUntraced(function* (given: Given) {
   const backing = yield* backingOf(given)
   const token = yield* tokenOf(given)
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk("draining; once more kills"))
-  const { host, port, require: required } = given
+  const { behindProxy: isBehindProxy, host, port, require: required, servedAs: hosts } = given
   yield* Effect.gen(function* () {
     const { rpcUrl, url } = yield* Server
     Child.tell({ _tag: "Ready", url })
     if (!Child.hasParent()) Output.talk(`belfry server  ${url}  ${rpcUrl}  ${words(backing)}`)
     yield* Effect.never
-  }).pipe(Effect.provide(serving({ backing, host, port, token, required })))
+  }).pipe(Effect.provide(serving({ backing, host, hosts, isBehindProxy, port, token, required })))
 })
 
 const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
@@ -62,26 +62,15 @@ const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
   )
 }
 
-const tokenOf = (given: Given): Effect.Effect<Redacted.Redacted<string>, Problem> => {
-  if (Option.isSome(given.token)) return Effect.succeed(given.token.value)
-  if (Option.isSome(given.tokenFile)) {
-    const file = given.tokenFile.value
-    return Effect.try({
-      try: () => Redacted.make(readFileSync(file, "utf8").trim()),
-      catch: (cause) =>
-        new Problem({
-          kind: "usage",
-          what: `the token cannot be read: ${(cause as Error).message}`,
-        }),
-    })
-  }
+const tokenOf = Effect.fnUntraced(function* (given: Given) {
+  const named = yield* Tokens.named(given)
+  if (named !== undefined) return named
   const known = process.env["BELFRY_TOKEN"]
-  return known ? Effect.succeed(Redacted.make(known)) : Effect.fail(
-    new Problem({
-      kind: "usage",
-      what: "a server needs a token that its clients show",
-      fix: "give one with --token-file, BELFRY_TOKEN or --token",
-      hint: "openssl rand -hex 32 > token && belfry server --sqlite belfry.db --token-file token",
-    }),
-  )
-}
+  if (known) return Redacted.make(known)
+  return yield* new Problem({
+    kind: "usage",
+    what: "a server needs a token that its clients show",
+    fix: "give one with --token-file, BELFRY_TOKEN or --token",
+    hint: "openssl rand -hex 32 > token && belfry server --sqlite belfry.db --token-file token",
+  })
+})

@@ -17,7 +17,7 @@ import {
 import { By, Words } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
-import { lengthMax } from "../../core/domain/IdempotencyKey.ts"
+import { lengthMax, RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
@@ -60,6 +60,7 @@ export class Once extends HttpApiMiddleware.Service<Once>()("belfry/cluster/api/
     Problems.KeyTaken,
     Problems.OrderUnsettled,
     Problems.RequestRefused,
+    Problems.ServerBusy,
     Problems.StorageUnavailable,
   ],
 }) {}
@@ -236,6 +237,13 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
   }).middleware(Once),
+  /** Changes what is named. */
+  HttpApiEndpoint.patch("change", "/triggers/:name", {
+    params: named,
+    payload: Views.ChangeTrigger,
+    success: Views.KeptTrigger,
+    error: [...triggerErrors, Problems.RequestRefused, Problems.TriggerChanged],
+  }).middleware(Once),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
     params: named,
     query: { ...inNamespace, limit },
@@ -259,10 +267,10 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     params: named,
     payload: Views.BackfillTrigger,
     success: Views.Backfilled,
-    error: [...triggerErrors, Problems.RequestRefused],
+    error: [...triggerErrors, Problems.RequestRefused, Problems.BackfillCutOff],
   }).middleware(Once),
   HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
-    params: { ...named, request: Schema.NonEmptyString.check(Schema.isMaxLength(512)) },
+    params: { ...named, request: RequestKey },
     query: { ...inNamespace, ...orderedBy },
     success: Views.BackfillCancelled,
     error: [...triggerErrors, Problems.RequestRefused],

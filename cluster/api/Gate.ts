@@ -23,7 +23,8 @@ import { Tokens } from "./Tokens.ts"
 
 export const bodyBytesMax = 1024 * 1024
 export const depthMax = 64
-const underWayMax = 1000
+/** Requests, and as many orders that may have outlived theirs. */
+export const underWayMax = 1000
 
 export interface Options {
   /** Host names under which the server may be called, besides those of the loopback. */
@@ -103,7 +104,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 
 const pathOf = ({ url }: HttpServerRequest.HttpServerRequest) => url.split("?", 1)[0]!
 
-const hostOf = (authority: string | undefined): string | undefined =>
+/** The host of a `Host` header, without its port. */
+export const hostOf = (authority: string | undefined): string | undefined =>
   /^(\[[0-9a-fA-F:.]+\]|[^:/@]+)(?::\d{1,5})?$/.exec(authority ?? "")?.[1]?.toLowerCase()
 
 const isSameOrigin = (origin: string, host: string | undefined): boolean =>
@@ -228,12 +230,14 @@ const challenged = (response: HttpServerResponse.HttpServerResponse) =>
 
 export const tokenRefused = new Problems.TokenRefused({
   detail: "The request carries no token that this server knows.",
-  remedy: "Send the header `Authorization: Bearer <token>` with the token the server printed.",
+  remedy: "Send the header `Authorization: Bearer <token>` with the token that the server was " +
+    "started with; `belfry dev` keeps it in .belfry/token.",
 })
 
 const hostRefused = new Problems.HostRefused({
   detail: "The request names a host that this server does not answer for.",
-  remedy: "Call it as localhost, or name the host when you start the server.",
+  remedy:
+    "Call it as localhost, or start the server with that name: --served-as, in a program hosts.",
 })
 
 const originRefused = new Problems.OriginRefused({
@@ -241,8 +245,8 @@ const originRefused = new Problems.OriginRefused({
   remedy: "Call the API from a program, or from a page that this server served.",
 })
 
-const serverBusy = new Problems.ServerBusy({
-  detail: `The server has ${underWayMax} requests under way and takes no more.`,
+export const serverBusy = new Problems.ServerBusy({
+  detail: `The server has ${underWayMax} requests or orders under way and takes no more.`,
   remedy: "Wait as long as Retry-After says, and try again.",
 })
 

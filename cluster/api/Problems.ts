@@ -123,6 +123,20 @@ export class TriggerChanged extends HttpApiError.Problem<TriggerChanged>()(
   },
 ) {}
 
+/** Some slots are filled in, and the trigger is now such that the others cannot be. */
+export class BackfillCutOff extends HttpApiError.Problem<BackfillCutOff>()(
+  "BackfillCutOff",
+  about("backfill-cut-off", 409, "Only some slots are filled in"),
+  {
+    ...words,
+    code: Schema.tag("backfill-cut-off"),
+    /** How many are. */
+    filled: Schema.Int,
+    /** What keeps the others from it. */
+    reason: Schema.String,
+  },
+) {}
+
 /** Nobody holds the lock, or not under the fence that was named. */
 export class LockFree extends HttpApiError.Problem<LockFree>()(
   "LockFree",

@@ -10,6 +10,7 @@ import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as RemoteTriggers from "../remote/RemoteTriggers.ts"
 import { Server } from "../Server.ts"
+import type { ChangeTrigger } from "./Views.ts"
 import {
   api,
   authorized,
@@ -46,6 +47,57 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       yield* client.triggers.remove({ params, query: {} })
       const gone = yield* Effect.flip(client.triggers.get({ params, query: {} }))
       assert.strictEqual(gone._tag, "TriggerUnknown")
+    }))
+
+  it.effect("changes what is named of one, however many do at once, and leaves the rest", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const params = { name: "changed" }
+      const change = (payload: ChangeTrigger) => client.triggers.change({ params, payload })
+      const unknown = yield* Effect.flip(change({ schedule: { zone: "UTC" } }))
+      assert.strictEqual(unknown._tag, "TriggerUnknown")
+      const taskless = yield* Effect.flip(change({ schedule: { cron: "0 3 * * *" } }))
+      assert.deepInclude(taskless, { _tag: "RequestRefused", field: "task" })
+      const made = yield* change({
+        task: Hello.name,
+        schedule: { cron: "0 3 * * *", zone: "Europe/Berlin" },
+        payload: { name: "Ada" },
+        misfire: { _tag: "All", max: 3 },
+        graceMillis: 5000,
+      })
+      assert.strictEqual(made.revision, 1)
+      yield* Effect.all([
+        change({ schedule: { jitterMillis: 60_000 } }),
+        change({ schedule: { cron: "0 4 * * *" } }),
+        change({ whileRunning: "skip" }),
+        change({ misfire: { max: 4 } }),
+        change({ payload: { name: "Grace" } }),
+      ], { concurrency: "unbounded" })
+      const { slots: _, ...kept } = yield* client.triggers.get({ params, query: {} })
+      assert.deepInclude(kept, {
+        revision: 6,
+        task: Hello.name,
+        payload: { name: "Grace" },
+        misfire: { _tag: "All", max: 4 },
+        graceMillis: 5000,
+        whileRunning: "skip",
+        schedule: { cron: "0 4 * * *", zone: "Europe/Berlin", jitterMillis: 60_000 },
+      })
+      const changed = yield* change({
+        schedule: { jitterMillis: null },
+        graceMillis: null,
+        revision: 6,
+      })
+      assert.deepStrictEqual(changed.schedule, { cron: "0 4 * * *", zone: "Europe/Berlin" })
+      assert.notProperty(changed, "graceMillis")
+      const stale = yield* Effect.flip(change({ whileRunning: "allow", revision: 6 }))
+      assert.deepInclude(stale, { _tag: "TriggerChanged", revision: 7 })
+      const stray = yield* Effect.flip(change({ schedule: { everyMillis: 90_000, zone: "UTC" } }))
+      assert.deepInclude(stray, { _tag: "RequestRefused", field: "schedule.zone" })
+      const misfit = yield* Effect.flip(change({ payload: { name: 3 } }))
+      assert.strictEqual(misfit._tag, "RequestRefused")
+      assert.strictEqual((yield* client.triggers.get({ params, query: {} })).revision, 7)
+      yield* client.triggers.remove({ params, query: {} })
     }))
 
   it.effect("fires one, and shows the slot with its run", () =>

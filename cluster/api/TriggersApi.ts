@@ -2,17 +2,19 @@
 import { DateTime, Effect, Option } from "effect"
 import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
-import type { Refused } from "../../core/domain/Refused.ts"
+import { Refused } from "../../core/domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
-import type { TriggerName } from "../../core/domain/Trigger.ts"
+import type { Schedule, TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { TriggerView } from "../../core/services/TriggerStorage.ts"
 import {
   auditOf,
+  backfillCutOff,
   backfilledOf,
   keyConflict,
   refusal,
+  scheduleOf,
   slotOf,
   storageProblem,
   toSchedule,
@@ -23,8 +25,10 @@ import {
   versionOf,
 } from "./answers.ts"
 import { Api } from "./Api.ts"
+import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
+import type { ChangeTrigger } from "./Views.ts"
 
 export const layer = HttpApiBuilder.group(
   Api,
@@ -51,6 +55,55 @@ export const layer = HttpApiBuilder.group(
       views.some(({ definition }) => definition.schedule._tag === "Tail")
         ? triggers.tails(namespace)
         : Effect.succeed([])
+
+    /** Reads it, and keeps it with what is named of it. */
+    const change = Effect.fnUntraced(
+      function* (namespace: Namespace, name: string, wanted: ChangeTrigger) {
+        const found = yield* storage.triggers.find(namespace, name as TriggerName)
+        const view = Option.getOrUndefined(found)
+        const kept = view?.definition
+        if (kept === undefined && !changes.saysWhen(wanted.schedule)) {
+          return yield* unknown(namespace, name)
+        }
+        const task = wanted.task ?? kept?.task
+        if (task === undefined) {
+          return yield* new Refused({
+            field: "task",
+            reason: `there is no trigger "${name}", and a new one needs a task`,
+            remedy: "Name the task that is due",
+          })
+        }
+        const schedule = wanted.schedule === undefined ? kept!.schedule : toSchedule(
+          yield* Effect.fromResult(
+            changes.schedule(kept && scheduleOf(kept.schedule), wanted.schedule),
+          ),
+        )
+        const misfire = wanted.misfire === undefined
+          ? kept?.misfire
+          : yield* Effect.fromResult(changes.misfire(kept?.misfire, wanted.misfire))
+        const { blockingKey = kept?.blockingKey, graceMillis = kept?.graceMillis } = wanted
+        const payload = wanted.payload === undefined
+          ? kept?.payload ?? "{}"
+          : JSON.stringify(wanted.payload)
+        const isOther = wanted.payload !== undefined || wanted.task !== undefined
+        if (isOther && !isPassedOn(schedule)) {
+          yield* fitsTask(storage.tasks, namespace, task, JSON.parse(payload))
+        }
+        return yield* triggers.put({
+          namespace,
+          name,
+          task,
+          schedule,
+          payload,
+          misfire,
+          graceMillis: graceMillis ?? undefined,
+          blockingKey: blockingKey ?? undefined,
+          whileRunning: wanted.whileRunning ?? kept?.whileRunning,
+          // What was read is what is changed, or nothing is.
+          revision: wanted.revision ?? view?.revision ?? 0,
+        })
+      },
+    )
 
     const ofTask = Effect.fnUntraced(function* (namespace: Namespace, task: TaskName) {
       if (Option.isSome(yield* storage.tasks.find(namespace, task))) return {}
@@ -98,10 +151,7 @@ export const layer = HttpApiBuilder.group(
       put: ({ params: { name }, payload: wanted }) => {
         const namespace = wanted.namespace ?? standard
         const schedule = toSchedule(wanted.schedule)
-        // What it follows, or tails, gives the payload of each run.
-        const isPassedOn = schedule._tag === "Tail" ||
-          (schedule._tag === "After" && schedule.passing !== undefined)
-        const fitting = isPassedOn
+        const fitting = isPassedOn(schedule)
           ? Effect.void
           : fitsTask(storage.tasks, namespace, wanted.task, wanted.payload ?? {})
         return Effect.andThen(
@@ -121,8 +171,34 @@ export const layer = HttpApiBuilder.group(
             revision: wanted.revision,
           }),
         ).pipe(
+          // It is kept, whether or not the storage says more now.
           Effect.flatMap((view) =>
-            Effect.map(ofTask(namespace, wanted.task), (said) => ({ ...triggerOf(view), ...said }))
+            Effect.map(
+              Effect.orElseSucceed(ofTask(namespace, wanted.task), () => ({})),
+              (said) => ({ ...triggerOf(view), ...said }),
+            )
+          ),
+          Effect.catchTags({
+            StorageUnavailable: storageProblem,
+            TriggerChanged: (error) => Effect.fail(triggerChanged(error)),
+            Refused: (error) => Effect.fail(refused(error)),
+          }),
+        )
+      },
+
+      change: ({ params: { name }, payload: wanted }) => {
+        const namespace = wanted.namespace ?? standard
+        return change(namespace, name, wanted).pipe(
+          // Nobody said what it is based on, so it is based on what the other has made of it.
+          Effect.retry({
+            times: wanted.revision === undefined ? changesMax : 0,
+            while: ({ _tag }) => _tag === "TriggerChanged",
+          }),
+          Effect.flatMap((view) =>
+            Effect.map(
+              ofTask(namespace, view.definition.task),
+              (said) => ({ ...triggerOf(view), ...said }),
+            )
           ),
           Effect.catchTags({
             StorageUnavailable: storageProblem,
@@ -180,22 +256,27 @@ export const layer = HttpApiBuilder.group(
       backfill: ({ params: { name }, payload: wanted }) => {
         const namespace = wanted.namespace ?? standard
         const request = wanted.request ?? crypto.randomUUID()
-        return triggers.backfill(namespace, name, {
-          request,
-          by: wanted.by,
-          from: DateTime.toEpochMillis(wanted.from),
-          to: DateTime.toEpochMillis(wanted.to),
-          max: wanted.max,
-          pace: wanted.paceMillis,
-          isDry: wanted.isDry,
-        }).pipe(
-          Effect.map((backfilled) => backfilledOf(request, backfilled)),
-          Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
-          Effect.catchTags({
-            StorageUnavailable: storageProblem,
-            Refused: (error) => Effect.fail(refused(error)),
-          }),
-        )
+        const to = wanted.to === undefined
+          ? storage.now
+          : Effect.succeed(DateTime.toEpochMillis(wanted.to))
+        return Effect.flatMap(to, (to) =>
+          triggers.backfill(namespace, name, {
+            request,
+            by: wanted.by,
+            from: DateTime.toEpochMillis(wanted.from),
+            to,
+            max: wanted.max,
+            pace: wanted.paceMillis,
+            isDry: wanted.isDry,
+          })).pipe(
+            Effect.map((backfilled) => backfilledOf(request, backfilled)),
+            Effect.catchTag("TriggerUnknown", () => unknown(namespace, name)),
+            Effect.catchTags({
+              StorageUnavailable: storageProblem,
+              BackfillCutOff: (error) => Effect.fail(backfillCutOff(name, error)),
+              Refused: (error) => Effect.fail(refused(error)),
+            }),
+          )
       },
 
       cancelBackfill: ({ params: { name, request }, query }) => {
@@ -220,6 +301,13 @@ export const layer = HttpApiBuilder.group(
     })
   }),
 )
+
+/** Of those that change a trigger at once one is done, and the others look again, so often. */
+const changesMax = 10
+
+/** What it follows, or tails, gives the payload of each run. */
+const isPassedOn = (schedule: Schedule): boolean =>
+  schedule._tag === "Tail" || (schedule._tag === "After" && schedule.passing !== undefined)
 
 /** The domain's names of what a schedule is made of, as the API has them. */
 const fields: Readonly<Record<string, string>> = {

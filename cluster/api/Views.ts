@@ -4,6 +4,7 @@
  */
 import { Schema } from "effect"
 import { By } from "../../core/domain/Asked.ts"
+import { RequestKey } from "../../core/domain/IdempotencyKey.ts"
 import { BreakerKey, BreakerView } from "../../core/domain/Breaker.ts"
 import { Calendar, CalendarName, FreeDay } from "../../core/domain/Calendar.ts"
 import { Condition } from "../../core/domain/Condition.ts"
@@ -260,6 +261,51 @@ export const Schedule = Schema.Union([
 ], { mode: "oneOf" }).annotate({ identifier: "Schedule" })
 export type Schedule = typeof Schedule.Type
 
+/** What is taken away is named as `null`. */
+const orNone = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
+/** What is named of a schedule. Another kind of schedule begins anew; of the same kind the rest stays. */
+export const ChangeSchedule = Schema.Struct({
+  cron: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(256))),
+  zone: orNone(Schema.NonEmptyString.check(Schema.isMaxLength(64))),
+  gap: orNone(Gap),
+  overlap: orNone(Overlap),
+  calendar: orNone(CalendarName),
+  freeDay: orNone(FreeDay),
+  everyMillis: Schema.optionalKey(
+    Schema.Int.check(Schema.isBetween({ minimum: 1000, maximum: 366 * 86_400_000 })),
+  ),
+  start: orNone(Schema.DateTimeUtcFromString),
+  end: orNone(Schema.DateTimeUtcFromString),
+  at: Schema.optionalKey(Schema.DateTimeUtcFromString),
+  jitterMillis: orNone(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 86_400_000 }))),
+  after: Schema.optionalKey(TaskName),
+  on: Schema.optionalKey(Schema.Union([
+    Schema.Literals(["success", "failure", "any"]),
+    Schema.Array(Final).check(Schema.isMinLength(1)),
+  ])),
+  when: orNone(Condition),
+  passing: orNone(Passing),
+  /** A table, or what is named of the one it tails; or a source that a program brings. */
+  tail: Schema.optionalKey(Schema.Union([
+    Schema.NonEmptyString.check(Schema.isMaxLength(128)),
+    Schema.Struct({
+      table: Schema.optionalKey(Tailing.Table.fields.table),
+      id: Tailing.Table.fields.id,
+      transaction: Tailing.Table.fields.transaction,
+    }),
+  ])),
+  from: Schema.optionalKey(Tailing.fields.from),
+  unreadable: orNone(Tailing.Unreadable),
+  permanent: Schema.optionalKey(Schema.Struct({
+    delayMillis: Schema.optionalKey(permanent.delayMillis),
+    growth: Schema.optionalKey(permanent.growth),
+    delayMaxMillis: Schema.optionalKey(permanent.delayMaxMillis),
+    steadyMillis: Schema.optionalKey(permanent.steadyMillis),
+  })),
+}).annotate({ identifier: "ChangeSchedule" })
+export type ChangeSchedule = typeof ChangeSchedule.Type
+
 /** What of a task is kept where nobody has brought it yet, so that its policy holds from the first slot on. */
 const introduces = Schema.Struct({
   policy: Policy,
@@ -284,6 +330,30 @@ export const PutTrigger = Schema.Struct({
   /** Only if the kept trigger is at this revision; `0`: only if there is none. */
   revision: Schema.optionalKey(Schema.Int),
 })
+
+/** What is named of a misfire policy. */
+export const ChangeMisfire = Schema.Struct({
+  _tag: Schema.optionalKey(Schema.Literals(["Skip", "Once", "All"])),
+  max: Schema.optionalKey(Misfire.cases.All.fields.max),
+  maxAgeMillis: orNone(Misfire.cases.All.fields.maxAgeMillis.schema),
+})
+export type ChangeMisfire = typeof ChangeMisfire.Type
+
+/** What is not named stays. With a task and a schedule it keeps a new trigger where there is none. */
+export const ChangeTrigger = Schema.Struct({
+  namespace: InNamespace,
+  task: Schema.optionalKey(TaskName),
+  schedule: Schema.optionalKey(ChangeSchedule),
+  /** As a whole. */
+  payload: Schema.optionalKey(Schema.Json),
+  misfire: Schema.optionalKey(ChangeMisfire),
+  graceMillis: orNone(TriggerDefinition.fields.graceMillis.schema),
+  blockingKey: orNone(Schema.String.check(Schema.isMaxLength(512))),
+  whileRunning: Schema.optionalKey(WhileRunning),
+  /** Only if the kept trigger is at this revision; `0`: only if there is none. */
+  revision: Schema.optionalKey(Schema.Int),
+})
+export type ChangeTrigger = typeof ChangeTrigger.Type
 
 const trigger = {
   namespace: Namespace,
@@ -374,14 +444,12 @@ export const TriggerVersion = Schema.Struct({
 export type TriggerVersion = typeof TriggerVersion.Type
 export const TriggerVersions = Schema.Struct({ items: Schema.Array(TriggerVersion) })
 
-const by = Schema.optionalKey(Schema.String.check(Schema.isMaxLength(256)))
-
 export const FireTrigger = Schema.Struct({
   namespace: InNamespace,
   /** Instead of the payload of the trigger. */
   payload: Schema.optionalKey(Schema.Json),
   /** Who asks, as is shown with the slot. */
-  by,
+  by: Schema.optionalKey(By),
 })
 
 export const FiredNew = Schema.Struct({ run: RunIdFromString, isNew: Schema.Literal(true) })
@@ -392,7 +460,8 @@ export const FiredBefore = Schema.Struct({ run: RunIdFromString, isNew: Schema.L
 export const BackfillTrigger = Schema.Struct({
   namespace: InNamespace,
   from: Schema.DateTimeUtcFromString,
-  to: Schema.DateTimeUtcFromString,
+  /** And before this instant; now unless named. */
+  to: Schema.optionalKey(Schema.DateTimeUtcFromString),
   /** Refused if there are more slots; 100 unless named. */
   max: Schema.optionalKey(
     Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: backfillMax })),
@@ -402,8 +471,8 @@ export const BackfillTrigger = Schema.Struct({
     Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
   ),
   /** What its runs are cancelled by; a new one unless named. */
-  request: Schema.optionalKey(Schema.NonEmptyString.check(Schema.isMaxLength(512))),
-  by,
+  request: Schema.optionalKey(RequestKey),
+  by: Schema.optionalKey(By),
   /** Only says what would be done. */
   isDry: Schema.optionalKey(Schema.Boolean),
 })

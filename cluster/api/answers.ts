@@ -10,7 +10,7 @@ import type { Tail } from "../../core/domain/Tailing.ts"
 import type * as Trigger from "../../core/domain/Trigger.ts"
 import { usual as usualPermanent } from "../../core/domain/Permanent.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
-import type { Backfilled } from "../../core/engine/Asking.ts"
+import type { BackfillCutOff, Backfilled } from "../../core/engine/Asking.ts"
 import type { SlotAuditReport } from "../../core/engine/SlotAuditor.ts"
 import {
   statesOf,
@@ -438,6 +438,15 @@ export const triggerChanged = ({ message, name, revision }: TriggerChanged) =>
     detail: sentence(message.charAt(0).toUpperCase() + message.slice(1)),
     remedy: `Look at what it is now, and change that: belfry trigger show ${name}.`,
     revision,
+  })
+
+export const backfillCutOff = (name: string, { filled, message, reason }: BackfillCutOff) =>
+  new Problems.BackfillCutOff({
+    detail: sentence(message),
+    remedy:
+      `See which they are: belfry trigger slots ${name}. Ask again, under another key, to go on.`,
+    filled,
+    reason,
   })
 
 export const backfilledOf = (request: string, { slots }: Backfilled): Views.Backfilled => ({

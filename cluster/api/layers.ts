@@ -72,24 +72,25 @@ const probes = HttpRouter.use(Effect.fnUntraced(function* (router) {
   )
 }))
 
-export const layer = Layer.mergeAll(
-  HttpApiBuilder.layer(Api, { openapiPath }).pipe(
-    Layer.provide(Layer.mergeAll(
-      RunsApi.layer,
-      TriggersApi.layer,
-      CalendarsApi.layer,
-      BreakersApi.layer.pipe(Layer.provide(Breakers.layer)),
-      GroupsApi.layer.pipe(Layer.provide(Groups.layer)),
-      LocksApi.layer,
-      TasksApi.layer,
-      OthersApi.layerExecutors,
-      OthersApi.layerSystem,
-    )),
-    Layer.provide(Layer.mergeAll(authorization, courtesy, once.layer)),
-  ),
-  HttpApiScalar.layer(Api, {
-    path: docsPath,
-    scalar: { withDefaultFonts: false },
-  }),
-  probes,
-)
+export const layerWith = (options: once.Options) =>
+  Layer.mergeAll(
+    HttpApiBuilder.layer(Api, { openapiPath }).pipe(
+      Layer.provide(Layer.mergeAll(
+        RunsApi.layer,
+        TriggersApi.layer,
+        CalendarsApi.layer,
+        BreakersApi.layer.pipe(Layer.provide(Breakers.layer)),
+        GroupsApi.layer.pipe(Layer.provide(Groups.layer)),
+        LocksApi.layer,
+        TasksApi.layer,
+        OthersApi.layerExecutors,
+        OthersApi.layerSystem,
+      )),
+      Layer.provide(Layer.mergeAll(authorization, courtesy, once.layerWith(options))),
+    ),
+    HttpApiScalar.layer(Api, {
+      path: docsPath,
+      scalar: { withDefaultFonts: false },
+    }),
+    probes,
+  )

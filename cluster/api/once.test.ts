@@ -1,8 +1,10 @@
 /** Q4: an order that is given again under its key, however late, changes nothing and is answered as before. */
-import { assert, layer } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
+import { assert, describe, it, layer } from "@effect/vitest"
+import { Context, Effect, Fiber, Latch, Layer, Option } from "effect"
+import { HttpServerRequest, HttpServerResponse } from "effect/http"
 import { HttpApi, type HttpApiEndpoint } from "effect/http-api"
 import { request } from "node:http"
+import * as Memory from "../../adapters/memory/mod.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { CurrentRun } from "../../core/engine/CurrentRun.ts"
 import { Executor } from "../../core/engine/Executor.ts"
@@ -10,10 +12,13 @@ import * as Group from "../../core/domain/Group.ts"
 import * as Task from "../../core/engine/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
+import { Readiness } from "../Readiness.ts"
 import { Server } from "../Server.ts"
 import { api, authorized, call, document, Platform, problem, token } from "../Server.fixture.ts"
 import { Api, Once } from "./Api.ts"
 import * as ApiClient from "./ApiClient.ts"
+import { underWayMax } from "./Gate.ts"
+import * as once from "./once.ts"
 
 const Failing = Task.make("failing")
 const Undone = Task.make("undone", { policy: { group: Group.make("some"), breaker: "calls" } })
@@ -28,24 +33,57 @@ const handlers = Layer.mergeAll(
 const of = (id: RunId) => ({ params: { id }, query: {} })
 const never = 3_600_000
 
-/** Storage that takes its time to revive, and whose answer to a suspend does not arrive. */
+const silent = (operation: string) =>
+  Effect.fail(new StorageUnavailable({ storage: "memory", operation, cause: "silence" }))
+
+/**
+ * Storage that takes its time to revive, and to say that an order is begun, or does not say so, once;
+ * and whose answer to a suspend does not arrive, nor any about tasks while a certain trigger is kept.
+ */
 const Odd = Layer.effect(
   Storage,
-  Effect.map(Storage, (storage) =>
-    Storage.of({
+  Effect.map(Storage, (storage) => {
+    let [isUnheard, isPut] = [true, false]
+    return Storage.of({
       ...storage,
+      tasks: {
+        ...storage.tasks,
+        find: (namespace, name) =>
+          isPut ? silent("find a task") : storage.tasks.find(namespace, name),
+      },
+      triggers: {
+        ...storage.triggers,
+        put: (definition, revision) =>
+          Effect.tap(storage.triggers.put(definition, revision), () =>
+            Effect.sync(() => {
+              isPut = definition.name === "before-silence"
+            })),
+        remove: (namespace, name) =>
+          Effect.tap(storage.triggers.remove(namespace, name), () =>
+            Effect.sync(() => {
+              isPut = false
+            })),
+      },
+      answers: {
+        ...storage.answers,
+        begin: (key, order, beginner) =>
+          Effect.tap(storage.answers.begin(key, order, beginner), () => {
+            if (key !== "unheard" || !isUnheard) return Effect.sleep("30 millis")
+            isUnheard = false
+            return silent("begin an order")
+          }),
+      },
       runs: {
         ...storage.runs,
         revive: (run, by) => Effect.delay(storage.runs.revive(run, by), "50 millis"),
         suspend: (run, by) =>
           Effect.andThen(
             storage.runs.suspend(run, by),
-            Effect.fail(
-              new StorageUnavailable({ storage: "memory", operation: "suspend", cause: "silence" }),
-            ),
+            silent("suspend"),
           ),
       },
-    })),
+    })
+  }),
 ).pipe(Layer.provideMerge(Platform))
 
 const mainOver = <R, E>(platform: Layer.Layer<R, E>) =>
@@ -296,6 +334,25 @@ layer(mainOver(Odd), { excludeTestServices: true })(
         }
       }))
 
+    it.effect("has used no key when nobody knows whether it was begun", () =>
+      Effect.gen(function* () {
+        const run = yield* submit(Undone, never)
+        const cancel = given("POST", `/runs/${run}/cancel`, "unheard")
+        problem(yield* cancel, "storage-unavailable", 503)
+        assert.strictEqual((yield* found(run)).state, "Scheduled")
+        const answer = yield* cancel
+        assert.strictEqual(answer.status, 200, answer.text)
+      }))
+
+    it.effect("is answered once it is carried out, whatever else could be said of it", () =>
+      Effect.gen(function* () {
+        const put = { task: Undone.name, schedule: { everyMillis: 86_400_000 } }
+        const answer = yield* given("PUT", "/triggers/before-silence", "put it", put)
+        yield* given("DELETE", "/triggers/before-silence", "remove it")
+        assert.strictEqual(answer.status, 200, answer.text)
+        assert.deepInclude(JSON.parse(answer.text), { name: "before-silence" })
+      }))
+
     it.effect("Q4: is not carried out again when nobody knows how it ended, and whoever asks is told so", () =>
       Effect.gen(function* () {
         const client = yield* api
@@ -314,3 +371,117 @@ layer(mainOver(Odd), { excludeTestServices: true })(
       }))
   },
 )
+
+describe("an order whose giver has gone away", () => {
+  /** An order that is carried out as `handler` says, whose giver is gone when it is begun. */
+  const gone = (key: string, handler: Effect.Effect<void>) =>
+    Effect.gen(function* () {
+      const begun = Latch.makeUnsafe()
+      const giver = yield* Effect.forkChild(order(key, Effect.andThen(begun.open, handler)))
+      yield* begun.await
+      yield* Fiber.interrupt(giver)
+    })
+
+  const order = (key: string, handler: Effect.Effect<void>) =>
+    Once.use((once) =>
+      once(Effect.as(handler, HttpServerResponse.empty({ status: 204 })), undefined as never)
+    ).pipe(
+      Effect.provideService(
+        HttpServerRequest.HttpServerRequest,
+        HttpServerRequest.fromWeb(
+          new Request("http://127.0.0.1/", {
+            method: "POST",
+            headers: { "idempotency-key": key },
+            body: "{}",
+          }),
+        ),
+      ),
+      (effect) =>
+        effect as Effect.Effect<
+          HttpServerResponse.HttpServerResponse,
+          Effect.Error<typeof effect>,
+          Once
+        >,
+    )
+
+  const Alone = once.layerWith({ drainTimeout: "200 millis" }).pipe(
+    Layer.provideMerge(Readiness.layer),
+    Layer.provideMerge(Memory.layer),
+  )
+
+  it.live("is one of so many, and no more are begun", () =>
+    Effect.gen(function* () {
+      const { answers } = yield* Storage
+      const latch = Latch.makeUnsafe()
+      for (let nth = 0; nth < underWayMax; nth++) yield* gone(`gone ${nth}`, latch.await)
+      assert.strictEqual(yield* answers.count, underWayMax)
+      const refused = yield* Effect.flip(order("one more", Effect.void))
+      assert.deepInclude(refused, { _tag: "ServerBusy" })
+      assert.strictEqual(yield* answers.count, underWayMax)
+      yield* latch.open
+      yield* Effect.sleep(20)
+      assert.strictEqual((yield* order("one more", Effect.void)).status, 204)
+    }).pipe(Effect.provide(Alone)))
+
+  it.live("is waited for at the end, and for so long", () =>
+    Effect.gen(function* () {
+      const outside = yield* Layer.build(
+        Layer.provideMerge(Readiness.layer, Memory.layer),
+      )
+      const ending = Effect.fnUntraced(function* (millis: number) {
+        let isCarriedOut = false
+        const begun = performance.now()
+        yield* Effect.gen(function* () {
+          const handler = Effect.delay(Effect.sync(() => (isCarriedOut = true)), millis)
+          yield* gone(`in ${millis} ms`, Effect.asVoid(handler))
+          yield* Context.get(outside, Readiness).letGo
+        }).pipe(Effect.provide(Layer.provide(
+          once.layerWith({ drainTimeout: "400 millis" }),
+          Layer.succeedContext(outside),
+        )))
+        return { isCarriedOut, took: performance.now() - begun }
+      })
+      const soon = yield* ending(100)
+      assert.isTrue(soon.isCarriedOut)
+      assert.isBelow(soon.took, 350)
+      const never = yield* ending(60_000)
+      assert.isFalse(never.isCarriedOut)
+      assert.approximately(never.took, 500, 200)
+    }))
+
+  it.live("Q4: is carried out to its end by a server that ends", () =>
+    Effect.gen(function* () {
+      const platform = yield* Layer.build(Platform)
+      const storage = Context.get(platform, Storage)
+      const slow = Context.add(platform, Storage, {
+        ...storage,
+        runs: {
+          ...storage.runs,
+          cancel: (run, by) => Effect.delay(storage.runs.cancel(run, by), "300 millis"),
+        },
+      })
+      const serving = mainOver(Layer.succeedContext(slow))
+      const run = yield* Effect.gen(function* () {
+        const { port } = yield* Server
+        const run = yield* submit(Undone, never)
+        const sent = request({
+          host: "127.0.0.1",
+          port,
+          method: "POST",
+          path: `/api/v1/runs/${run}/cancel`,
+          headers: { ...authorized, "idempotency-key": "the last one" },
+          agent: false,
+        })
+        sent.on("error", () => {})
+        sent.end()
+        while ((yield* storage.answers.count) === 0) yield* Effect.sleep(1)
+        sent.destroy()
+        return run
+      }).pipe(Effect.provide(serving))
+      const answer = yield* given("POST", `/runs/${run}/cancel`, "the last one").pipe(
+        Effect.provide(serving),
+      )
+      assert.strictEqual(answer.status, 200, answer.text)
+      assert.strictEqual(answer.headers["idempotent-replayed"], "true")
+    }))
+})

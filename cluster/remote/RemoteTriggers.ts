@@ -1,6 +1,7 @@
 /** The triggers of a server, over REST: an executor without a database may bring its own. */
 import { DateTime, Duration, Effect, Layer } from "effect"
 import * as Calendar from "../../core/domain/Calendar.ts"
+import { BackfillCutOff } from "../../core/engine/Asking.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
 import { KeyConflict } from "../../core/engine/Submitting.ts"
 import {
@@ -181,6 +182,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         Effect.mapError((error) =>
           error._tag === "TriggerUnknown"
             ? new TriggerUnknown({ name })
+            : error._tag === "BackfillCutOff"
+            ? new BackfillCutOff({ filled: error.filled, reason: error.reason })
             : refusedOr("backfill")(error)
         ),
         Effect.map(({ slots }) => ({

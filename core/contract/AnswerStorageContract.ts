@@ -10,6 +10,9 @@
  * | K3  | the order not compared                                                             |
  * | K4  | what was answered given up; nothing given up                                       |
  * | K5  | a key never free; free at once; nothing let go of                                  |
+ * | K5  | what is over looked for behind what was begun first, or where that lies ahead      |
+ * | K6  | an answer kept, or an order given up, that is another's                            |
+ * | K7  | unsettled although it is the beginner's own                                        |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, type Layer } from "effect"
@@ -24,16 +27,21 @@ export const suite = <R, E>(
   options: Options = {},
 ): void => block(`AnswerStorage, ${adapter}`, layer, options, (it) => laws(it, elapse))
 
-const begin = (key: string, order = "an order") =>
-  Storage.use(({ answers }) => answers.begin(key, order))
-const keep = (key: string, answer: string, order = "an order") =>
-  Storage.use(({ answers }) => answers.keep(key, order, answer))
-const giveUp = (key: string, order = "an order") =>
-  Storage.use(({ answers }) => answers.giveUp(key, order))
+/** Somebody, unless named, who begins or has begun it under this name alone. */
+const begin = (key: string, order = "an order", beginner = fresh("beginner")) =>
+  Storage.use(({ answers }) => answers.begin(key, order, beginner))
+const keep = (key: string, beginner: string, answer: string) =>
+  Storage.use(({ answers }) => answers.keep(key, beginner, answer))
+const giveUp = (key: string, beginner: string) =>
+  Storage.use(({ answers }) => answers.giveUp(key, beginner))
 const count = Storage.use(({ answers }) => answers.count)
 
-const begun = (key: string, order?: string) =>
-  Effect.map(begin(key, order), ({ _tag }) => assert.strictEqual(_tag, "Begun"))
+/** Who has begun it. */
+const begun = (key: string, order?: string, beginner = fresh("beginner")) =>
+  Effect.map(begin(key, order, beginner), ({ _tag }) => {
+    assert.strictEqual(_tag, "Begun")
+    return beginner
+  })
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("K1 once: of many who begin it at once, one carries it out", () =>
@@ -62,26 +70,23 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     Effect.gen(function* () {
       const [key, other] = [fresh("key"), fresh("key")]
       const answer = JSON.stringify({ body: 'ü \u0001 \n"quoted" 🗝'.repeat(2000) })
-      yield* begun(key)
+      const beginner = yield* begun(key)
       yield* begun(other)
-      yield* keep(key, answer)
-      yield* keep(key, "another answer")
-      yield* keep(fresh("key"), "of none")
+      yield* keep(key, beginner, answer)
+      yield* keep(key, beginner, "another answer")
+      yield* keep(fresh("key"), beginner, "of none")
       for (const _ of times(2)) {
         assert.deepStrictEqual(yield* begin(key), { _tag: "Answered", answer })
       }
-      assert.strictEqual((yield* begin(other))._tag, "Unsettled")
-      // It is not the one that was begun.
-      yield* keep(other, "of another", "another order")
       assert.strictEqual((yield* begin(other))._tag, "Unsettled")
     }))
 
   it.effect("K3 another: a key names one order", () =>
     Effect.gen(function* () {
       const key = fresh("key")
-      yield* begun(key, "first")
+      const beginner = yield* begun(key, "first")
       assert.deepStrictEqual(yield* begin(key, "second"), { _tag: "Another" })
-      yield* keep(key, "done", "first")
+      yield* keep(key, beginner, "done")
       assert.deepStrictEqual(yield* begin(key, "second"), { _tag: "Another" })
       assert.deepStrictEqual(yield* begin(key, "first"), { _tag: "Answered", answer: "done" })
     }))
@@ -89,23 +94,19 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("K4 given up: the key is as if nobody had used it", () =>
     Effect.gen(function* () {
       const key = fresh("key")
-      yield* begun(key, "first")
-      yield* giveUp(key, "second")
-      assert.deepStrictEqual(yield* begin(key, "second"), { _tag: "Another" })
-      yield* giveUp(key, "first")
-      yield* begun(key, "second")
-      yield* keep(key, "done", "second")
-      yield* giveUp(key, "second")
+      yield* giveUp(key, yield* begun(key, "first"))
+      const second = yield* begun(key, "second")
+      yield* keep(key, second, "done")
+      yield* giveUp(key, second)
       assert.deepStrictEqual(yield* begin(key, "second"), { _tag: "Answered", answer: "done" })
-      yield* giveUp(fresh("key"))
+      yield* giveUp(fresh("key"), second)
     }))
 
   it.effect("K5 bounded: a key is free after its time, and no sooner", () =>
     Effect.gen(function* () {
       const [answered, unsettled] = [fresh("key"), fresh("key")]
-      yield* begun(answered)
+      yield* keep(answered, yield* begun(answered), "done")
       yield* begun(unsettled)
-      yield* keep(answered, "done")
       yield* elapse(Duration.millis(keptMillis - 60_000))
       assert.strictEqual((yield* begin(answered))._tag, "Answered")
       assert.strictEqual((yield* begin(unsettled))._tag, "Unsettled")
@@ -125,5 +126,52 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       for (const _ of times(many)) yield* begun(fresh("key"))
       // Others may have begun some of their own before.
       assert.strictEqual(yield* count, many)
+    }))
+
+  it.effect("K5 bounded: what was begun before the clock was set back is in nothing's way", () =>
+    Effect.gen(function* () {
+      const many = leavingMax * 2
+      const ahead = fresh("key")
+      yield* begun(ahead)
+      yield* elapse(Duration.days(-1))
+      for (const _ of times(many)) yield* begun(fresh("key"))
+      const most = yield* count
+      yield* elapse(Duration.millis(keptMillis + 60_000))
+      for (const _ of times(many)) yield* begun(fresh("key"))
+      assert.isAtMost(yield* count, most)
+      assert.strictEqual((yield* begin(ahead))._tag, "Unsettled")
+    }))
+
+  it.effect("K6 fenced: who has given it up changes nothing of what another has begun", () =>
+    Effect.gen(function* () {
+      const key = fresh("key")
+      const first = yield* begun(key)
+      yield* giveUp(key, first)
+      const second = yield* begun(key)
+      yield* giveUp(key, first)
+      assert.strictEqual((yield* begin(key))._tag, "Unsettled")
+      yield* keep(key, first, "of the first")
+      assert.strictEqual((yield* begin(key))._tag, "Unsettled")
+      yield* keep(key, second, "of the second")
+      const answered = { _tag: "Answered", answer: "of the second" } as const
+      assert.deepStrictEqual(yield* begin(key), answered)
+      yield* giveUp(key, first)
+      assert.deepStrictEqual(yield* begin(key), answered)
+    }))
+
+  it.effect("K7 heard again: who begins it again has begun it, and nobody else", () =>
+    Effect.gen(function* () {
+      const key = fresh("key")
+      const beginner = yield* begun(key)
+      yield* begun(key, undefined, beginner)
+      const told = yield* together([
+        begin(key, undefined, beginner),
+        begin(key),
+        begin(key, undefined, beginner),
+      ])
+      assert.deepStrictEqual(told.map(({ _tag }) => _tag), ["Begun", "Unsettled", "Begun"])
+      assert.strictEqual((yield* begin(key, "another", beginner))._tag, "Another")
+      yield* keep(key, beginner, "done")
+      assert.strictEqual((yield* begin(key, undefined, beginner))._tag, "Answered")
     }))
 }

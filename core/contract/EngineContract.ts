@@ -12,6 +12,7 @@ import { blocked } from "./engine/blocked.ts"
 import { carried } from "./engine/carried.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
+import { heldBack } from "./engine/heldBack.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
 import { permitted } from "./engine/permitted.ts"
@@ -28,6 +29,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
 
     carried(test)
     accepted(test)
+    heldBack(test)
     told(test)
     stepped(test)
     retried(test)

@@ -11,7 +11,8 @@
  * | E4  | who left still claims; who drains is still granted |
  * | E5  | count compared, digest not                         |
  * | E6  | resources forgotten; labels of the first join kept |
- * | E7  | not kept; a beat without any forgets them          |
+ * | E7  | not kept; a beat without any forgets them; the     |
+ * |     | capacity as it joined                              |
  * | E8  | not in the answer; of another namespace; of one    |
  * |     | that left                                          |
  * | E9  | see `runs/overdue.ts`: the number ignored; what is |
@@ -359,15 +360,19 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
       const vitals = Effect.map(viewsOf(namespace), ([view]) => view!.vitals)
+      const capacity = Effect.map(viewsOf(namespace), ([view]) => view!.capacity)
+      assert.strictEqual(yield* capacity, 10)
       assert.isUndefined(yield* vitals)
       const said = { sizes, running: 2, queued: 3, stuck: 1, stalledMillis: 5000 }
       yield* executors.beat(hand.incarnation, nothingHeld, said)
       assert.deepEqual(yield* vitals, said)
       yield* executors.beat(hand.incarnation, nothingHeld)
       assert.deepEqual(yield* vitals, said)
+      assert.strictEqual(yield* capacity, sizes.maximum)
       const well = { sizes: { core: 1, maximum: 1, prefetchMillis: 0 }, running: 0, queued: 0 }
       yield* executors.beat(hand.incarnation, nothingHeld, { ...well, stuck: 0 })
       assert.deepEqual(yield* vitals, { ...well, stuck: 0 })
+      assert.strictEqual(yield* capacity, 1)
     }))
 
   it.effect("E8 resized: what is wished of its pool is in the answer to each beat", () =>

@@ -10,6 +10,7 @@ import { Deferred, Effect, Exit, Layer, Ref, Schema, Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { ExecutorName } from "../domain/Executor.ts"
 import type { Policy } from "../domain/Policy.ts"
+import * as PoolSizes from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
 import * as Routing from "../domain/Routing.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -184,6 +185,34 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void =>
         ])
         yield* task.result(run)
         assert.strictEqual(yield* task.execute({ n: 2 }), "roomy")
+      }))
+
+    test("busyOver goes by the pool as it was resized", () =>
+      Effect.gen(function* () {
+        const { executors } = yield* Storage
+        const task = Task.make("held", { policy: { routing: Routing.busyOver } })
+        yield* serving(task.toLayer(() => Effect.never), {
+          name: "one",
+          concurrency: 1,
+          drainTimeout: "50 millis",
+        })
+        const namespace = yield* CurrentNamespace
+        const runs = yield* Effect.forEach(times(3), () => task.submit({}))
+        const running = Effect.map(
+          Effect.forEach(runs, state),
+          (views) => views.filter(({ state }) => state === "Running").length,
+        )
+        yield* until(running, (count) => count === 1)
+        const [view] = yield* executors.list(namespace)
+        assert.isTrue(
+          yield* executors.resize(namespace, view!.incarnation, PoolSizes.of(2)),
+        )
+        yield* until(running, (count) => count === 2)
+        const why = yield* until(
+          Effect.flatMap(Scheduler, (scheduler) => scheduler.why(runs[2]!)),
+          ({ _tag }) => _tag === "Unplaced",
+        )
+        assert.include(JSON.stringify(why), '"NoCapacity","held":2,"capacity":2')
       }))
 
     test("never gives an executor more than it has, whatever the strategy", () =>

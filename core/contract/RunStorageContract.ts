@@ -73,12 +73,14 @@
  * | R39 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
  * | R41 | before it is time; of what is held no more, or was concluded; not left with a mark, or    |
  * |     | with each; the gate not named; ended by a clock that was set                            |
+ * | R42 | what is ready alone; what is at gates alone; of all tasks; what has left its gate, too     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
 import * as Modelled from "./runs/modelled.ts"
 import * as Awaiting from "./runs/awaiting.ts"
 import * as HandedOver from "./runs/handedOver.ts"
+import * as Backlog from "./runs/backlog.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
 import * as Deadlines from "./runs/deadlines.ts"
@@ -167,4 +169,5 @@ export const laws = <R>(
   LevelSet.laws(it, elapse, options)
   DeadlineSet.laws(it, elapse)
   Overdue.laws(it, elapse)
+  Backlog.laws(it, elapse)
 }

@@ -129,9 +129,9 @@ export const laws = <R>(
       })
       yield* calendars.put(calendar)
       const [answered, unsettled] = [fresh("key"), fresh("key")]
-      yield* answers.begin(answered, "an order")
-      yield* answers.keep(answered, "an order", "done")
-      yield* answers.begin(unsettled, "an order")
+      yield* answers.begin(answered, "an order", "one")
+      yield* answers.keep(answered, "one", "done")
+      yield* answers.begin(unsettled, "an order", "one")
       const everything = Effect.gen(function* () {
         const storage = yield* Storage
         return {
@@ -142,8 +142,8 @@ export const laws = <R>(
           executors: yield* storage.executors.list(namespace),
           why: yield* Effect.forEach(made, storage.runs.why),
           events: yield* Effect.forEach(made, storage.runs.events),
-          answer: yield* storage.answers.begin(answered, "an order"),
-          unsettled: (yield* storage.answers.begin(unsettled, "an order"))._tag,
+          answer: yield* storage.answers.begin(answered, "an order", "other"),
+          unsettled: (yield* storage.answers.begin(unsettled, "an order", "other"))._tag,
         }
       })
       const before = yield* everything

@@ -14,6 +14,8 @@ export const leavingMax = 10
 export interface Kept {
   /** The digest of the order, by which it is told from another one. */
   readonly order: string
+  /** Who carries it out. Absent: somebody of a version in which nobody said so. */
+  readonly beginner: string | undefined
   /** Instant in milliseconds since 1970, by the storage's clock. */
   readonly begunAt: number
   /** Absent until the order has been answered. */
@@ -32,11 +34,16 @@ export type Standing =
 
 export const isOver = ({ begunAt }: Kept, now: number): boolean => begunAt + keptMillis <= now
 
-/** How an order stands that is begun now, with what is kept under its key. */
-export const standing = (kept: Kept | undefined, order: string, now: number): Standing => {
+/** How an order stands that `beginner` begins now, with what is kept under its key. */
+export const standing = (
+  kept: Kept | undefined,
+  order: string,
+  beginner: string,
+  now: number,
+): Standing => {
   if (kept === undefined || isOver(kept, now)) return { _tag: "Begun" }
   if (kept.order !== order) return { _tag: "Another" }
-  return kept.answer === undefined
-    ? { _tag: "Unsettled", forMillis: Math.max(0, now - kept.begunAt) }
-    : { _tag: "Answered", answer: kept.answer }
+  if (kept.answer !== undefined) return { _tag: "Answered", answer: kept.answer }
+  if (kept.beginner === beginner) return { _tag: "Begun" }
+  return { _tag: "Unsettled", forMillis: Math.max(0, now - kept.begunAt) }
 }

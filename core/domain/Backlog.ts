@@ -1,6 +1,6 @@
 /**
- * How many ready runs of a task may wait before no more are taken in. Who submits then is told to
- * come again, which is better than a queue that nobody will ever get to the end of.
+ * How many runs of a task may wait, ready or at their gates, before no more are taken in. Who submits
+ * then is told to come again, which is better than a queue that nobody will ever get to the end of.
  */
 import { Schema } from "effect"
 

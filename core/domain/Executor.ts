@@ -61,6 +61,7 @@ export const ExecutorView = Schema.Struct({
   namespace: Namespace,
   name: ExecutorName,
   standing: Standing,
+  /** How many runs it carries out at once, as of its last beat. */
   capacity: Schema.Int,
   labels: Schema.Record(Schema.String, Schema.String),
   resources: Schema.Record(Schema.String, Schema.Number),
@@ -73,6 +74,10 @@ export const ExecutorView = Schema.Struct({
   beatAt: Schema.DateTimeUtc,
 })
 export type ExecutorView = typeof ExecutorView.Type
+
+/** Its pool may have another size by now than when it joined. */
+export const capacityOf = (joined: number, vitals: Vitals | undefined): number =>
+  vitals?.sizes.maximum ?? joined
 
 /** What its beats say of an executor: one that beats may yet do nothing, which is not to be gone. */
 export const Health = Schema.Literals(["well", "stuck", "stalled", "gone"])

@@ -15,7 +15,7 @@ export const Retry = Schema.Struct({
   delayMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 86_400_000 })),
   /** Factor from one delay to the next. */
   growth: Schema.Number.check(Schema.isBetween({ minimum: 1, maximum: 10 })),
-  /** No delay is longer. */
+  /** No delay is longer, but for what is added at random. */
   capMillis: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 7 * 86_400_000 })),
   /** Up to this share of the delay is added at random, so that a herd spreads. */
   jitter: Schema.Number.check(Schema.isBetween({ minimum: 0, maximum: 1 })),

@@ -5,16 +5,16 @@
  * Both are safe to repeat. A request makes one run, however often it comes; a slot is filled in once
  * (T13). So a backfill that was cut off is resumed by asking for it again.
  */
-import { Duration, Effect, Option } from "effect"
+import { Duration, Effect, Option, Schema } from "effect"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Policy } from "../domain/Task.ts"
-import * as Text from "../domain/Text.ts"
 import * as Trigger from "../domain/Trigger.ts"
 import * as Placer from "../services/Placer.ts"
 import type { Storage } from "../services/Storage.ts"
-import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
+import { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Asked, Asking as Item, TriggerView } from "../services/TriggerStorage.ts"
+import { checkedBy, checkedRequest } from "./asked.ts"
 import { KeyConflict, payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
@@ -50,7 +50,21 @@ export interface Backfilled {
   }>
 }
 
+/** Some slots are filled in, and the trigger is now such that the others cannot be. */
+export class BackfillCutOff extends Schema.TaggedError<BackfillCutOff>()("BackfillCutOff", {
+  /** How many slots are filled in. */
+  filled: Schema.Int,
+  /** What keeps the others from it. */
+  reason: Schema.String,
+}) {
+  override get message() {
+    return `${this.filled} slots are filled in, and the others are not: ${this.reason}`
+  }
+}
+
 export const backfillMax = 1000
+type Answered = readonly [Item, Exclude<Asked, { readonly _tag: "Stale" }>]
+
 /** So many slots are filled in by one step. */
 const batch = 100
 /** A trigger that is changed as often while one asks is asked no more. */
@@ -59,19 +73,8 @@ const triesMax = 10
 const refused = (field: string, reason: string, remedy: string) =>
   Effect.fail(new Refused({ field, reason, remedy }))
 
-const checkedText = (field: string, text: string | undefined, lengthMax: number) => {
-  if (text === undefined) return Effect.void
-  if (text === "" || text.length > lengthMax) {
-    return refused(field, `it has ${text.length} characters`, `Use 1 to ${lengthMax} characters`)
-  }
-  const flaw = Text.flaw(text)
-  return flaw === undefined ? Effect.void : refused(field, flaw, Text.remedy)
-}
-
-const checked = Effect.fnUntraced(function* (asking: Asking | Backfill) {
-  yield* checkedText("request", asking.request, 512)
-  yield* checkedText("by", asking.by, 256)
-})
+const checked = ({ by, request }: Asking | Backfill) =>
+  Effect.andThen(checkedRequest(request), checkedBy(by))
 
 const checkedPayload = (payload: string | undefined) => {
   const bytes = payload === undefined ? 0 : new TextEncoder().encode(payload).length
@@ -105,17 +108,21 @@ export const makeAsking = (storage: Storage["Service"]) => {
   const { calendars, runs, triggers } = storage
   const placer = Placer.make(storage)
 
-  /** Asks for what `wanted` makes of the trigger as it is; anew when it has changed meanwhile. */
+  /**
+   * Asks for what `wanted` makes of the trigger as it is; anew when it has changed meanwhile. What was
+   * answered is in `answers`, also when the others are refused.
+   */
   const ask = Effect.fnUntraced(function* <E, E2>(
     find: Effect.Effect<TriggerView, E>,
     isDry: boolean,
     wanted: (view: TriggerView, policy: Policy) => Effect.Effect<ReadonlyArray<Item>, E2>,
+    answers: Array<Answered> = [],
   ) {
-    const answers: Array<readonly [Item, Exclude<Asked, { readonly _tag: "Stale" }>]> = []
     for (let tries = 0;; tries++) {
       const view = yield* find
       const policy = yield* policyOf(storage, view.definition)
-      const items = (yield* wanted(view, policy)).slice(answers.length)
+      const asked = new Set(answers.map(([{ slot }]) => slot))
+      const items = (yield* wanted(view, policy)).filter(({ slot }) => !asked.has(slot))
       const answered = answers.length
       for (let at = 0; at < items.length; at += batch) {
         const some = items.slice(at, at + batch)
@@ -188,14 +195,15 @@ export const makeAsking = (storage: Storage["Service"]) => {
     return { run, isNew }
   })
 
-  const backfill = Effect.fnUntraced(function* <E>(
+  const backfill = Effect.fnUntraced(function* <E extends Error>(
     find: Effect.Effect<TriggerView, E>,
     range: Backfill,
-  ): Effect.fn.Return<Backfilled, E | Refused | StorageUnavailable> {
+  ): Effect.fn.Return<Backfilled, E | Refused | BackfillCutOff | StorageUnavailable> {
     yield* checked(range)
     const { max, paceMillis } = yield* checkedRange(range, yield* storage.now)
     const { by, from, isDry = false, request, to } = range
-    const answers = yield* ask(
+    const answers: Array<Answered> = []
+    yield* ask(
       find,
       isDry,
       Effect.fnUntraced(function* ({ definition, id, revision }, policy) {
@@ -227,7 +235,13 @@ export const makeAsking = (storage: Storage["Service"]) => {
         }
         return items
       }),
-    )
+      answers,
+    ).pipe(Effect.mapError((error) => {
+      const filled = answers.filter(([, { _tag }]) => _tag === "Fired").length
+      return filled === 0 || error instanceof StorageUnavailable
+        ? error
+        : new BackfillCutOff({ filled, reason: error.message })
+    }))
     return {
       slots: answers.map(([{ slot }, answer]) => ({
         slot: slot!,
@@ -242,8 +256,8 @@ export const makeAsking = (storage: Storage["Service"]) => {
     request: string,
     by: string | undefined,
   ) {
-    yield* checkedText("request", request, 512)
-    if (by !== undefined) yield* checkedText("by", by, 256)
+    yield* checkedRequest(request)
+    yield* checkedBy(by)
     const found = yield* triggers.asked(trigger, request, backfillMax)
     if (found.length === 0) {
       return yield* refused(

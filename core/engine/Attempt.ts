@@ -244,7 +244,7 @@ const withHooks = (
       const tried = timeoutMillis === undefined
         ? first
         : inTime(attempt, around, first, timeoutMillis)
-      const exit = grant.conclusion === undefined
+      let exit = grant.conclusion === undefined
         ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
         : exitOf(grant.conclusion)
       const isLeft = hooks.rollback ?? hooks.clean ?? hooks.summary
@@ -253,6 +253,10 @@ const withHooks = (
         if (yield* around.conclude(grant, handedOver)) return yield* exit
       }
       if (grant.conclusion?.state === "Cancelled") attempt.stop ??= "cancel"
+      if (Exit.isFailure(exit) && isSpent(attempt)) {
+        exit = Exit.fail(stoppedHalfway)
+        attempt.stop = undefined
+      }
       // What became of it is known from here on; an order to stop comes too late, a loss does not.
       around.limit(attempt, undefined)
       let outcome = exit
@@ -364,6 +368,22 @@ export const begunTooLate = (withinMillis: number): Unsuccessful => ({
 })
 
 /** `stuck`: its handler goes on; `silent`: nobody knows, since its executor does not say. */
+/**
+ * Whether what was begun here may begin nowhere else: it is not given back, but has failed, as when its
+ * executor is lost.
+ */
+export const isSpent = ({ grant, handler, hasBegun, stop }: Attempt): boolean =>
+  stop === "giveBack" && hasBegun && grant.conclusion === undefined &&
+  handler.policy.delivery === "at-most-once"
+
+export const stoppedHalfway: Unsuccessful = {
+  failure: {
+    tag: "ExecutorStopped",
+    message: "its executor stopped while it was under way, and it begins at most once",
+  },
+  isAnswer: true,
+}
+
 export const tookTooLong = (
   timeoutMillis: number,
   how: "interrupted" | "stuck" | "silent" = "interrupted",

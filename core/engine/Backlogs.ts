@@ -62,7 +62,7 @@ export const make = Effect.gen(function* () {
     const counted = of(lane)
     const now = Number(yield* Clock.monotonicTimeNanos) / 1e6
     if (now - counted.at >= countMillis) {
-      const depth = yield* runs.depth(yield* followed(lane), backlog.high)
+      const depth = yield* runs.backlog(yield* followed(lane), backlog.high)
       counted.isFull = isFull(backlog, counted.isFull, depth)
       counted.at = now
     }

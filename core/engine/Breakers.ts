@@ -133,7 +133,7 @@ const named = (breaker: BreakerRef): { readonly name: string; readonly key?: str
 
 const millis = (input: Duration.Input) => Duration.toMillis(Duration.fromInputUnsafe(input))
 
-const settingsOf = (options: BreakerOptions): Settings => ({
+export const settingsOf = (options: BreakerOptions): Settings => ({
   failurePercent: options.failurePercent ?? usual.failurePercent,
   badInARow: options.badInARow ?? usual.badInARow,
   callsMin: options.callsMin ?? usual.callsMin,

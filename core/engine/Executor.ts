@@ -16,7 +16,8 @@
  * - The *tell loop* passes on what runs say: within `tellMillis`, and before their reports.
  *
  * 1. User code starts only while the lease is younger than two thirds of its ttl, counted from
- *    before the beat was sent; when it may have run out all that runs is stopped.
+ *    before the beat was sent; when it may have run out all that runs is stopped, whatever is being
+ *    waited for.
  * 2. Reports are sent until an answer comes; sent twice they count once (R5).
  * 3. A claim is repeated under its round until an answer comes; it grants the same again (R7).
  *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
@@ -101,7 +102,8 @@ export interface ExecutorStatus {
 export class Executor extends Context.Service<Executor, {
   /**
    * Serves a task as long as the scope lasts. At its end no run of the task starts any more, and
-   * running ones may finish, so that what the handler needs can be closed after it.
+   * running ones may finish, so that what the handler needs can be closed after it. A second handler of
+   * a task that is served is a defect, and the first goes on: which of the two a run met would be chance.
    */
   readonly register: (handler: Handler) => Effect.Effect<void, never, Scope.Scope>
   readonly status: Effect.Effect<ExecutorStatus>
@@ -168,7 +170,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const { labels, namespace, ttlMillis } = joining
   const sizes = yield* sizesOf(options)
   const stopMillis = Duration.toMillis(
-    Duration.fromInputUnsafe(options.stopTimeout ?? "1500 millis"),
+    Duration.fromInputUnsafe(options.stopTimeout ?? "750 millis"),
   )
   const drainTimeout = Duration.fromInputUnsafe(options.drainTimeout ?? "10 seconds")
 
@@ -503,15 +505,36 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     return answer.grants.length > 0
   })
 
-  const beatLoop = Effect.fnUntraced(function* (self: Incarnation, joinedAt: number) {
+  /** Storage may hand its runs on: what of them goes on here is stopped before anything else is waited for. */
+  const lost = (self: Incarnation) =>
+    Effect.suspend(() => {
+      letGo()
+      return Effect.fail(new SessionLost({ incarnation: self }))
+    })
+
+  const letGo = () => {
+    pool.keepFresh(0)
+    pool.abandonAll()
+  }
+
+  const beatLoop = (self: Incarnation, joinedAt: number) => {
     let confirmedAt = joinedAt
-    left = new Map()
-    const leave = endingsLoop(() => confirmedAt)
-    yield* Effect.forkChild(leave)
-    beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals(), endings: [] })
-    pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
-    for (;;) {
-      yield* Effect.raceFirst(Effect.sleep(ttlMillis / 4), isToBeat.await)
+    const leaseEndsAt = () => {
+      // Somebody else may have kept the lease while this thread was held up.
+      confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
+      return confirmedAt + ttlMillis
+    }
+
+    // By a clock of its own: a beat, or what follows it, may be waiting for an answer by then.
+    const end = Effect.gen(function* () {
+      for (;;) {
+        const remains = leaseEndsAt() - monotonic()
+        if (remains <= 0) return yield* lost(self)
+        yield* Effect.sleep(Math.ceil(remains))
+      }
+    })
+
+    const beat = Effect.gen(function* () {
       isToBeat.closeUnsafe()
       const sentAt = monotonic()
       const now = { held: held(known()), vitals: vitals() }
@@ -524,20 +547,28 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       left = Option.isSome(answer) ? leaving.until : new Map([...left, ...leaving.until])
       if (Option.isNone(answer)) {
         if (leaving.said !== undefined) hasEndings.openUnsafe()
-        // Somebody else may have kept the lease while this thread was held up.
-        confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
-        if (monotonic() < confirmedAt + ttlMillis) continue
+        return
       }
-      if (Option.isNone(answer) || answer.value._tag === "Lost") {
-        return yield* new SessionLost({ incarnation: self })
-      }
+      if (answer.value._tag === "Lost") return yield* lost(self)
       confirmedAt = sentAt
       pool.keepFresh(sentAt + ttlMillis * 2 / 3)
       answer.value.revoked.forEach(pool.revoke)
       if (answer.value.sizes !== undefined) asWished(answer.value.sizes)
       if (!answer.value.isAgreed) yield* reconcile(self)
-    }
-  })
+    })
+
+    return Effect.gen(function* () {
+      left = new Map()
+      yield* Effect.forkChild(endingsLoop(leaseEndsAt))
+      beats?.heard({ incarnation: self, ttlMillis, held: held([]), vitals: vitals(), endings: [] })
+      pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
+      const beating = Effect.raceFirst(Effect.sleep(ttlMillis / 4), isToBeat.await).pipe(
+        Effect.andThen(beat),
+        Effect.forever,
+      )
+      return yield* Effect.raceFirst(beating, end)
+    })
+  }
 
   /** What the lease ends before is not left: it is then lost. */
   const endingsToLeave = () => {
@@ -566,13 +597,13 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     return left.entries().some(([name, at]) => at < soon && !wanted.has(name) && mine.has(name))
   }
 
-  const endingsLoop = (confirmedAt: () => number) =>
+  const endingsLoop = (leaseEndsAt: () => number) =>
     Effect.gen(function* () {
       yield* hasEndings.await
       hasEndings.closeUnsafe()
       // Most have ended by then, and nothing need be said of them.
       yield* Effect.sleep(tellMillis / 2)
-      if (isToLeaveSoon(confirmedAt() + ttlMillis)) isToBeat.openUnsafe()
+      if (isToLeaveSoon(leaseEndsAt())) isToBeat.openUnsafe()
     }).pipe(Effect.forever)
 
   const vitals = (): Vitals => ({
@@ -598,9 +629,10 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     }
     const grants = [...last].map(([run, fence]) => ({ run, fence }))
     const rounds = [...answered].map(([loop, round]) => ({ loop, round }))
-    const passed = yield* Effect.orElseSucceed(
-      transport.reconcile(self, { grants, rounds }),
-      () => [],
+    // Without an answer it is asked again after the next beat, which must not wait for this one.
+    const passed = yield* transport.reconcile(self, { grants, rounds }).pipe(
+      Effect.timeout(ttlMillis / 4),
+      Effect.orElseSucceed(() => []),
     )
     const gone = new Set(passed)
     for (const { fence, run } of mine) {
@@ -678,20 +710,16 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         "SessionLost",
         () => Effect.logWarning("this executor was lost, and joins anew", { incarnation: self }),
       ),
-      Effect.ensuring(Effect.sync(() => {
-        // When it leaves by itself, what runs may finish; its lease is then still there.
-        if (isDraining) return
-        pool.keepFresh(0)
-        pool.abandonAll()
-      })),
+      // When it leaves by itself, what runs may finish; its lease is then still there.
+      Effect.ensuring(Effect.sync(() => isDraining || letGo())),
     )
     beats?.heard(undefined)
   })
 
-  const join = Effect.suspend(() => {
+  const join = untilAnswered(Effect.suspend(() => {
     const sentAt = monotonic()
-    return Effect.map(untilAnswered(transport.join(joining)), (self) => ({ self, sentAt }))
-  })
+    return Effect.map(transport.join(joining), (self) => ({ self, sentAt }))
+  }))
 
   // The first join is waited for, so that a refusal is the layer's own error.
   const first = yield* join
@@ -756,12 +784,21 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     })
   }
 
+  const unserved = (handler: Handler): Handler => {
+    if (!pool.handlers.has(handler.task)) return handler
+    throw new Refused({
+      field: "task",
+      reason: `this executor has a handler of "${handler.task}" already`,
+      remedy: "Keep one of the two, or name the other's task differently",
+    })
+  }
+
   return Executor.of({
     stopped: Deferred.await(stopped),
     register: (handler) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          pool.serve(placed(handler))
+          pool.serve(placed(unserved(handler)))
           served.openUnsafe()
           registered.openUnsafe()
           hasOtherTasks.openUnsafe()

@@ -41,8 +41,10 @@ import {
   type Attempt,
   begunTooLate,
   carryOut,
+  isSpent,
   leave,
   type Stop,
+  stoppedHalfway,
   type Surroundings,
   tookTooLong,
   unsuccessfulOf,
@@ -366,6 +368,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       else if (stop === "suspend") {
         reportOn(attempt, putDown(attempt, attempt.hasBegun ? "Yield" : "Release"))
       } else if (stop === "handOver") reportOn(attempt, handOver(attempt))
+      else if (isSpent(attempt)) reportOn(attempt, unsuccess(attempt, stoppedHalfway))
       else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
       else if (stop === "postpone") reportOn(attempt, postponed(attempt))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))

@@ -4,6 +4,7 @@
 import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { isByKey } from "../domain/Breaker.ts"
 import * as Change from "../domain/Change.ts"
+import * as Deadline from "../domain/Deadline.ts"
 import type * as Lane from "../domain/Lane.ts"
 import {
   type Regulation,
@@ -27,7 +28,7 @@ import type { Notice, Ordered, RunQuery } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
-import { checkedBy, checkedNote, flawOfDeadline } from "./asked.ts"
+import { checkedBy, checkedNote } from "./asked.ts"
 import * as Sweeping from "./Sweeping.ts"
 import * as Submitting from "./Submitting.ts"
 import type { Accepted, Sharding, Submission, SubmitOptions, SubmitRefused } from "./Submitting.ts"
@@ -312,9 +313,7 @@ const makeClient = Effect.gen(function* () {
     change: Effect.fnUntraced(function* (run, { by, deadline, level, revision }) {
       yield* checkedBy(by)
       if (level === undefined && deadline === undefined) return yield* nothingToChange
-      const flaw = deadline === undefined || deadline === null
-        ? undefined
-        : flawOfDeadline(deadline)
+      const flaw = deadline === undefined || deadline === null ? undefined : Deadline.flaw(deadline)
       if (flaw !== undefined) return yield* flaw
       const answer = yield* ordered(
         run,

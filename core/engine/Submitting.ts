@@ -20,7 +20,7 @@ import * as Waiting from "../domain/Waiting.ts"
 import type { Placer } from "../services/Placer.ts"
 import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
-import { checkedBy, flawOfDeadline } from "./asked.ts"
+import { checkedBy } from "./asked.ts"
 import * as Backlogs from "./Backlogs.ts"
 import type { BacklogFull } from "./Backlogs.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
@@ -259,7 +259,7 @@ const checked = (submission: Submission, options: SubmitOptions) => {
     )
   }
   if (options.deadline !== undefined) {
-    const flaw = flawOfDeadline(options.deadline)
+    const flaw = Deadline.flaw(options.deadline)
     if (flaw !== undefined) return Effect.fail(flaw)
   }
   if ((submission.blockingKey?.length ?? 0) > 512) {

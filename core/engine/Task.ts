@@ -27,7 +27,7 @@ import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { Failure } from "../domain/RunView.ts"
+import type { Failure, RunView } from "../domain/RunView.ts"
 import * as Selector from "../domain/Selector.ts"
 import { type TaskDefinition, TaskName } from "../domain/Task.ts"
 import * as Schedules from "../domain/Trigger.ts"
@@ -129,6 +129,15 @@ export interface Task<
   readonly result: (
     run: RunId,
   ) => Effect.Effect<S["Type"], E["Type"] | RunFailed | StorageUnavailable, Scheduler>
+
+  /** Waits for the end of a run in parts; the answers of these, in their order. The run has none. */
+  readonly results: (
+    run: RunId,
+  ) => Effect.Effect<
+    ReadonlyArray<S["Type"]>,
+    E["Type"] | RunFailed | StorageUnavailable,
+    Scheduler
+  >
 
   /** Keeps a trigger of this name that fires the task with this payload. */
   readonly schedule: {
@@ -359,28 +368,59 @@ export const make = <
     },
   )
 
+  /** What came from elsewhere, by a notice or from older code, may be no such answer. */
+  const read = ({ id, result, state }: RunView): Effect.Effect<S["Type"], RunFailed> => {
+    if (isVoid) return Effect.succeed(undefined)
+    const decoded = json.success.decode(result ?? "null")
+    if (Result.isSuccess(decoded)) return Effect.succeed(decoded.success)
+    const reason = result === undefined
+      ? "it has none; where a run is in parts, `results` gives theirs"
+      : decoded.failure
+    const message = `its result does not fit the task "${name}": ${reason}`
+    return Effect.fail(new RunFailed({ run: id, state, failure: { tag: "ResultUnread", message } }))
+  }
+
   const result: Task<PayloadSchema<P>, S, E>["result"] = Effect.fnUntraced(function* (run: RunId) {
     const scheduler = yield* Scheduler
     const view = yield* scheduler.ended(run)
-    if (view.state === "Succeeded") {
-      const decoded = isVoid
-        ? Result.succeed(undefined)
-        : json.success.decode(view.result ?? "null")
-      return Result.isSuccess(decoded) ? decoded.success : yield* Effect.die(
-        new Error(`the result of run ${run} does not fit the task "${name}": ${decoded.failure}`),
-      )
-    }
-    const declared = view.failure?.error
-    if (declared !== undefined) {
-      const decoded = json.error.decode(declared)
-      if (Result.isSuccess(decoded)) return yield* Effect.fail(decoded.success)
-    }
-    return yield* new RunFailed({
-      run,
-      state: view.state,
-      ...(view.failure !== undefined && { failure: view.failure }),
-    })
+    return view.state === "Succeeded" ? yield* read(view) : yield* unsuccessfully(view)
   })
+
+  const unsuccessfully = (
+    { failure, id, state }: RunView,
+  ): Effect.Effect<never, E["Type"] | RunFailed> => {
+    if (failure?.error !== undefined) {
+      const decoded = json.error.decode(failure.error)
+      if (Result.isSuccess(decoded)) return Effect.fail(decoded.success)
+    }
+    return Effect.fail(
+      new RunFailed({ run: id, state, ...(failure !== undefined && { failure }) }),
+    )
+  }
+
+  const results: Task<PayloadSchema<P>, S, E>["results"] = Effect.fnUntraced(
+    function* (run: RunId) {
+      const scheduler = yield* Scheduler
+      const view = yield* scheduler.ended(run)
+      if (view.state !== "Succeeded") return yield* unsuccessfully(view)
+      const { namespace } = view
+      const parts: Array<RunView> = []
+      for (;;) {
+        const before = parts.at(-1)?.id
+        const found = yield* scheduler.list({
+          namespace,
+          parent: run,
+          limit: partsAtOnce,
+          ...(before !== undefined && { before }),
+        })
+        parts.push(...found)
+        if (found.length < partsAtOnce) break
+      }
+      if (parts.length === 0) return [yield* read(view)]
+      const at = ({ shard }: RunView) => shard?.index ?? 0
+      return yield* Effect.forEach(parts.toSorted((a, b) => at(a) - at(b)), read)
+    },
+  )
 
   const tail = Effect.fnUntraced(function* (
     trigger: string,
@@ -458,6 +498,7 @@ export const make = <
     submit,
     execute: (value, submitOptions) => Effect.flatMap(submit(value, submitOptions), result),
     result,
+    results,
     schedule,
   }
 }
@@ -556,6 +597,9 @@ const givenBack = (
   })
 
 const resultLengthMax = 1024 * 1024
+
+/** Of each the payload and the result are read. */
+const partsAtOnce = 100
 
 /** A result travels with others in one message, and is kept: it has a bound as a payload has. */
 const bounded = (text: string): Result.Result<string, string> =>

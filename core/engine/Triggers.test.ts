@@ -4,8 +4,10 @@ import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { movableClock } from "../contract/world.ts"
 import { standard } from "../domain/Namespace.ts"
+import { TriggerDefinition } from "../domain/Trigger.ts"
 import { Required } from "../services/Required.ts"
 import { Storage } from "../services/Storage.ts"
+import { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Lock } from "../services/Lock.ts"
 import type { Transport } from "../services/Transport.ts"
 import type { Wakeups } from "../services/Wakeups.ts"
@@ -206,6 +208,52 @@ describe("triggers", () => {
       assert.deepInclude(early, { _tag: "Refused", field: "to" })
     })))
 
+  it.live("a backfill whose trigger changes in the middle says what is filled in", () => {
+    // From the second step on there are too many slots for it.
+    const Changing = Layer.effect(
+      Storage,
+      Effect.map(Storage, (storage) => {
+        let isFirst = true
+        const { ask, list, put } = storage.triggers
+        return {
+          ...storage,
+          triggers: {
+            ...storage.triggers,
+            ask: (items, isDry) =>
+              Effect.tap(ask(items, isDry), () => {
+                if (!isFirst || isDry) return Effect.void
+                isFirst = false
+                return Effect.flatMap(list(standard), ([view]) =>
+                  Effect.orDie(put(
+                    new TriggerDefinition({
+                      ...view!.definition,
+                      schedule: Trigger.cron("* * * * *"),
+                    }),
+                  )))
+              }),
+          },
+        } satisfies Storage["Service"]
+      }),
+    ).pipe(Layer.provideMerge(Memory.layer))
+    return Effect.gen(function* () {
+      const triggers = yield* Triggers
+      const { now, runs, tasks } = yield* Storage
+      yield* Layer.build(Echo.schedule("hourly", Trigger.cron("0 * * * *"), { n: 1 }))
+      const hour = 3_600_000
+      const to = yield* now
+      const range = { request: "gap", from: to - 150 * hour, to, max: 150 }
+      yield* triggers.backfill(standard, "hourly", { ...range, isDry: true })
+      const cutOff = yield* Effect.flip(triggers.backfill(standard, "hourly", range))
+      assert.deepInclude(cutOff, { _tag: "BackfillCutOff", filled: 100 })
+      assert.match(cutOff.message, /^100 slots .*: max: there are more than 150 slots/)
+      const made = yield* runs.list({ namespace: standard, limit: 500 })
+      assert.strictEqual(made.length, 100)
+      const refused = yield* Effect.flip(triggers.backfill(standard, "hourly", range))
+      assert.strictEqual(refused._tag, "Refused")
+      assert.isTrue(Option.isSome(yield* tasks.find(standard, Echo.name as never)))
+    }).pipe(Effect.scoped, Effect.provide(worldOver(Changing)))
+  })
+
   it.live("Q12: a permanent task is always alive, once; a pause stops it", () =>
     inWorld(Effect.gen(function* () {
       const triggers = yield* Triggers
@@ -254,6 +302,60 @@ describe("triggers", () => {
       assert.strictEqual(refused._tag, "Refused")
       yield* triggers.remove(standard, "always")
     })))
+
+  for (const [how, isLost] of [["", false], [", also asked for again", true]] as const) {
+    it.live(`Q12: the run of a permanent trigger ends with it, and when it is one no more${how}`, () =>
+      Effect.gen(function* () {
+        let fails = isLost ? 1 : 0
+        const flaky = Layer.effect(
+          Storage,
+          Effect.map(Storage, (storage) => ({
+            ...storage,
+            runs: {
+              ...storage.runs,
+              cancel: (...args: Parameters<typeof storage.runs.cancel>) =>
+                fails-- > 0
+                  ? Effect.fail(
+                    new StorageUnavailable({
+                      storage: "memory",
+                      operation: "cancel",
+                      cause: "on purpose",
+                    }),
+                  )
+                  : storage.runs.cancel(...args),
+            },
+          })),
+        )
+        yield* Effect.gen(function* () {
+          const triggers = yield* Triggers
+          const scheduler = yield* Scheduler
+          const Always = Task.make("always")
+          yield* serving(Always.toLayer(() => Effect.never))
+          const permanent = Always.schedule(
+            "always",
+            Trigger.permanent({ delay: "100 millis" }),
+            {},
+          )
+          const records = triggers.records(standard, "always", 50)
+          const again = <A, E, R>(order: Effect.Effect<A, E, R>) =>
+            isLost ? Effect.andThen(Effect.ignore(order), order) : order
+
+          yield* Layer.build(permanent)
+          const [first] = yield* until(records, ({ length }) => length > 0)
+          fails = isLost ? 1 : 0
+          yield* again(
+            Layer.build(Layer.fresh(Always.schedule("always", Trigger.cron("0 0 1 1 *"), {}))),
+          )
+          yield* until(scheduler.find(first!.run!), ({ state }) => state === "Cancelled")
+
+          yield* Layer.build(Layer.fresh(permanent))
+          const [second] = yield* until(records, ([latest]) => latest!.run !== first!.run)
+          fails = isLost ? 1 : 0
+          yield* again(triggers.remove(standard, "always"))
+          yield* until(scheduler.find(second!.run!), ({ state }) => state === "Cancelled")
+        }).pipe(Effect.provide(worldOver(Layer.provideMerge(flaky, Memory.layer))))
+      }).pipe(Effect.scoped))
+  }
 
   it.live("the audit finds a slot that was dropped, and nothing but that", () =>
     Effect.gen(function* () {

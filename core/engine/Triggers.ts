@@ -37,17 +37,24 @@ import { refused, Required } from "../services/Required.ts"
 import type { Source } from "../services/Source.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
-import type {
-  Fired,
-  Firing,
-  SlotRecord,
-  TailView,
-  TriggerChanged,
-  TriggerVersion,
-  TriggerView,
+import {
+  type Fired,
+  type Firing,
+  type SlotRecord,
+  type TailView,
+  type TriggerChanged,
+  type TriggerVersion,
+  type TriggerView,
+  versionsMax,
 } from "../services/TriggerStorage.ts"
 import * as Wakeups from "../services/Wakeups.ts"
-import { type Asking, type Backfill, type Backfilled, makeAsking } from "./Asking.ts"
+import {
+  type Asking,
+  type Backfill,
+  type BackfillCutOff,
+  type Backfilled,
+  makeAsking,
+} from "./Asking.ts"
 import * as Followers from "./Followers.ts"
 import * as InStep from "../services/InStep.ts"
 import { watcher } from "./Loops.ts"
@@ -165,12 +172,18 @@ export class Triggers extends Context.Service<Triggers, {
     { readonly run: RunId; readonly isNew: boolean },
     TriggerUnknown | Refused | KeyConflict | StorageUnavailable
   >
-  /** Makes a run of each slot in a range that has not fired. To repeat it is to go on with it. */
+  /**
+   * Makes a run of each slot in a range that has not fired. To repeat it is to go on with it. Refused,
+   * it has filled in none.
+   */
   readonly backfill: (
     namespace: Namespace,
     name: string,
     backfill: Backfill,
-  ) => Effect.Effect<Backfilled, TriggerUnknown | Refused | StorageUnavailable>
+  ) => Effect.Effect<
+    Backfilled,
+    TriggerUnknown | Refused | BackfillCutOff | StorageUnavailable
+  >
   /** Cancels those runs of a backfill that have not ended; how many. */
   readonly cancelBackfill: (
     namespace: Namespace,
@@ -261,10 +274,31 @@ const makeClient = Effect.gen(function* () {
   const stop = Effect.fnUntraced(function* ({ definition, id }: TriggerView) {
     if (definition.schedule._tag !== "Permanent") return
     const [latest] = yield* triggers.records(id, 1)
-    if (latest?.run === undefined) return
-    const cancelled = yield* runs.cancel(latest.run)
+    yield* cancel(latest)
+  })
+
+  const cancel = Effect.fnUntraced(function* (record: SlotRecord | undefined) {
+    if (record?.run === undefined) return
+    const cancelled = yield* runs.cancel(record.run)
     const freed = Option.isSome(cancelled) ? cancelled.value.freed : []
     if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
+  })
+
+  /**
+   * As `stop`, of a trigger that was permanent until it was changed. It goes by what is kept, so that it
+   * can be asked for again when no answer came.
+   */
+  const stopBefore = Effect.fnUntraced(function* ({ definition, id, revision }: TriggerView) {
+    if (revision === 1 || definition.schedule._tag === "Permanent") return
+    const isPermanent = (version: TriggerVersion | undefined) =>
+      version?.definition?.schedule._tag === "Permanent"
+    const [, before] = yield* triggers.versions(id, 2)
+    if (!isPermanent(before)) return
+    const [latest] = yield* triggers.records(id, 1)
+    const versions = yield* triggers.versions(id, versionsMax)
+    if (isPermanent(versions.find(({ revision }) => revision === latest?.revision))) {
+      yield* cancel(latest)
+    }
   })
 
   /** So that from its first slot on the policy of the task holds, and not the usual one. */
@@ -300,7 +334,7 @@ const makeClient = Effect.gen(function* () {
       yield* Tails.check(storage, schedule.source)
     }
     if (input.introduces !== undefined) yield* introduce(input.introduces)
-    return yield* triggers.put(definition, input.revision)
+    return yield* Effect.tap(triggers.put(definition, input.revision), stopBefore)
   })
 
   return Triggers.of({
@@ -324,9 +358,12 @@ const makeClient = Effect.gen(function* () {
     tails: (namespace) => triggers.tails({ namespace }),
     remove: Effect.fnUntraced(function* (namespace, name) {
       const view = yield* findTrigger(namespace, name)
+      // Once it is removed nobody finds it to stop its run. It shall start none meanwhile, either.
+      if (view.definition.schedule._tag === "Permanent") {
+        yield* stop(yield* pause(namespace, name, true))
+      }
       const isGone = yield* triggers.remove(namespace, view.definition.name)
       if (!isGone) return yield* new TriggerUnknown({ name })
-      yield* stop(view)
     }),
     pause: (namespace, name) => Effect.tap(pause(namespace, name, true), stop),
     resume: (namespace, name) => pause(namespace, name, false),
@@ -356,7 +393,7 @@ const makeClient = Effect.gen(function* () {
 const isTriggerName = Schema.is(Trigger.TriggerName)
 const decodeDefinition = Schema.decodeUnknownEffect(Schema.toType(Trigger.TriggerDefinition))
 
-const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
+export const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefinition, Refused> => {
   const {
     blockingKey,
     graceMillis,

@@ -1,12 +1,16 @@
-/** What whoever submits or gives an order may say: who they are, why, and until when. */
-import { Duration, Effect } from "effect"
+/** What whoever submits, asks or gives an order may say: who they are, why, and under what. */
+import { Effect } from "effect"
 import { byMax, noteMax } from "../domain/Asked.ts"
+import { lengthMax } from "../domain/IdempotencyKey.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Text from "../domain/Text.ts"
 
 /** Who asks, as it may be kept. */
 export const checkedBy = (by: string | undefined) => checkedWords("by", by, 1, byMax)
 export const checkedNote = (note: string | undefined) => checkedWords("note", note, 0, noteMax)
+
+/** Under what it is asked for, so that it is the same when it is asked for again. */
+export const checkedRequest = (request: string) => checkedWords("request", request, 1, lengthMax)
 
 const checkedWords = (field: string, text: string | undefined, least: number, most: number) => {
   if (text === undefined) return Effect.void
@@ -23,15 +27,4 @@ const checkedWords = (field: string, text: string | undefined, least: number, mo
   return reason === undefined
     ? Effect.void
     : Effect.fail(new Refused({ field, reason, remedy: Text.remedy }))
-}
-
-const deadlineMillisMax = 366 * 86_400_000
-
-export const flawOfDeadline = (deadline: Duration.Input): Refused | undefined => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(deadline))
-  return millis > 0 && millis <= deadlineMillisMax ? undefined : new Refused({
-    field: "deadline",
-    reason: `it is ${millis} ms from now`,
-    remedy: "Use more than nothing and at most 366 days, or none",
-  })
 }

@@ -12,8 +12,8 @@
  *   says whether storage knows the same. If not, `RunStorage.reconcile` settles the difference.
  * - **E6 told.** What an incarnation said of itself when it joined is listed, whole: name, capacity,
  *   labels, resources.
- * - **E7 vitals.** What it said of itself with its last beat is listed; a beat that says nothing leaves
- *   that as it is.
+ * - **E7 vitals.** What it said of itself with its last beat is listed, and its capacity is the maximum of
+ *   the sizes that it said; a beat that says nothing leaves that as it is.
  * - **E8 resized.** The sizes that were last wished of an incarnation are in the answer to each of its
  *   beats. Of one that is not here nothing is wished.
  * - **E9 endings.** What an incarnation leaves to be said of its runs (R41) with a beat takes the place of

@@ -23,7 +23,7 @@
  *   counts (R38), then by who came first. Decisions about one gate do not overlap.
  * - **R9 not early.** A delayed run, or a retry, is not granted before its time.
  * - **R10 cancel.** Once cancel has answered `confirmed` the run is not granted; after `requested`
- *   its present grant is its last, however it ends; of what is handed over, the next (R42).
+ *   its present grant is its last, however it ends; of what is handed over, the next (R43).
  * - **R11 recovery.** `recover` frees every grant of a lost or departed incarnation as
  *   `Run.advance` says; two recoveries at once free each grant once.
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
@@ -37,7 +37,7 @@
  * - **R15 awaiting.** A run that was handed over is held by nobody and keeps its place. The first
  *   notify ends it, however many come at once, and also when it comes before the holder's report;
  *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out. Where its
- *   hooks are left, R42 says how.
+ *   hooks are left, R43 says how.
  * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and its start is
  *   refused; it ends as expired: by `expire`, or by the claim that comes across it. One that was begun is
  *   let be.
@@ -112,7 +112,10 @@
  *   holder had said so then, and what that says later changes nothing. Nothing is said of a run that is
  *   not held any more under that fence, or that its holder has concluded; and nothing because the clock
  *   was set.
- * - **R42 hooks left.** A run that its holder has marked as handed over (`handedOver` of `Conclusion`) is
+ * - **R42 backlog.** `backlog` counts the runs that wait in the lanes it names, ready or at the gates
+ *   before them, each once, and whatever else waits; those that are due later do not wait. Past `atMost`
+ *   it need not count. Of a task with other lanes, those at gates before these may be counted, too.
+ * - **R43 hooks left.** A run that its holder has marked as handed over (`handedOver` of `Conclusion`) is
  *   not ended by its first notice, by its limit or by a cancel, but granted once more, with the conclusion
  *   of that (`finishing`). Until that grant has ended, the run has not, for anybody: it keeps its place, and
  *   is told of once. Once it is known how it ends, no notice counts, nor a deadline. The mark counts for the
@@ -532,6 +535,12 @@ export interface RunStorage {
 
   /** How many runs are ready in these lanes, counted up to about `atMost`. */
   readonly depth: (
+    lanes: ReadonlyArray<Lane>,
+    atMost: number,
+  ) => Effect.Effect<number, StorageUnavailable>
+
+  /** How many runs wait in these lanes, ready or at a gate, counted up to about `atMost` (R42). */
+  readonly backlog: (
     lanes: ReadonlyArray<Lane>,
     atMost: number,
   ) => Effect.Effect<number, StorageUnavailable>

@@ -99,7 +99,7 @@ export class Caller {
         )
       })
     const ask = (by: number) =>
-      this.callIn(by, (context) => {
+      this.callIn(by, (context): Effect.Effect<void, unknown> => {
         const triggers = Context.get(context, Triggers)
         return kind === "fire" ? fire(triggers) : backfill(triggers)
       }).pipe(Effect.retry({ times: 5, schedule: Schedule.spaced("300 millis") }), Effect.ignore)

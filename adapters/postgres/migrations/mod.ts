@@ -49,6 +49,8 @@ import everyPolicy from "./everyPolicy.ts"
 import endings from "./endings.ts"
 import gatesTogether from "./gatesTogether.ts"
 import answers from "./answers.ts"
+import beginners from "./beginners.ts"
+import depth from "./depth.ts"
 
 export interface Migration {
   readonly name: string
@@ -101,6 +103,8 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "endings", statements: endings },
   { name: "gates together", statements: gatesTogether },
   { name: "answers", statements: answers },
+  { name: "beginners", statements: beginners },
+  { name: "depth", statements: depth },
   { name: "notified", statements: notified },
 ]
 

@@ -21,6 +21,7 @@ import { gateRanks } from "./0019_gate_ranks.ts"
 import { gateOrders } from "./0020_gate_orders.ts"
 import { endings } from "./0021_endings.ts"
 import { answers } from "./0022_answers.ts"
+import { beginners } from "./0023_beginners.ts"
 import { notified } from "./0024_notified.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
@@ -47,5 +48,6 @@ export const steps: ReadonlyArray<string> = [
   gateOrders,
   endings,
   answers,
+  beginners,
   notified,
 ]

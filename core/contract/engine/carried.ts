@@ -1,6 +1,7 @@
 /** What becomes of what is submitted: it is carried out, and answered. */
 import { assert } from "@effect/vitest"
-import { Context, DateTime, Deferred, Effect, Fiber, Layer, Ref, Schema } from "effect"
+import { Cause, Context, DateTime, Deferred, Effect, Exit, Fiber, Layer, Ref, Schema } from "effect"
+import { Refused } from "../../domain/Refused.ts"
 import * as Retry from "../../domain/Retry.ts"
 import { RunId } from "../../domain/RunId.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
@@ -23,6 +24,21 @@ export const carried = (test: Test): void => {
         "Claimed",
         "Succeeded",
       ])
+    }))
+
+  test("N6: takes one handler of a task, and the first goes on when a second comes", () =>
+    Effect.gen(function* () {
+      const whose = Task.make("whose", { success: Schema.String })
+      const executor = yield* Layer.build(Executor.layerWith({ ttl: "4 seconds" }))
+      const from = (name: string) =>
+        Effect.provideContext(Layer.build(whose.toLayer(() => Effect.succeed(name))), executor)
+      yield* from("the first")
+      const exit = yield* Effect.exit(Effect.scoped(from("the second")))
+      assert(Exit.isFailure(exit))
+      const refused = Cause.squash(exit.cause)
+      assert.instanceOf(refused, Refused)
+      assert.strictEqual((refused as Refused).field, "task")
+      assert.strictEqual(yield* whose.execute({}), "the first")
     }))
 
   test("knows in its handler which run it is", () =>
@@ -167,6 +183,43 @@ export const carried = (test: Test): void => {
         const refused = yield* Effect.flip(scheduler.submitSharded(submission, sharding))
         assert.strictEqual(refused._tag, "Refused")
       }
+    }))
+
+  test("gives the answers of a run's parts in their order, and says that it has none of its own", () =>
+    Effect.gen(function* () {
+      const counted = Task.make("counted", {
+        payload: { table: Schema.String },
+        success: Schema.Int,
+      })
+      yield* serving(
+        counted.toLayer(() => CurrentRun.use(({ shard }) => Effect.succeed(10 * shard!.index))),
+      )
+      const scheduler = yield* Scheduler
+      const { run } = yield* scheduler.submitSharded(yield* counted.submission({ table: "t" }), {
+        count: 103,
+      })
+      assert.deepStrictEqual(
+        yield* counted.results(run),
+        Array.from({ length: 103 }, (_, n) => 10 * n),
+      )
+      const refused = yield* Effect.flip(counted.result(run))
+      assert(refused._tag === "RunFailed")
+      assert.deepInclude(refused.failure, { tag: "ResultUnread" })
+      assert.include(refused.message, "`results`")
+    }))
+
+  test("fails as unread where a notice brings what is no result of its task", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const asked = Task.make("asked", { success: Schema.Int })
+      yield* serving(asked.toLayer(() => CurrentRun.use(({ handOver }) => handOver())))
+      const run = yield* asked.submit({})
+      yield* until(state(run), ({ state }) => state === "Awaiting")
+      yield* scheduler.notify(run, { _tag: "Succeeded", result: '"seven"' })
+      const refused = yield* Effect.flip(asked.result(run))
+      assert.strictEqual(refused._tag, "RunFailed")
+      assert.deepInclude(refused, { state: "Succeeded" })
+      assert.include(refused.message, "Expected")
     }))
 
   test("carries many out, each once", () =>

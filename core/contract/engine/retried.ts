@@ -8,6 +8,7 @@ import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
 import { Storage } from "../../services/Storage.ts"
 import { serving, state, type Test, until } from "../program.ts"
+import { stalls } from "../invariants/stalls.ts"
 import { fresh } from "../world.ts"
 
 export const retried = (test: Test): void => {
@@ -33,6 +34,27 @@ export const retried = (test: Test): void => {
       yield* until(executors.list(namespace), ([each]) => each?.vitals?.stuck === 1)
       yield* Deferred.succeed(release, undefined)
       yield* until(executors.list(namespace), ([each]) => each?.vitals?.stuck === 0)
+    }))
+
+  test("J10: a run is marked within a second of its time-out, whether or not its handler stops", () =>
+    Effect.gen(function* () {
+      const stalled = yield* stalls
+      const timeoutMillis = 300
+      const policy = { timeout: timeoutMillis }
+      const [deaf, slow] = [Task.make("deaf", { policy }), Task.make("slow", { policy })]
+      yield* serving(Layer.mergeAll(
+        deaf.toLayer(() => Effect.uninterruptible(Effect.sleep("4 seconds"))),
+        slow.toLayer(() => Effect.ensuring(Effect.never, Effect.sleep("3 seconds"))),
+      ))
+      const begun = performance.now()
+      const scheduler = yield* Scheduler
+      for (const run of [yield* deaf.submit({}), yield* slow.submit({})]) {
+        const { claimedAt, finishedAt, state } = yield* scheduler.ended(run)
+        assert.strictEqual(state, "TimedOut")
+        const took = DateTime.toEpochMillis(finishedAt!) - DateTime.toEpochMillis(claimedAt!)
+        assert.isAtLeast(took, timeoutMillis)
+        assert.isAtMost(took, timeoutMillis + 1000 + stalled(begun))
+      }
     }))
 
   test("retries what dies, and gives up after the last attempt", () =>

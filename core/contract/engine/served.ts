@@ -156,6 +156,41 @@ export const served = (test: Test): void => {
       assert.isBelow(ended! - released!, 2000)
     }))
 
+  for (const hooked of [false, true]) {
+    test(`B63: at a shutdown what begins at most once has failed${hooked ? ", and is cleaned" : ""}`, () =>
+      Effect.gen(function* () {
+        const started = yield* Deferred.make<void>()
+        const steps: Array<string> = []
+        const task = Task.make("once", { policy: { delivery: "at-most-once" } })
+        const handler = Effect.fnUntraced(function* () {
+          steps.push("run")
+          yield* Deferred.succeed(started, undefined)
+          return yield* Effect.never
+        })
+        const live = () =>
+          task.toLayer(
+            handler,
+            hooked ? { clean: () => Effect.sync(() => void steps.push("clean")) } : {},
+          )
+        const first = yield* Effect.forkChild(Effect.scoped(Effect.andThen(
+          serving(live(), { drainTimeout: "50 millis" }),
+          Effect.never,
+        )))
+        const run = yield* task.submit({})
+        yield* Deferred.await(started)
+        yield* Fiber.interrupt(first)
+        yield* serving(live())
+        const { failure, state: ended } = yield* until(
+          state(run),
+          ({ state }) => state !== "Running",
+        )
+        assert.strictEqual(ended, "Failed")
+        assert.strictEqual(failure?.tag, "ExecutorStopped")
+        yield* Effect.sleep("300 millis")
+        assert.deepStrictEqual(steps, hooked ? ["run", "clean"] : ["run"])
+      }))
+  }
+
   test("lets running work finish when it shuts down", () =>
     Effect.gen(function* () {
       const started = yield* Deferred.make<void>()

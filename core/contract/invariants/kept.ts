@@ -113,6 +113,7 @@ export const kept = (test: Test): void => {
   test("I5 fenced effects, B1, B2, B3: what a lost executor says late changes nothing", () =>
     Effect.gen(function* () {
       const ledger = new Ledger()
+      const stalled = yield* stalls
       const scheduler = yield* Scheduler
       const goOn = yield* Deferred.make<void>()
       const task = Task.make("zombie", {
@@ -137,6 +138,7 @@ export const kept = (test: Test): void => {
       const runs = yield* Effect.forEach([true, false], (ends) => task.submit({ ends }))
       yield* ledger.until((entries) => entries.length === 2)
       yield* a.cut
+      const cutAt = performance.now()
       yield* Deferred.succeed(goOn, undefined)
       yield* serving(
         task.toLayer(() =>
@@ -153,9 +155,9 @@ export const kept = (test: Test): void => {
       )
       for (const run of runs) assert.strictEqual(yield* task.result(run), "of b")
       // Its handler is told, though nobody can tell its executor.
-      yield* ledger.until((entries) =>
-        entries.some((each) => each.kind === "stopped" && each.by === "a")
-      )
+      const told = () => ledger.of("stopped").find(({ by }) => by === "a")
+      yield* ledger.until(() => told() !== undefined)
+      assert.isAtMost(told()!.at - cutAt, ttlMillis * 1.25 + stalled(cutAt))
       const before = yield* Effect.forEach(runs, (run) => scheduler.events(run))
       yield* a.mend
       yield* Effect.sleep("1 second")

@@ -1,4 +1,4 @@
-/** R42: runs that are handed over, and whose hooks are still to come. */
+/** R43: runs that are handed over, and whose hooks are still to come. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect } from "effect"
 import { type Conclusion, finishing, handedOver, hooksLeft } from "../../domain/Conclusion.ts"
@@ -70,7 +70,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
     return all
   })
 
-  it.effect("R42 hooks left: a notice does not end it, but grants it once more", () =>
+  it.effect("R43 hooks left: a notice does not end it, but grants it once more", () =>
     Effect.gen(function* () {
       const { runs } = yield* Storage
       const { grant, hand, namespace, run, spec } = yield* parted()
@@ -114,7 +114,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertReplayed(run, spec)
     }))
 
-  it.effect("R42 hooks left: a notice of failure, its failure shown and in the grant", () =>
+  it.effect("R43 hooks left: a notice of failure, its failure shown and in the grant", () =>
     Effect.gen(function* () {
       const { hand, run, spec } = yield* parted()
       assert.deepEqual(yield* notified(run, bad), applied)
@@ -126,7 +126,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertReplayed(run, spec)
     }))
 
-  it.effect("R42 hooks left: past its limit it is granted once more, and no notice counts", () =>
+  it.effect("R43 hooks left: past its limit it is granted once more, and no notice counts", () =>
     Effect.gen(function* () {
       const gate = gateOf(freshNamespace(), 1)
       const { hand, run, spec } = yield* parted({ gate }, 60_000)
@@ -147,7 +147,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertReplayed(run, spec)
     }))
 
-  it.effect("R42 hooks left: cancelled, it is granted once more, to be cleaned", () =>
+  it.effect("R43 hooks left: cancelled, it is granted once more, to be cleaned", () =>
     Effect.gen(function* () {
       const { hand, run, spec } = yield* parted()
       assert.deepEqual(yield* cancelled(run), { answer: "requested", freed: [] })
@@ -161,7 +161,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertReplayed(run, spec)
     }))
 
-  it.effect("R42 hooks left: a cancel after that comes too late, unless the run is put down", () =>
+  it.effect("R43 hooks left: a cancel after that comes too late, unless the run is put down", () =>
     Effect.gen(function* () {
       const late = { answer: "requested", freed: [] } as const
       for (const isNotified of [true, false]) {
@@ -181,7 +181,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R42 hooks left: what is asked of it before its holder has said that it handed it over", () =>
+  it.effect("R43 hooks left: what is asked of it before its holder has said that it handed it over", () =>
     Effect.gen(function* () {
       for (const order of ["notify", "cancel"] as const) {
         const { grant, hand, run, spec } = yield* held()
@@ -201,7 +201,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R42 hooks left: of many notices at once one counts, and it is granted once", () =>
+  it.effect("R43 hooks left: of many notices at once one counts, and it is granted once", () =>
     Effect.gen(function* () {
       for (const isEarly of [false, true]) {
         const { grant, hand, run } = yield* held()
@@ -218,7 +218,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R42 hooks left: no mark is missed by a notice at once, nor by a cancel", () =>
+  it.effect("R43 hooks left: no mark is missed by a notice at once, nor by a cancel", () =>
     Effect.gen(function* () {
       const namespace = freshNamespace()
       const hand = yield* joined(namespace)
@@ -231,7 +231,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       for (const run of marked.flat()) yield* assertState(run, "Ready")
     }))
 
-  it.effect("R42 hooks left: it keeps its place of a gate until they are done", () =>
+  it.effect("R43 hooks left: it keeps its place of a gate until they are done", () =>
     Effect.gen(function* () {
       const gate = gateOf(freshNamespace(), 1)
       const { hand, namespace, run } = yield* parted({ gate })
@@ -246,7 +246,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertState(next, "Ready")
     }))
 
-  it.effect("R42 hooks left: no mark is made of what is to stop, or has a conclusion", () =>
+  it.effect("R43 hooks left: no mark is made of what is to stop, or has a conclusion", () =>
     Effect.gen(function* () {
       const first = yield* held()
       yield* cancelled(first.run)
@@ -262,7 +262,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertState(other.run, "Running")
     }))
 
-  it.effect("R42 hooks left: a mark is no conclusion, and counts for its grant alone", () =>
+  it.effect("R43 hooks left: a mark is no conclusion, and counts for its grant alone", () =>
     Effect.gen(function* () {
       const { grant, hand, namespace, run, spec } = yield* held()
       yield* mark(hand, grant)
@@ -276,7 +276,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* assertReplayed(run, spec)
     }))
 
-  it.effect("R42 hooks left: after the loss of who carries them out they are for the next", () =>
+  it.effect("R43 hooks left: after the loss of who carries them out they are for the next", () =>
     Effect.gen(function* () {
       for (const crashesMax of [3, 0]) {
         const { hand, namespace, run, spec } = yield* parted({ crashesMax })
@@ -297,7 +297,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       }
     }))
 
-  it.effect("R42 hooks left: it has begun, so it is never too late for them", () =>
+  it.effect("R43 hooks left: it has begun, so it is never too late for them", () =>
     Effect.gen(function* () {
       for (const isEarly of [false, true]) {
         const { grant, hand, run } = yield* held({ deadlineMillis: 60_000 })

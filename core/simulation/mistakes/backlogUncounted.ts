@@ -11,7 +11,7 @@ export const backlogUncounted: Mistake = (storage) => ({
   ...storage,
   runs: {
     ...storage.runs,
-    depth: (lanes, atMost) =>
-      lanes.includes(lane) ? Effect.succeed(0) : storage.runs.depth(lanes, atMost),
+    backlog: (lanes, atMost) =>
+      lanes.includes(lane) ? Effect.succeed(0) : storage.runs.backlog(lanes, atMost),
   },
 })

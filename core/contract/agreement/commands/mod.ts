@@ -61,6 +61,7 @@ const weights: ReadonlyArray<readonly [weight: number, command: Command]> = [
   [0.2, Permits.findGroup],
   [0.5, Permits.forget],
   [0.5, Permits.depth],
+  [0.5, Permits.backlog],
   [1, find],
   [1, listed],
 ]

@@ -1,6 +1,7 @@
 /** Limits, breakers and groups let runs start, hear how that went, and are given orders. */
 import type { Settings } from "../../../domain/Breaker.ts"
 import * as Breaker from "../../../domain/Breaker.ts"
+import * as Lane from "../../../domain/Lane.ts"
 import type { Heard, Permit, Regulation } from "../../../domain/Permit.ts"
 import type { Draws } from "../Draws.ts"
 import { type Command, lanesOf, tasks } from "../World.ts"
@@ -144,11 +145,23 @@ export const forget: Command = () => ({
   on: ({ storage }) => storage.permits.forget(10_000),
 })
 
-/** How many runs are ready, by which submits are held back. */
+/** How many runs are ready, for which there may be permits. */
 export const depth: Command = (_, draws) => {
   const lanes = draws.some(lanesOf(someNamespace(draws)), 0.7)
   return {
     says: `how many are ready in ${lanes.join(" ") || "no lane"}`,
     on: ({ storage }) => storage.runs.depth(lanes, 1000),
+  }
+}
+
+/** How many runs of some tasks wait, by which submits are held back. */
+export const backlog: Command = (_, draws) => {
+  const named = draws.some(tasks, 0.7)
+  const lanes = lanesOf(someNamespace(draws)).filter((lane) =>
+    named.includes(Lane.taskOf(lane).task)
+  )
+  return {
+    says: `how many wait in ${lanes.join(" ") || "no lane"}`,
+    on: ({ storage }) => storage.runs.backlog(lanes, 1000),
   }
 }
