@@ -1,6 +1,6 @@
 /** Whether something of ours runs in this folder already: then it is named, not started again. */
 import { Effect } from "effect"
-import { firstUp, isUp } from "./firstUp.ts"
+import { firstUp, isUp } from "../cluster/remote/firstUp.ts"
 import * as Output from "./Output.ts"
 import * as Place from "./Place.ts"
 import { asHere } from "./started.ts"

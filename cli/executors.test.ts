@@ -48,6 +48,30 @@ describe("an executor", () => {
     assert.strictEqual((await place.run(["executor", "resize", "99"], env)).code, 3)
   }, 120_000)
 
+  it("joins the namespace that is named, and none that its module does not mean", async () => {
+    const acme = fileURLToPath(new URL("./acme.fixture.ts", import.meta.url))
+    const elsewhere = await place.run(["executor", acme], env)
+    assert.strictEqual(elsewhere.code, 2, elsewhere.err)
+    assert.match(elsewhere.err, /"whose" provides the namespace "acme"[^]*--namespace acme/)
+    const wrong = await place.run(["executor", tasks, "--namespace", "No Name"], env)
+    assert.strictEqual(wrong.code, 2, wrong.err)
+    const inAcme = ["--namespace", "acme"]
+    for (const [at, file] of [acme, tasks].entries()) {
+      const other = place.start(["executor", file, "--name", `acme-${at}`, ...inAcme], env)
+      await other.says(/belfry executor acme-/)
+    }
+    assert.strictEqual(
+      JSON.parse(await belfry("run", "submit", "whose", "--wait", ...inAcme)),
+      "acme",
+    )
+    const { items } = JSON.parse(await belfry("executor", "list", "--json", ...inAcme))
+    assert.sameMembers(items.map(({ name }: { name: string }) => name), ["acme-0", "acme-1"])
+    const listed = JSON.parse(await belfry("trigger", "list", "--json", ...inAcme)).items
+    assert.deepStrictEqual(listed.map(({ name }: { name: string }) => name), ["yearly"])
+    const here = JSON.parse(await belfry("executor", "list", "--json")).items
+    assert.notMatch(here.map(({ name }: { name: string }) => name).join(" "), /acme/)
+  }, 120_000)
+
   it("G4: lists, shows, pauses, resumes and cancels a group of tasks", async () => {
     const group = async (...words: ReadonlyArray<string>) =>
       JSON.parse(await belfry("group", ...words, "--json"))

@@ -225,32 +225,20 @@ export const serving = ({ backing, required = [], ...options }: Serving): Layer.
     Layer.provideMerge(storage(backing)),
   )
 
+const reach = () => import("../cluster/remote/mod.ts")
+
 /** When one server is gone it goes to the next. */
 export const transport = ({ token, urls }: Address): Layer.Layer<Transport> =>
-  loaded(async () => {
-    const [{ RpcTransport }, { firstUp }] = await Promise.all([
-      import("../adapters/rpc/mod.ts"),
-      import("./firstUp.ts"),
-    ])
-    const url = Effect.map(firstUp(urls), (url) => `${url.replace(/^http/, "ws")}/rpc`)
-    return RpcTransport.layer({ url, token })
-  })
+  loaded(async () => (await reach()).layerTransport({ url: urls, token }))
 
 /** What an executor needs whose server is elsewhere. */
 export const remote = (
-  address: Address,
+  { token, urls }: Address,
 ): Layer.Layer<Transport | Scheduler | Triggers> =>
   loaded(async () => {
-    const [RemoteScheduler, RemoteTriggers] = await Promise.all([
-      import("../cluster/remote/RemoteScheduler.ts"),
-      import("../cluster/remote/RemoteTriggers.ts"),
-    ])
-    const { token, urls } = address
-    return Layer.mergeAll(
-      transport(address),
-      RemoteScheduler.layer({ url: urls[0]!, token }),
-      RemoteTriggers.layer({ url: urls[0]!, token }),
-    )
+    const { layerServices, layerTransport } = await reach()
+    const address = { url: urls, token }
+    return Layer.merge(layerTransport(address), layerServices(address))
   })
 
 const beatsEntry: string = new URL("./beatsTransport.ts", import.meta.url)

@@ -3,7 +3,9 @@ import { Cause, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
 import { resolve } from "node:path"
 import { pathToFileURL } from "node:url"
+import type { Namespace } from "../core/domain/Namespace.ts"
 import { Refused } from "../core/domain/Refused.ts"
+import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
 import { Executor, type ExecutorOptions } from "../core/engine/Executor.ts"
 import type { Scheduler } from "../core/engine/Scheduler.ts"
 import type { Triggers } from "../core/engine/Triggers.ts"
@@ -79,15 +81,19 @@ export const carriedOut = (
 ): Layer.Layer<never, Problem, Transport | Scheduler | Triggers> => {
   const counting = Layer.effect(
     Executor,
-    Effect.map(Executor, (executor) => {
+    Effect.gen(function* () {
+      const executor = yield* Executor
+      const joined = yield* CurrentNamespace
       seen.executor = executor
       return Executor.of({
         ...executor,
         register: (handler) =>
-          Effect.andThen(
-            executor.register(handler),
-            Effect.sync(() => void seen.tasks.push(handler.task)),
-          ),
+          Effect.gen(function* () {
+            const own = yield* CurrentNamespace
+            if (own !== joined) return yield* Effect.die(foreign(handler.task, own, joined))
+            yield* executor.register(handler)
+            seen.tasks.push(handler.task)
+          }),
       })
     }),
   ).pipe(Layer.provide(Executor.layerWith(options)), Layer.provide(isolation(files)))
@@ -124,9 +130,21 @@ export const refusalProblem = (refused: JoinRefused | Refused): Problem =>
       fix: refused.remedy,
     })
 
+/** What a program says of itself holds, and an executor is in one namespace. */
+const foreign = (task: string, own: Namespace, joined: Namespace) =>
+  new Problem({
+    kind: "usage",
+    what: `the module of "${task}" provides the namespace "${own}", and this executor joins ` +
+      `"${joined}"`,
+    fix: `name it with --namespace ${own}, or leave it to whoever starts the executor`,
+  })
+
 const startProblem = (cause: Cause.Cause<unknown>) => {
   const error = Option.getOrUndefined(Cause.findErrorOption(cause))
   if (error instanceof Problem) return error
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Die" && reason.defect instanceof Problem) return reason.defect
+  }
   const { _tag } = (error ?? {}) as { readonly _tag?: string }
   if (_tag === "JoinRefused" || _tag === "Refused") {
     return refusalProblem(error as JoinRefused | Refused)

@@ -8,18 +8,21 @@
 import { Deferred, Effect, Exit, Queue, Scope } from "effect"
 import { watch } from "node:fs"
 import { basename, dirname, relative, resolve } from "node:path"
+import type { Namespace } from "../core/domain/Namespace.ts"
 import * as Child from "./Child.ts"
+import { flagOf } from "./joined.ts"
 import * as Output from "./Output.ts"
 
 export interface Options {
   readonly files: ReadonlyArray<string>
+  readonly namespace: Namespace
   readonly env: Readonly<Record<string, string>>
 }
 
 type Cause = { readonly changed: string } | { readonly ended: Child.Ended }
 
 /** The tasks that the first one serves; none if it does not load. */
-export const reloading = Effect.fnUntraced(function* ({ env, files }: Options) {
+export const reloading = Effect.fnUntraced(function* ({ env, files, namespace }: Options) {
   const causes = yield* Queue.sliding<Cause>(1)
   const watcher = yield* Effect.acquireRelease(
     Effect.sync(() => new Watcher((changed) => Queue.offerUnsafe(causes, { changed }))),
@@ -33,7 +36,7 @@ export const reloading = Effect.fnUntraced(function* ({ env, files }: Options) {
     const scope = yield* Scope.fork(outer)
     const ready = yield* Deferred.make<ReadonlyArray<string> | undefined>()
     const child = yield* Child.spawn({
-      words: ["executor", ...files, "--name", "dev"],
+      words: ["executor", ...files, "--name", "dev", ...flagOf(namespace)],
       env,
       onLine: (line) => Output.talk(`  ${line}`),
       onWord: (word) => {

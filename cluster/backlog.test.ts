@@ -55,7 +55,7 @@ layer(Main, { excludeTestServices: true })("back-pressure over REST", (it) => {
         const problem = yield* Effect.promise(() => refused.json())
         assert.deepInclude(problem, { code: "backlog-full", high: 2 })
 
-        const remote = yield* Layer.build(RemoteScheduler.layer({ url, token }))
+        const remote = yield* Layer.build(RemoteScheduler.layer({ urls: [url], token }))
         const submit = (whenFull: "refuse" | "wait") =>
           task.submit({}, { whenFull }).pipe(Effect.provide(remote))
         assert.strictEqual((yield* Effect.flip(submit("refuse")))._tag, "BacklogFull")

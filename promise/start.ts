@@ -26,8 +26,8 @@ export type StorageOption =
   | { readonly postgres: string; readonly schema?: string }
 
 export interface ServerOption {
-  /** As in `http://127.0.0.1:7070`. */
-  readonly url: string
+  /** As in `http://127.0.0.1:7070`. Of several over one storage any will do. */
+  readonly url: string | ReadonlyArray<string>
   readonly token: string
 }
 
@@ -178,37 +178,21 @@ const remote = (
   { token, url }: ServerOption,
 ): Layer.Layer<Engine | Transport, Refused | StorageUnavailable> =>
   loaded(async () => {
-    const [
-      { RpcTransport },
-      ApiClient,
-      RemoteScheduler,
-      RemoteTriggers,
-      RemoteBreakers,
-      RemoteGroups,
-      RemoteLocks,
-    ] = await Promise.all([
-      import("../adapters/rpc/mod.ts"),
+    const [Remote, ApiClient] = await Promise.all([
+      import("../cluster/remote/mod.ts"),
       import("../cluster/api/ApiClient.ts"),
-      import("../cluster/remote/RemoteScheduler.ts"),
-      import("../cluster/remote/RemoteTriggers.ts"),
-      import("../cluster/remote/RemoteBreakers.ts"),
-      import("../cluster/remote/RemoteGroups.ts"),
-      import("../cluster/remote/RemoteLocks.ts"),
     ])
-    const address = { url: url.replace(/\/+$/, ""), token: Redacted.make(token) }
+    const address = { url, token: Redacted.make(token) }
     // Once started, everything waits for a server that is away; whoever starts wants to know.
     const isThere = Effect.flatMap(
-      ApiClient.make(address),
+      ApiClient.anyOf({
+        urls: Remote.urlsOf(address),
+        token: address.token,
+        patience: "4 seconds",
+      }),
       ({ system }) => Effect.timeout(system.status({ query: {} }), "10 seconds"),
     )
-    const layer = Layer.mergeAll(
-      RpcTransport.layer({ ...address, url: `${address.url.replace(/^http/, "ws")}/rpc` }),
-      RemoteScheduler.layer(address),
-      RemoteTriggers.layer(address),
-      RemoteBreakers.layer(address),
-      RemoteGroups.layer(address),
-      RemoteLocks.layer,
-    )
+    const layer = Layer.merge(Remote.layerTransport(address), Remote.layerServices(address))
     return Layer.unwrap(Effect.as(Effect.mapError(isThere, unreached), layer))
   })
 

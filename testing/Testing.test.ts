@@ -4,7 +4,7 @@ import * as Blocking from "../core/domain/Blocking.ts"
 import { standard } from "../core/domain/Namespace.ts"
 import * as Retry from "../core/domain/Retry.ts"
 import { CurrentRun } from "../core/engine/CurrentRun.ts"
-import { Loops, Watch, type Watched } from "../core/engine/Loops.ts"
+import { Loops, Watch } from "../core/engine/Loops.ts"
 import { Scheduler } from "../core/engine/Scheduler.ts"
 import * as Task from "../core/engine/Task.ts"
 import * as Trigger from "../core/engine/Trigger.ts"
@@ -66,7 +66,7 @@ describe("in virtual time", () => {
   it.live("nobody looks again and again while nothing is due for a month", () => {
     const turns = new Map<string, number>()
     const watch = new (class extends Watch {
-      override readonly over: Watched = (name, _everyMillis, body) =>
+      override readonly over: Watch["over"] = (name, _everyMillis, body) =>
         body(Effect.sync(() => turns.set(name, (turns.get(name) ?? 0) + 1)))
     })()
     return inTest(

@@ -30,7 +30,7 @@
  * does. The end of
  * a place under its run fails the attempt as `HandlerCrashed`, and nobody else's.
  */
-import { Context, Duration, Effect, Layer, Option, type Scope } from "effect"
+import { Context, Duration, Effect, type Fiber, Layer, Option, type Scope } from "effect"
 import type { Failure } from "../../core/domain/RunView.ts"
 import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import type { CurrentRun } from "../../core/engine/CurrentRun.ts"
@@ -68,6 +68,8 @@ interface Place {
   idles: number
   /** How many things it was told to do. */
   turns: number
+  /** What it waits for of the program's scheduler. */
+  readonly calls: Map<number, Fiber.Fiber<unknown>>
 }
 
 /** So long a module may take to load. */
@@ -94,6 +96,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
       const at = idling.indexOf(place)
       if (at >= 0) idling.splice(at, 1)
       place.channel.kill()
+      for (const fiber of place.calls.values()) fiber.interruptUnsafe()
     }
 
     const opened = ({ context, task }: Handler, kind: Kind): Place => {
@@ -105,6 +108,7 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
         hear: () => {},
         idles: 0,
         turns: 0,
+        calls: new Map(),
         channel: (kind === "thread" ? openThread : openProcess)(opening, bounds, {
           onWord: (word) => place.hear(word),
           onEnd: (how) => {
@@ -211,6 +215,14 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
           place.channel.send({ _tag: "Do", turn, step, payload, run: dataOf(run) })
         const answer = (call: number, answer: Answer) =>
           place.channel.send({ _tag: "Answer", call, answer })
+        const call = ({ args, call, method }: Extract<Word, { readonly _tag: "Call" }>) => {
+          const fiber = Effect.runFork(Effect.map(
+            answerOf(handler, method, args),
+            (made) => answer(call, made),
+          ))
+          place.calls.set(call, fiber)
+          fiber.addObserver(() => place.calls.delete(call))
+        }
         place.hear = (word) => {
           if ("turn" in word && word.turn !== turn) return
           switch (word._tag) {
@@ -245,10 +257,9 @@ const make: (options: Options) => Effect.Effect<Isolation["Service"], never, Sco
                 finishUnlessHandedOver(Effect.interrupt)
               })
             case "Call":
-              return void Effect.runFork(Effect.map(
-                answerOf(handler, word.method, word.args),
-                (made) => answer(word.call, made),
-              ))
+              return call(word)
+            case "Forget":
+              return place.calls.get(word.call)?.interruptUnsafe()
             case "Succeeded":
               givenBack(place)
               return finish(Effect.succeed(word.value))

@@ -1,10 +1,11 @@
 /** B6: a handler that blocks its thread for longer than the lease loses nothing by it. */
 import { assert, it } from "@effect/vitest"
-import { DateTime, Effect, Layer, Option, Schema } from "effect"
+import { DateTime, Effect, Layer, Option, Schema, type Scope } from "effect"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { join } from "node:path"
+import { Worker } from "node:worker_threads"
 import { standard } from "../../core/domain/Namespace.ts"
 import * as Retry from "../../core/domain/Retry.ts"
 import { Executor, type ExecutorOptions } from "../../core/engine/Executor.ts"
@@ -15,6 +16,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import * as Direct from "../direct/mod.ts"
 import * as Sqlite from "../sqlite/mod.ts"
 import * as Isolated from "./mod.ts"
+import rpcTransport from "./rpcTransport.fixture.ts"
 
 const transport = new URL("./sqliteTransport.fixture.ts", import.meta.url)
 const spinMillis = 9000
@@ -88,55 +90,99 @@ it.live(
   60_000,
 )
 
+/** The same with a server between, and in a thread of its own: nothing of this one beats or looks. */
+const overServer = Effect.fnUntraced(function* (
+  file: string,
+  handlers: Layer.Layer<never, never, Executor>,
+  options: ExecutorOptions,
+) {
+  const token = "a token for tests"
+  const server = yield* Effect.acquireRelease(
+    Effect.sync(() =>
+      new Worker(new URL("./server.fixture.ts", import.meta.url), { workerData: { file, token } })
+    ),
+    (server) => Effect.promise(() => server.terminate()),
+  )
+  const port = yield* Effect.callback<number>((resume) => {
+    server.once("message", (port: number) => resume(Effect.succeed(port)))
+    server.once("error", (cause) => resume(Effect.die(cause)))
+  })
+  const given = { url: `ws://127.0.0.1:${port}/rpc`, token }
+  const transport = new URL("./rpcTransport.fixture.ts", import.meta.url)
+  return handlers.pipe(
+    Layer.provide(Executor.layerWith({ ttl: "4 seconds", ...options })),
+    Layer.provide(Isolated.layerBeats({ transport, given })),
+    Layer.provide(rpcTransport(given)),
+    Layer.provideMerge(Scheduler.layerClient),
+    Layer.provideMerge(Sqlite.layer({ file })),
+  )
+})
+
+/** How a handler ends that spins past its time-out, in a program over a file. */
+const endsInTime = <E>(
+  waitMillis: number,
+  programOver: (
+    file: string,
+    handlers: Layer.Layer<never, never, Executor>,
+    options: ExecutorOptions,
+  ) => Effect.Effect<Layer.Layer<Storage | Scheduler, E>, never, Scope.Scope>,
+) =>
+  Effect.gen(function* () {
+    const file = yield* freshFile
+    const spins = Task.make("spins", {
+      payload: { millis: Schema.Int },
+      policy: {
+        timeout: "3 seconds",
+        retry: Retry.exponential({ attempts: 2, delayMillis: 100 }),
+      },
+    })
+    let starts = 0
+    const live = spins.toLayer(({ millis }) =>
+      // It beats once a second, so it is told of before that, or with that.
+      Effect.andThen(
+        Effect.sleep(starts === 0 ? waitMillis : 0),
+        Effect.sync(() => spin(starts++ === 0 ? millis : 0)),
+      )
+    )
+    yield* Effect.gen(function* () {
+      const { executors, runs } = yield* Storage
+      // One that ends in time is not ended twice, and is told of by its own report.
+      const quick = yield* spins.submit({ millis: 10 })
+      yield* spins.result(quick)
+      starts = 0
+      const run = yield* spins.submit({ millis: spinMillis })
+      yield* spins.result(run)
+      const told = yield* runs.events(run)
+      assert.deepStrictEqual(told.map(({ kind }) => kind), [
+        "Submitted",
+        "Claimed",
+        "Retried",
+        "Claimed",
+        "Succeeded",
+      ])
+      assert.include(told[2]!.detail, "longer than its 3000 ms")
+      const at = told.map(({ at }) => DateTime.toEpochMillis(at))
+      // Its time, and that to stop in, and one to look; it stands still for nine seconds.
+      assert.isAtLeast(at[2]! - at[1]!, 3500)
+      assert.isAtMost(at[2]! - at[1]!, 6500)
+      const kinds = (yield* runs.events(quick)).map(({ kind }) => kind)
+      assert.deepStrictEqual(kinds, ["Submitted", "Claimed", "Succeeded"])
+      const [executor, ...others] = yield* executors.list(standard)
+      assert.deepStrictEqual(others, [], "it did not join anew")
+      assert.strictEqual(executor?.standing, "live")
+    }).pipe(Effect.provide(yield* programOver(file, live, { stopTimeout: "500 millis" })))
+  }).pipe(Effect.scoped)
+
 for (const waitMillis of [0, 2000]) {
   it.live(
     `I17: a handler that spins past its time-out is ended by then, after ${waitMillis} ms of something else`,
-    () =>
-      Effect.gen(function* () {
-        const file = yield* freshFile
-        const spins = Task.make("spins", {
-          payload: { millis: Schema.Int },
-          policy: {
-            timeout: "3 seconds",
-            retry: Retry.exponential({ attempts: 2, delayMillis: 100 }),
-          },
-        })
-        let starts = 0
-        const live = spins.toLayer(({ millis }) =>
-          // It beats once a second, so it is told of before that, or with that.
-          Effect.andThen(
-            Effect.sleep(starts === 0 ? waitMillis : 0),
-            Effect.sync(() => spin(starts++ === 0 ? millis : 0)),
-          )
-        )
-        yield* Effect.gen(function* () {
-          const { executors, runs } = yield* Storage
-          // One that ends in time is not ended twice, and is told of by its own report.
-          const quick = yield* spins.submit({ millis: 10 })
-          yield* spins.result(quick)
-          starts = 0
-          const run = yield* spins.submit({ millis: spinMillis })
-          yield* spins.result(run)
-          const told = yield* runs.events(run)
-          assert.deepStrictEqual(told.map(({ kind }) => kind), [
-            "Submitted",
-            "Claimed",
-            "Retried",
-            "Claimed",
-            "Succeeded",
-          ])
-          assert.include(told[2]!.detail, "longer than its 3000 ms")
-          const at = told.map(({ at }) => DateTime.toEpochMillis(at))
-          // Its time, and that to stop in, and one to look; it stands still for nine seconds.
-          assert.isAtLeast(at[2]! - at[1]!, 3500)
-          assert.isAtMost(at[2]! - at[1]!, 6500)
-          const kinds = (yield* runs.events(quick)).map(({ kind }) => kind)
-          assert.deepStrictEqual(kinds, ["Submitted", "Claimed", "Succeeded"])
-          const [executor, ...others] = yield* executors.list(standard)
-          assert.deepStrictEqual(others, [], "it did not join anew")
-          assert.strictEqual(executor?.standing, "live")
-        }).pipe(Effect.provide(overFile(file, live, { stopTimeout: "500 millis" })))
-      }).pipe(Effect.scoped),
+    () => endsInTime(waitMillis, (...program) => Effect.succeed(overFile(...program))),
     60_000,
   )
 }
+
+it.live(
+  "I17: a handler that spins past its time-out is ended by then, with a server elsewhere",
+  () => endsInTime(0, overServer),
+  60_000,
+)

@@ -125,7 +125,10 @@ export const make = (
       const number = ++last
       waiting.set(number, resume as never)
       told(number)
-      return Effect.sync(() => void waiting.delete(number))
+      return Effect.sync(() => {
+        waiting.delete(number)
+        tell({ _tag: "Forget", call: number })
+      })
     })
 
   const call = <M extends Method>(

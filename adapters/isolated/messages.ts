@@ -80,4 +80,6 @@ export type Word =
     readonly method: string
     readonly args: ReadonlyArray<unknown>
   }
+  /** Nobody waits for what becomes of that call any more. */
+  | { readonly _tag: "Forget"; readonly call: number }
   | Saying & { readonly turn: number }

@@ -34,6 +34,10 @@ export const tasksOf = (isolation: Kind) => ({
   }),
   /** Nobody serves it. */
   full: Task.make(`${isolation}/full`, { policy: { backlog: { high: 2, low: 1 } } }),
+  impatient: Task.make(`${isolation}/impatient`, {
+    success: Schema.Boolean,
+    policy: { isolation },
+  }),
   fills: Task.make(`${isolation}/fills`, { success: Schema.Int, policy: { isolation } }),
   remembers: Task.make(`${isolation}/remembers`, {
     success: Schema.String,
@@ -137,6 +141,13 @@ const layerOf = (isolation: Kind) => {
         return [namespace, _tag, ...by, `${lines.length} ${isCut}`, JSON.stringify(said)]
       }).pipe(Effect.orDie)
     ),
+    tasks.impatient.toLayer(() =>
+      tasks.full.submit({}, { whenFull: "wait" }).pipe(
+        Effect.timeoutOption("300 millis"),
+        Effect.map(Option.isNone),
+        Effect.orDie,
+      )
+    ),
     tasks.fills.toLayer(() =>
       tasks.full.submit({}).pipe(
         Effect.as(0),
@@ -171,7 +182,7 @@ const declared = Layer.mergeAll(
     // They are there, whatever can be done with them.
     yield* Groups
     yield* Locks
-    yield* tasksOf("thread").full.submit({}, { idempotencyKey: "built" })
+    yield* tasksOf("thread").waits.submit({}, { delay: "1 hour" })
   })),
 ).pipe(Layer.orDie)
 

@@ -14,6 +14,7 @@ import {
   type Asking,
   type Fired,
   type Firing,
+  listedMax,
   type SlotRecord,
   type Stopped,
   TriggerChanged,
@@ -282,11 +283,12 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
       }),
     find: (namespace, name) =>
       Effect.sync(() => Option.fromNullishOr(named(namespace, name)?.view)),
-    list: (namespace) =>
+    list: (namespace, { after = "", limit = listedMax } = {}) =>
       Effect.sync(() =>
         [...state.triggers.values()].map(({ view }) => view)
-          .filter(({ definition }) => definition.namespace === namespace)
+          .filter(({ definition }) => definition.namespace === namespace && definition.name > after)
           .sort((a, b) => a.definition.name < b.definition.name ? -1 : 1)
+          .slice(0, Math.max(0, Math.min(limit, listedMax)))
       ),
     due: (partitions, withinMillis, limit) =>
       Effect.sync(() => ({

@@ -10,8 +10,10 @@ import {
   type Asked,
   type Fired,
   type Firing,
+  listedMax,
   type Stopped,
   TriggerChanged,
+  type TriggerPage,
   type TriggerStorage,
   versionsMax,
 } from "../../core/services/TriggerStorage.ts"
@@ -299,14 +301,15 @@ export const make = (
         ),
         ([row]) => Option.map(Option.fromNullishOr(row), triggerView),
       ),
-    list: (namespace: Namespace) =>
+    list: (namespace: Namespace, { after = "", limit = listedMax }: TriggerPage = {}) =>
       Effect.map(
         pg.query<TriggerRow>(
           "reads",
           "list",
           `SELECT ${triggerColumns} FROM trigger WHERE NOT is_removed
-             AND namespace = (SELECT id FROM namespace WHERE name = $1) ORDER BY name COLLATE "C"`,
-          [namespace],
+             AND namespace = (SELECT id FROM namespace WHERE name = $1) AND name COLLATE "C" > $2
+           ORDER BY name COLLATE "C" LIMIT $3`,
+          [namespace, after, Math.max(0, Math.min(limit, listedMax))],
         ),
         (rows) => rows.map(triggerView),
       ),

@@ -16,6 +16,7 @@ import {
   type Asking,
   type Fired,
   type Firing,
+  listedMax,
   type SlotRecord,
   type Stopped,
   TriggerChanged,
@@ -50,7 +51,6 @@ const selectByName = `SELECT ${columns} FROM trigger WHERE namespace = ? AND nam
 const selectById = `SELECT ${columns} FROM trigger WHERE id = ?`
 /** So many slots are fired by one step, so that many due at once do not hold up everybody else. */
 const fireBatch = 100
-const listed = 10_000
 
 export const make = (db: Database): TriggerStorage => {
   /** Decoding costs more than all else in a look for due triggers. A text is decoded once. */
@@ -202,12 +202,14 @@ export const make = (db: Database): TriggerStorage => {
         const row = byName(namespace, name)
         return row === undefined || row.is_removed === 1 ? Option.none() : Option.some(viewOf(row))
       }),
-    list: (namespace) =>
+    list: (namespace, { after = "", limit = listedMax } = {}) =>
       db.readInTurns("list triggers", function* (at) {
         const rows = at.all<TriggerRow>(
-          `SELECT ${columns} FROM trigger WHERE namespace = ? AND is_removed = 0
-           ORDER BY name LIMIT ${listed}`,
+          `SELECT ${columns} FROM trigger WHERE namespace = ? AND is_removed = 0 AND name > ?
+           ORDER BY name LIMIT ?`,
           namespace,
+          after,
+          Math.max(0, Math.min(limit, listedMax)),
         )
         const views: Array<TriggerView> = []
         for (const row of rows) {

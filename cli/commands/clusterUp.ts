@@ -1,10 +1,11 @@
 /** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json, servedAs, unlessNamed } from "../flags.ts"
+import { databaseUrl, files, json, namespace, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const clusterUp = Command.make("up", {
   files,
+  namespace,
   schedulers: Flag.Int("schedulers").pipe(
     unlessNamed(2, "So many scheduler processes"),
   ),

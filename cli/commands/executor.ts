@@ -1,11 +1,12 @@
 /** `belfry executor`: carries tasks out for a server elsewhere. */
 import { Command, Flag } from "effect/cli"
-import { connection, duration, files, unlessNamed } from "../flags.ts"
+import { connection, duration, files, namespace, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const executor = Command.make("executor", {
   ...connection,
   files,
+  namespace,
   name: Flag.String("name").pipe(
     Flag.withDescription("Name of this executor; of the machine unless given"),
     Flag.optional,
@@ -43,6 +44,7 @@ export const executor = Command.make("executor", {
   Command.withExamples([
     { command: "belfry executor tasks.ts --url http://127.0.0.1:7070 --concurrency 20" },
     { command: "belfry executor billing.ts mail.ts --name mail-1 --label region=eu" },
+    { command: "belfry executor billing.ts --namespace acme" },
     { command: "belfry executor render.ts --label gpu=a100 --resource gpu=2" },
   ]),
 )

@@ -1,20 +1,36 @@
 /** `belfry trigger list`: the triggers, and when they fire next. */
-import { Effect } from "effect"
-import { Command } from "effect/cli"
-import { list } from "../flags.ts"
+import { Effect, Option } from "effect"
+import { Command, Flag } from "effect/cli"
+import type { TriggerName } from "../../core/domain/Trigger.ts"
+import { list, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { nextWords, scheduleWords } from "../schedule.ts"
 
-export const triggerList = Command.make("list", list, (given) =>
+export const triggerList = Command.make("list", {
+  ...list,
+  limit: Flag.Int("limit").pipe(
+    unlessNamed(50, "At most so many, up to 500"),
+  ),
+  cursor: Flag.String("cursor").pipe(
+    Flag.withDescription("Go on after a page, from its `next`"),
+    Flag.optional,
+  ),
+}, (given) =>
   lazily(
     () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
     Effect.fnUntraced(function* ([{ inNamespace, open }, views]) {
       const { call } = yield* open(given)
       const answer = yield* call((api) =>
-        api.triggers.list({ query: inNamespace(given.namespace) })
+        api.triggers.list({
+          query: {
+            ...inNamespace(given.namespace),
+            ...(Option.isSome(given.cursor) && { cursor: given.cursor.value as TriggerName }),
+            limit: given.limit,
+          },
+        })
       )
-      if (given.json) return Output.printJson(views.triggerListJson(answer))
+      if (given.json) return Output.printJson(views.triggerPageJson(answer))
       if (given.jsonl) {
         return answer.items.forEach((each) => Output.printJsonLine(views.triggerJson(each)))
       }
@@ -33,6 +49,7 @@ export const triggerList = Command.make("list", list, (given) =>
             : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
       ))
+      if (answer.next !== null) Output.talk(`more: --cursor ${answer.next}`)
     }),
   )).pipe(
     Command.withDescription("List triggers and when they fire next"),

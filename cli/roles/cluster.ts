@@ -4,11 +4,13 @@
  */
 import { Deferred, Effect, Exit, Fiber, Option, Redacted, Scope } from "effect"
 import { join } from "node:path"
+import type { Namespace } from "../../core/domain/Namespace.ts"
 import { attached } from "../attached.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
 import { databaseUrl, hostOf } from "../layers.ts"
+import { flagOf, joined } from "../joined.ts"
 import { LiveView } from "../LiveView.ts"
 import * as Output from "../Output.ts"
 import * as Place from "../Place.ts"
@@ -18,6 +20,7 @@ import { asHere } from "../started.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
+  readonly namespace: Option.Option<string>
   readonly schedulers: number
   readonly executors: number
   readonly concurrency: number
@@ -51,6 +54,7 @@ export const clusterUp = Effect.fnUntraced(function* (given: Given) {
       what: `more than ${membersMax} processes are too many for one machine`,
     })
   }
+  yield* joined(given.namespace)
   const folder = yield* Place.open
   if (yield* attached(folder, given)) return
   yield* Effect.scoped(main(given, folder, new LiveView(given.json)))
@@ -58,6 +62,7 @@ export const clusterUp = Effect.fnUntraced(function* (given: Given) {
 
 const main = Effect.fnUntraced(function* (given: Given, folder: string, view: LiveView) {
   const token = Place.token(folder)
+  const namespace = yield* joined(given.namespace)
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => view.say("stopped", "all processes have ended"))
   )
@@ -91,9 +96,14 @@ const main = Effect.fnUntraced(function* (given: Given, folder: string, view: Li
     members: members.map(({ name, pid }) => ({ name, pid })),
     readyInMillis: Math.round(performance.now()),
   })
-  view.say("try", asHere(`belfry run submit hello/world '{"name":"you"}' --wait`))
+  view.say(
+    "try",
+    asHere(
+      [`belfry run submit hello/world '{"name":"you"}' --wait`, ...flagOf(namespace)].join(" "),
+    ),
+  )
   view.say("try", `kill -9 ${executors[0]?.pid ?? schedulers[0]?.pid}`)
-  yield* watched(members, urls, Redacted.make(token), hostOf(database), view)
+  yield* watched(members, urls, Redacted.make(token), hostOf(database), namespace, view)
 })
 
 /** The database that was named, or one of our own that ends with us. */
@@ -127,6 +137,7 @@ const membersOf = Effect.fnUntraced(function* (
   token: string,
   database: Redacted.Redacted<string>,
 ) {
+  const namespace = yield* joined(given.namespace)
   const schedulers: Array<Member> = []
   let port = given.port - 1
   for (let at = 1; at <= given.schedulers; at++) {
@@ -155,6 +166,7 @@ const membersOf = Effect.fnUntraced(function* (
       ...given.files,
       ...(given.files.length === 0 ? ["--samples"] : []),
       ...["--name", `executor-${at + 1}`, "--concurrency", String(given.concurrency)],
+      ...flagOf(namespace),
     ],
     env: {
       BELFRY_TOKEN: token,
@@ -256,12 +268,13 @@ const watched = Effect.fnUntraced(function* (
   urls: ReadonlyArray<string>,
   token: Redacted.Redacted<string>,
   database: string,
+  namespace: Namespace,
   view: LiveView,
 ) {
   const connections = new Map<string, Connection.Connection>()
   for (const url of urls) connections.set(url, yield* Connection.to(url, token))
   const statusAt = (url: string) =>
-    connections.get(url)!.call((api) => api.system.status({ query: {} })).pipe(
+    connections.get(url)!.call((api) => api.system.status({ query: { namespace } })).pipe(
       Effect.timeout("3 seconds"),
       Effect.option,
     )

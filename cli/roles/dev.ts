@@ -2,11 +2,13 @@
 import { Effect, Fiber, Layer, Option, Redacted } from "effect"
 import { join, relative } from "node:path"
 import { Server } from "../../cluster/Server.ts"
-import { standard } from "../../core/domain/Namespace.ts"
+import type { Namespace } from "../../core/domain/Namespace.ts"
+import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import { Scheduler } from "../../core/engine/Scheduler.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { attached } from "../attached.ts"
 import * as Ending from "../Ending.ts"
+import { flagOf, joined } from "../joined.ts"
 import { keys } from "../keys.ts"
 import { type Backing, databaseUrl, serving, words } from "../layers.ts"
 import * as Output from "../Output.ts"
@@ -19,6 +21,7 @@ import { version } from "../version.ts"
 
 export interface Given {
   readonly files: ReadonlyArray<string>
+  readonly namespace: Option.Option<string>
   readonly port: number
   readonly servedAs: ReadonlyArray<string>
   readonly memory: boolean
@@ -32,6 +35,7 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
   const folder = yield* Place.open
   if (yield* attached(folder, given)) return
 
+  const namespace = yield* joined(given.namespace)
   const backing = backingOf(given, folder)
   const token = Redacted.make(Place.token(folder))
   const port = yield* nextFree(host, given.port)
@@ -44,10 +48,11 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
     // The executor's process starts while the server does, and waits for it.
     const executor = given.files.length === 0 ? undefined : yield* Effect.forkScoped(reloading({
       files: given.files,
+      namespace,
       env: { BELFRY_URL: `http://${host}:${port}`, BELFRY_TOKEN: Redacted.value(token) },
     }))
     yield* Effect.provide(
-      served(given, folder, token, executor),
+      Effect.provideService(served(given, folder, token, executor), CurrentNamespace, namespace),
       serving({ backing, host, hosts: given.servedAs, port, token }),
     )
   }).pipe(Effect.scoped)
@@ -74,7 +79,7 @@ const served = Effect.fnUntraced(function* (
   const tasks = executor === undefined ? yield* samples : yield* Fiber.join(executor)
   if (executor !== undefined) yield* withoutSamples
   const backing = backingOf(given, folder)
-  screen(given, backing, server, tasks)
+  screen(given, backing, server, tasks, yield* CurrentNamespace)
   yield* Effect.raceFirst(Effect.never, keys(pressed(tasks)))
 })
 
@@ -97,7 +102,7 @@ const samples = Effect.gen(function* () {
 const withoutSamples = Effect.gen(function* () {
   const triggers = yield* Triggers
   const { triggerName } = yield* Effect.promise(() => import("../samples/mod.ts"))
-  yield* Effect.ignore(triggers.remove(standard, triggerName))
+  yield* Effect.ignore(triggers.remove(yield* CurrentNamespace, triggerName))
 })
 
 const screen = (
@@ -105,6 +110,7 @@ const screen = (
   backing: Backing,
   { rpcUrl, url }: Server["Service"],
   tasks: ReadonlyArray<string>,
+  namespace: Namespace,
 ) => {
   const readyInMillis = Math.round(performance.now())
   if (given.json) {
@@ -125,7 +131,7 @@ const screen = (
     }`,
     `  ${name("Storage")}  ${storageLine(backing)}`,
     `  ${name("Tasks")}  ${tasks.join(", ") || "none yet"}   ${Output.style("dim", from)}`,
-    `  ${name("Try")}  ${trial(tasks)}`,
+    `  ${name("Try")}  ${trial(tasks, namespace)}`,
     ...(process.stdin.isTTY
       ? ["", `  ${Output.style("dim", "r run a sample   c clear   q quit")}`]
       : []),
@@ -138,11 +144,14 @@ const storageLine = (backing: Backing) =>
     ? `SQLite ${relative(".", backing.file)}   ${Output.style("dim", "(--memory, --database-url)")}`
     : words(backing)
 
-const trial = (tasks: ReadonlyArray<string>) =>
+const trial = (tasks: ReadonlyArray<string>, namespace: Namespace) =>
   asHere(
-    tasks.includes("hello/world") || tasks.length === 0
-      ? `belfry run submit hello/world '{"name":"you"}' --wait`
-      : `belfry run submit ${tasks[0]} '{}' --wait`,
+    [
+      tasks.includes("hello/world") || tasks.length === 0
+        ? `belfry run submit hello/world '{"name":"you"}' --wait`
+        : `belfry run submit ${tasks[0]} '{}' --wait`,
+      ...flagOf(namespace),
+    ].join(" "),
   )
 
 /** What the keys do. `false` ends. */
@@ -170,7 +179,7 @@ const ranOnce = Effect.fnUntraced(function* (task: string) {
       task: task as never,
       payload: task === "hello/world" ? `{"name":"you"}` : "{}",
       policy: usualPolicy,
-    }, { namespace: standard }),
+    }, { namespace: yield* CurrentNamespace }),
     ({ run }) => scheduler.ended(run),
   ).pipe(Effect.option)
   if (Option.isSome(view)) {

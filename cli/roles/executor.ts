@@ -7,6 +7,7 @@ import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
+import { joined } from "../joined.ts"
 import { beats, remote } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem, render } from "../Problem.ts"
@@ -14,6 +15,7 @@ import * as Programs from "../programs.ts"
 
 export interface Given extends Connection.Given {
   readonly files: ReadonlyArray<string>
+  readonly namespace: Option.Option<string>
   readonly name: Option.Option<string>
   readonly concurrency: number
   readonly label: Option.Option<Record<string, string>>
@@ -25,7 +27,8 @@ export interface Given extends Connection.Given {
 
 export const executor = (given: Given) =>
   Effect.tapError(
-    Effect.scoped(main(given)),
+    Effect.flatMap(joined(given.namespace), (namespace) =>
+      Effect.provideService(Effect.scoped(main(given)), CurrentNamespace, namespace)),
     (problem) =>
       Effect.sync(() =>
         Child.tell({ _tag: "Failed", what: render(problem), exitCode: problem.exitCode })
@@ -64,7 +67,7 @@ const main = Effect.fnUntraced(function* (given: Given) {
   }
   if (!Child.hasParent()) Ending.whenAsked(() => Output.talk(`${name} drains; once more kills`))
   const work = Effect.gen(function* () {
-    yield* served(connection, seen)
+    yield* served(given, connection, seen)
     Child.tell({ _tag: "Ready", tasks: seen.tasks })
     if (!Child.hasParent()) {
       Output.talk(`belfry executor ${name}  ${connection.url}  ${seen.tasks.join(", ")}`)
@@ -125,13 +128,17 @@ const reached = Effect.fnUntraced(function* (given: Given) {
 
 /** Returns when the server knows that these tasks are served here. */
 const served = Effect.fnUntraced(function* (
-  { call }: Connection.Connection,
+  given: Given,
+  reached: Connection.Connection,
   seen: Programs.Seen,
 ) {
   const namespace = yield* CurrentNamespace
-  for (;;) {
+  for (let connection = reached;;) {
     const { incarnation } = yield* seen.executor!.status
-    const answer = yield* Effect.option(call((api) => api.executors.list({ query: { namespace } })))
+    const answer = yield* Effect.option(
+      connection.call((api) => api.executors.list({ query: { namespace } })),
+    )
+    if (Option.isNone(answer)) connection = yield* Connection.open(given)
     const isKnown = Option.isSome(answer) &&
       answer.value.items.some((each) =>
         each.incarnation === incarnation &&

@@ -56,7 +56,7 @@ layer(Main, { excludeTestServices: true })("calendars, over REST", (it) => {
     Effect.gen(function* () {
       const { url } = yield* Server
       const { calendars, put, remove } = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [url], token })),
         Triggers,
       )
       const kept = yield* calendars.put({

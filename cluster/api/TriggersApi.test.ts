@@ -1,7 +1,7 @@
 import { assert, layer } from "@effect/vitest"
 import { Context, DateTime, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import * as Blocking from "../../core/domain/Blocking.ts"
-import { standard } from "../../core/domain/Namespace.ts"
+import { Namespace, standard } from "../../core/domain/Namespace.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import * as Source from "../../core/engine/Source.ts"
 import * as Task from "../../core/engine/Task.ts"
@@ -48,6 +48,39 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const gone = yield* Effect.flip(client.triggers.get({ params, query: {} }))
       assert.strictEqual(gone._tag, "TriggerUnknown")
     }))
+
+  it.effect("lists them page by page, and so does who is elsewhere", () =>
+    Effect.gen(function* () {
+      const client = yield* api
+      const namespace = Namespace.make("pages")
+      const names = Array.from({ length: 55 }, (_, at) => `t-${String(at).padStart(2, "0")}`)
+      yield* Effect.forEach(names, (name) =>
+        client.triggers.change({
+          params: { name },
+          payload: { namespace, task: TaskName.make("paged"), schedule: { cron: "@yearly" } },
+        }), { concurrency: 10 })
+      const first = yield* client.triggers.list({ query: { namespace } })
+      assert.deepStrictEqual(first.items.map(({ name }) => String(name)), names.slice(0, 50))
+      assert.strictEqual(first.next, names[49])
+      const last = yield* client.triggers.list({ query: { namespace, cursor: first.next! } })
+      assert.deepStrictEqual(last.items.map(({ name }) => String(name)), names.slice(50))
+      assert.isNull(last.next)
+      const whole = yield* client.triggers.list({ query: { namespace, limit: 55 } })
+      assert.deepStrictEqual([whole.items.length, whole.next], [55, null])
+      const tooMany = yield* call("GET", "/api/v1/triggers?limit=501", authorized)
+      assert.strictEqual(tooMany.status, 400)
+      const remote = Context.get(
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
+        Triggers,
+      )
+      const far = (page?: { readonly after?: string; readonly limit?: number }) =>
+        Effect.map(
+          remote.list(namespace, page),
+          (views) => views.map(({ definition }) => String(definition.name)),
+        )
+      assert.deepStrictEqual(yield* far(), names)
+      assert.deepStrictEqual(yield* far({ after: names[2]!, limit: 2 }), names.slice(3, 5))
+    }).pipe(Effect.scoped))
 
   it.effect("changes what is named of one, however many do at once, and leaves the rest", () =>
     Effect.gen(function* () {
@@ -141,7 +174,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       assert.deepEqual(put.schedule, { ...schedule, on: ["Succeeded", "Failed"] })
       assert.isNull(put.nextSlot)
       const remote = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
         Triggers,
       )
       const [view] = (yield* remote.list(standard)).filter(({ definition }) =>
@@ -213,7 +246,7 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
       const { items } = yield* client.triggers.list({ query: {} })
       assert.strictEqual(items.find(({ name }) => name === params.name as never)!.tail?.fired, 1)
       const remote = Context.get(
-        yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token })),
+        yield* Layer.build(RemoteTriggers.layer({ urls: [(yield* Server).url], token })),
         Triggers,
       )
       const [far] = yield* remote.tails(standard)
@@ -248,7 +281,9 @@ layer(Main, { excludeTestServices: true })("triggers, over REST", (it) => {
         purpose: "is far away",
         policy: { blocking: Blocking.discard, level: 1 },
       })
-      const remote = yield* Layer.build(RemoteTriggers.layer({ url: (yield* Server).url, token }))
+      const remote = yield* Layer.build(
+        RemoteTriggers.layer({ urls: [(yield* Server).url], token }),
+      )
       yield* Effect.scoped(Layer.build(
         Far.schedule("far", Trigger.cron("0 3 * * *"), { name: "Ada" }).pipe(
           Layer.provide(Layer.succeed(Triggers, Context.get(remote, Triggers))),

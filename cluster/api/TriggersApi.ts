@@ -4,7 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
-import type { Schedule, TriggerName } from "../../core/domain/Trigger.ts"
+import { partitionOf, type Schedule, type TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -24,7 +24,8 @@ import {
   unbrought,
   versionOf,
 } from "./answers.ts"
-import { Api } from "./Api.ts"
+import { Schedulers } from "../Schedulers.ts"
+import { Api, listMax } from "./Api.ts"
 import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
 import { preview } from "./preview.ts"
@@ -36,10 +37,11 @@ export const layer = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const triggers = yield* Triggers
     const storage = yield* Storage
+    const schedulers = (yield* Schedulers) ?? Effect.succeed([])
 
     const unknown = (namespace: Namespace, name: string) =>
       Effect.flatMap(
-        triggers.list(namespace),
+        triggers.list(namespace, { limit: listMax }),
         (list) => Effect.fail(triggerUnknown(namespace, name, list)),
       )
 
@@ -114,9 +116,13 @@ export const layer = HttpApiBuilder.group(
       list: ({ query }) => {
         const namespace = query.namespace ?? standard
         return Effect.gen(function* () {
-          const items = yield* triggers.list(namespace)
+          const limit = query.limit ?? usualLimit
+          // One more tells whether there is another page.
+          const found = yield* triggers.list(namespace, { after: query.cursor, limit: limit + 1 })
+          const items = found.slice(0, limit)
           const tails = yield* tailsOf(namespace, items)
-          return { items: items.map((view) => triggerOf(view, tails)) }
+          const next = found.length > limit ? items.at(-1)!.definition.name : null
+          return { items: items.map((view) => triggerOf(view, tails)), next }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 
@@ -144,7 +150,13 @@ export const layer = HttpApiBuilder.group(
             () => unknown(namespace, name),
           )
           const tails = yield* tailsOf(namespace, [found.value])
-          return { ...triggerOf(found.value, tails), slots: records.map(slotOf) }
+          const duty = `triggers/${partitionOf(namespace, name as TriggerName)}`
+          const holder = (yield* schedulers).find(({ duties }) => duties?.includes(duty))
+          return {
+            ...triggerOf(found.value, tails),
+            slots: records.map(slotOf),
+            ...(holder !== undefined && { scheduler: holder.name }),
+          }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 
@@ -301,6 +313,8 @@ export const layer = HttpApiBuilder.group(
     })
   }),
 )
+
+const usualLimit = 50
 
 /** Of those that change a trigger at once one is done, and the others look again, so often. */
 const changesMax = 10

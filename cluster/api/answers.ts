@@ -1,5 +1,5 @@
 /** From what the core answers to what the API shows, and from its errors to problems. */
-import { DateTime, Effect, Schema } from "effect"
+import { Cause, Context, DateTime, Effect, Schema } from "effect"
 import type * as Views from "./Views.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Ends from "../../core/domain/Ends.ts"
@@ -20,6 +20,7 @@ import {
   wordsOf,
 } from "../../core/domain/Vocabulary.ts"
 import type { OrderRefused, RunChanged } from "../../core/engine/Scheduler.ts"
+import { Spell } from "../../core/engine/Spell.ts"
 import type { KeptCalendar } from "../../core/services/CalendarStorage.ts"
 import type { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 import type { DefinedTask, LastRun } from "../../core/services/TaskStorage.ts"
@@ -30,15 +31,21 @@ import type {
   TriggerVersion,
   TriggerView,
 } from "../../core/services/TriggerStorage.ts"
+import { listMax } from "./Api.ts"
 import * as Problems from "./Problems.ts"
 import { suggest } from "./suggestions.ts"
+
+/** Of all requests of a process: however many come in an outage, the log tells of some. */
+const Unanswered = Context.Reference<Spell>("belfry/cluster/api/Unanswered", {
+  defaultValue: () => new Spell("answer a request, as the storage does not"),
+})
 
 /** The storage's own words may name hosts and statements: they go to the log. */
 export const storageProblem = (
   error: StorageUnavailable,
 ): Effect.Effect<never, Problems.StorageUnavailable> =>
   Effect.andThen(
-    Effect.logWarning("the storage did not answer a request", error),
+    Effect.flatMap(Unanswered, (spell) => spell.failed(Cause.fail(error))),
     Effect.fail(
       new Problems.StorageUnavailable({
         detail: "The storage did not answer, or not in time.",
@@ -197,7 +204,9 @@ const unknown = (
 ) => {
   const suggestions = suggest(name, names)
   const quoted = (names: ReadonlyArray<string>) => names.map((name) => `"${name}"`).join(", ")
-  const more = names.length > shownMax ? `, and ${names.length - shownMax} more` : ""
+  // Of those that come by pages only the first are known here.
+  const others = names.length - shownMax
+  const more = others <= 0 ? "" : names.length < listMax ? `, and ${others} more` : ", and more"
   const present = names.length === 0
     ? `The namespace "${namespace}" has no ${kind}s.`
     : suggestions.length > 0

@@ -6,11 +6,11 @@ import { CurrentNamespace } from "../../core/engine/CurrentNamespace.ts"
 import * as ApiClient from "../api/ApiClient.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Breakers> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Breakers> =>
   Layer.effect(Breakers, make(options))
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { breakers } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { breakers } = yield* ApiClient.anyOf(options)
 
   const here = (given: Namespace | undefined) =>
     given === undefined ? CurrentNamespace : Effect.succeed(given)

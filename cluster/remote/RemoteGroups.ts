@@ -7,11 +7,11 @@ import { cancelAll, type GroupOrder, Groups, GroupUnknown } from "../../core/eng
 import * as ApiClient from "../api/ApiClient.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Groups> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Groups> =>
   Layer.effect(Groups, make(options))
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { groups } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { groups } = yield* ApiClient.anyOf(options)
 
   const here = (given: Namespace | undefined) =>
     given === undefined ? CurrentNamespace : Effect.succeed(given)

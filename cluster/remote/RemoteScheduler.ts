@@ -19,6 +19,7 @@ import {
   Scheduler,
 } from "../../core/engine/Scheduler.ts"
 import {
+  type Accepted,
   KeyConflict,
   type Sharding,
   type Submission,
@@ -33,13 +34,13 @@ import * as Problems from "../api/Problems.ts"
 import type * as Views from "../api/Views.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Scheduler> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Scheduler> =>
   Layer.effect(Scheduler, make(options))
 
 const listMax = 500
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { runs } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { runs } = yield* ApiClient.anyOf(options)
 
   const submit = Effect.fnUntraced(function* (
     { blockingKey, idempotencyKey: ofPayload, payload, task }: Submission,
@@ -81,6 +82,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
           ? new BacklogFull({ task, high: error.high, retryAfterMillis: error.retryAfterMillis })
           : refusedOr("submit")(error)
       ),
+      Effect.map(asGiven(idempotencyKey)),
     )
   })
 
@@ -200,6 +202,7 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
             ? error
             : refusedOr("again")(error)
         ),
+        Effect.map(asGiven(idempotencyKey)),
         Effect.catchIf(
           (error) => error instanceof Problems.BacklogFull,
           ({ high, retryAfterMillis }) =>
@@ -272,6 +275,10 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
     }),
   })
 })
+
+/** Under a key of the call's own, what was there before came of this very call: its answer was lost. */
+const asGiven = (idempotencyKey: string | undefined) => (accepted: Accepted): Accepted =>
+  idempotencyKey === undefined ? { ...accepted, isNew: true } : accepted
 
 const noticeOf = (notice: Notice): typeof Views.Notify.Type => {
   if (notice._tag === "Failed") {

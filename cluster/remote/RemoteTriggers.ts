@@ -5,8 +5,10 @@ import { BackfillCutOff } from "../../core/engine/Asking.ts"
 import { CalendarUnknown, Triggers, TriggerUnknown } from "../../core/engine/Triggers.ts"
 import { KeyConflict } from "../../core/engine/Submitting.ts"
 import {
+  listedMax,
   type SlotRecord,
   TriggerChanged,
+  type TriggerPage,
   type TriggerVersion,
   type TriggerView,
 } from "../../core/services/TriggerStorage.ts"
@@ -16,20 +18,43 @@ import type { Tail } from "../../core/domain/Tailing.ts"
 import type { TaskDefinition } from "../../core/domain/Task.ts"
 import { TriggerDefinition, TriggerId } from "../../core/domain/Trigger.ts"
 import { scheduleOf, toSchedule } from "../api/answers.ts"
+import { listMax } from "../api/Api.ts"
 import * as ApiClient from "../api/ApiClient.ts"
 import type * as Views from "../api/Views.ts"
 import { refusedOr, unanswered, unless } from "./unanswered.ts"
 
-export const layer = (options: ApiClient.Options): Layer.Layer<Triggers> =>
+export const layer = (options: ApiClient.AnyOptions): Layer.Layer<Triggers> =>
   Layer.effect(Triggers, make(options))
 
-const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
-  const { calendars, triggers } = yield* ApiClient.make(options)
+const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
+  const { calendars, triggers } = yield* ApiClient.anyOf(options)
 
   const known = (name: string, operation: string) =>
     unless(operation, "TriggerUnknown", () => new TriggerUnknown({ name }))
 
   const at = (namespace: Namespace, name: string) => ({ params: { name }, query: { namespace } })
+
+  /** Page by page, as the server gives them. */
+  const listed = Effect.fnUntraced(
+    function* (namespace: Namespace, { after, limit = listedMax }: TriggerPage = {}) {
+      const all: Array<Views.Trigger> = []
+      for (let cursor = after as TriggerDefinition["name"] | null | undefined; cursor !== null;) {
+        const left = Math.min(limit, listedMax) - all.length
+        if (left <= 0) break
+        const { items, next } = yield* triggers.list({
+          query: {
+            namespace,
+            limit: Math.min(left, listMax),
+            ...(cursor !== undefined && { cursor }),
+          },
+        })
+        all.push(...items)
+        cursor = next
+      }
+      return all
+    },
+    Effect.mapError(unanswered("list triggers")),
+  )
 
   return Triggers.of({
     calendars: {
@@ -111,24 +136,19 @@ const make = Effect.fnUntraced(function* (options: ApiClient.Options) {
         }),
       ),
     tails: (namespace) =>
-      triggers.list({ query: { namespace } }).pipe(
-        Effect.mapError(unanswered("list triggers")),
-        Effect.map(({ items }) =>
+      Effect.map(
+        listed(namespace),
+        (items) =>
           items.flatMap((shown) =>
             shown.tail === undefined ? [] : [{ view: viewOf(shown), tail: tailOf(shown.tail) }]
-          )
-        ),
+          ),
       ),
     remove: (namespace, name) => triggers.remove(at(namespace, name)).pipe(known(name, "remove")),
     pause: (namespace, name) =>
       triggers.pause(at(namespace, name)).pipe(known(name, "pause"), Effect.map(viewOf)),
     resume: (namespace, name) =>
       triggers.resume(at(namespace, name)).pipe(known(name, "resume"), Effect.map(viewOf)),
-    list: (namespace) =>
-      triggers.list({ query: { namespace } }).pipe(
-        Effect.mapError(unanswered("list triggers")),
-        Effect.map(({ items }) => items.map(viewOf)),
-      ),
+    list: (namespace, page) => Effect.map(listed(namespace, page), (items) => items.map(viewOf)),
     records: (namespace, name, limit) =>
       triggers.get({ params: { name }, query: { namespace, slots: limit } }).pipe(
         known(name, "records"),

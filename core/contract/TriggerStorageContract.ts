@@ -14,6 +14,7 @@
  * | T5  | cursor set by whoever comes last; what lies behind fires |
  * |     | a stretch that begins behind moves it; one comes back    |
  * | T6  | one refusal refuses the rest of the call                 |
+ * | T19 | limit, or what it comes after, ignored; sorted as words  |
  *
  * T10 to T15 and T18 are in `triggers/`, each with its table.
  */
@@ -700,6 +701,40 @@ const kept = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         (yield* triggers.list(namespace)).map(({ definition }) => definition.name as string),
         ["a", "b", "c"],
       )
+    }))
+
+  it.effect("T19 page by page: each after the one before has all that stays, once", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const [namespace, other] = [freshNamespace(), freshNamespace()]
+      // Names in an order that is neither that of words nor that in which they were put.
+      const names = ["b/2", "B", "a-b", "b", "a", "b/10", "a.b"]
+      for (const name of names) yield* put(definitionOf(namespace, { name: name as never }))
+      yield* put(definitionOf(other, { name: "aa" as never }))
+      const page = (after?: string, limit?: number) =>
+        Effect.map(
+          triggers.list(namespace, { after, limit }),
+          (views) => views.map(({ definition }): string => definition.name),
+        )
+      const sorted = names.toSorted((a, b) => a < b ? -1 : 1)
+      assert.deepEqual(yield* page(), sorted)
+      assert.deepEqual(yield* page(undefined, 3), sorted.slice(0, 3))
+      assert.deepEqual(yield* page("a-b"), sorted.slice(sorted.indexOf("a-b") + 1))
+      assert.deepEqual(yield* page(sorted.at(-1)), [])
+      assert.deepEqual(yield* page(undefined, 0), [])
+      const seen: Array<string> = []
+      for (;;) {
+        const found = yield* page(seen.at(-1), 2)
+        seen.push(...found)
+        const after = found.at(-1)
+        if (after === undefined) break
+        // What goes, or comes before, moves nothing that is yet to be seen.
+        if (after === sorted[1]) {
+          yield* triggers.remove(namespace, after as never)
+          yield* put(definitionOf(namespace, { name: "A" as never }))
+        }
+      }
+      assert.deepEqual(seen, sorted)
     }))
 }
 

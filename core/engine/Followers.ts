@@ -140,20 +140,7 @@ export const run = Effect.gen(function* () {
     yield* told.wait(Duration.millis(yield* InStep.pause(storage, Duration.toMillis(poll))))
   })
 
-  yield* watched(
-    "follow tasks",
-    Duration.toMillis(poll),
-    (turned) =>
-      Effect.andThen(pass, turned).pipe(
-        Effect.catchCause((cause) =>
-          Effect.andThen(
-            Effect.logWarning("could not fire triggers that follow a task", cause),
-            Effect.sleep("1 second"),
-          )
-        ),
-        Effect.forever,
-      ),
-  ).pipe(Effect.forkScoped)
+  yield* watched("follow tasks", Duration.toMillis(poll), pass).pipe(Effect.forkScoped)
 
   // What is in hand others would have to wait for, so it is finished first.
   yield* Effect.addFinalizer(() => {

@@ -3,6 +3,7 @@
  * more is seen, though nobody has failed.
  */
 import { Clock, Context, Effect } from "effect"
+import { endure } from "./Spell.ts"
 
 interface Loop {
   readonly name: string
@@ -61,10 +62,19 @@ export const Loops = Context.Reference<Watch | undefined>("belfry/core/engine/Lo
   defaultValue: () => undefined,
 })
 
-export type Watched = Watch["over"]
-
-/** Puts loops under the watch of this process. Whoever holds a duty may run it anywhere. */
-export const watcher: Effect.Effect<Watched> = Effect.map(
+/**
+ * Does steps again and again, each under its name and the watch of this process: whoever holds a duty may
+ * run it anywhere.
+ */
+export const watcher = Effect.map(
   Loops,
-  (watch): Watched => watch?.over ?? ((_name, _everyMillis, body) => body(Effect.void)),
+  (watch) =>
+  <E, R>(
+    name: string,
+    everyMillis: number,
+    step: Effect.Effect<unknown, E, R>,
+  ): Effect.Effect<never, never, R> =>
+    watch === undefined
+      ? endure(name, step)
+      : watch.over(name, everyMillis, (turned) => endure(name, Effect.andThen(step, turned))),
 )

@@ -101,14 +101,9 @@ export const auditSlots = Effect.fnUntraced(function* (options: TriggersOptions)
     yield* Effect.sleep(took)
   })
 
-  const forever = watched("audit slots", interval, (turned) =>
-    Effect.andThen(step, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(Effect.logWarning("could not audit slots", cause), Effect.sleep("1 second"))
-      ),
-      Effect.forever,
-    ))
-  yield* ownership.whileHeld("audit", forever).pipe(Effect.forkScoped)
+  yield* ownership.whileHeld("audit", watched("audit slots", interval, step)).pipe(
+    Effect.forkScoped,
+  )
 })
 
 /** What a page comes to. */

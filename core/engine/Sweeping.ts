@@ -15,7 +15,7 @@ import * as Placer from "../services/Placer.ts"
 import { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import { ofDue, soonMillis, Wakeups } from "../services/Wakeups.ts"
-import { type Watched, watcher } from "./Loops.ts"
+import { watcher } from "./Loops.ts"
 
 export interface SweepOptions {
   /** How often lost executors and forgotten gates are looked for. */
@@ -154,7 +154,7 @@ export const run = Effect.fnUntraced(function* (options: SweepOptions) {
     },
   ]
   for (const { begin = Effect.void, duty, everyMillis, name, step } of loops) {
-    const loop = Effect.andThen(begin, forever(watched, name, everyMillis, step))
+    const loop = Effect.andThen(begin, watched(name, everyMillis, step))
     yield* ownership.whileHeld(duty, loop).pipe(Effect.forkScoped)
   }
 })
@@ -171,18 +171,3 @@ interface Loop {
 /** Several processes do not do it at once. */
 const spread = (interval: Duration.Duration) =>
   Effect.map(Random.next, (chance) => Duration.times(interval, 0.8 + 0.4 * chance))
-
-/** An outage costs a pause and a line in the log, never the loop. */
-const forever = (
-  watched: Watched,
-  name: string,
-  everyMillis: number,
-  step: Effect.Effect<void, StorageUnavailable>,
-) =>
-  watched(name, everyMillis, (turned) =>
-    Effect.andThen(step, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(Effect.logWarning(`could not ${name}`, cause), Effect.sleep("1 second"))
-      ),
-      Effect.forever,
-    ))

@@ -37,6 +37,8 @@ import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { Tailing as Item } from "../services/TriggerStorage.ts"
 import * as Backlogs from "./Backlogs.ts"
 import * as InStep from "../services/InStep.ts"
+import { watcher } from "./Loops.ts"
+import { Spell } from "./Spell.ts"
 import { payloadBytesMax } from "./Submitting.ts"
 import { policyOf, specOf } from "./triggered.ts"
 
@@ -172,6 +174,7 @@ export const make = Effect.gen(function* () {
     judge: Judge,
   ): Effect.Effect<never> => {
     const poll = Duration.fromInputUnsafe(source.poll ?? usualPoll)
+    const spell = new Spell(`tail ${source.name}`)
     let failures = 0
     let toldAt = -Infinity
 
@@ -262,15 +265,13 @@ export const make = Effect.gen(function* () {
 
     return Effect.scoped(Effect.flatMap(source.open, (reader) =>
       Effect.forever(
-        Effect.flatMap(step(reader), (next) => pauseOf(next, reader)),
+        Effect.flatMap(
+          Effect.tap(step(reader), spell.wentWell),
+          (next) => pauseOf(next, reader),
+        ),
       ))).pipe(
         Effect.catchTag("SourceUnavailable", (error) => Effect.andThen(tell(error), backOff)),
-        Effect.catchCause((cause) =>
-          Effect.andThen(
-            Effect.logWarning(`could not tail ${source.name}`, cause),
-            Effect.sleep("1 second"),
-          )
-        ),
+        Effect.catchCause((cause) => Effect.andThen(spell.failed(cause), Effect.sleep("1 second"))),
         Effect.forever,
         // By the clock of who fires, not of whoever brings the source.
         Effect.provideService(Clock.Clock, clock),
@@ -308,6 +309,7 @@ export const run = Effect.gen(function* () {
   const { tables, triggers } = storage
   if (tables === undefined) return
   const ownership = yield* Ownership
+  const watched = yield* watcher
   const tail = yield* make
   const held = new Set<number>()
   for (let partition = 0; partition < partitions; partition++) {
@@ -336,11 +338,5 @@ export const run = Effect.gen(function* () {
     yield* Effect.sleep(yield* InStep.pause(storage, lookMillis))
   })
 
-  yield* look.pipe(
-    Effect.catchCause((cause) =>
-      Effect.andThen(Effect.logWarning("could not tail tables", cause), Effect.sleep("1 second"))
-    ),
-    Effect.forever,
-    Effect.forkScoped,
-  )
+  yield* watched("tail tables", lookMillis, look).pipe(Effect.forkScoped)
 })

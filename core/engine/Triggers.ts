@@ -43,6 +43,7 @@ import {
   type SlotRecord,
   type TailView,
   type TriggerChanged,
+  type TriggerPage,
   type TriggerVersion,
   type TriggerView,
   versionsMax,
@@ -148,8 +149,10 @@ export class Triggers extends Context.Service<Triggers, {
     namespace: Namespace,
     name: string,
   ) => Effect.Effect<TriggerView, TriggerUnknown | StorageUnavailable>
+  /** By name: `listedMax` of them, or those of a page. */
   readonly list: (
     namespace: Namespace,
+    page?: TriggerPage,
   ) => Effect.Effect<ReadonlyArray<TriggerView>, StorageUnavailable>
   /** How its latest slots ended, the latest first. */
   readonly records: (
@@ -669,14 +672,5 @@ const plan = Effect.gen(function* () {
     yield* changed.wait(Duration.millis(yield* InStep.pause(storage, most)))
   })
 
-  yield* watched("fire triggers", horizonMillis, (turned) =>
-    Effect.andThen(pass, turned).pipe(
-      Effect.catchCause((cause) =>
-        Effect.andThen(
-          Effect.logWarning("could not fire triggers", cause),
-          Effect.sleep("1 second"),
-        )
-      ),
-      Effect.forever,
-    )).pipe(Effect.forkScoped)
+  yield* watched("fire triggers", horizonMillis, pass).pipe(Effect.forkScoped)
 })

@@ -45,6 +45,8 @@
  * - **T18 ahead.** An item may be handed over up to `aheadMillis` before its slot, and is answered once
  *   it has fired. Until the instant nothing of it is seen. Who turns its trigger meanwhile does so
  *   before, and then it is `Stale`, or is kept waiting until after.
+ * - **T19 page by page.** A list is by name, of no more than `listedMax`, or as many as are asked for; page
+ *   by page, each after the last name of the one before, it has all that stays, once.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { EventId } from "../domain/Following.ts"
@@ -232,6 +234,16 @@ export interface Stopped {
   readonly endedAt: number
 }
 
+/** So many triggers are listed at once. */
+export const listedMax = 10_000
+
+export interface TriggerPage {
+  /** Only those whose name comes after this one. */
+  readonly after?: string | undefined
+  /** `listedMax` unless it is less. */
+  readonly limit?: number | undefined
+}
+
 export interface TriggerStorage {
   /**
    * Stores a trigger. An equal definition changes nothing. Another one for a known name raises the
@@ -260,9 +272,9 @@ export interface TriggerStorage {
     name: TriggerName,
   ) => Effect.Effect<Option.Option<TriggerView>, StorageUnavailable>
 
-  /** By name. */
   readonly list: (
     namespace: Namespace,
+    page?: TriggerPage,
   ) => Effect.Effect<ReadonlyArray<TriggerView>, StorageUnavailable>
 
   /**

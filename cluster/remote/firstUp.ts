@@ -1,12 +1,12 @@
 /** Which of several servers answers. */
 import { Effect } from "effect"
 
-/** Whether any answer comes from there at all. */
+/** Whether a server answers there, be it for itself or not yet ready. */
 export const isUp = (url: string): Effect.Effect<boolean> =>
   Effect.tryPromise(async () => {
     const answer = await fetch(`${url}/livez`, { signal: AbortSignal.timeout(2000) })
     await answer.body?.cancel()
-    return true
+    return answer.ok
   }).pipe(Effect.orElseSucceed(() => false))
 
 /** The first that answers, or the first when none does. */
