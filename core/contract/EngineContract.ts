@@ -17,6 +17,7 @@ import { inTurn } from "./engine/inTurn.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
 import { permitted } from "./engine/permitted.ts"
+import { prompt } from "./engine/prompt.ts"
 import { retried } from "./engine/retried.ts"
 import { served } from "./engine/served.ts"
 import { stepped } from "./engine/stepped.ts"
@@ -43,5 +44,6 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     acted(test)
     grouped(test)
     inTurn(test)
+    prompt(test)
   })
 }
