@@ -17,7 +17,8 @@
  *    attempt is being put down, takes a place beside that.
  * 7. Of runs that meet others of their task here, as its policy has it, no two overlap. Each is
  *    decided about as it comes: it starts, waits for the one before it, or ends as discarded; those
- *    that came in one answer in the order in which they were submitted.
+ *    that came in one answer in the order in which they were submitted. What comes with a conclusion is
+ *    none of them.
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
@@ -246,6 +247,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const meet = (grant: Grant, rule: Blocking.Rule) => {
       const { run, task } = grant
       if (!handlers.has(task)) return release(grant)
+      // What it took is to be given back, whoever is busy here.
+      if (grant.conclusion !== undefined) return void queue.push(grant)
       const before = next.get(task)
       if (before !== undefined) discard(before, Blocking.replacedBy(run))
       next.delete(task)

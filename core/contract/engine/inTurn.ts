@@ -3,7 +3,7 @@
  * or that is blocked per executor. A9, I26: the better level, whatever kind it is of, and nobody never.
  *
  * Tried, and caught: no place kept for who claims for itself; neither a task nor what is plain looks while
- * there is no place; levels ignored; no turn for who is behind.
+ * there is no place; levels ignored; no turn for who is behind; nobody told of a place that is free again.
  */
 import { assert } from "@effect/vitest"
 import { Effect, Layer, Schema } from "effect"
@@ -26,6 +26,9 @@ const kinds = {
   }),
 }
 type Kind = keyof typeof kinds
+
+/** Who waits for a place that nobody tells it of waits for twenty seconds. */
+const stalledMillis = 15_000
 
 /**
  * How many runs of a backlog start after a few others were submitted and before the last of those does;
@@ -63,7 +66,7 @@ const startedBefore = (
     )
     return starts.slice(before, starts.lastIndexOf("few")).filter((which) => which === "backlog")
       .length
-  })
+  }).pipe(Effect.timeout(stalledMillis))
 
 const backlogCount = 60
 
