@@ -3,7 +3,8 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, assert, describe, it } from "vitest"
 import { Place, until } from "./fixture.ts"
-import type { Line } from "./ledger.fixture.ts"
+import { partitions } from "../core/domain/Trigger.ts"
+import { type Line, ticking } from "./ledger.fixture.ts"
 
 const place = new Place()
 afterAll(() => place.end())
@@ -36,6 +37,19 @@ describe("belfry cluster up", () => {
       process.kill(pidOf(name), "SIGKILL")
     }
     assert.strictEqual((await place.json(["status"])).executors.live, 3)
+    // Each looks after some of the triggers, as everybody can see, and each trigger has one who does.
+    const share = async () => {
+      const { schedulers } = await place.json(["status"])
+      return (schedulers as ReadonlyArray<{ duties: ReadonlyArray<string> }>)
+        .map(({ duties }) => duties.filter((duty) => duty.startsWith("triggers/")).length)
+    }
+    const isShared = async () => {
+      const shares = await share()
+      return shares.length === 2 && Math.min(...shares) > 0 &&
+        shares[0]! + shares[1]! === partitions
+    }
+    await until(isShared)
+    assert.isString((await place.json(["trigger", "show", "chaos/every-second-0"])).scheduler)
     const acknowledged: Array<string> = []
     for (let at = 0; at < submits; at++) {
       if (at === Math.floor(submits / 3)) kill("executor-1")
@@ -58,6 +72,14 @@ describe("belfry cluster up", () => {
       )
     }
 
+    // One that stands still loses what it looks after, and has some again when it goes on.
+    await until(isShared)
+    process.kill(pidOf("scheduler-2"), "SIGSTOP")
+    await new Promise((resolve) => setTimeout(resolve, 10_000))
+    process.kill(pidOf("scheduler-2"), "SIGCONT")
+    await until(isShared)
+    await new Promise((resolve) => setTimeout(resolve, 3000))
+
     const starts = ledger().filter(({ kind }) => kind === "start")
     const ended = new Set(ledger().filter(({ kind }) => kind === "end").map(({ run }) => `${run}`))
     for (const id of acknowledged) assert.isTrue(ended.has(id), `run ${id} ended in the ledger too`)
@@ -68,18 +90,23 @@ describe("belfry cluster up", () => {
     }
 
     const ticks = starts.filter(({ slot }) => slot !== null)
-    const slots = [...new Set(ticks.map(({ slot }) => slot!))].toSorted((a, b) => a - b)
-    assert.isAbove(slots.length, 3)
-    assert.deepStrictEqual(
-      slots,
-      slots.map((_, at) => slots[0]! + 1000 * at),
-      "no slot is missing",
-    )
-    for (const [slot, all] of Map.groupBy(ticks, ({ slot }) => slot!)) {
-      assert.strictEqual(new Set(all.map(({ run }) => run)).size, 1, `slot ${slot} has one run`)
+    const byTrigger = Map.groupBy(ticks, ({ nth }) => nth!)
+    assert.strictEqual(byTrigger.size, ticking)
+    for (const [nth, ticks] of byTrigger) {
+      const slots = [...new Set(ticks.map(({ slot }) => slot!))].toSorted((a, b) => a - b)
+      assert.isAbove(slots.length, 13)
+      assert.deepStrictEqual(
+        slots,
+        slots.map((_, at) => slots[0]! + 1000 * at),
+        `trigger ${nth} misses no slot`,
+      )
+      for (const [slot, all] of Map.groupBy(ticks, ({ slot }) => slot!)) {
+        const runs = new Set(all.map(({ run }) => run))
+        assert.strictEqual(runs.size, 1, `slot ${slot} of trigger ${nth} has one run`)
+      }
     }
     const latest = Math.max(...ticks.map(({ at, slot }) => at - slot!))
-    console.log(`latest start after its slot: ${latest} ms, ${slots.length} slots`)
+    console.log(`latest start after its slot: ${latest} ms, ${ticks.length} starts`)
 
     cluster.kill("SIGTERM")
     assert.strictEqual((await cluster.done).code, 0)

@@ -136,6 +136,19 @@ describe("belfry dev", patient, () => {
     assert.isFalse(second.isNew)
     const other = ["run", "submit", "hello/world", '{"name":"other"}', "--key", "once"]
     assert.strictEqual((await place.run(other)).code, 3)
+    const late = [...hello, "--delay", "1h", "--key", "票 42"]
+    const written = await place.json(late)
+    assert.strictEqual((await place.json(late)).run, written.run)
+    const cancel = ["run", "cancel", written.run, "--key"]
+    const cancelled = await place.json([...cancel, "票 43"])
+    assert.deepStrictEqual(await place.json([...cancel, "票 43"]), cancelled)
+    for (const bad of ["", " 43", "4\n3", "x".repeat(513)]) {
+      for (const words of [cancel, [...hello, "--key"]]) {
+        const refused = await place.run([...words, bad])
+        assert.strictEqual(refused.code, 2, refused.err)
+        assert.match(refused.err, /--key.*1 to 512 characters.*; it (has|begins)/s)
+      }
+    }
   })
 
   it("does a run again: once for a key, by whom it was asked, or with another payload", async () => {

@@ -1,6 +1,7 @@
 /** Flags that several commands share. */
 import { Duration, Option, Schema } from "effect"
 import { Argument, Flag } from "effect/cli"
+import * as IdempotencyKey from "../core/domain/IdempotencyKey.ts"
 import { levels, wordOf } from "../core/domain/Lane.ts"
 import { RunIdFromString } from "../core/domain/RunId.ts"
 import { vocabularies } from "../core/domain/Vocabulary.ts"
@@ -83,8 +84,16 @@ export const by = Flag.String("by").pipe(
 export const ofBy = (given: Option.Option<string>): { readonly by?: string } =>
   Option.isSome(given) ? { by: given.value } : {}
 
+/** What an order is given under, or a run submitted. */
+export const idempotencyKey = Flag.String("key").pipe(
+  Flag.filterMap(
+    (key) => IdempotencyKey.flawInHeader(key) === undefined ? Option.some(key) : Option.none(),
+    (key) => `${IdempotencyKey.inHeader}; ${IdempotencyKey.flawInHeader(key)}`,
+  ),
+)
+
 /** For commands that give an order which a script may give again. */
-export const once = Flag.String("key").pipe(
+export const once = idempotencyKey.pipe(
   Flag.withDescription("Idempotency key: given again with it, the order is not carried out again"),
   Flag.optional,
 )

@@ -13,11 +13,13 @@ export interface Line {
   readonly run: number
   readonly fence: number
   readonly slot: number | null
+  /** Of a tick: which of the triggers. */
+  readonly nth?: number
   readonly pid: number
   readonly at: number
 }
 
-const write = (kind: Line["kind"]) =>
+const write = (kind: Line["kind"], nth?: number) =>
   CurrentRun.use(({ fence, id, slot, task }) =>
     Effect.sync(() => {
       const line: Line = {
@@ -26,6 +28,7 @@ const write = (kind: Line["kind"]) =>
         run: id,
         fence,
         slot: slot ?? null,
+        ...(nth !== undefined && { nth }),
         pid: process.pid,
         at: Date.now(),
       }
@@ -34,12 +37,17 @@ const write = (kind: Line["kind"]) =>
   )
 
 const Work = Task.make("chaos/work", { payload: { millis: Schema.Int } })
-const Tick = Task.make("chaos/tick")
+const Tick = Task.make("chaos/tick", { payload: { nth: Schema.Int } })
+/** So many that each scheduler looks after some. */
+export const ticking = 32
 
 export default Layer.mergeAll(
   Work.toLayer(({ millis }) =>
     write("start").pipe(Effect.andThen(Effect.sleep(millis)), Effect.andThen(write("end")))
   ),
-  Tick.toLayer(() => Effect.andThen(write("start"), write("end"))),
-  Tick.schedule("chaos/every-second", Trigger.cron("* * * * * *"), {}),
+  Tick.toLayer(({ nth }) => Effect.andThen(write("start", nth), write("end", nth))),
+  ...Array.from(
+    { length: ticking },
+    (_, nth) => Tick.schedule(`chaos/every-second-${nth}`, Trigger.cron("* * * * * *"), { nth }),
+  ),
 )

@@ -1,6 +1,6 @@
 /** Ownership by Effect Cluster on a real PostgreSQL, within one process and across several. */
 import { assert, describe, it, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Layer, Redacted, Scope } from "effect"
+import { Context, Effect, Equal, Exit, Layer, Redacted, Scope } from "effect"
 import { RunnerAddress } from "effect/cluster"
 import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
@@ -217,6 +217,56 @@ layer(Database.layer, { excludeTestServices: true, timeout: "1 minute" })("proce
         yield* placed([ada, bob])
       }),
     90_000,
+  )
+})
+
+layer(Database.layer, { excludeTestServices: true, timeout: "1 minute" })("its table", (it) => {
+  it.effect(
+    "Q40: shows everybody which member holds which duty, each held by one",
+    () =>
+      Effect.gen(function* () {
+        const { url } = yield* Database
+        const config = { url, schema: schemaOf(fresh("told")) }
+        const join = Effect.gen(function* () {
+          const scope = yield* Scope.fork(yield* Effect.scope)
+          const context = yield* Layer.buildWithScope(
+            Layer.fresh(ClusterOwnership.layerMigrated(config)),
+            scope,
+          )
+          const members = Effect.map(
+            Context.get(context, Schedulers)!,
+            (all) => all.toSorted((a, b) => a.name < b.name ? -1 : 1),
+          )
+          return { members, leave: Scope.close(scope, Exit.void) }
+        })
+        const ada = yield* join
+        const bob = yield* join
+        const seen = (by: typeof ada) =>
+          Effect.map(by.members, (all) => all.map(({ duties, name }) => ({ name, duties })))
+        const isShared = (all: Effect.Success<ReturnType<typeof seen>>) =>
+          all.length === 2 && all.every(({ duties }) => duties!.length > 0) &&
+          all.flatMap(({ duties }) => duties!).length === ClusterOwnership.duties.length
+        let shown = { ada: yield* seen(ada), bob: yield* seen(bob) }
+        yield* until(
+          () => isShared(shown.ada) && Equal.equals(shown.ada, shown.bob),
+          () => JSON.stringify(shown),
+          bound,
+        ).pipe(Effect.raceFirst(Effect.forever(Effect.gen(function* () {
+          shown = { ada: yield* seen(ada), bob: yield* seen(bob) }
+          yield* Effect.sleep("50 millis")
+        }))))
+        assert.deepStrictEqual(
+          shown.ada.flatMap(({ duties }) => duties!).toSorted(),
+          ClusterOwnership.duties.toSorted(),
+        )
+        yield* ada.leave
+        for (;;) {
+          const [only, ...others] = yield* seen(bob)
+          if (others.length === 0 && only!.duties!.length === ClusterOwnership.duties.length) break
+          yield* Effect.sleep("50 millis")
+        }
+      }),
+    60_000,
   )
 })
 

@@ -119,7 +119,7 @@ const withPort = (config: Config, tries: number): Layer.Layer<Ownership, Cluster
     Effect.map(
       config.port === undefined ? freePort : Effect.succeed(config.port),
       (port) =>
-        ownership.pipe(
+        ownership(tableOf(config)).pipe(
           Layer.provide(Layer.fresh(cluster(config, port))),
           Layer.catchCause((cause) =>
             tries > 1 && config.port === undefined && isPortTaken(cause)
@@ -142,7 +142,7 @@ const cluster = (config: Config, port: number) =>
       shardsPerGroup: shards,
       runnerAddress: Option.some(RunnerAddress.make(config.host ?? "127.0.0.1", port)),
     })),
-    Layer.provide(client(config, 4)),
+    Layer.provideMerge(client(config, 4)),
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Warn")),
   )
 
@@ -169,36 +169,91 @@ const migrate = (config: Config) =>
       yield* sql`SELECT pg_advisory_xact_lock(hashtextextended(${lock}, 0))::text`
       const [known] = yield* sql<{ is_there: boolean }>`
         SELECT to_regnamespace(${schema}) IS NOT NULL AS is_there`
-      // To ask for it is refused to a role that may not create one, also if it is there.
+      // To create what is there is refused to a role that may create nothing.
       if (!known!.is_there) yield* sql`CREATE SCHEMA ${sql(schema)}`
       yield* Layer.build(SqlRunnerStorage.layerMigrations({ prefix: prefixOf(config) }))
+      const [table] = yield* sql<{ is_there: boolean }>`
+        SELECT to_regclass(${tableOf(config)}) IS NOT NULL AS is_there`
+      if (!table!.is_there) {
+        yield* sql.unsafe(
+          `CREATE TABLE ${tableOf(config)} (
+             duty text PRIMARY KEY, holder text NOT NULL, since timestamptz NOT NULL DEFAULT now())`,
+        )
+      }
     }).pipe(sql.withTransaction)
   })
 
-const ownership: Layer.Layer<
+/** Who says of which duties that it holds them. */
+const tableOf = (config: Config) =>
+  `"${(config.schema ?? "belfry").replaceAll('"', '""')}".cluster_duties`
+
+const ownership = (table: string): Layer.Layer<
   Ownership,
   never,
   | Sharding.Sharding
   | RunnerStorage.RunnerStorage
   | ShardingConfig.ShardingConfig
-> = Layer.effectContext(Effect.gen(function* () {
-  const { registerSingleton } = yield* Sharding.Sharding
-  const held = new Map(duties.map((duty) => [duty, new Held()]))
-  for (const [duty, { hold }] of held) yield* registerSingleton(`belfry/${duty}`, hold)
-  yield* Effect.forkScoped(watch)
+  | SqlClient.SqlClient
+> =>
+  Layer.effectContext(Effect.gen(function* () {
+    const { registerSingleton } = yield* Sharding.Sharding
+    const held = new Map(duties.map((duty) => [duty, new Held()]))
+    for (const [duty, { hold }] of held) yield* registerSingleton(`belfry/${duty}`, hold)
+    yield* Effect.forkScoped(watch)
+    yield* say(held, table)
 
-  return Context.make(
-    Ownership,
-    Ownership.of({
-      whileHeld: (duty, work) => {
-        const known = held.get(duty)
-        return known === undefined
-          ? Effect.die(new Error(`there is no duty "${duty}"`))
-          : known.during(upkeep(duty, work))
-      },
-    }),
-  ).pipe(Context.add(Schedulers, yield* listed(held)))
-}))
+    return Context.make(
+      Ownership,
+      Ownership.of({
+        whileHeld: (duty, work) => {
+          const known = held.get(duty)
+          return known === undefined
+            ? Effect.die(new Error(`there is no duty "${duty}"`))
+            : known.during(upkeep(duty, work))
+        },
+      }),
+    ).pipe(Context.add(Schedulers, yield* listed(held, table)))
+  }))
+
+const holding = (held: ReadonlyMap<Duty, Held>): ReadonlyArray<Duty> =>
+  [...held].flatMap(([duty, { isHeld }]) => isHeld ? [duty] : [])
+
+const nameOf = ({ host, port }: RunnerAddress.RunnerAddress) => `${host}:${port}`
+
+/**
+ * Says in a table which duties this process holds, for all to see; nothing is decided by it. It is said
+ * when that changes, and now and then anew: somebody may have taken one for a moment.
+ */
+const say = Effect.fnUntraced(function* (held: ReadonlyMap<Duty, Held>, table: string) {
+  const sql = yield* SqlClient.SqlClient
+  const self = nameOf(yield* selfAddress)
+  let said: ReadonlyArray<Duty> = []
+
+  const saying = (now: ReadonlyArray<Duty>) =>
+    sql.unsafe(
+      `WITH gone AS (DELETE FROM ${table} WHERE holder = $1 AND duty <> ALL ($2::text[]))
+       INSERT INTO ${table} AS known (duty, holder) SELECT unnest($2::text[]), $1
+       ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, since = now()
+       WHERE known.holder <> excluded.holder`,
+      [self, now],
+    ).pipe(
+      Effect.tap(() => Effect.sync(() => void (said = now))),
+      Effect.catchCause((cause) => Effect.logDebug("could not say which duties are held", cause)),
+    )
+
+  const loop = Effect.gen(function* () {
+    for (let look = 0;; look++) {
+      const now = holding(held)
+      if (look % looksPerSaying === 0 || !Equal.equals(now, said)) yield* saying(now)
+      yield* Effect.sleep(lookMillis)
+    }
+  })
+  yield* Effect.addFinalizer(() => Effect.timeoutOption(saying([]), "1 second"))
+  yield* Effect.forkScoped(loop)
+})
+
+const lookMillis = 250
+const looksPerSaying = 40
 
 /** Whether this process holds a duty, and who works on it. */
 class Held {
@@ -309,25 +364,36 @@ const isAlive = ({ host, port }: RunnerAddress.RunnerAddress): Effect.Effect<boo
     return Effect.sync(() => socket.destroy())
   })
 
-/** All members, with the duties of this one. */
-const listed = (held: ReadonlyMap<Duty, Held>) =>
-  Effect.gen(function* () {
-    const storage = yield* RunnerStorage.RunnerStorage
-    const self = yield* selfAddress
-    const own = { name: `${self.host}:${self.port}`, isSelf: true }
-    const holding = () => [...held].flatMap(([duty, { isHeld }]) => isHeld ? [duty] : [])
-    return storage.getRunners.pipe(
-      Effect.map((runners) =>
-        runners.map(([{ address }, isHealthy]): SchedulerView => {
-          const name = `${address.host}:${address.port}`
-          return name === own.name
-            ? { ...own, isHealthy, duties: holding() }
-            : { name, isSelf: false, isHealthy }
-        })
+/** All members with their duties. Of its own this process knows best. */
+const listed = Effect.fnUntraced(function* (held: ReadonlyMap<Duty, Held>, table: string) {
+  const storage = yield* RunnerStorage.RunnerStorage
+  const sql = yield* SqlClient.SqlClient
+  const own = { name: nameOf(yield* selfAddress), isSelf: true }
+  return Effect.gen(function* () {
+    const [runners, said] = yield* Effect.all([
+      storage.getRunners,
+      sql.unsafe<{ readonly duty: Duty; readonly holder: string }>(
+        `SELECT duty, holder FROM ${table}`,
       ),
-      Effect.orElseSucceed(() => [{ ...own, isHealthy: false, duties: holding() }]),
-    )
-  })
+    ], { concurrency: 2 })
+    const ours = holding(held)
+    return runners.map(([{ address }, isHealthy]): SchedulerView => {
+      const name = nameOf(address)
+      if (name === own.name) return { ...own, isHealthy, duties: ours }
+      const theirs = said.flatMap(({ duty, holder }) =>
+        holder === name && !ours.includes(duty) ? [duty] : []
+      )
+      return {
+        name,
+        isSelf: false,
+        isHealthy,
+        duties: duties.filter((duty) => theirs.includes(duty)),
+      }
+    })
+  }).pipe(
+    Effect.orElseSucceed(() => [{ ...own, isHealthy: false, duties: holding(held) }]),
+  )
+})
 
 const freePort = Effect.callback<number>((resume) => {
   const server = createServer().listen(0, "127.0.0.1", () => {

@@ -34,6 +34,7 @@ import { Locks } from "../core/engine/Locks.ts"
 import { Scheduler } from "../core/engine/Scheduler.ts"
 import { Triggers } from "../core/engine/Triggers.ts"
 import type { Lock } from "../core/services/Lock.ts"
+import type { Ownership } from "../core/services/Ownership.ts"
 import type { Storage } from "../core/services/Storage.ts"
 import type { JoinRefused } from "../core/services/Transport.ts"
 import type { Wakeups } from "../core/services/Wakeups.ts"
@@ -43,6 +44,18 @@ type Services = Executor | Scheduler | Triggers | Locks | Breakers | Groups
 export const layerWith = (
   options: ExecutorOptions,
 ): Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> =>
+  Layer.provide(layerOwned(options), LocalOwnership.layer)
+
+export const layer: Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> = Layer
+  .suspend(() => layerWith({}))
+
+/**
+ * For one of several processes over a storage, which fires triggers and sweeps while the `Ownership`
+ * that it is provided with says that it is its turn. Without one each of them does all of that.
+ */
+export const layerOwned = (
+  options: ExecutorOptions,
+): Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock | Ownership> =>
   Layer.mergeAll(
     Executor.layerWith(options).pipe(Layer.provide(DirectTransport.layer)),
     Scheduler.layer,
@@ -50,7 +63,4 @@ export const layerWith = (
     Locks.layer,
     Breakers.layer,
     Groups.layer,
-  ).pipe(Layer.provide(LocalOwnership.layer))
-
-export const layer: Layer.Layer<Services, Refused | JoinRefused, Storage | Wakeups | Lock> = Layer
-  .suspend(() => layerWith({}))
+  )

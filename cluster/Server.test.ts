@@ -108,6 +108,9 @@ describe("a server's life", () => {
       assert.include(open.message, "--behind-proxy")
       const short = yield* refusalOf({ token: Redacted.make("admin") })
       assert.include(short.message, "openssl rand")
+      for (const odd of ["a token of more than 16 characters", "ein-schlüssel-mit-umlaut"]) {
+        assert.include((yield* refusalOf({ token: Redacted.make(odd) })).message, "spaces")
+      }
       const foreign = yield* refusalOf({ host: "192.0.2.1", isBehindProxy: true })
       assert.strictEqual(foreign._tag, "Refused")
     }))

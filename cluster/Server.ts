@@ -9,7 +9,7 @@
  * import * as Direct from "belfry/direct"
  * import * as Memory from "belfry/memory"
  *
- * export const Main = Server.layer({ token: Redacted.make("a token of 32 characters or so") }).pipe(
+ * export const Main = Server.layer({ token: Redacted.make("as-openssl-rand--hex-32-makes-it") }).pipe(
  *   Layer.provide([Direct.layer, LocalOwnership.layer]),
  *   Layer.provide(Memory.layer),
  * )
@@ -134,6 +134,16 @@ const check = ({ host = usualHost, hosts = [], isBehindProxy = false, token }: S
           field: "hosts",
           reason: `"${stray}" is not the name or the address of a host`,
           remedy: "Write it as in belfry.example.org, without a scheme, a port or a path",
+        }),
+      )
+    }
+    // A header says where it ends.
+    if (/[^!-~]/.test(Redacted.value(token))) {
+      return Effect.fail(
+        new Refused({
+          field: "token",
+          reason: "it has spaces, or others than the visible characters of ASCII",
+          remedy: "Use a random one, as `openssl rand -hex 32` makes",
         }),
       )
     }

@@ -71,6 +71,8 @@ export interface Call {
   /** Why it has failed, unless it was interrupted. */
   failure: Failure | undefined
   hasSucceeded: boolean
+  /** It has handed the run over. */
+  isHandedOver: boolean
   /** What it has kept as checkpoints. */
   readonly kept: Array<string>
 }
@@ -367,6 +369,7 @@ class Trial<A, E> {
         endedAt: undefined,
         failure: undefined,
         hasSucceeded: false,
+        isHandedOver: false,
         kept: [],
       }
       this.#seen.calls.push(call)
@@ -405,6 +408,7 @@ class Trial<A, E> {
       handOver: (timeout) =>
         Effect.suspend(() => {
           seen.isHandedOver = true
+          call.isHandedOver = true
           this.#handedOver.openUnsafe()
           return run.handOver(timeout)
         }),

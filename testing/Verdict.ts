@@ -218,7 +218,7 @@ const judges: Readonly<Record<Ability, (trials: Trials) => Verdict>> = {
       }
       // Of what is stuck nobody knows yet how it ends.
       if (seen.stuck.size > 0) return undefined
-      const counts = grantsOf(seen).map((calls) => calls.filter(isClean).length)
+      const counts = cleanedTogether(seen).map((calls) => calls.filter(isClean).length)
       const odd = counts.find((count) => count !== times)
       return odd === undefined ? undefined : {
         reason: `${when} it comes ${odd} times`,
@@ -277,7 +277,9 @@ const judges: Readonly<Record<Ability, (trials: Trials) => Verdict>> = {
     const wentOn = goneOn(suspended)
     if (wentOn !== undefined) return fails(wentOn, interruptible)
     const { end, isSuspended, misfit } = suspended
-    if (!isSuspended) return hasNot("it was at its end before it could be put down")
+    const isPutDown = isSuspended &&
+      !(suspended.isHandedOver && callsOf(suspended, "run").length === 1)
+    if (!isPutDown) return hasNot("it was at its end before it could be put down")
     const isAsGood = end?.state === plain.end?.state && misfit === undefined
     return isAsGood ? has() : fails(
       end === undefined
@@ -341,6 +343,15 @@ const isClean = ({ step }: Call) => step === "clean"
 const grantsOf = ({ calls }: Seen): ReadonlyArray<ReadonlyArray<Call>> => [
   ...Map.groupBy(calls, ({ fence }) => fence).values(),
 ]
+
+/** As `grantsOf`; what is handed over is cleaned with the grant that its hooks are carried out with. */
+const cleanedTogether = (seen: Seen): ReadonlyArray<ReadonlyArray<Call>> =>
+  grantsOf(seen).reduce<ReadonlyArray<ReadonlyArray<Call>>>((before, calls) => {
+    const last = before.at(-1)
+    const isLeft = last !== undefined && last.some(({ isHandedOver }) => isHandedOver) &&
+      !last.some(isClean)
+    return isLeft ? [...before.slice(0, -1), [...last, ...calls]] : [...before, calls]
+  }, [])
 
 export const of = (trials: Trials): ReadonlyArray<Row> =>
   abilities.map((ability) => ({ ability, ...judges[ability](trials) }))

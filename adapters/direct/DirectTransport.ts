@@ -169,22 +169,70 @@ const make = Effect.gen(function* () {
   })
 
   const inTurn = Effect.fnUntraced(function* (request: Round, loop: Loop, superseded: Latch.Latch) {
+    if (request.looks === true) return yield* look(request, loop, superseded)
     const claimed = yield* claimPermitted(request, loop)
     if (claimed.grants.length > 0 || request.waitMillis <= 0) return claimed
     const grants = yield* waitForGrants({ ...request, reports: [] }, loop, superseded)
     return { settled: claimed.settled, grants }
   })
 
-  const waitForGrants = Effect.fnUntraced(
+  /** What is to be had, and when to look again if nothing is. */
+  const lookOnce = Effect.fnUntraced(function* ({ lanes, regulation }: Round) {
+    const depth = yield* answering("round", runs.depth(lanes, 1))
+    if (depth === 0 || regulation === undefined) return { isReady: depth > 0 }
+    const { count, retryInMillis } = yield* answering("round", permits.look(regulation))
+    return { isReady: count > 0, retryInMillis }
+  })
+
+  const look = Effect.fnUntraced(
     function* (request: Round, loop: Loop, superseded: Latch.Latch) {
+      const settled = request.reports.length === 0
+        ? []
+        : yield* settle(request.incarnation, request.reports)
+      const isReady = yield* untilSo(
+        request,
+        loop,
+        superseded,
+        () =>
+          Effect.map(lookOnce(request), ({ isReady, retryInMillis }) => ({
+            value: isReady,
+            isIt: isReady,
+            retryInMillis,
+          })),
+      )
+      return { settled, grants: [], ...(isReady && { isReady: true as const }) }
+    },
+  )
+
+  const waitForGrants = (request: Round, loop: Loop, superseded: Latch.Latch) =>
+    untilSo(
+      request,
+      loop,
+      superseded,
+      (isTold) =>
+        Effect.map(claimPermitted(request, loop, !isTold), ({ grants, retryInMillis }) => ({
+          value: grants,
+          isIt: grants.length > 0,
+          retryInMillis,
+        })),
+    )
+
+  /** Tries, now and when something was told of or may be permitted, until the wait is over. */
+  const untilSo = Effect.fnUntraced(
+    function* <A, E>(
+      request: Round,
+      loop: Loop,
+      superseded: Latch.Latch,
+      attempt: (isTold: boolean) => Effect.Effect<Tried<A>, E>,
+    ) {
       const until = (yield* elapsed) + request.waitMillis
       const subscription = yield* sessions.listen(loop, request.lanes)
       let isTold = true
       for (;;) {
         yield* subscription.arm
-        const { grants, retryInMillis = Infinity } = yield* claimPermitted(request, loop, !isTold)
+        const { isIt, retryInMillis = Infinity, value } = yield* attempt(isTold)
         const left = until - (yield* elapsed)
-        if (grants.length > 0 || left <= 0) return grants
+        if (isIt || left <= 0) return value
         const look = Math.min(retryInMillis, yield* InStep.pause(storage, lookMillis))
         isTold = yield* unless(superseded, subscription, Math.min(left, look))
         if (superseded.isOpen()) {
@@ -271,6 +319,14 @@ const make = Effect.gen(function* () {
       ),
   })
 })
+
+/** One look of somebody who waits. */
+interface Tried<A> {
+  readonly value: A
+  readonly isIt: boolean
+  /** When to look again, if that is known. */
+  readonly retryInMillis?: number | undefined
+}
 
 export const layer: Layer.Layer<Transport, never, Storage | Wakeups> = Layer.effect(Transport, make)
 

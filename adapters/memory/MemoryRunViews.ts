@@ -4,6 +4,7 @@ import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
+import { shown } from "../../core/domain/Conclusion.ts"
 import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import * as Run from "../../core/domain/Run.ts"
@@ -39,6 +40,7 @@ export const make = (
   const view = (entry: Entry): RunView => {
     const { spec, state: { _tag, attempt, crashes, fence } } = entry
     const holder = entry.holder && state.members.get(entry.holder.incarnation)
+    const phase = shown(entry.conclusion?.phase)
     return {
       id: entry.id,
       namespace: spec.namespace,
@@ -72,9 +74,7 @@ export const make = (
       ...(entry.finishedAt !== undefined && { finishedAt: DateTime.makeUnsafe(entry.finishedAt) }),
       ...(entry.state._tag === "Running" && entry.state.isCancelling && { isCancelling: true }),
       ...(entry.state._tag === "Running" && entry.state.isSuspending && { isSuspending: true }),
-      ...(_tag === "Running" && entry.conclusion !== undefined && {
-        phase: entry.conclusion.phase,
-      }),
+      ...(_tag === "Running" && phase !== undefined && { phase }),
       ...(entry.shard !== undefined && { shard: entry.shard }),
       ...(entry.follows !== undefined && { after: entry.follows.run }),
       ...askedOf(entry),

@@ -3,7 +3,17 @@ import { Effect, Option, Result } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
-import { type Conclusion, lossOf, resultOf } from "../../core/domain/Conclusion.ts"
+import {
+  type Conclusion,
+  finishing,
+  handedOver,
+  hooksLeft,
+  isFinishing,
+  isMark,
+  lossOf,
+  marks,
+  resultOf,
+} from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -50,6 +60,14 @@ const goesOn: ReadonlySet<Report["_tag"]> = new Set([
 
 const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
   journal.some((each) => each.kind === "Claimed" && each.fence === fence)
+
+/** Whether its hooks are still to come, of what is handed over or about to be. */
+const hasHooksLeft = ({ conclusion, state }: Entry): boolean =>
+  (state._tag === "Running" || state._tag === "Awaiting") && marks(conclusion, state)
+
+/** What was concluded of it; a mark is no conclusion. */
+const concludedOf = ({ conclusion }: Entry): Conclusion | undefined =>
+  conclusion === undefined || isMark(conclusion) ? undefined : conclusionOf(conclusion)
 
 /** As it is told once the run goes on. */
 const endOf = ({ failure, finishedAt, state: { _tag } }: Entry): Ended => ({
@@ -225,7 +243,7 @@ export const make = (
     ...(entry.slot !== undefined && { slot: entry.slot }),
     ...(entry.checkpoint !== undefined && { checkpoint: entry.checkpoint }),
     ...(entry.shard !== undefined && { shard: entry.shard }),
-    ...(entry.conclusion !== undefined && { conclusion: conclusionOf(entry.conclusion) }),
+    ...(concludedOf(entry) !== undefined && { conclusion: concludedOf(entry)! }),
   })
 
   const claim = (request: ClaimRequest): Claimed | "Lost" => {
@@ -308,9 +326,11 @@ export const make = (
     { conclusion, fence, run }: Concluding,
   ): boolean => {
     const entry = state.runs.get(run)
-    const isHeld = entry?.state._tag === "Running" && entry.state.fence === fence &&
-      entry.holder?.incarnation === incarnation
-    if (!isHeld) return false
+    if (entry?.state._tag !== "Running" || entry.state.fence !== fence) return false
+    if (entry.holder?.incarnation !== incarnation) return false
+    // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.
+    const isKnown = entry.state.isCancelling || concludedOf(entry) !== undefined
+    if (isMark(conclusion) && isKnown) return false
     const isLate = entry.conclusion?.fence === fence && entry.conclusion.phase === "cleaning" &&
       conclusion.phase === "rollingBack"
     if (!isLate) entry.conclusion = { ...conclusion, fence }
@@ -369,6 +389,11 @@ export const make = (
     by: string | undefined,
   ): Ordered<"confirmed" | "requested" | "ended"> => {
     const freed = new Set<GateKey>()
+    if (isFinishing(entry.conclusion, entry.state._tag)) return { answer: "requested", freed: [] }
+    if (hasHooksLeft(entry)) {
+      finish(entry, { _tag: "Cancel" }, "CancelAsked", { state: "Cancelled" }, by)
+      return { answer: "requested", freed: [] }
+    }
     if (!state.move(entry, { _tag: "Cancel" }, now())) return { answer: "ended", freed: [] }
     // The end of what waited tells of it by itself, but not whose order it was.
     if (by !== undefined || entry.state._tag === "Running") {
@@ -384,6 +409,22 @@ export const make = (
     }
     freePlace(entry, freed)
     return { answer: "confirmed", freed: [...freed] }
+  }
+
+  /** What was handed over goes on for its hooks, and then ends so. */
+  const finish = (
+    entry: Entry,
+    event: Extract<Run.RunEvent, { readonly _tag: "Notify" | "Expire" | "Cancel" }>,
+    kind: string,
+    conclusion: Pick<Conclusion, "state" | "result" | "failure">,
+    by?: string,
+  ): void => {
+    if (!isGrantTold(entry)) state.noteGrant(entry, entry)
+    state.note(entry, kind, now(), hooksLeft, conclusion.failure, by)
+    state.forgetDeadline(entry)
+    state.move(entry, { ...event, isLeft: true }, now())
+    entry.failure = conclusion.failure ?? entry.failure
+    entry.conclusion = { ...finishing(conclusion), fence: entry.state.fence }
   }
 
   /** The answer to an order about a run that is known. */
@@ -450,8 +491,15 @@ export const make = (
   }
 
   const notify = (notice: Notice, by?: string) => (entry: Entry, freed: Set<GateKey>) => {
-    if (Run.isFinal(entry.state._tag)) return entry.isNotified ? "duplicate" : "ended"
+    const isKnown = entry.state._tag !== "Awaiting" && concludedOf(entry) !== undefined
+    if (Run.isFinal(entry.state._tag) || isKnown) return entry.isNotified ? "duplicate" : "ended"
     const isSuccess = notice._tag === "Succeeded"
+    if (hasHooksLeft(entry)) {
+      const { _tag, ...said } = notice
+      finish(entry, { _tag: "Notify", isSuccess }, "Notified", { state: _tag, ...said }, by)
+      entry.isNotified = true
+      return "applied"
+    }
     if (!state.move(entry, { _tag: "Notify", isSuccess }, now())) return "refused"
     entry.isNotified = true
     state.note(entry, "Notified", now(), undefined, undefined, by)
@@ -544,8 +592,12 @@ export const make = (
     while (runs.length < limit) {
       const entry = state.awaiting.first
       if (entry === undefined || entry.awaitsUntil! > now()) break
-      entry.failure = unnotified
-      state.move(entry, { _tag: "Expire" }, now())
+      if (hasHooksLeft(entry)) {
+        finish(entry, { _tag: "Expire" }, "Unnotified", handedOver)
+      } else {
+        entry.failure = unnotified
+        state.move(entry, { _tag: "Expire" }, now())
+      }
       freePlace(entry, freed)
       runs.push({ run: entry.id, state: entry.state._tag })
     }
@@ -587,7 +639,10 @@ export const make = (
       if (member.standing !== "lost" && member.standing !== "left") continue
       for (const entry of [...member.held]) {
         if (runs.length === limit) break
-        const { conclusion, spec: { crashesMax, isAtMostOnce } } = entry
+        const { spec: { crashesMax, isAtMostOnce } } = entry
+        const conclusion = concludedOf(entry)
+        // It is all done again, as nobody knows whether it was handed over.
+        entry.conclusion = conclusion && entry.conclusion
         const lately = latelyOf(entry)
         state.noteGrant(entry, entry)
         const loss = lossOf(member.joining.name, member.standing, conclusion)
@@ -632,7 +687,7 @@ export const make = (
       member.endings = left
       const entry = state.runs.get(report.run)
       const isHeld = entry !== undefined && member.held.has(entry) &&
-        entry.state.fence === report.fence && entry.conclusion === undefined
+        entry.state.fence === report.fence && concludedOf(entry) === undefined
       if (isHeld && settle(member.incarnation, report, freed) === "applied") reports.push(report)
     }
     const nextInMillis = due.length > limit ? 0 : next === Infinity ? undefined : next - at

@@ -811,7 +811,7 @@ const selectMore = `
     z.state, z.phase, z.result, z.failure
   FROM unnest($1::bigint[]) AS u(run_id)
   LEFT JOIN checkpoint c ON c.run_id = u.run_id
-  LEFT JOIN conclusion z ON z.run_id = u.run_id
+  LEFT JOIN conclusion z ON z.run_id = u.run_id AND z.phase <> 2
   LEFT JOIN child k ON k.run_id = u.run_id
   LEFT JOIN x ON x.run_id = u.run_id`
 

@@ -50,19 +50,28 @@ export const make = (pg: Pg): Pick<RunStorage, "conclude"> => ({
   }),
 })
 
-/** The lease is locked: whoever frees it sees what was concluded. Late copies change nothing. */
+const mark = phases.indexOf("handedOver")
+
+/**
+ * The lease is locked: whoever frees it sees what was concluded. Late copies change nothing. What
+ * is to stop ends once it is handed over, so of that no mark is made: nothing would be left to anybody.
+ */
 const conclude = `
   WITH ours AS MATERIALIZED (
     SELECT u.* FROM unnest($2::bigint[], $3::int[], $4::smallint[], $5::smallint[], $6::text[],
         $7::text[]) AS u(run_id, fence, state, phase, result, failure)
       CROSS JOIN LATERAL (
         SELECT FROM lease l
-        WHERE l.incarnation = $1 AND l.run_id = u.run_id AND l.fence = u.fence FOR UPDATE) l),
+        WHERE l.incarnation = $1 AND l.run_id = u.run_id AND l.fence = u.fence
+          AND (u.phase <> ${mark} OR NOT l.is_cancelling AND NOT EXISTS (
+            SELECT FROM conclusion c WHERE c.run_id = u.run_id AND c.phase <> ${mark}))
+        FOR UPDATE) l),
   kept AS (
     INSERT INTO conclusion (run_id, fence, state, phase, result, failure)
     SELECT run_id, fence, state, phase, result, failure FROM ours ORDER BY run_id
     ON CONFLICT ON CONSTRAINT one_conclusion DO UPDATE SET fence = excluded.fence,
       state = excluded.state, phase = excluded.phase, result = excluded.result,
       failure = excluded.failure
-    WHERE excluded.fence > conclusion.fence OR excluded.phase >= conclusion.phase)
+    WHERE excluded.fence > conclusion.fence OR conclusion.phase = ${mark}
+      OR excluded.phase >= conclusion.phase)
   SELECT run_id::float8 AS run FROM ours`

@@ -108,7 +108,8 @@ export const selectLate = `
   SELECT incarnation, run_id::float8 AS run, report,
     (SELECT l.fence FROM lease l WHERE l.incarnation = late.incarnation
       AND l.run_id = late.run_id LIMIT 1) IS NOT DISTINCT FROM late.fence
-    AND (SELECT c.fence FROM conclusion c WHERE c.run_id = late.run_id LIMIT 1) IS NULL AS is_held
+    AND (SELECT c.fence FROM conclusion c
+      WHERE c.run_id = late.run_id AND c.phase <> 2 LIMIT 1) IS NULL AS is_held
   FROM late
   UNION ALL SELECT NULL, 0, '', false FROM now WHERE NOT is_expected`
 

@@ -221,16 +221,21 @@ export const make = Effect.fnUntraced(function* (
       answer: "confirmed" | "requested" | "ended" | null
       holders: ReadonlyArray<Incarnation>
       is_parent: boolean
+      lanes: ReadonlyArray<number>
       gate: GateKey | null
     }>(
       "writes",
       "cancel",
-      `SELECT c.answer, c.holders, c.is_parent, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
+      `SELECT c.answer, c.holders, c.is_parent, c.lanes, (SELECT gate FROM run WHERE id = $1::bigint) AS gate
        FROM cancel($1::bigint, ${patienceArray}, $2) c`,
       [`${run}`, by ?? null],
     )
     if (row === undefined || row.answer === null) return Option.none()
-    const { answer, gate, holders, is_parent } = row
+    const { answer, gate, holders, is_parent, lanes } = row
+    if (lanes.length > 0) {
+      floors.landed(lanes)
+      hintLanes(lanes)
+    }
     hints.give(new Set(holders.map((holder) => `e${holder}` as const)))
     const freed = answer === "confirmed" && gate !== null ? [gate] : []
     return Option.some({ answer, freed: is_parent ? [FanIn.gate(run, 1).key] : freed })
@@ -284,7 +289,7 @@ export const make = Effect.fnUntraced(function* (
     ])
 
   const notify: RunStorage["notify"] = (run, notice, by) =>
-    order("notify", "notify_run($1::bigint, $2, $3, $4, $5)", run, [
+    order("notify", `notify_run($1::bigint, $2, $3, $4, $5, ${patienceArray})`, run, [
       notice._tag === "Succeeded",
       notice._tag === "Succeeded" ? notice.result ?? null : null,
       notice._tag === "Failed" ? encodeFailure(notice.failure) : null,
@@ -323,15 +328,29 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const expire: RunStorage["expire"] = Effect.fnUntraced(function* (limit) {
-    const rows = yield* pg.query<{ run: RunId.RunId; state: number; gate: GateKey | null }>(
+    const rows = yield* pg.query<{
+      run: RunId.RunId
+      /** Empty of one that is ready, for its hooks. */
+      state: number | null
+      gate: GateKey | null
+      lane_id: number | null
+    }>(
       "writes",
       "expire",
-      `SELECT run::float8 AS run, state, gate_key AS gate
+      `SELECT run::float8 AS run, state, gate_key AS gate, lane_id
        FROM expire($1, ${patienceArray}, $2, $3)`,
       [limit, encodeFailure(tooLate), encodeFailure(unnotified)],
     )
+    const lanes = rows.flatMap(({ lane_id }) => lane_id ?? [])
+    if (lanes.length > 0) {
+      floors.landed(lanes)
+      hintLanes(lanes)
+    }
     return {
-      runs: rows.map(({ run, state }) => ({ run, state: stateOf(state) })),
+      runs: rows.map(({ run, state }) => ({
+        run,
+        state: state === null ? "Ready" : stateOf(state),
+      })),
       freed: [...new Set(rows.flatMap(({ gate }) => gate === null ? [] : [gate]))],
     }
   })

@@ -13,6 +13,7 @@ import {
   type Vitals,
 } from "../../core/domain/Executor.ts"
 import * as Change from "../../core/domain/Change.ts"
+import { shown } from "../../core/domain/Conclusion.ts"
 import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
@@ -201,7 +202,7 @@ export interface RunRow {
 }
 
 /** How far a run is that has an outcome and is still held, as `conclusion` numbers it. */
-export const phases = ["rollingBack", "cleaning"] as const
+export const phases = ["rollingBack", "cleaning", "handedOver", "finishing"] as const
 
 export const stateOfRow = (row: RunRow): StateName =>
   row.outcome !== null
@@ -215,6 +216,11 @@ export const stateOfRow = (row: RunRow): StateName =>
     : row.parked !== null
     ? (row.parked === 0 ? "Suspended" : "Awaiting")
     : "Ready"
+
+const phaseOf = ({ phase }: RunRow) => {
+  const seen = phase === null ? undefined : shown(phases[phase])
+  return seen === undefined ? {} : { phase: seen }
+}
 
 const waits: ReadonlyArray<StateName> = ["Scheduled", "Blocked", "Ready", "Suspended"]
 
@@ -247,7 +253,7 @@ export const runView = (row: RunRow): RunView => ({
   ...(row.finished_at !== null && { finishedAt: at(row.finished_at) }),
   ...(row.is_cancelling === true && { isCancelling: true }),
   ...(row.is_suspending === true && { isSuspending: true }),
-  ...(row.phase !== null && { phase: phases[row.phase]! }),
+  ...phaseOf(row),
   ...(row.parent !== null && {
     shard: { parent: row.parent, index: row.nth!, count: row.siblings! },
   }),

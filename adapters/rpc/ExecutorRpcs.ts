@@ -93,8 +93,13 @@ export class ExecutorRpcs extends RpcGroup.make(
       reports,
       waitMillis,
       regulation: Schema.optional(Regulation),
+      looks: Schema.optionalKey(Schema.Literal(true)),
     },
-    success: Schema.Struct({ settled: Schema.Array(Settled), grants: Schema.Array(Grant) }),
+    success: Schema.Struct({
+      settled: Schema.Array(Settled),
+      grants: Schema.Array(Grant),
+      isReady: Schema.optionalKey(Schema.Literal(true)),
+    }),
     error: Schema.Union([SessionLost, TransportUnavailable]),
   }),
   Rpc.make("settle", {

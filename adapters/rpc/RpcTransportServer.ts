@@ -123,10 +123,10 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
     round: (request) =>
       Effect.flatMap(
         transport.round(request),
-        ({ grants, settled }) =>
+        (answered) =>
           Effect.map(
-            withinBounds(request.incarnation, grants),
-            (grants) => ({ settled, grants }),
+            withinBounds(request.incarnation, answered.grants),
+            (grants) => ({ ...answered, grants }),
           ),
       ),
     settle: ({ incarnation, reports }) => transport.settle(incarnation, reports),

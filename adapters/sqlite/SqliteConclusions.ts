@@ -1,6 +1,7 @@
 /** How runs will end, in SQLite: R22 of `RunStorage`. */
-import type { Conclusion } from "../../core/domain/Conclusion.ts"
+import { type Conclusion, isMark } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import type { Fence } from "../../core/domain/Lease.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Failure } from "../../core/domain/RunView.ts"
 import type { Concluding } from "../../core/services/RunStorage.ts"
@@ -25,13 +26,31 @@ export const conclusionOf = (
   ...(failure !== null && { failure: JSON.parse(failure) as Failure }),
 })
 
+/** A mark is none. */
 export const find = ({ db }: Transaction, run: RunId): Conclusion | undefined => {
   const row = db.get<KnownConclusion>(
-    "SELECT state, phase, result, failure FROM conclusion WHERE run = ?",
+    `SELECT state, phase, result, failure FROM conclusion
+     WHERE run = ? AND phase <> 'handedOver'`,
     run,
   )
   return row && conclusionOf(row)
 }
+
+/** Whether its hooks are still to come, of what is handed over or about to be. */
+export const isMarked = (
+  { db }: Transaction,
+  { fence, id, state }: { readonly id: RunId; readonly fence: Fence; readonly state: string },
+): boolean =>
+  (state === "Running" || state === "Awaiting") &&
+  db.get(
+      "SELECT 1 FROM conclusion WHERE run = ? AND fence = ? AND phase = 'handedOver'",
+      id,
+      fence,
+    ) !== undefined
+
+/** Its holder was lost: nobody knows whether it was handed over. */
+export const forgetMark = ({ db }: Transaction, run: RunId): void =>
+  void db.run("DELETE FROM conclusion WHERE run = ? AND phase = 'handedOver'", run)
 
 export const forget = ({ db }: Transaction, run: RunId): void =>
   void db.run("DELETE FROM conclusion WHERE run = ?", run)
@@ -42,18 +61,22 @@ export const keep = (
   incarnation: Incarnation,
   concluding: Concluding,
 ): boolean => {
-  const { fence, run } = concluding
+  const { conclusion, fence, run } = concluding
+  // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.
   const held = tx.db.get(
-    "SELECT 1 FROM lease WHERE run = ? AND incarnation = ? AND fence = ?",
+    `SELECT 1 FROM lease
+     WHERE run = ? AND incarnation = ? AND fence = ? AND is_cancelling <= ?`,
     run,
     incarnation,
     fence,
+    Number(!isMark(conclusion)),
   )
   if (held === undefined) return false
+  if (isMark(conclusion) && find(tx, run) !== undefined) return false
   write(
     tx,
     concluding,
-    "WHERE excluded.fence > fence OR phase = 'rollingBack' OR excluded.phase = 'cleaning'",
+    "WHERE excluded.fence > fence OR phase <> 'cleaning' OR excluded.phase = 'cleaning'",
   )
   return true
 }

@@ -61,7 +61,8 @@ const selectLate = `
   SELECT incarnation, run, fence, report,
     EXISTS (SELECT 1 FROM lease WHERE lease.run = ending.run
       AND lease.incarnation = ending.incarnation AND lease.fence = ending.fence)
-    AND NOT EXISTS (SELECT 1 FROM conclusion WHERE conclusion.run = ending.run) AS is_held
+    AND NOT EXISTS (SELECT 1 FROM conclusion
+      WHERE conclusion.run = ending.run AND conclusion.phase <> 'handedOver') AS is_held
   FROM ending WHERE at <= ? ORDER BY at LIMIT ?`
 
 export const endOverdue = (tx: Transaction, limit: number): Overdue => {

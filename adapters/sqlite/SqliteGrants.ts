@@ -73,7 +73,7 @@ const selectMore = `
     child.parent, child.nth, child.count, conclusion.state, conclusion.phase, conclusion.result,
     conclusion.failure
   FROM (SELECT 1) LEFT JOIN child ON child.run = ?1
-    LEFT JOIN conclusion ON conclusion.run = ?1`
+    LEFT JOIN conclusion ON conclusion.run = ?1 AND conclusion.phase <> 'handedOver'`
 
 interface More extends ConclusionRow {
   readonly deadline: number | null

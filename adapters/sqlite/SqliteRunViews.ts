@@ -3,6 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
+import { shown } from "../../core/domain/Conclusion.ts"
 import type { ExecutorName, Holder, Incarnation } from "../../core/domain/Executor.ts"
 import * as History from "../../core/domain/History.ts"
 import * as Lane from "../../core/domain/Lane.ts"
@@ -152,8 +153,13 @@ const viewOf = (at: Connection, row: RunRow): RunView => ({
   ...(row.claimed_at !== null && { claimedAt: DateTime.makeUnsafe(row.claimed_at) }),
   ...(row.finished_at !== null && { finishedAt: DateTime.makeUnsafe(row.finished_at) }),
   ...(row.is_cancelling === 1 && { isCancelling: true }),
-  ...(row.phase !== null && { phase: row.phase }),
+  ...phaseOf(row),
 })
+
+const phaseOf = ({ phase }: RunRow) => {
+  const seen = shown(phase ?? undefined)
+  return seen === undefined ? {} : { phase: seen }
+}
 
 const kindsOf = (at: Connection, namespace: Namespace, task?: TaskName): ReadonlyArray<number> =>
   (task === undefined

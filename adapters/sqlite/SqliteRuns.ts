@@ -4,7 +4,15 @@ import * as Asked from "../../core/domain/Asked.ts"
 import * as Blocking from "../../core/domain/Blocking.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as Change from "../../core/domain/Change.ts"
-import { type Conclusion, lossOf, resultOf } from "../../core/domain/Conclusion.ts"
+import {
+  type Conclusion,
+  finishing,
+  handedOver,
+  hooksLeft,
+  isFinishing,
+  lossOf,
+  resultOf,
+} from "../../core/domain/Conclusion.ts"
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
@@ -440,7 +448,30 @@ const childrenOf = ({ db }: Transaction, parent: RunId): ReadonlyArray<RunRow> =
 
 type Cancelled = "confirmed" | "requested" | "ended"
 
+/** What was handed over goes on for its hooks, and then ends so. */
+const finish = (
+  tx: Transaction,
+  row: RunRow,
+  event: Extract<Run.RunEvent, { readonly _tag: "Notify" | "Expire" | "Cancel" }>,
+  kind: string,
+  conclusion: Pick<Conclusion, "state" | "result" | "failure">,
+  by?: string,
+): void => {
+  noteGrant(tx, row)
+  note(tx, row, kind, hooksLeft, conclusion.failure, { by })
+  // It has begun.
+  tx.db.run("DELETE FROM deadline WHERE run = ?", row.id)
+  move(tx, row, { ...event, isLeft: true })
+  const { fence, id: run } = row
+  SqliteConclusions.put(tx, { run, fence, conclusion: finishing(conclusion) })
+}
+
 const cancel = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>): Cancelled => {
+  if (isFinishing(SqliteConclusions.find(tx, row.id), row.state)) return "requested"
+  if (SqliteConclusions.isMarked(tx, row)) {
+    finish(tx, row, { _tag: "Cancel" }, "CancelAsked", { state: "Cancelled" }, by)
+    return "requested"
+  }
   const state = move(tx, row, { _tag: "Cancel" })
   if (state === undefined) return "ended"
   // The end of what waited tells of it by itself, but not whose order it was.
@@ -510,8 +541,15 @@ const resume = (by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKe
 
 const notify =
   (notice: Notice, by?: string) => (tx: Transaction, row: RunRow, freed: Set<GateKey>) => {
-    if (Run.isFinal(row.state)) return wasNotified(tx, row) ? "duplicate" : "ended"
+    const isKnown = row.state !== "Awaiting" &&
+      SqliteConclusions.find(tx, row.id) !== undefined
+    if (Run.isFinal(row.state) || isKnown) return wasNotified(tx, row) ? "duplicate" : "ended"
     const isSuccess = notice._tag === "Succeeded"
+    if (SqliteConclusions.isMarked(tx, row)) {
+      const { _tag, ...said } = notice
+      finish(tx, row, { _tag: "Notify", isSuccess }, "Notified", { state: _tag, ...said }, by)
+      return "applied"
+    }
     const state = move(
       tx,
       row,
@@ -614,6 +652,10 @@ const expire = (tx: Transaction, limit: number): Expiry => {
   const freed = new Set<GateKey>()
   const end = (run: RunId, failure: Failure) => {
     const row = rowOf(db, run)!
+    if (row.state === "Awaiting" && SqliteConclusions.isMarked(tx, row)) {
+      finish(tx, row, { _tag: "Expire" }, "Unnotified", handedOver)
+      return void runs.push({ run, state: "Ready" })
+    }
     const state = move(tx, row, { _tag: "Expire" }, row.is_cancelling === 1 ? {} : { failure })
     if (state === undefined) return
     freePlace(row, state, freed)
@@ -671,6 +713,7 @@ const recover = (tx: Transaction, limit: number): Recovered => {
       const row = rowOf(db, run)!
       const lately = latelyOf(tx, row)
       noteGrant(tx, row)
+      SqliteConclusions.forgetMark(tx, row.id)
       const concluded = SqliteConclusions.find(tx, row.id)
       note(tx, row, "Lost", lossOf(name, standing, concluded))
       const state = lose(tx, row, name, lately, concluded)

@@ -2,7 +2,7 @@
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { RunId } from "../../core/domain/RunId.ts"
-import { client, runId } from "../flags.ts"
+import { client, idempotencyKey, runId } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -19,7 +19,7 @@ export const runAgain = Command.make("again", {
     Flag.withDescription("Who asks for it, as is told with the run"),
     Flag.optional,
   ),
-  key: Flag.String("key").pipe(
+  key: idempotencyKey.pipe(
     Flag.withDescription("Idempotency key: a second request with it answers with the first run"),
     Flag.optional,
   ),

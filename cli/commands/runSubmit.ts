@@ -6,7 +6,7 @@ import { isFinal } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { Connection } from "../Connection.ts"
-import { client, duration, level, namespace } from "../flags.ts"
+import { client, duration, idempotencyKey, level, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -37,7 +37,7 @@ export const runSubmit = Command.make("submit", {
     Flag.withDescription("0 to 4, or by its word; of the task unless named"),
     Flag.optional,
   ),
-  key: Flag.String("key").pipe(
+  key: idempotencyKey.pipe(
     Flag.withDescription("Idempotency key: a second submit with it answers with the first run"),
     Flag.optional,
   ),

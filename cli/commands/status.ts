@@ -5,6 +5,22 @@ import { client, namespace, vocabulary } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 
+/** As in `sweep, audit, triggers 0-3 7`: those of triggers are numbered. */
+export const dutyWords = (duties: ReadonlyArray<string>): string => {
+  const [numbered, named] = [/^triggers\/(\d+)$/, /^[a-z]+$/].map((pattern) =>
+    duties.flatMap((duty) => pattern.exec(duty)?.slice(-1) ?? [])
+  )
+  const ranges: Array<{ from: number; to: number }> = []
+  for (const number of numbered!.map(Number).toSorted((a, b) => a - b)) {
+    const last = ranges.at(-1)
+    if (last?.to === number - 1) last.to = number
+    else ranges.push({ from: number, to: number })
+  }
+  const triggers = ranges.map(({ from, to }) => from === to ? `${from}` : `${from}-${to}`)
+  const words = [...named!, ...(triggers.length > 0 ? [`triggers ${triggers.join(" ")}`] : [])]
+  return words.length === 0 ? "no duty" : words.join(", ")
+}
+
 export const status = Command.make(
   "status",
   { ...client, ...vocabulary, namespace },
@@ -39,7 +55,7 @@ export const status = Command.make(
             [
               "scheduler",
               `${name}${isHealthy ? "" : ", not healthy"}${isSelf ? ", this one" : ""}` +
-              (duties === undefined ? "" : `, ${duties.length} duties`),
+              (duties === undefined ? "" : `, ${dutyWords(duties)}`),
             ] as const
           ),
           ...answer.stalled.map((name) =>

@@ -1,7 +1,7 @@
 /** `belfry trigger fire`: a run now, whatever the schedule says. */
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
-import { client, namespace, triggerName } from "../flags.ts"
+import { client, idempotencyKey, namespace, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -15,7 +15,7 @@ export const triggerFire = Command.make("fire", {
     Argument.withDescription("JSON, instead of the payload of the trigger"),
     Argument.optional,
   ),
-  key: Flag.String("key").pipe(
+  key: idempotencyKey.pipe(
     Flag.withDescription("Of the request: a second one with it answers with the first run"),
     Flag.optional,
   ),

@@ -32,6 +32,7 @@ export const triggerShow = Command.make(
           ["while running", found.whileRunning],
           ["revision", String(found.revision)],
           ["next", nextWords(found)],
+          ...(found.scheduler === undefined ? [] : [["scheduler", found.scheduler] as const]),
           ...tailFacts(found, Date.now()),
         ]))
         if (found.slots.length > 0) Output.print(`\n${slotTable(found.slots)}`)

@@ -22,6 +22,7 @@ import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { TriggerName } from "../../core/domain/Trigger.ts"
 import { Vocabulary } from "../../core/domain/Vocabulary.ts"
+import { KeyHeader } from "./KeyHeader.ts"
 import * as Problems from "./Problems.ts"
 import * as Views from "./Views.ts"
 
@@ -66,6 +67,26 @@ export class Once extends HttpApiMiddleware.Service<Once>()("belfry/cluster/api/
   ],
 }) {}
 
+const idempotencyKey = {
+  name: "idempotency-key",
+  in: "header",
+  required: false,
+  description:
+    "Given again under the same key, the order is not carried out again, and is answered " +
+    "as it was then.",
+  schema: { type: "string", minLength: 1, maxLength: lengthMax },
+}
+
+/** Changes something, and may be given under a key. */
+const order = <E>(endpoint: E): HttpApiEndpoint.AddMiddleware<E, Once> =>
+  (endpoint as HttpApiEndpoint.Top).middleware(Once).annotate(
+    OpenApi.Transform,
+    (operation) => ({
+      ...operation,
+      parameters: [...operation["parameters"], idempotencyKey],
+    }),
+  ) as never
+
 const inNamespace = { namespace: Views.InNamespace }
 /** States are told, and asked for, in these words; in ours unless it is named. */
 const inVocabulary = { vocabulary: Schema.optionalKey(Vocabulary) }
@@ -85,7 +106,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
   HttpApiEndpoint.post("submit", "/runs", {
     headers: {
       /** A second submit with this key answers with the first one's run. */
-      "idempotency-key": Schema.optionalKey(Schema.String),
+      "idempotency-key": Schema.optionalKey(KeyHeader),
     },
     payload: Views.SubmitRun,
     success: [
@@ -103,7 +124,7 @@ export class Runs extends HttpApiGroup.make("runs").add(
   /** A new run of the same task, which says whose run it does again. */
   HttpApiEndpoint.post("again", "/runs/:id/again", {
     params: ofRun,
-    headers: { "idempotency-key": Schema.optionalKey(Schema.String) },
+    headers: { "idempotency-key": Schema.optionalKey(KeyHeader) },
     payload: Views.RunAgain,
     success: [
       Views.SubmittedNew.pipe(HttpApiSchema.status(201)),
@@ -171,48 +192,48 @@ export class Runs extends HttpApiGroup.make("runs").add(
     success: Views.RunProgress,
     error: runErrors,
   }),
-  HttpApiEndpoint.post("cancel", "/runs/:id/cancel", {
+  order(HttpApiEndpoint.post("cancel", "/runs/:id/cancel", {
     params: ofRun,
     query: orderedBy,
     success: Views.Cancelled,
     error: runErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.post("suspend", "/runs/:id/suspend", {
+  })),
+  order(HttpApiEndpoint.post("suspend", "/runs/:id/suspend", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.post("resume", "/runs/:id/resume", {
+  })),
+  order(HttpApiEndpoint.post("resume", "/runs/:id/resume", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.patch("change", "/runs/:id", {
+  })),
+  order(HttpApiEndpoint.patch("change", "/runs/:id", {
     params: ofRun,
     payload: Views.ChangeRun,
     success: Views.Ordered,
     error: [...orderErrors, Problems.RunChanged, Problems.RequestRefused],
-  }).middleware(Once),
-  HttpApiEndpoint.post("notify", "/runs/:id/notify", {
+  })),
+  order(HttpApiEndpoint.post("notify", "/runs/:id/notify", {
     params: ofRun,
     payload: Views.Notify,
     success: Views.Ordered,
     error: [...orderErrors, Problems.RequestRefused],
-  }).middleware(Once),
-  HttpApiEndpoint.post("revive", "/runs/:id/revive", {
+  })),
+  order(HttpApiEndpoint.post("revive", "/runs/:id/revive", {
     params: ofRun,
     query: orderedBy,
     success: Views.Ordered,
     error: orderErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.post("rollback", "/runs/:id/rollback", {
+  })),
+  order(HttpApiEndpoint.post("rollback", "/runs/:id/rollback", {
     params: ofRun,
     query: Words.fields,
     success: Views.Ordered,
     error: orderErrors,
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Occurrences of tasks" })) {}
 
 export class Triggers extends HttpApiGroup.make("triggers").add(
@@ -238,19 +259,19 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     success: Views.TriggerWithSlots,
     error: triggerErrors,
   }),
-  HttpApiEndpoint.put("put", "/triggers/:name", {
+  order(HttpApiEndpoint.put("put", "/triggers/:name", {
     params: named,
     payload: Views.PutTrigger,
     success: Views.KeptTrigger,
     error: [Problems.RequestRefused, Problems.TriggerChanged, Problems.StorageUnavailable],
-  }).middleware(Once),
+  })),
   /** Changes what is named. */
-  HttpApiEndpoint.patch("change", "/triggers/:name", {
+  order(HttpApiEndpoint.patch("change", "/triggers/:name", {
     params: named,
     payload: Views.ChangeTrigger,
     success: Views.KeptTrigger,
     error: [...triggerErrors, Problems.RequestRefused, Problems.TriggerChanged],
-  }).middleware(Once),
+  })),
   HttpApiEndpoint.get("versions", "/triggers/:name/versions", {
     params: named,
     query: { ...inNamespace, limit },
@@ -261,7 +282,7 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     params: named,
     headers: {
       /** A second request with this key answers with the first one's run. */
-      "idempotency-key": Schema.optionalKey(Schema.String),
+      "idempotency-key": Schema.optionalKey(KeyHeader),
     },
     payload: Views.FireTrigger,
     success: [
@@ -270,41 +291,41 @@ export class Triggers extends HttpApiGroup.make("triggers").add(
     ],
     error: [...triggerErrors, Problems.RequestRefused, Problems.KeyConflict],
   }),
-  HttpApiEndpoint.post("backfill", "/triggers/:name/backfills", {
+  order(HttpApiEndpoint.post("backfill", "/triggers/:name/backfills", {
     params: named,
     payload: Views.BackfillTrigger,
     success: Views.Backfilled,
     error: [...triggerErrors, Problems.RequestRefused, Problems.BackfillCutOff],
-  }).middleware(Once),
-  HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
+  })),
+  order(HttpApiEndpoint.post("cancelBackfill", "/triggers/:name/backfills/:request/cancel", {
     params: { ...named, request: RequestKey },
     query: { ...inNamespace, ...orderedBy },
     success: Views.BackfillCancelled,
     error: [...triggerErrors, Problems.RequestRefused],
-  }).middleware(Once),
+  })),
   HttpApiEndpoint.get("audit", "/slots/audit", {
     query: { ...inNamespace, limit },
     success: Views.SlotAudit,
     error: Problems.StorageUnavailable,
   }),
-  HttpApiEndpoint.delete("remove", "/triggers/:name", {
+  order(HttpApiEndpoint.delete("remove", "/triggers/:name", {
     params: named,
     query: inNamespace,
     success: HttpApiSchema.NoContent,
     error: triggerErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.post("pause", "/triggers/:name/pause", {
+  })),
+  order(HttpApiEndpoint.post("pause", "/triggers/:name/pause", {
     params: named,
     query: inNamespace,
     success: Views.Trigger,
     error: triggerErrors,
-  }).middleware(Once),
-  HttpApiEndpoint.post("resume", "/triggers/:name/resume", {
+  })),
+  order(HttpApiEndpoint.post("resume", "/triggers/:name/resume", {
     params: named,
     query: inNamespace,
     success: Views.Trigger,
     error: triggerErrors,
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Rules that say when a task is due" })) {}
 
 const calendarErrors = [Problems.CalendarUnknown, Problems.StorageUnavailable] as const
@@ -321,18 +342,18 @@ export class Calendars extends HttpApiGroup.make("calendars").add(
     success: Views.CalendarView,
     error: calendarErrors,
   }),
-  HttpApiEndpoint.put("put", "/calendars/:name", {
+  order(HttpApiEndpoint.put("put", "/calendars/:name", {
     params: named,
     payload: Views.PutCalendar,
     success: Views.CalendarView,
     error: [Problems.RequestRefused, Problems.StorageUnavailable],
-  }).middleware(Once),
-  HttpApiEndpoint.delete("remove", "/calendars/:name", {
+  })),
+  order(HttpApiEndpoint.delete("remove", "/calendars/:name", {
     params: named,
     query: inNamespace,
     success: HttpApiSchema.NoContent,
     error: [...calendarErrors, Problems.CalendarInUse],
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Which days are workdays" })) {}
 
 const breakerErrors = [Problems.BreakerUnknown, Problems.StorageUnavailable] as const
@@ -356,19 +377,19 @@ export class Breakers extends HttpApiGroup.make("breakers").add(
     success: Views.BreakerList,
     error: breakerErrors,
   }),
-  HttpApiEndpoint.put("put", "/breakers/:name", {
+  order(HttpApiEndpoint.put("put", "/breakers/:name", {
     params: named,
     payload: Views.PutBreaker,
     success: Views.Breaker,
     error: [Problems.RequestRefused, Problems.StorageUnavailable],
-  }).middleware(Once),
+  })),
   /** Opens or closes it by hand, or takes the order back. */
-  HttpApiEndpoint.post("order", "/breakers/:name/order", {
+  order(HttpApiEndpoint.post("order", "/breakers/:name/order", {
     params: named,
     payload: Views.OrderBreaker,
     success: Views.Breaker,
     error: [...breakerErrors, Problems.RequestRefused],
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "What holds runs while calls fail" })) {}
 
 const groupErrors = [Problems.GroupUnknown, Problems.StorageUnavailable] as const
@@ -385,25 +406,25 @@ export class Groups extends HttpApiGroup.make("groups").add(
     success: Views.CountedGroup,
     error: groupErrors,
   }),
-  HttpApiEndpoint.post("pause", "/groups/:name/pause", {
+  order(HttpApiEndpoint.post("pause", "/groups/:name/pause", {
     params: named,
     payload: Views.OrderGroup,
     success: Views.Group,
     error: [...groupErrors, Problems.RequestRefused],
-  }).middleware(Once),
-  HttpApiEndpoint.post("resume", "/groups/:name/resume", {
+  })),
+  order(HttpApiEndpoint.post("resume", "/groups/:name/resume", {
     params: named,
     payload: Views.OrderGroup,
     success: Views.Group,
     error: [...groupErrors, Problems.RequestRefused],
-  }).middleware(Once),
+  })),
   /** Some of its runs, the latest first: with `next`, ask again for those before it. */
-  HttpApiEndpoint.post("cancel", "/groups/:name/cancel", {
+  order(HttpApiEndpoint.post("cancel", "/groups/:name/cancel", {
     params: named,
     payload: Views.CancelGroup,
     success: Views.GroupCancelled,
     error: [...groupErrors, Problems.RequestRefused],
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Tasks that are looked after as one" })) {}
 
 export class Tasks extends HttpApiGroup.make("tasks").add(
@@ -435,7 +456,7 @@ export class Executors extends HttpApiGroup.make("executors").add(
     error: Problems.StorageUnavailable,
   }),
   /** Takes hold with the executor's next beat, and for as long as it lives. */
-  HttpApiEndpoint.put("resize", "/executors/:incarnation/pool", {
+  order(HttpApiEndpoint.put("resize", "/executors/:incarnation/pool", {
     params: { incarnation: Schema.FiniteFromString.pipe(Schema.decodeTo(Incarnation)) },
     payload: Views.ResizePool,
     success: Views.Resized,
@@ -444,7 +465,7 @@ export class Executors extends HttpApiGroup.make("executors").add(
       Problems.RequestRefused,
       Problems.StorageUnavailable,
     ],
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Processes that carry tasks out" })) {}
 
 export class Locks extends HttpApiGroup.make("locks").add(
@@ -459,11 +480,11 @@ export class Locks extends HttpApiGroup.make("locks").add(
     error: Problems.StorageUnavailable,
   }),
   /** Frees a lock in its holder's stead, who finds out with its next renewal. */
-  HttpApiEndpoint.post("release", "/locks/release", {
+  order(HttpApiEndpoint.post("release", "/locks/release", {
     payload: Views.ReleaseLock,
     success: Views.HeldLock,
     error: [Problems.LockFree, Problems.StorageUnavailable],
-  }).middleware(Once),
+  })),
 ).annotateMerge(OpenApi.annotations({ description: "Named locks, and who holds them" })) {}
 
 export class System extends HttpApiGroup.make("system").add(
@@ -474,32 +495,6 @@ export class System extends HttpApiGroup.make("system").add(
   }),
 ).annotateMerge(OpenApi.annotations({ description: "How it goes" })) {}
 
-/** What an order may be given under, told of each endpoint that takes one and does not say so itself. */
-const keyOfOrders = (described: Record<string, unknown>): Record<string, unknown> => {
-  const paths = Object.values(described["paths"] as Record<string, Record<string, Operation>>)
-  for (const operation of paths.flatMap((path) => Object.values(path))) {
-    // Those that may answer so are those that `Once` stands around.
-    const isOrder = JSON.stringify(operation.responses).includes("OrderUnsettled")
-    if (isOrder) operation.parameters.push(idempotencyKey)
-  }
-  return described
-}
-
-interface Operation {
-  readonly responses: unknown
-  readonly parameters: Array<unknown>
-}
-
-const idempotencyKey = {
-  name: "idempotency-key",
-  in: "header",
-  required: false,
-  description:
-    "Given again under the same key, the order is not carried out again, and is answered " +
-    "as it was then.",
-  schema: { type: "string", minLength: 1, maxLength: lengthMax },
-}
-
 export class Api extends HttpApi.make("belfry")
   .add(Runs, Triggers, Calendars, Breakers, Groups, Tasks, Executors, Locks, System)
   .prefix(prefix)
@@ -509,5 +504,4 @@ export class Api extends HttpApi.make("belfry")
     title: "Belfry",
     version: "1",
     description: "A distributed task scheduler: submit runs, keep triggers, see what became of it.",
-    transform: keyOfOrders,
   })) {}

@@ -26,6 +26,7 @@ import { FetchHttpClient, HttpClient, HttpClientRequest } from "effect/http"
 import { HttpApiClient, HttpApiMiddleware } from "effect/http-api"
 import { anyServer, type Servers } from "./anyServer.ts"
 import { Api, Authorization } from "./Api.ts"
+import * as KeyHeader from "./KeyHeader.ts"
 
 export interface Options {
   /** As in `http://127.0.0.1:7070`. */
@@ -58,7 +59,7 @@ const through = (
           Effect.map(Key, (key) =>
             key === undefined
               ? request
-              : HttpClientRequest.setHeader(request, "idempotency-key", key))
+              : HttpClientRequest.setHeader(request, "idempotency-key", KeyHeader.write(key)))
         ),
       ),
   }).pipe(
@@ -78,7 +79,8 @@ const Key = Context.Reference<string | undefined>("belfry/cluster/api/ApiClient/
 
 /**
  * Gives the order of a call under a key: given again, it is not carried out again, and is answered as
- * it was then. So whoever got no answer may ask once more.
+ * it was then. So whoever got no answer may ask once more. A key has 1 to 512 characters, with no
+ * control character among them and no space at its ends.
  */
 export const once =
   (key: string) => <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -4,7 +4,7 @@ import { HttpApiBuilder } from "effect/http-api"
 import { type Namespace, standard } from "../../core/domain/Namespace.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { TaskDefinition, type TaskName } from "../../core/domain/Task.ts"
-import type { Schedule, TriggerName } from "../../core/domain/Trigger.ts"
+import { partitionOf, type Schedule, type TriggerName } from "../../core/domain/Trigger.ts"
 import { Triggers } from "../../core/engine/Triggers.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import type { TriggerView } from "../../core/services/TriggerStorage.ts"
@@ -24,6 +24,7 @@ import {
   unbrought,
   versionOf,
 } from "./answers.ts"
+import { Schedulers } from "../Schedulers.ts"
 import { Api, listMax } from "./Api.ts"
 import * as changes from "./changes.ts"
 import { fitsTask } from "./payloads.ts"
@@ -36,6 +37,7 @@ export const layer = HttpApiBuilder.group(
   Effect.fnUntraced(function* (handlers) {
     const triggers = yield* Triggers
     const storage = yield* Storage
+    const schedulers = (yield* Schedulers) ?? Effect.succeed([])
 
     const unknown = (namespace: Namespace, name: string) =>
       Effect.flatMap(
@@ -148,7 +150,13 @@ export const layer = HttpApiBuilder.group(
             () => unknown(namespace, name),
           )
           const tails = yield* tailsOf(namespace, [found.value])
-          return { ...triggerOf(found.value, tails), slots: records.map(slotOf) }
+          const duty = `triggers/${partitionOf(namespace, name as TriggerName)}`
+          const holder = (yield* schedulers).find(({ duties }) => duties?.includes(duty))
+          return {
+            ...triggerOf(found.value, tails),
+            slots: records.map(slotOf),
+            ...(holder !== undefined && { scheduler: holder.name }),
+          }
         }).pipe(Effect.catchTag("StorageUnavailable", storageProblem))
       },
 

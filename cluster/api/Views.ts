@@ -423,7 +423,12 @@ export const Slot = Schema.Struct({
 export type Slot = typeof Slot.Type
 
 /** A trigger with its latest slot records, the latest first. */
-export const TriggerWithSlots = Schema.Struct({ ...trigger, slots: Schema.Array(Slot) })
+export const TriggerWithSlots = Schema.Struct({
+  ...trigger,
+  slots: Schema.Array(Slot),
+  /** Who looks after it now; absent where nobody spreads the triggers, and while they pass on. */
+  scheduler: Schema.optionalKey(Schema.String),
+})
 /** By name. */
 export const TriggerPage = Schema.Struct({
   items: Schema.Array(Trigger),
@@ -727,7 +732,7 @@ export const SchedulerView = Schema.Struct({
   /** The one that answered. */
   isSelf: Schema.Boolean,
   isHealthy: Schema.Boolean,
-  /** The duties it holds now, as far as the one that answered knows. */
+  /** The duties it holds, as it has said; absent where nobody spreads them. */
   duties: Schema.optionalKey(Schema.Array(Schema.String)),
 }).annotate({ identifier: "Scheduler" })
 export type SchedulerView = typeof SchedulerView.Type

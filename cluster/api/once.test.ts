@@ -285,6 +285,37 @@ layer(mainOver(Platform), { excludeTestServices: true })("an order under a key",
       for (const id of [run, other]) yield* runs.cancel(of(id))
     }))
 
+  it.effect("is the same under a key of any characters, however they are written", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* api
+      const run = yield* submit(Undone, never)
+      const suspend = runs.suspend(of(run)).pipe(ApiClient.once("票 42, für Åsa 🗝"))
+      yield* suspend
+      yield* runs.resume(of(run))
+      yield* suspend
+      assert.strictEqual((yield* found(run)).state, "Scheduled")
+      // As `curl` writes it.
+      const bytes = Buffer.from("票 42, für Åsa 🗝").toString("latin1")
+      const again = yield* given("POST", `/runs/${run}/suspend`, bytes)
+      assert.strictEqual(again.headers["idempotent-replayed"], "true")
+      // Not UTF-8, but Latin-1: another key, and one that can be given again.
+      for (const replayed of [undefined, "true"]) {
+        const other = yield* given("POST", `/runs/${run}/cancel`, "f\xfcr \xc5sa")
+        assert.strictEqual(other.headers["idempotent-replayed"], replayed, other.text)
+      }
+      const spec = { task: Undone.name as never, delayMillis: never }
+      const headers = { "idempotency-key": "票 43" }
+      const first = yield* runs.submit({ headers, payload: spec })
+      assert.deepInclude(yield* runs.submit({ headers, payload: spec }), {
+        run: first.run,
+        isNew: false,
+      })
+      const { runs: stored } = yield* Storage
+      const kept = Option.getOrThrow(yield* stored.find(first.run))
+      assert.strictEqual(kept.idempotencyKey, "票 43")
+      yield* runs.cancel(of(first.run))
+    }))
+
   it.effect("may be mended and given again when nothing was done", () =>
     Effect.gen(function* () {
       const bad = [{ level: 17 }, { level: "urgent" }, {}, { deadlineMillis: -1 }]

@@ -22,6 +22,7 @@ import { Readiness } from "../Readiness.ts"
 import { storageProblem } from "./answers.ts"
 import { Once } from "./Api.ts"
 import { serverBusy, underWayMax } from "./Gate.ts"
+import * as KeyHeader from "./KeyHeader.ts"
 import * as Problems from "./Problems.ts"
 
 /** So long whoever gives an order again waits for the answer of the one who carries it out. */
@@ -104,8 +105,9 @@ const make = Effect.fnUntraced(function* ({ drainTimeout }: Options) {
   return Once.of((handler) =>
     Effect.gen(function* () {
       const request = yield* HttpServerRequest.HttpServerRequest
-      const key = request.headers["idempotency-key"]
-      if (key === undefined) return yield* handler
+      const header = request.headers["idempotency-key"]
+      if (header === undefined) return yield* handler
+      const key = KeyHeader.read(header)
       if (key === "" || key.length > lengthMax) return yield* keyRefused(key)
       // The gate has read it.
       const digest = digestOf(request, yield* Effect.orDie(request.text))

@@ -15,7 +15,7 @@
  * export const Main = Layer.mergeAll(GreetLive, nightly).pipe(
  *   Layer.provide(Remote.layerWith({
  *     url: ["https://one.example.org", "https://two.example.org"],
- *     token: Redacted.make("the token that these servers were started with"),
+ *     token: Redacted.make(process.env["BELFRY_TOKEN"] ?? ""),
  *     labels: { site: "cellar" },
  *   })),
  * )

@@ -20,7 +20,7 @@ import * as Remote from "./mod.ts"
 
 const Step = Task.make("step", { payload: { nth: Schema.Int }, success: Schema.Int })
 const StepLive = Step.toLayer(({ nth }) => Effect.succeed(nth * 10))
-const Office = Task.make("office", { policy: { group: Group.make("rooms"), breaker: "phone" } })
+const Office = Task.make("office", { policy: { group: Group.make("rooms") } })
 const OfficeLive = Office.toLayer(() => Effect.never)
 const Failing = Task.make("failing")
 const FailingLive = Failing.toLayer(() => Effect.die(new Error("each time")))
@@ -266,6 +266,7 @@ layer(Platform, { excludeTestServices: true })("a program with several servers",
             yield* lost(groups.pause("rooms", { by: "Ada" }))
             assert.isTrue((yield* groups.find("rooms")).isPaused)
             yield* lost(groups.resume("rooms"))
+            yield* lost(breakers.set("phone", { badInARow: 3 }))
             yield* lost(breakers.order("phone", "open", { by: "Ada" }))
             assert.strictEqual((yield* breakers.find("phone")).order?.by, "Ada")
             yield* lost(breakers.order("phone", "auto"))

@@ -13,9 +13,11 @@ import { carried } from "./engine/carried.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
 import { heldBack } from "./engine/heldBack.ts"
+import { inTurn } from "./engine/inTurn.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
 import { permitted } from "./engine/permitted.ts"
+import { prompt } from "./engine/prompt.ts"
 import { retried } from "./engine/retried.ts"
 import { served } from "./engine/served.ts"
 import { stepped } from "./engine/stepped.ts"
@@ -41,5 +43,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     permitted(test)
     acted(test)
     grouped(test)
+    inTurn(test)
+    prompt(test)
   })
 }

@@ -29,6 +29,8 @@ export interface Contender {
 export interface OwnershipOptions extends Options {
   /** The longest that a duty may be without its work after a holder left or died. */
   readonly takenOverWithin?: Duration.Duration
+  /** Not even after a holder has died do two work at once. */
+  readonly isExclusive?: boolean
   /** It is for a process that is alone. */
   readonly isAlone?: boolean
 }
@@ -200,5 +202,6 @@ export const laws = <R>(
         () => works.placedAt(other).length === duties.length && works.isPlaced,
         "the other holds every duty, alone",
       )
+      if (options.isExclusive === true) assert.strictEqual(works.mostAtOnce, 1)
     }))
 }

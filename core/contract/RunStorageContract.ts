@@ -79,6 +79,7 @@ import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
 import * as Modelled from "./runs/modelled.ts"
 import * as Awaiting from "./runs/awaiting.ts"
+import * as HandedOver from "./runs/handedOver.ts"
 import * as Backlog from "./runs/backlog.ts"
 import * as Cancelled from "./runs/cancelled.ts"
 import * as Concluded from "./runs/concluded.ts"
@@ -152,6 +153,7 @@ export const laws = <R>(
   Reconciled.laws(it)
   Suspended.laws(it, elapse)
   Awaiting.laws(it, elapse)
+  HandedOver.laws(it, elapse)
   Deadlines.laws(it, elapse)
   Revived.laws(it)
   RolledBack.laws(it, elapse)

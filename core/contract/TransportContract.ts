@@ -20,6 +20,7 @@
  * |     | one key for all; no limit given back          |
  * | X8  | defined and not looked at                     |
  * | X9  | not passed on; lines passed on as they came   |
+ * | X10 | granted; no wait; no wake-up; no permit asked |
  *
  * Not caught, because R13 mends it within a beat: a copied round that is carried out, and an earlier
  * call of a round that waits on beside the later one. They cost time; `DirectTransport.test.ts` has
@@ -409,6 +410,33 @@ export const laws = <R>(
       const late = yield* round({ regulation, limit: 1 })
       const again = yield* round({ regulation, limit: 1, isAgain: true })
       assert.deepEqual(ids(again.grants), ids(late.grants))
+    }))
+
+  it.effect("X10 looked: who looks is told when there is something, and is granted nothing", () =>
+    Effect.gen(function* () {
+      const { permits } = yield* Storage
+      const namespace = freshNamespace()
+      const { round } = yield* session(namespace)
+      const none = yield* round({ looks: true })
+      assert.deepEqual([none.grants, none.isReady], [[], undefined])
+      const looking = yield* Effect.forkChild(round({ looks: true, waitMillis: 9000 }), {
+        startImmediately: true,
+      })
+      yield* passOf("150 millis")
+      assert.isUndefined(looking.pollUnsafe())
+      yield* submitAll(times(2).map(() => specOf(namespace)))
+      const found = yield* soon(looking)
+      assert.deepEqual([found.grants, found.isReady], [[], true])
+      const regulation = { namespace, task: greet, rateLimit: { limit: 1, perMillis: 900_000 } }
+      for (const _ of times(2)) {
+        assert.isTrue((yield* round({ looks: true, regulation })).isReady, "nothing is taken")
+      }
+      assert.strictEqual((yield* permits.take(regulation, 1)).count, 1)
+      assert.isUndefined((yield* round({ looks: true, regulation })).isReady)
+      const { grants } = yield* round()
+      assert.strictEqual(grants.length, 2)
+      const reports = grants.map((grant) => succeed(grant))
+      assert.deepEqual((yield* round({ looks: true, reports })).settled, ["applied", "applied"])
     }))
 
   it.effect("X7 permits: a breaker hears of the calls of reports that are applied, once", () =>

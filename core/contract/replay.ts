@@ -10,7 +10,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Effect, Result } from "effect"
 import * as Crashes from "../domain/Crashes.ts"
-import { ofLoss } from "../domain/Conclusion.ts"
+import { hooksLeft, ofLoss } from "../domain/Conclusion.ts"
 import * as Run from "../domain/Run.ts"
 import type { RunHappening } from "../domain/RunView.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -80,7 +80,7 @@ const silent = new Set([
 ])
 
 const after = (state: Run.RunState, told: RunHappening, known: Known): Run.RunState => {
-  if (silent.has(told.kind)) return state
+  if (silent.has(told.kind) && told.detail !== hooksLeft) return state
   const next = Run.isFinal(told.kind)
     ? ended(state, told, known)
     : firstOf(state, known.untold, eventOf(state, told, known))
@@ -176,6 +176,7 @@ const eventOf = (
   known: Known,
 ): Run.RunEvent => {
   const { dueAt, spec } = known
+  const left = detail === hooksLeft && { isLeft: true }
   switch (kind) {
     case "Admitted":
       return admit
@@ -204,7 +205,12 @@ const eventOf = (
         ...concludedOf(detail),
       }
     case "CancelAsked":
-      return { _tag: "Cancel" }
+      return { _tag: "Cancel", ...left }
+    // Without hooks the end alone tells of it.
+    case "Notified":
+      return { _tag: "Notify", isSuccess: true, ...left }
+    case "Unnotified":
+      return { _tag: "Expire", ...left }
     case "SuspendAsked":
     case "Suspended":
       return { _tag: "Suspend" }

@@ -82,7 +82,10 @@ const events: Readonly<Record<string, Run.RunEvent>> = {
   "Resume early at a gate": { _tag: "Resume", isDue: false, places: 1 },
   "Notify of success": { _tag: "Notify", isSuccess: true },
   "Notify of failure": { _tag: "Notify", isSuccess: false },
+  "Notify, hooks left": { _tag: "Notify", isSuccess: false, isLeft: true },
   "Expire": { _tag: "Expire" },
+  "Expire, hooks left": { _tag: "Expire", isLeft: true },
+  "Cancel, hooks left": { _tag: "Cancel", isLeft: true },
   "Gather successes": { _tag: "Gather", verdict: "Succeeded" },
   "Gather a failure": { _tag: "Gather", verdict: "Failed" },
   "Gather a cancellation": { _tag: "Gather", verdict: "Cancelled" },
@@ -178,6 +181,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
     "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: false }],
   },
   "Running first": {
@@ -199,6 +204,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 0, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 0, isCareful: true }],
     "Expire": ["Expired", { attempt: 0 }],
     "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: false }],
   },
@@ -221,6 +228,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 0, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 0, isCareful: true }],
     "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: true }],
   },
   "Running first cancelling": {
@@ -241,6 +250,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Await": ["Cancelled"],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Cancelled"],
+    "Notify, hooks left": ["Ready", { attempt: 0, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 0, isCareful: true }],
     "Expire": ["Cancelled"],
   },
   "Running started": {
@@ -262,6 +273,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
     "Change": ["Running", { isCareful: true, ...unasked, isStartMarked: true }],
   },
   "Running cancelling": {
@@ -282,6 +295,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Await": ["Cancelled"],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Cancelled"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
   },
   "Running started cancelling": {
     "Start": ["Running", { isStartMarked: true, isCancelling: true, isSuspending: false }],
@@ -301,6 +316,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Await": ["Cancelled"],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Cancelled"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
   },
   "Running suspending": {
     "Start": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
@@ -321,6 +338,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: false, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
     "Change": ["Running", {
       isCareful: true,
       isCancelling: false,
@@ -347,6 +366,8 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
     "Suspend": ["Running", { isStartMarked: true, isCancelling: false, isSuspending: true }],
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
     "Change": ["Running", {
       isCareful: true,
       isCancelling: false,
@@ -357,6 +378,9 @@ const expected: Readonly<Record<string, Readonly<Record<string, readonly [string
   "Awaiting": {
     "Notify of success": ["Succeeded"],
     "Notify of failure": ["Failed"],
+    "Notify, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Expire, hooks left": ["Ready", { attempt: 2, isCareful: true }],
+    "Cancel, hooks left": ["Ready", { attempt: 2, isCareful: true }],
     "Expire": ["TimedOut"],
     "Cancel": ["Cancelled"],
   },
@@ -493,7 +517,8 @@ describe("Run.advance", () => {
           assert.isAtLeast(crashes, state.crashes)
         }
         if (
-          !["Release", "Postpone", "Lose", "Yield", "Expire", "Discard"].includes(event._tag)
+          !["Release", "Postpone", "Lose", "Yield", "Expire", "Discard"].includes(event._tag) &&
+          !("isLeft" in event)
         ) {
           assert.isAtLeast(attempt, state.attempt)
         }

@@ -15,6 +15,7 @@
  *
  *   waiting, or Running ──Suspend, Yield──▶ Suspended ──Resume──▶ back to where it waits
  *   Running ──Await──▶ Awaiting ──Notify──▶ Succeeded, Failed    ──Expire──▶ TimedOut
+ *   Awaiting, its hooks left ──Notify, Expire, Cancel──▶ Ready, for those alone
  *   waiting, and past its deadline ──Expire──▶ Expired
  *   Failed, TimedOut, Quarantined ──Revive──▶ back to where it waits
  *   what was granted and has ended ──RollBack──▶ back to where it waits
@@ -110,6 +111,9 @@ export const Final = Schema.Literals(finals)
 export const isFinal = (state: string): state is Final =>
   (finals as ReadonlyArray<string>).includes(state)
 
+/** It was handed over, and how it ends is known now, but its hooks are still to come. */
+const Left = { isLeft: Schema.optionalKey(Schema.Boolean) }
+
 export const RunEvent = Schema.TaggedUnion({
   Due: {},
   Admit: {},
@@ -142,15 +146,17 @@ export const RunEvent = Schema.TaggedUnion({
     lately: Schema.optionalKey(Schema.Int),
     isAtMostOnce: Schema.Boolean,
     /** How it will end, as its holder had concluded. */
-    concluded: Schema.optionalKey(Schema.Literals(["Succeeded", "Failed", "TimedOut"])),
+    concluded: Schema.optionalKey(
+      Schema.Literals(["Succeeded", "Failed", "TimedOut", "Cancelled"]),
+    ),
   },
-  Cancel: {},
+  Cancel: Left,
   Suspend: {},
   /** `places`: how many its gate has, `0` for none. */
   Resume: { isDue: Schema.Boolean, places: Schema.Int },
-  Notify: { isSuccess: Schema.Boolean },
+  Notify: { ...Left, isSuccess: Schema.Boolean },
   /** Its deadline has passed before user code started; or the time is up that it awaits at most. */
-  Expire: {},
+  Expire: Left,
   /** All its children have ended. */
   Gather: { verdict: Schema.Literals(["Succeeded", "Failed", "Cancelled"]) },
   /** An operator gives it another try. */
@@ -206,6 +212,13 @@ const careful = <S extends RunState>(state: S): S => ({ ...state, isCareful: tru
 
 const ended = (state: RunState, isSuccess: boolean): RunState =>
   to(isSuccess ? "Succeeded" : "Failed", state)
+
+/** For its hooks, which are no attempt. It keeps its place of a gate. */
+const left = (state: RunState): RunState => ({
+  ...to("Ready", state),
+  attempt: state.attempt - 1,
+  isCareful: true,
+})
 
 const resume = (
   state: Of<RunState, "Suspended">,
@@ -343,17 +356,22 @@ const transitions: {
     Await: (state) =>
       unlessCancelling(state, () => ({ _tag: "Awaiting", ...numbers(state), isParent: false })),
     // What carries it on may be done before its holder has said that it handed it over.
-    Notify: (state, { isSuccess }) =>
-      isSuccess ? ended(state, true) : unlessCancelling(state, () => ended(state, false)),
+    Notify: (state, { isLeft, isSuccess }) =>
+      isLeft === true
+        ? left(state)
+        : isSuccess
+        ? ended(state, true)
+        : unlessCancelling(state, () => ended(state, false)),
     Lose: (state, event) =>
       event.concluded !== undefined
         ? unlessSuspending(state, lose(state, event))
         : unlessCancelling(state, () => unlessSuspending(state, lose(state, event))),
-    Cancel: (state) => ({ ...state, isCancelling: true, isSuspending: false }),
+    Cancel: (state, { isLeft }) =>
+      isLeft === true ? left(state) : { ...state, isCancelling: true, isSuspending: false },
     Suspend: (state) => state.isCancelling ? undefined : { ...state, isSuspending: true },
     // A grant that was not begun in time; its attempt is given back.
-    Expire: (state) =>
-      state.isStartMarked || state.attempt > 1 ? undefined : unlessCancelling(
+    Expire: (state, { isLeft }) =>
+      isLeft === true || state.isStartMarked || state.attempt > 1 ? undefined : unlessCancelling(
         state,
         () => to("Expired", { ...state, attempt: state.attempt - 1 }),
       ),
@@ -361,11 +379,14 @@ const transitions: {
     Change: (state) => state.isCancelling ? undefined : careful(state),
   },
   Awaiting: {
-    Notify: (state, { isSuccess }) => state.isParent ? undefined : ended(state, isSuccess),
-    Expire: (state) => state.isParent ? undefined : to("TimedOut", state),
+    Notify: (state, { isLeft, isSuccess }) =>
+      state.isParent ? undefined : isLeft === true ? left(state) : ended(state, isSuccess),
+    Expire: (state, { isLeft }) =>
+      state.isParent ? undefined : isLeft === true ? left(state) : to("TimedOut", state),
     Gather: (state, { verdict }) => state.isParent ? to(verdict, state) : undefined,
     // A parent ends when its children have, and it is they who are cancelled.
-    Cancel: (state) => state.isParent ? state : to("Cancelled", state),
+    Cancel: (state, { isLeft }) =>
+      state.isParent ? state : isLeft === true ? left(state) : to("Cancelled", state),
   },
   Suspended: {
     Resume: resume,
@@ -391,7 +412,7 @@ export const advance = (
   const cell = transitions[state._tag][event._tag] as
     | ((state: RunState, event: RunEvent) => RunState | undefined)
     | undefined
-  const next = isFenced(state, event) ? undefined : cell?.(state, event)
+  const next = isFenced(state, event) || isMisled(state, event) ? undefined : cell?.(state, event)
   return next === undefined
     ? Result.fail(new RunEventRefused({ state, event }))
     : Result.succeed(next)
@@ -400,6 +421,11 @@ export const advance = (
 /** An executor whose grant has passed on still reports its old fence, and is turned away by it. */
 const isFenced = (state: RunState, event: RunEvent): boolean =>
   "fence" in event && event.fence !== undefined && event.fence !== state.fence
+
+/** Only what is handed over, or is about to be, may have its hooks left. */
+const isMisled = (state: RunState, event: RunEvent): boolean =>
+  "isLeft" in event && event.isLeft === true && state._tag !== "Running" &&
+  !(state._tag === "Awaiting" && !state.isParent)
 
 /** The state of a run as it is submitted. One with a deadline has its start marked, to be in time. */
 export const submitted = (options: {

@@ -44,7 +44,9 @@ const states: ReadonlyArray<Run.RunState> = Run.StateName.literals.flatMap((_tag
 const said: Readonly<Record<string, Readonly<Record<string, ReadonlyArray<unknown>>>>> = {
   Lose: { crashesMax: [0, 1], isAtMostOnce: either },
   Resume: { isDue: either, places: [0, 1, 2] },
-  Notify: { isSuccess: either },
+  Notify: { isSuccess: either, isLeft: either },
+  Cancel: { isLeft: either },
+  Expire: { isLeft: either },
   Gather: { verdict: ["Succeeded", "Failed", "Cancelled"] },
   Revive: { isGated: either },
   RollBack: { isGated: either },

@@ -115,7 +115,7 @@ export const RunHappening = Schema.Struct({
   /**
    * As in `Submitted`, `Asked`, `Admitted`, `Placed`, `Spread`, `Claimed`, `Started`, `Retried`, `Lost`,
    * `Released`, `Postponed`, `CancelAsked`, `LevelSet`, `DeadlineSet`, `SuspendAsked`, `Suspended`, `Yielded`, `Resumed`,
-   * `Awaited`, `Notified`, `RollbackAsked`, `Revived`, `Reopened`, `Replaced`, `LateReport`, or a final
+   * `Awaited`, `Notified`, `Unnotified`, `RollbackAsked`, `Revived`, `Reopened`, `Replaced`, `LateReport`, or a final
    * state.
    */
   kind: Schema.String,

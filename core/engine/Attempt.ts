@@ -17,11 +17,15 @@
  *    state and its end are one step, so after a loss it is all done again.
  * 4. A rollback that fails makes the failure of the run `RollbackFailed`. A clean or summary that
  *    fails is a line of the log: what the run did is done.
- * 5. A run of which somebody asks that it be rolled back (`Rollback`) comes with a conclusion too, so it
+ * 5. Of a run that is handed over nothing is given back yet: what `prepare` took is still in use. That it is
+ *    handed over is marked first, and once it is known how it ended, whoever gets the run does what comes
+ *    after an outcome. Where the mark is not taken, since the run was to stop or somebody has notified
+ *    already, `clean` comes here.
+ * 6. A run of which somebody asks that it be rolled back (`Rollback`) comes with a conclusion too, so it
  *    begins with the rollback, and ends as `RolledBack`.
  */
 import { Duration, Effect, Exit, Fiber, Option } from "effect"
-import type { Conclusion } from "../domain/Conclusion.ts"
+import { type Conclusion, handedOver } from "../domain/Conclusion.ts"
 import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -243,6 +247,12 @@ const withHooks = (
       let exit = grant.conclusion === undefined
         ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
         : exitOf(grant.conclusion)
+      const isLeft = hooks.rollback ?? hooks.clean ?? hooks.summary
+      if (attempt.stop === "handOver" && isLeft !== undefined) {
+        around.limit(attempt, undefined)
+        if (yield* around.conclude(grant, handedOver)) return yield* exit
+      }
+      if (grant.conclusion?.state === "Cancelled") attempt.stop ??= "cancel"
       if (Exit.isFailure(exit) && isSpent(attempt)) {
         exit = Exit.fail(stoppedHalfway)
         attempt.stop = undefined
@@ -255,7 +265,8 @@ const withHooks = (
       attempt.outcome = exit
 
       const isToUndo = grant.conclusion?.phase === "rollingBack"
-      const mayUndo = grant.conclusion === undefined && hooks.rollback !== undefined
+      const isNew = grant.conclusion === undefined || grant.conclusion.phase === "finishing"
+      const mayUndo = isNew && hooks.rollback !== undefined
       if (Exit.isFailure(exit) && isFinal && (isToUndo || mayUndo)) {
         const { failure } = unsuccessfulOf(exit)
         const asked = Rollback.askedOf(grant.conclusion?.failure)
@@ -337,10 +348,12 @@ const conclusionOf = (
 /** As the one before has concluded. It is final, so it counts as an answer. */
 const exitOf = (
   { failure, result, state }: Conclusion,
-): Exit.Exit<string | undefined, Unsuccessful> =>
-  state === "Succeeded" || failure === undefined
+): Exit.Exit<string | undefined, Unsuccessful> => {
+  if (state === "Cancelled") return Exit.interrupt()
+  return state === "Succeeded" || failure === undefined
     ? Exit.succeed(result)
     : Exit.fail({ failure, isAnswer: true, isTimeOut: state === "TimedOut" })
+}
 
 const noRollback: Unsuccessful = { failure: Rollback.missing, isAnswer: true }
 

@@ -26,6 +26,9 @@
  *    incarnations. What a late or doubled call was granted is not in hand, and starts nothing.
  *    Where the policy discards or replaces, it claims what comes also while it is busy, and the pool
  *    decides; what then ends unstarted, or waits, takes no place of a run that starts.
+ * 5. Of those who claim for themselves, the plain as one and each of the others, none waits behind all
+ *    that another has: a place that is free while several have work goes by `Turns`, and is kept until
+ *    who has it has claimed. Whoever finds nothing and has no place *looks*, so that it is known when it has.
  */
 import {
   Cause,
@@ -34,6 +37,7 @@ import {
   Deferred,
   Duration,
   Effect,
+  Exit,
   Fiber,
   FiberMap,
   Latch,
@@ -57,13 +61,20 @@ import type { RunId } from "../domain/RunId.ts"
 import type { TaskName } from "../domain/Task.ts"
 import { isRouted } from "../domain/Waiting.ts"
 import { held } from "../services/ExecutorStorage.ts"
-import { type Ending, endingsMax, type Grant, type Report } from "../services/RunStorage.ts"
+import {
+  type Claimed,
+  type Ending,
+  endingsMax,
+  type Grant,
+  type Report,
+} from "../services/RunStorage.ts"
 import { type JoinRefused, SessionLost, Transport } from "../services/Transport.ts"
 import { Beats } from "./Beats.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
 import { definitionOf, type Handler } from "./Handler.ts"
 import { Isolation } from "./Isolation.ts"
 import * as Pool from "./Pool.ts"
+import { type Rival, Turns } from "./Turns.ts"
 
 export interface ExecutorOptions {
   readonly name?: string
@@ -143,6 +154,29 @@ const isNarrow = (policy: Policy.Policy): boolean =>
 /** Its retries go by how long its runs have been due. */
 const isBoundByAge = ({ policy }: Handler): boolean => policy.retry.withinMillis !== undefined
 
+/** Somebody who claims for itself, while others do too. */
+interface Claimant extends Rival {
+  /** Of what it has next, as far as is known. */
+  readonly level: () => Lane.Level
+  /** Whether it has more, as far as is known, than there were places for. */
+  readonly isHungry: () => boolean
+  /** How many places it can have. */
+  readonly most: () => number
+  readonly wake: () => void
+  /** Places that are kept for it, which it has not asked with yet. */
+  kept: number
+  /** Those for which a claim is under way. */
+  asking: number
+}
+
+/** As said by its answers. */
+interface Narrow extends Claimant {
+  hasMore: boolean
+}
+
+/** So many of the runs that wait in the pool are looked at for the one that starts next. */
+const queuedLooked = 100
+
 /** One exchange of reports for grants. */
 interface Trip {
   readonly loop: number
@@ -159,6 +193,11 @@ interface Trip {
   readonly regulation?: Regulation | undefined
   /** What is granted takes places of its task, which is blocked per executor. */
   readonly blocked?: Handler | undefined
+  readonly claimant: Claimant
+  /** It asks whether there is something, and claims nothing. */
+  readonly looks?: true
+  /** So many were granted, which are about to start. */
+  readonly heard?: (count: number) => void
 }
 
 const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
@@ -181,6 +220,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   /** Opens when other tasks are to be claimed than before. */
   const hasOtherTasks = Latch.makeUnsafe()
   const wake = () => {
+    share()
     for (const latch of changed.values()) latch.openUnsafe()
   }
 
@@ -241,7 +281,114 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   const news = Latch.makeUnsafe()
   const urgent = Latch.makeUnsafe()
 
-  const pool = yield* Pool.make({
+  const turns = new Turns()
+  /** Of each task that claims for itself. */
+  const narrows = new Map<TaskName, Narrow>()
+  const hasNarrow = Latch.makeUnsafe()
+  /** Of what is plain: the level of the last that was granted, if that says something of the next. */
+  let plainLevel: Lane.Level | undefined
+  const levelOf = (task: TaskName) => pool.handlers.get(task)?.policy.level ?? Lane.usual
+
+  const plainly: Claimant = {
+    passed: 0,
+    kept: 0,
+    asking: 0,
+    level: () => plainLevel ?? Math.min(...plain().map(({ task }) => levelOf(task))) as Lane.Level,
+    isHungry: () => hasFound,
+    most: () => isDraining || plain().length === 0 ? 0 : grantsMax,
+    wake: () => {
+      for (const loop of loops) changed.get(loop)?.openUnsafe()
+    },
+  }
+
+  const order: Pool.Order = {
+    kept: () => {
+      if (narrows.size === 0) return 0
+      let sum = plainly.kept + plainly.asking
+      for (const { asking, kept } of narrows.values()) sum += kept + asking
+      return sum
+    },
+    next: (queue) => {
+      if (!narrows.values().some(isWanting)) return 0
+      const firsts = new Map<Claimant, { readonly level: Lane.Level; readonly at: number }>()
+      for (const [at, { task }] of queue.slice(0, queuedLooked).entries()) {
+        const claimant = narrows.get(task) ?? plainly
+        const level = levelOf(task)
+        if (level < (firsts.get(claimant)?.level ?? Infinity)) firsts.set(claimant, { level, at })
+      }
+      const here = firsts.entries().map(([rival, first]) => ({ rival, ...first })).toArray()
+      const chosen = turns.next(withKeepers(here, ({ rival }) => firsts.has(rival)))
+      if (chosen !== undefined && "at" in chosen) return chosen.at
+      if (chosen === undefined) return 0
+      keep(chosen.rival)
+      return undefined
+    },
+  }
+
+  const isWanting = (claimant: Claimant) => claimant.isHungry() && claimant.most() > 0
+
+  /** And those of whom nothing is here, and who may have a place kept. */
+  const withKeepers = <C extends { readonly rival: Claimant; readonly level: Lane.Level }>(
+    here: ReadonlyArray<C>,
+    isHere: (contender: { readonly rival: Claimant }) => boolean,
+  ) => {
+    const others = [plainly, ...narrows.values()]
+      .map((rival) => ({ rival }))
+      .filter((contender) => !isHere(contender) && isWanting(contender.rival))
+      .map(({ rival }) => ({ rival, level: rival.level() }))
+    const all = [...here, ...others]
+    const half = Math.max(1, Math.floor(pool.sizes().core / 2))
+    return [
+      ...here,
+      ...others.filter(({ level, rival }) => {
+        // While an answer is under way its places are empty, which only the best should cost others.
+        const isBest = all.every((other) => other.rival === rival || other.level > level)
+        const places = rival.kept + rival.asking
+        return places < rival.most() && (isBest || places < half)
+      }),
+    ]
+  }
+
+  const keep = (claimant: Claimant) => {
+    claimant.kept++
+    claimant.wake()
+  }
+
+  /** Says whose the places are that nobody is in, and takes back what is kept for who has nothing. */
+  const share = () => {
+    if (narrows.size === 0) plainly.kept = 0
+    if (!narrows.values().some(({ hasMore }) => hasMore) && order.kept() === 0) return
+    let isGivenBack = false
+    let wanting = 0
+    let asking = 0
+    for (const claimant of [plainly, ...narrows.values()]) {
+      const isIt = isWanting(claimant)
+      if (isIt) wanting++
+      asking += claimant.asking
+      if (claimant.kept === 0) continue
+      const most = isIt ? Math.max(0, claimant.most() - claimant.asking) : 0
+      isGivenBack ||= claimant.kept > most
+      claimant.kept = Math.min(claimant.kept, most)
+    }
+    if (wanting > 1) {
+      const coming = Math.max(0, asked - idle - asking)
+      for (let vacant = pool.vacant() - order.kept() - coming; vacant > 0; vacant--) {
+        const chosen = turns.next(withKeepers([], () => false))
+        if (chosen === undefined) break
+        keep(chosen.rival)
+      }
+    }
+    if (!isGivenBack) return
+    pool.fill()
+    for (const latch of changed.values()) latch.openUnsafe()
+  }
+
+  const keptForOthers = (claimant: Claimant) =>
+    narrows.size === 0 ? 0 : [plainly, ...narrows.values()]
+      .reduce((sum, { kept }) => sum + kept, 0) - claimant.kept
+
+  const pool: Pool.Pool = yield* Pool.make({
+    order,
     sizes,
     labels,
     stopMillis,
@@ -289,15 +436,16 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       let limit = 0
       for (;;) {
         yield* latch.close
-        const wanted = isDraining || plain().length === 0 ? 0 : pool.wanted() - asked
+        const wanted = plainWanted()
         limit = isPatient || hasFound ? Math.max(0, Math.min(grantsMax, wanted)) : 0
-        if (pool.hasReports() || isWorthATrip(limit)) break
+        if (pool.hasReports() || plainly.kept > 0 && limit > 0 || isWorthATrip(limit)) break
         if (limit > 0) yield* waitForMore
         yield* latch.await
         // Let everything that ends in this turn of the event loop go out together.
         yield* Effect.yieldNow
       }
-      const found = yield* exchange(self, {
+      const answer = yield* exchange(self, {
+        claimant: plainly,
         loop,
         round,
         limit,
@@ -305,10 +453,54 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         handlers: plain,
         waitMillis: isPatient && !hasFound ? patientMillis : 0,
       })
-      if (limit > 0) hasFound = found
-      if (hasFound) wake()
+      const last = answer.grants.at(-1)
+      // Storage grants in order, so what it has left is no better, or came since.
+      if (last !== undefined) plainLevel = levelOf(last.task)
+      if (limit > 0) hasFound = last !== undefined
+      // What was kept for it others can have.
+      if (hasFound || narrows.size > 0) wake()
+      // Where storage answers at once, others would wait long for their turn of the processor.
+      if (order.kept() > 0) yield* Effect.yieldNow
     }
   })
+
+  const plainWanted = () => {
+    if (isDraining || plain().length === 0) return 0
+    return Math.max(plainly.kept, pool.wanted() - asked - keptForOthers(plainly))
+  }
+
+  /** While nobody waits for plain work, as all places are taken by what claims for itself. */
+  const plainLookLoop = Effect.fnUntraced(function* (self: Incarnation, loop: number) {
+    const latch = Latch.makeUnsafe()
+    changed.set(loop, latch)
+    for (let round = 1;; round++) {
+      for (;;) {
+        yield* latch.close
+        const isWaitedFor = hasFound || idle > 0 || plainWanted() > 0
+        if (!isWaitedFor && plainly.most() > 0) break
+        yield* latch.await
+      }
+      const { isReady } = yield* look(self, { claimant: plainly, loop, round, handlers: plain })
+      if (isReady !== true || hasFound) continue
+      hasFound = true
+      plainLevel = undefined
+      wake()
+      // Should it go elsewhere, there is no hurry.
+      yield* Effect.sleep(fewMillis)
+    }
+  })
+
+  const look = (
+    self: Incarnation,
+    trip: Pick<Trip, "claimant" | "loop" | "round" | "handlers" | "regulation">,
+  ) =>
+    exchange(self, {
+      ...trip,
+      looks: true,
+      limit: 0,
+      isReporting: false,
+      waitMillis: patientMillis,
+    })
 
   /** Of each task that is blocked per executor: the runs that have its places here. */
   const inHand = new Map<TaskName, ReadonlyArray<Places.Held>>()
@@ -319,10 +511,14 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     return places - taken.length
   }
 
-  const takeBlocked = ({ policy, task }: Handler, grants: ReadonlyArray<Grant>) => {
+  const takeBlocked = (
+    { policy, task }: Handler,
+    grants: ReadonlyArray<Grant>,
+    places: number,
+  ) => {
     const rule = Policy.ruleOfExecutor(policy)!
     inHand.set(task, [...inHand.get(task) ?? [], ...grants])
-    if (rule.whenFull === "wait") pool.take(grants)
+    if (rule.whenFull === "wait") pool.take(grants, places)
     else pool.meet(grants, rule)
   }
 
@@ -333,16 +529,33 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   }
 
   /** How many runs of the task may be claimed now. */
-  const roomFor = ({ policy, task }: Handler) => {
+  const roomFor = ({ policy, task }: Handler, narrow: Narrow) => {
     if (isDraining || resting.has(task)) return 0
     if (isMet({ policy, task })) return grantsMax
     const rule = Policy.ruleOfExecutor(policy)
+    const left = rule === undefined ? Infinity : placesLeft(task, rule.places)
+    if (narrow.kept > 0) {
+      const unheard = policy.breaker === undefined
+        ? 0
+        : pool.calls() + [...sending].reduce((sum, each) => sum + Pool.callsIn(each), 0)
+      return Math.min(narrow.kept - unheard, left)
+    }
+    const isRivalled = [plainly, ...narrows.values()]
+      .some((other) => other !== narrow && isWanting(other))
+    if (isRivalled) return 0
     // Calls that a breaker has not heard of yet are no more than there are places; what needs no
     // permit may also wait in the queue. Neither stands back for a trip that waits for work, which
     // may not come for long.
     const open = isRegulated(policy) ? pool.free() - unanswered() : pool.wanted()
-    const room = open - asked + idle
-    return rule === undefined || room <= 0 ? room : Math.min(room, placesLeft(task, rule.places))
+    return Math.min(open - asked + idle - keptForOthers(narrow), left)
+  }
+
+  /** What can be had of a task by its claims: as many as its places, where it has some of its own. */
+  const mostOf = (task: TaskName) => {
+    const handler = pool.handlers.get(task)
+    if (handler === undefined || isDraining || resting.has(task) || isMet(handler)) return 0
+    const rule = Policy.ruleOfExecutor(handler.policy)
+    return rule === undefined ? grantsMax : placesLeft(task, rule.places)
   }
 
   /** Claims the runs of one task that need a permit or a place, until nobody serves it. */
@@ -350,40 +563,76 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     function* (self: Incarnation, loop: number, task: TaskName) {
       const latch = Latch.makeUnsafe()
       changed.set(loop, latch)
+      const narrow: Narrow = {
+        passed: 0,
+        kept: 0,
+        asking: 0,
+        hasMore: false,
+        level: () => levelOf(task),
+        isHungry: () => narrow.hasMore,
+        most: () => mostOf(task),
+        wake: () => latch.openUnsafe(),
+      }
+      narrows.set(task, narrow)
+      hasNarrow.openUnsafe()
       let found = false
+      let isLooked = false
       for (let round = 1;; round++) {
         let free = 0
         for (;;) {
           yield* latch.close
           const handler = pool.handlers.get(task)
           if (handler === undefined) return
-          free = roomFor(handler)
-          if (free > 0) break
+          free = roomFor(handler, narrow)
+          if (free > 0 || !narrow.hasMore && narrow.most() > 0) break
           yield* latch.await
         }
         const handler = pool.handlers.get(task)
         if (handler === undefined) return
+        const regulation = regulationOf(namespace, task, handler.policy)
+        const trip = { claimant: narrow, loop, round, handlers: () => [handler], regulation }
+        if (free <= 0) {
+          const { isReady } = yield* look(self, trip)
+          isLooked = found = narrow.hasMore = isReady === true
+          share()
+          continue
+        }
         // A place that each idle task keeps free would be one that no other can have. So while it finds
         // nothing it asks for one that may have gone when it comes, and then waits for the next.
         const limit: number = found ? Math.min(grantsMax, free) : 1
-        found = yield* exchange(self, {
+        const { grants }: Pick<Claimed, "grants"> = yield* exchange(self, {
+          ...trip,
           limit,
           reserved: found && !isMet(handler) ? limit : 0,
-          loop,
-          round,
-          handlers: () => [handler],
           isReporting: false,
           waitMillis: found ? 0 : patientMillis,
-          regulation: regulationOf(namespace, task, handler.policy),
+          heard: (count) => {
+            narrow.hasMore = count >= limit
+          },
           blocked: Policy.ruleOfExecutor(handler.policy) !== undefined ? handler : undefined,
         })
+        // What was looked at has gone elsewhere.
+        if (isLooked && grants.length === 0) yield* Effect.sleep(fewMillis)
+        found = grants.length > 0
+        isLooked = false
+        wake()
       }
     },
+    (loop, _self, _number, task) =>
+      Effect.ensuring(
+        loop,
+        Effect.sync(() => {
+          narrows.delete(task)
+          wake()
+          pool.fill()
+        }),
+      ),
   )
 
   const narrowLoops = Effect.fnUntraced(function* (self: Incarnation) {
     const fibers = yield* FiberMap.make<TaskName, void, SessionLost>()
-    let loop = loops.length
+    const looking = loops.length
+    let loop = looking + 1
     const keepUp = Effect.gen(function* () {
       for (;;) {
         yield* registered.close
@@ -394,7 +643,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         yield* registered.await
       }
     })
-    return yield* Effect.raceFirst(FiberMap.join(fibers), keepUp)
+    const lookUp = Effect.andThen(hasNarrow.await, plainLookLoop(self, looking))
+    return yield* Effect.raceAllFirst([FiberMap.join(fibers), keepUp, lookUp])
   }, Effect.scoped)
 
   const plain = () =>
@@ -442,7 +692,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       )
 
   const exchange = Effect.fnUntraced(function* (self: Incarnation, trip: Trip) {
-    const { blocked, handlers, isReporting, limit, loop, regulation, reserved = limit } = trip
+    const { blocked, claimant, handlers, isReporting, limit, loop, looks } = trip
+    const { regulation, reserved = limit } = trip
     const { round } = trip
     const lanesOf = ({ policy, task }: Handler) => {
       const claimed = Lane.claimed(namespace, task, policy.selector, labels)
@@ -455,14 +706,18 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
       sending.add(reports)
       if (limit > 0 && waiting === "has waited") waiting = "not"
       // Another loop may have taken the reports that it was to go for: it would wait for nothing.
-      const isIdle = trip.waitMillis > 0 && reports.length === 0 && limit > 0
+      const isIdle = trip.waitMillis > 0 && reports.length === 0 && (limit > 0 || looks === true)
       asked += reserved
       if (isIdle) idle += reserved
-      return { reports, isIdle }
+      // Places that are kept are not kept for what may not come for long.
+      const places = trip.waitMillis > 0 ? 0 : Math.min(claimant.kept, limit)
+      claimant.kept -= places
+      claimant.asking += places
+      return { reports, isIdle, places }
     })
     const answer = yield* Effect.acquireUseRelease(
       set,
-      ({ isIdle, reports }) => {
+      ({ isIdle, places, reports }) => {
         const call = (isAgain: boolean) =>
           Effect.suspend(() => {
             const served = handlers()
@@ -476,10 +731,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
               reports,
               waitMillis: isIdle ? trip.waitMillis : 0,
               ...(regulation !== undefined && { regulation }),
+              ...(looks && { looks }),
               ...(served.some(isBoundByAge) && { tellsAge: true as const }),
             })
           })
-        const ask = isReporting && isIdle ? upToDate(call) : call
+        const ask = claimant === plainly && isIdle ? upToDate(call) : call
         return ask(false).pipe(
           Effect.catchTag(
             "TransportUnavailable",
@@ -487,10 +743,12 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
           ),
           // What has not been freed yet still counts; what has is fenced.
           Effect.tapError(() => Effect.ignore(transport.settle(self, reports))),
+          Effect.map((answer) => ({ ...answer, places })),
         )
       },
-      ({ isIdle, reports }) =>
+      ({ isIdle, places, reports }, exit) =>
         Effect.sync(() => {
+          if (Exit.isFailure(exit)) claimant.asking -= places
           asked -= reserved
           if (isIdle) idle -= reserved
           sending.delete(reports)
@@ -500,9 +758,15 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         }),
     )
     answered.set(loop, round)
-    if (blocked === undefined) pool.take(answer.grants)
-    else takeBlocked(blocked, answer.grants)
-    return answer.grants.length > 0
+    const { grants, places } = answer
+    claimant.asking -= places
+    trip.heard?.(grants.length)
+    // What came besides can have the places as well.
+    const more = grants.length - places
+    if (claimant === plainly && more > 0) claimant.kept = Math.max(0, claimant.kept - more)
+    if (blocked === undefined) pool.take(grants, places)
+    else takeBlocked(blocked, grants, places)
+    return answer
   })
 
   /** Storage may hand its runs on: what of them goes on here is stopped before anything else is waited for. */
@@ -707,6 +971,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     answered.clear()
     hasFound = true
     waiting = "not"
+    plainLevel = undefined
+    plainly.kept = plainly.asking = 0
     wake()
     yield* Effect.raceAllFirst([
       serveLoop(self),
@@ -820,6 +1086,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
               pool.forsake(handler.task)
               served.openUnsafe()
               hasOtherTasks.openUnsafe()
+              // Others need not leave it a place any more.
+              wake()
             }),
             finish(() => pool.running(handler.task) === 0, () => pool.giveBack(handler.task)),
           ),

@@ -41,7 +41,9 @@ const standby = (group: string) =>
   })
 
 OwnershipContract.suite("standby", Memory.layer, standby, {
-  takenOverWithin: Duration.seconds(10),
+  // A lease, and what it takes to see that it is free.
+  takenOverWithin: Duration.millis(4500),
+  isExclusive: true,
 })
 
 OwnershipContract.suite(

@@ -17,7 +17,8 @@
  *    attempt is being put down, takes a place beside that.
  * 7. Of runs that meet others of their task here, as its policy has it, no two overlap. Each is
  *    decided about as it comes: it starts, waits for the one before it, or ends as discarded; those
- *    that came in one answer in the order in which they were submitted.
+ *    that came in one answer in the order in which they were submitted. What comes with a conclusion is
+ *    none of them.
  */
 import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
@@ -58,13 +59,20 @@ export interface Pool {
   readonly forsake: (task: TaskName) => void
   /** No user code starts after this instant of the monotonic clock, in milliseconds. */
   readonly keepFresh: (until: number) => void
-  readonly take: (grants: ReadonlyArray<Grant>) => void
+  /** For so many, the first of them, places were kept. */
+  readonly take: (grants: ReadonlyArray<Grant>, places?: number) => void
+  /** Starts what may, as places are kept for others no longer. */
+  readonly fill: () => void
   /** As `take`, of runs of one task that block each other by this rule. */
   readonly meet: (grants: ReadonlyArray<Grant>, rule: Blocking.Rule) => void
   /** Whether what comes would meet another run of the task. */
   readonly isBusy: (task: TaskName) => boolean
   /** How many more grants there is use for. */
   readonly wanted: () => number
+  /** How many places nobody is in, or waits for here. */
+  readonly vacant: () => number
+  /** So many reports tell a breaker of a call, and were not taken out. */
+  readonly calls: () => number
   /** How many more could start right now, if what has ended took its place until its report is out. */
   readonly free: () => number
   readonly sizes: () => PoolSizes
@@ -100,7 +108,16 @@ const newsMax = 200
 /** So long what this process says itself may be under way, until it counts as silent. */
 const silentMillis = 250
 
+/** Who has a place next, where runs do not come from one claim alone. */
+export interface Order {
+  /** So many places are for what is yet to come. */
+  readonly kept: () => number
+  /** The index of what starts next of those that wait here; nothing if a place is kept for what is to come. */
+  readonly next: (queue: ReadonlyArray<Grant>) => number | undefined
+}
+
 export interface Options {
+  readonly order?: Order | undefined
   readonly sizes: PoolSizes
   readonly labels: Labels
   /** How long an interrupted handler may go on. */
@@ -138,6 +155,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       onGivenBack,
       onNews,
       onTimed,
+      order,
       pass,
       recall,
       stopMillis,
@@ -152,6 +170,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const stuck = new Set<Attempt>()
     let sizes = options.sizes
     let queue: Array<Grant> = []
+    /** Of these, such as places were kept for. */
+    const placed = new WeakSet<Grant>()
     /** Of tasks whose runs meet here: the one that goes when the one before it has ended. */
     const next = new Map<TaskName, Grant>()
     let reports: Array<Report> = []
@@ -205,11 +225,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       for (;;) {
         // What waited for the one that has just ended may be next.
         if (next.size > 0) bringUp()
-        if (queue.length === 0 || carried.size >= places()) break
+        if (queue.length === 0 || carried.size + (order?.kept() ?? 0) >= places()) break
         const now = monotonic()
         if (now >= freshUntil) break
+        const at = order === undefined || placed.has(queue[0]!) ? 0 : order.next(queue)
+        if (at === undefined) continue
         // Taken out first: the handler may run right here, and whatever it wakes must not find it twice.
-        begin(queue.shift()!, now)
+        begin(at === 0 ? queue.shift()! : queue.splice(at, 1)[0]!, now)
       }
       isPumping = false
     }
@@ -225,6 +247,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const meet = (grant: Grant, rule: Blocking.Rule) => {
       const { run, task } = grant
       if (!handlers.has(task)) return release(grant)
+      // What it took is to be given back, whoever is busy here.
+      if (grant.conclusion !== undefined) return void queue.push(grant)
       const before = next.get(task)
       if (before !== undefined) discard(before, Blocking.replacedBy(run))
       next.delete(task)
@@ -602,9 +626,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         freshUntil = until
         pump()
       },
-      take: (grants) => {
+      take: (grants, places = 0) => {
         grants.forEach(noteAge)
-        queue.push(...grants)
+        const first = places === 0 ? [] : grants.slice(0, places)
+        for (const grant of first) placed.add(grant)
+        queue.unshift(...first)
+        queue.push(...(places === 0 ? grants : grants.slice(places)))
         pump()
         if (queue.length > 0) trim()
       },
@@ -620,6 +647,9 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           Math.max(0, stuck.size - sizes.maximum)
         return free + queueRoom() - carried.size - queue.length
       },
+      fill: pump,
+      vacant: () => places() - carried.size - queue.length,
+      calls: () => callsIn(held.values()) + callsIn(reports),
       free: () =>
         Math.max(
           0,
@@ -715,3 +745,10 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
   })
 
 const queueMax = 1000
+
+/** How many of these reports tell a breaker of a call. */
+export const callsIn = (reports: Iterable<Report>): number => {
+  let count = 0
+  for (const report of reports) if ("call" in report && report.call !== undefined) count++
+  return count
+}

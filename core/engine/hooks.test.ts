@@ -1,13 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { TestClock } from "effect/testing"
-import type { Conclusion } from "../domain/Conclusion.ts"
+import { type Conclusion, finishing, handedOver } from "../domain/Conclusion.ts"
 import { Fence } from "../domain/Lease.ts"
 import * as Retry from "../domain/Retry.ts"
 import * as Rollback from "../domain/Rollback.ts"
 import { RunId } from "../domain/RunId.ts"
 import { type Policy, usualPolicy } from "../domain/Task.ts"
-import type { Grant } from "../services/RunStorage.ts"
+import type { Grant, Report } from "../services/RunStorage.ts"
 import type { Hooks, Unsuccessful } from "./Handler.ts"
 import * as Pool from "./Pool.ts"
 import { failed, grantOf, serving } from "./Pool.fixture.ts"
@@ -24,6 +24,7 @@ describe("the hooks of an attempt", () => {
       readonly conclude?: (conclusion: Conclusion) => boolean
       readonly meanwhile?: (pool: Pool.Pool, step: string) => void
       readonly remembering?: boolean
+      readonly handsOver?: boolean
     } = {},
   ) {
     const steps: Array<string> = []
@@ -35,9 +36,10 @@ describe("the hooks of an attempt", () => {
         return given.slow === name ? Effect.never : Effect.void
       })
     const pool: Pool.Pool = yield* serving(
-      (_payload, { remember }) =>
+      (_payload, { handOver, remember }) =>
         Effect.suspend(() => {
           steps.push("run")
+          if (given.handsOver) return handOver("1 hour")
           if (given.remembering) Effect.runSync(Effect.orDie(remember("a", "1")))
           return given.run ?? Effect.succeed('"done"')
         }),
@@ -245,6 +247,88 @@ describe("the hooks of an attempt", () => {
         assert.deepStrictEqual(steps, [...rest])
       }))
   }
+
+  it.effect("wait for the end of what is handed over", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({ handsOver: true })
+      assert.deepStrictEqual(steps, ["prepare", "run", "TimedOut, handedOver", "Await"])
+    }))
+
+  it.effect("clean at the hand-over where nothing is left for later", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({ handsOver: true, conclude: () => false })
+      assert.deepStrictEqual(steps, [
+        "prepare",
+        "run",
+        "TimedOut, handedOver, refused",
+        "Stopped",
+        "clean",
+        "Await",
+      ])
+    }))
+
+  it.effect("cost a hand-over nothing where none comes after it", () =>
+    Effect.gen(function* () {
+      const marks: Array<string> = []
+      const pool = yield* serving((_, { handOver }) => handOver(), {
+        hooks: { prepare: () => Effect.void },
+        conclude: (_, { phase }) => Effect.sync(() => marks.push(phase) > 0),
+      })
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(pool.takeReports(9)[0]?._tag, "Await")
+      assert.deepStrictEqual(marks, [])
+    }))
+
+  const cleaned = ["clean", "summary"]
+  const undone = ["rollback", "Failed, cleaning", "Failed", ...cleaned]
+  for (
+    const [end, conclusion, rest] of [
+      ["has succeeded", { state: "Succeeded", result: "1" }, [
+        "Succeeded, cleaning",
+        "Succeeded",
+        ...cleaned,
+        "Succeed",
+      ]],
+      ["has failed", { state: "Failed", failure: { tag: "Boom", message: "" } }, [
+        "Failed, rollingBack",
+        ...undone,
+        "GiveUp",
+      ]],
+      ["took too long", handedOver, [
+        "TimedOut, rollingBack",
+        ...undone.map((step) => step.replace("Failed", "TimedOut")),
+        "TimeOut",
+      ]],
+      ["was cancelled", { state: "Cancelled" }, ["Stopped", "clean", "Abort"]],
+    ] as const
+  ) {
+    it.effect(`after a hand-over, where the run ${end}: all that come after an outcome`, () =>
+      Effect.gen(function* () {
+        const grant = { conclusion: finishing(conclusion), attempt: 1 }
+        const policy = { retry: Retry.exponential({ attempts: 5 }) }
+        const { steps } = yield* carriedOut({ grant, policy })
+        assert.deepStrictEqual(steps, [...rest])
+      }))
+
+    it.effect(`after a hand-over, where the run ${end}: none, where there are none any more`, () =>
+      Effect.gen(function* () {
+        const pool = yield* serving(() => Effect.die("it is not run again"))
+        pool.take([grantOf(1, { conclusion: finishing(conclusion) })])
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(pool.takeReports(9)[0]?._tag, rest.at(-1) as Report["_tag"])
+      }))
+  }
+
+  it.effect("after a hand-over, given back at a shutdown, go on elsewhere", () =>
+    Effect.gen(function* () {
+      const { steps } = yield* carriedOut({
+        grant: { conclusion: finishing({ state: "Cancelled" }) },
+        slow: "clean",
+        meanwhile: (pool, step) => step === "clean" && pool.giveBack(),
+      })
+      assert.deepStrictEqual(steps, ["Stopped", "clean", "Release"])
+    }))
 
   const asked = Rollback.asked({ by: "Ada" })
   const demanded = { conclusion: Rollback.conclusion(asked, "7"), attempt: 2 }

@@ -23,7 +23,7 @@
  *   counts (R38), then by who came first. Decisions about one gate do not overlap.
  * - **R9 not early.** A delayed run, or a retry, is not granted before its time.
  * - **R10 cancel.** Once cancel has answered `confirmed` the run is not granted; after `requested`
- *   its present grant is its last, however it ends.
+ *   its present grant is its last, however it ends; of what is handed over, the next (R43).
  * - **R11 recovery.** `recover` frees every grant of a lost or departed incarnation as
  *   `Run.advance` says; two recoveries at once free each grant once.
  * - **R12 agreement.** Every change of state is one that `Run.advance` makes.
@@ -36,7 +36,8 @@
  *   with it, or gave back with it, is in every grant after. It keeps the only place of a gate, and no other.
  * - **R15 awaiting.** A run that was handed over is held by nobody and keeps its place. The first
  *   notify ends it, however many come at once, and also when it comes before the holder's report;
- *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out.
+ *   those after it are answered `duplicate`. Past its limit `expire` ends it as timed out. Where its
+ *   hooks are left, R43 says how.
  * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and its start is
  *   refused; it ends as expired: by `expire`, or by the claim that comes across it. One that was begun is
  *   let be.
@@ -114,6 +115,12 @@
  * - **R42 backlog.** `backlog` counts the runs that wait in the lanes it names, ready or at the gates
  *   before them, each once, and whatever else waits; those that are due later do not wait. Past `atMost`
  *   it need not count. Of a task with other lanes, those at gates before these may be counted, too.
+ * - **R43 hooks left.** A run that its holder has marked as handed over (`handedOver` of `Conclusion`) is
+ *   not ended by its first notice, by its limit or by a cancel, but granted once more, with the conclusion
+ *   of that (`finishing`). Until that grant has ended, the run has not, for anybody: it keeps its place, and
+ *   is told of once. Once it is known how it ends, no notice counts, nor a deadline. The mark counts for the
+ *   grant with which it was made, before its report and after it; it is no conclusion, and not made of what
+ *   is to stop or has one.
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -373,7 +380,7 @@ export interface Ordered<Answer> {
 }
 
 export interface Expiry {
-  /** Runs ended by this call. */
+  /** Runs ended by this call; `Ready`: its hooks are left. */
   readonly runs: ReadonlyArray<{ readonly run: RunId; readonly state: StateName }>
   readonly freed: ReadonlyArray<GateKey>
 }
@@ -451,7 +458,7 @@ export interface RunStorage {
 
   /**
    * `ended`: it was final already. `None`: there is no such run. To cancel a parent is to cancel its
-   * children; it is `requested` until they have ended.
+   * children; it is `requested` until they have ended, as what was handed over is until its hooks are done.
    */
   readonly cancel: (run: RunId, by?: string) => Effect.Effect<
     Option.Option<Ordered<"confirmed" | "requested" | "ended">>,
@@ -479,7 +486,7 @@ export interface RunStorage {
     StorageUnavailable
   >
 
-  /** `refused`: it waits, is suspended or a parent. `ended`: not by a notice. */
+  /** `refused`: it waits, is suspended or a parent. `ended`, or it is known how it ends: not by a notice. */
   readonly notify: (run: RunId, notice: Notice, by?: string) => Effect.Effect<
     Option.Option<Ordered<"applied" | "duplicate" | "refused" | "ended">>,
     StorageUnavailable
@@ -500,7 +507,7 @@ export interface RunStorage {
   /** Whether a sweep would be in vain, which costs less to ask than to sweep. It may be too careful. */
   readonly isQuiet: Effect.Effect<boolean, StorageUnavailable>
 
-  /** Ends at most `limit` runs whose deadline has passed, or that await too long. */
+  /** Ends at most `limit` runs whose deadline has passed, or that await too long, their hooks left out. */
   readonly expire: (limit: number) => Effect.Effect<Expiry, StorageUnavailable>
 
   /** Says what holders have left to be said of at most `limit` runs, as far as it is time. */

@@ -19,6 +19,8 @@
  * - **X8 checked.** `serve` refuses a definition whose policy `Policy.check` refuses, by its field, as
  *   where the task was made; then none of them is defined.
  * - **X9 told.** As N1 to N4; and nothing that a terminal would obey is in a line that is kept.
+ * - **X10 looked.** A round that only looks is granted nothing and takes no permit. It is answered
+ *   `isReady` soon after there is something to grant that has a permit, and without that only after the wait.
  */
 import { Context, type Effect, type Option, Schema } from "effect"
 import { BreakerKey } from "../domain/Breaker.ts"
@@ -73,6 +75,8 @@ export interface Round extends ClaimRequest {
   readonly waitMillis: number
   /** Grants only what has a permit. The lanes are those of its task. */
   readonly regulation?: Regulation | undefined
+  /** Whoever has no place for it yet asks whether there is something to grant, and leaves it to others. */
+  readonly looks?: true
 }
 
 /** Whether a run may start that stands behind the breaker of its key. */
@@ -94,7 +98,12 @@ export class Transport extends Context.Service<Transport, {
 
   /** Settles the reports, then claims. */
   readonly round: (round: Round) => Effect.Effect<
-    { readonly settled: ReadonlyArray<Settled>; readonly grants: ReadonlyArray<Grant> },
+    {
+      readonly settled: ReadonlyArray<Settled>
+      readonly grants: ReadonlyArray<Grant>
+      /** To a round that looks. */
+      readonly isReady?: true
+    },
     SessionLost | TransportUnavailable
   >
 

@@ -74,7 +74,12 @@ export const tasks = {
     success,
     policy: { retry, rateLimit: { limit: 2, perMillis: 1000, burst: 2 } },
   }),
-  narrow: Task.make("narrow", { payload, success, policy: { retry, backlog: { high: 2 } } }),
+  /** Its runs wait ready, and at a gate of their key. */
+  narrow: Task.make("narrow", {
+    payload,
+    success,
+    policy: { retry, backlog: { high: 2 }, blocking: Blocking.fifo, ...byKey },
+  }),
   /** Cut into shards by its routing. */
   cut: Task.make("cut", {
     payload,

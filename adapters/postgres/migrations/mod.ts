@@ -15,6 +15,7 @@ import permits from "./permits.ts"
 import statesOfTasks from "./statesOfTasks.ts"
 import triggers from "./triggers.ts"
 import placements from "./placements.ts"
+import notified from "./notified.ts"
 import outbox from "./outbox.ts"
 import logs from "./logs.ts"
 import crashes from "./crashes.ts"
@@ -104,6 +105,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "answers", statements: answers },
   { name: "beginners", statements: beginners },
   { name: "depth", statements: depth },
+  { name: "notified", statements: notified },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

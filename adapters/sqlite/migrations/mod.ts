@@ -22,6 +22,7 @@ import { gateOrders } from "./0020_gate_orders.ts"
 import { endings } from "./0021_endings.ts"
 import { answers } from "./0022_answers.ts"
 import { beginners } from "./0023_beginners.ts"
+import { notified } from "./0024_notified.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -48,4 +49,5 @@ export const steps: ReadonlyArray<string> = [
   endings,
   answers,
   beginners,
+  notified,
 ]

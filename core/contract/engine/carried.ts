@@ -1,10 +1,23 @@
 /** What becomes of what is submitted: it is carried out, and answered. */
 import { assert } from "@effect/vitest"
-import { Cause, Context, DateTime, Deferred, Effect, Exit, Fiber, Layer, Ref, Schema } from "effect"
+import {
+  Cause,
+  Clock,
+  Context,
+  DateTime,
+  Deferred,
+  Effect,
+  Exit,
+  Fiber,
+  Layer,
+  Ref,
+  Schema,
+} from "effect"
 import { Refused } from "../../domain/Refused.ts"
 import * as Retry from "../../domain/Retry.ts"
 import { RunId } from "../../domain/RunId.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
+import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
 import { Executor } from "../../engine/Executor.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
@@ -41,14 +54,39 @@ export const carried = (test: Test): void => {
       assert.strictEqual(yield* whose.execute({}), "the first")
     }))
 
-  test("knows in its handler which run it is", () =>
+  test("N28: knows in its handler which run it is, and all that is said of it", () =>
     Effect.gen(function* () {
-      const whoami = Task.make("whoami", { success: Schema.Tuple([Schema.Int, Schema.Int]) })
-      yield* serving(whoami.toLayer(() =>
-        CurrentRun.use(({ attempt, id }) => Effect.succeed([id, attempt] as const))
-      ))
-      const run = yield* whoami.submit({})
-      assert.deepStrictEqual(yield* whoami.result(run), [run, 1])
+      const namespace = yield* CurrentNamespace
+      const seen = yield* Deferred.make<CurrentRun["Service"]>()
+      const whoami = Task.make("whoami", {
+        payload: { n: Schema.Int },
+        policy: { timeout: "1 minute" },
+      })
+      yield* serving(
+        whoami.toLayer(() => CurrentRun.use((run) => Deferred.succeed(seen, run))),
+        { labels: { zone: "eu" } },
+      )
+      const from = yield* Clock.currentTimeMillis
+      const run = yield* whoami.submit({ n: 7 }, { idempotencyKey: "one" })
+      yield* whoami.result(run)
+      const { deadline, payload, ...known } = yield* Deferred.await(seen)
+      assert.deepInclude(known, {
+        id: run,
+        namespace,
+        task: whoami.name,
+        attempt: 1,
+        slot: undefined,
+        shard: undefined,
+        idempotencyKey: "one",
+        labels: { zone: "eu" },
+        timeoutMillis: 60_000,
+        checkpoint: undefined,
+      })
+      assert.isAbove(known.fence, 0)
+      assert.deepStrictEqual(JSON.parse(payload), { n: 7 })
+      assert.isAtLeast(deadline!, from + 60_000)
+      const { fence } = yield* state(run)
+      assert.strictEqual(known.fence, fence)
     }))
 
   test("has the same key, and the same id, at every attempt", () =>
@@ -183,6 +221,20 @@ export const carried = (test: Test): void => {
         const refused = yield* Effect.flip(scheduler.submitSharded(submission, sharding))
         assert.strictEqual(refused._tag, "Refused")
       }
+    }))
+
+  test("J21: a result that does not fit is refused, with the path of what is wrong with it", () =>
+    Effect.gen(function* () {
+      const Report = Schema.Struct({ rows: Schema.Array(Schema.Struct({ cents: Schema.Int })) })
+      const report = Task.make("report", { success: Report })
+      yield* serving(
+        report.toLayer(() => Effect.succeed({ rows: [{ cents: 1 }, { cents: "two" }] } as never)),
+      )
+      const failed = yield* Effect.flip(report.execute({}))
+      assert(failed._tag === "RunFailed")
+      assert.deepInclude(failed, { state: "Failed" })
+      assert.strictEqual(failed.failure?.tag, "ResultRefused")
+      assert.include(failed.failure?.message, '["rows"][1]["cents"]')
     }))
 
   test("gives the answers of a run's parts in their order, and says that it has none of its own", () =>

@@ -1,6 +1,6 @@
 /** The steps of an attempt, in their order: prepared, run, rolled back, cleaned. */
 import { assert } from "@effect/vitest"
-import { DateTime, Deferred, Effect, Exit, Layer, Schema, Scope } from "effect"
+import { DateTime, Deferred, type Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
@@ -80,6 +80,127 @@ export const stepped = (test: Test): void => {
         const follower = followers.find(({ after }) => after === run)!
         assert.isAtLeast(DateTime.toEpochMillis(follower.createdAt), free)
       }
+    }))
+
+  /** A task that hands its runs over, and what its hooks did. */
+  const handingOver = (name: string, timeout: Duration.Input = "1 hour") => {
+    const steps: Array<string> = []
+    const step = (said: string) => Effect.sync(() => void steps.push(said))
+    const task = Task.make(name, { success: Schema.Int })
+    const live = (clean: Effect.Effect<void> = Effect.void) =>
+      task.toLayer(
+        () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver(timeout))),
+        {
+          prepare: () => step("prepare"),
+          rollback: (_, { tag }) => step(`rollback ${tag}`),
+          clean: (_, { state }) => Effect.andThen(step(`clean ${state}`), clean),
+          summary: (_, { state }) => Effect.as(step(`summary ${state}`), `it has ${state}`),
+        },
+      )
+    const begun = ["prepare", "run"]
+    const handedOver = Effect.gen(function* () {
+      const run = yield* task.submit({})
+      yield* until(state(run), (view) => view.state === "Awaiting")
+      assert.deepStrictEqual(steps, begun)
+      return run
+    })
+    return { begun, handedOver, live, step, steps, task }
+  }
+
+  test("Q38: of two notices at once one counts: cleaned once, and who waits for it begins after that, once", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const namespace = yield* CurrentNamespace
+      const { begun, handedOver, live, step, steps, task } = handingOver("payment-with-hooks")
+      const next = Task.make("next-of-payment")
+      yield* serving(Layer.merge(live(), next.toLayer(() => step("next"))))
+      yield* Layer.build(next.schedule("behind", Trigger.after(task), {}))
+      const run = yield* handedOver
+      const answers = yield* Effect.all(
+        [42, 43].map((n) => scheduler.notify(run, { _tag: "Succeeded", result: `${n}` })),
+        { concurrency: 2 },
+      )
+      assert.deepStrictEqual(answers.toSorted(), ["applied", "duplicate"])
+      assert.strictEqual(yield* task.result(run), 42 + answers.indexOf("applied"))
+      yield* until(Effect.sync(() => steps), (all) => all.includes("next"))
+      assert.strictEqual(yield* scheduler.notify(run, { _tag: "Succeeded" }), "duplicate")
+      assert.deepStrictEqual(steps, [...begun, "clean Succeeded", "summary Succeeded", "next"])
+      assert.lengthOf(yield* scheduler.list({ namespace, task: next.name, limit: 9 }), 1)
+      assert.deepInclude(yield* state(run), { state: "Succeeded", attempt: 1 })
+    }))
+
+  test("Q38: a notice of failure has what was handed over rolled back, and cleaned", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const { begun, handedOver, live, steps } = handingOver("payment-refused")
+      yield* serving(live())
+      const run = yield* handedOver
+      const failure = { tag: "Refused", message: "no funds" }
+      assert.strictEqual(yield* scheduler.notify(run, { _tag: "Failed", failure }), "applied")
+      assert.deepInclude(yield* scheduler.ended(run), { state: "Failed", failure })
+      assert.deepStrictEqual(
+        steps,
+        [...begun, "rollback Refused", "clean Failed", "summary Failed"],
+      )
+    }))
+
+  test("Q38: so has the silence of whoever it was handed over to; a cancel has it cleaned", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const silent = handingOver("payment-silent", "50 millis")
+      const stopped = handingOver("payment-stopped")
+      yield* serving(Layer.merge(silent.live(), stopped.live()))
+      const late = yield* silent.task.submit({})
+      assert.strictEqual((yield* scheduler.ended(late)).state, "TimedOut")
+      const undone = ["rollback TimedOut", "clean TimedOut", "summary TimedOut"]
+      assert.deepStrictEqual(silent.steps, [...silent.begun, ...undone])
+      const run = yield* stopped.handedOver
+      assert.strictEqual(yield* scheduler.cancel(run), "requested")
+      assert.strictEqual((yield* scheduler.ended(run)).state, "Cancelled")
+      assert.deepStrictEqual(stopped.steps, [...stopped.begun, "clean Stopped"])
+    }))
+
+  test("Q38: stopped while it cleans what was notified of, it is cleaned elsewhere, and ends as it was told", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const { begun, handedOver, live, steps, task } = handingOver("payment-moved")
+      const scope = yield* Scope.make()
+      yield* Scope.provide(serving(live(Effect.never), { drainTimeout: "100 millis" }), scope)
+      const run = yield* handedOver
+      yield* scheduler.notify(run, { _tag: "Succeeded", result: "7" })
+      yield* until(state(run), ({ phase }) => phase === "cleaning")
+      assert.strictEqual(yield* scheduler.notify(run, { _tag: "Succeeded" }), "duplicate")
+      yield* Scope.close(scope, Exit.void)
+      yield* serving(live())
+      assert.strictEqual(yield* task.result(run), 7)
+      assert.deepStrictEqual(
+        steps,
+        [...begun, "clean Succeeded", "clean Succeeded", "summary Succeeded"],
+      )
+    }))
+
+  test("Q38: a notice that comes before its handler has handed it over ends it, and it is cleaned there", () =>
+    Effect.gen(function* () {
+      const scheduler = yield* Scheduler
+      const steps: Array<string> = []
+      const isNotified = yield* Deferred.make<void>()
+      const task = Task.make("payment-at-once", { success: Schema.Int })
+      yield* serving(task.toLayer(
+        () =>
+          Effect.andThen(
+            Deferred.await(isNotified),
+            CurrentRun.use(({ handOver }) => handOver("1 hour")),
+          ),
+        { clean: (_, { state }) => Effect.sync(() => void steps.push(`clean ${state}`)) },
+      ))
+      const run = yield* task.submit({})
+      yield* until(state(run), (view) => view.state === "Running")
+      yield* scheduler.notify(run, { _tag: "Succeeded", result: "7" })
+      assert.strictEqual(yield* task.result(run), 7)
+      assert.deepStrictEqual(steps, [])
+      yield* Deferred.succeed(isNotified, undefined)
+      yield* until(Effect.sync(() => steps), ({ length }) => length > 0)
+      assert.deepStrictEqual(steps, ["clean Stopped"])
     }))
 
   test("rolls back what failed for good, and shows it doing so", () =>

@@ -1,7 +1,7 @@
 /** R22: runs of which it is known how they will end, before all of it is done. */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
-import type { Conclusion } from "../../domain/Conclusion.ts"
+import { type Conclusion, shown } from "../../domain/Conclusion.ts"
 import { Fence } from "../../domain/Lease.ts"
 import { Storage } from "../../services/Storage.ts"
 import {
@@ -65,7 +65,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.isUndefined((yield* found(run)).phase)
         yield* hand.start(grant)
         assert.deepEqual(yield* conclude(hand, grant, conclusion), [true])
-        assert.deepInclude(yield* found(run), { state: "Running", phase: conclusion.phase })
+        assert.deepInclude(yield* found(run), { state: "Running", phase: shown(conclusion.phase)! })
         const next = yield* lostTo(namespace)
         const view = yield* found(run)
         assert.deepInclude(view, { state: "Ready", attempt: 0, crashes: 1 })

@@ -267,6 +267,11 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
         message: "карта 💳 \\u0000 'nope'",
         stack: "Error: nope\n    at pay (pay.ts:1:1)",
         error: '{"_tag":"NoSuchCard","limit":1e400}',
+        causes: [{
+          tag: "HttpError",
+          message: "404",
+          stack: "Error: 404\n    at get (get.ts:2:3)",
+        }],
       }
       yield* hand.settle({ _tag: "GiveUp", run, fence, failure: whole })
       assert.deepStrictEqual((yield* found(run)).failure, whole)

@@ -14,6 +14,7 @@ import { Duration, Effect, Random, Result } from "effect"
 import type { Gate } from "../../domain/Blocking.ts"
 import * as Blocking from "../../domain/Blocking.ts"
 import type { Incarnation } from "../../domain/Executor.ts"
+import { handedOver } from "../../domain/Conclusion.ts"
 import type { Fence } from "../../domain/Lease.ts"
 import { type Level, levels } from "../../domain/Lane.ts"
 import * as Run from "../../domain/Run.ts"
@@ -90,7 +91,11 @@ interface Modelled {
   deadlineAt: number | undefined
   awaitsUntil: number | undefined
   isNotified: boolean
-  concluded: "Succeeded" | "Failed" | undefined
+  concluded: "Succeeded" | "Failed" | "TimedOut" | "Cancelled" | undefined
+  /** The fence with which it was marked as handed over. */
+  marked: Fence | undefined
+  /** It was handed over, and nobody has concluded anything of it since it is known how it ends. */
+  isFinishing: boolean
   /** Somebody has asked that it be rolled back, and its holder has said nothing else since. */
   isAsked: boolean
   /** What reports may still come, rightly or wrongly. */
@@ -192,6 +197,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           awaitsUntil: undefined,
           isNotified: false,
           concluded: undefined,
+          marked: undefined,
+          isFinishing: false,
           isAsked: false,
           grants: [],
         })
@@ -341,12 +348,52 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.deepEqual(yield* runs.conclude(incarnation, [{ run, fence, conclusion }]), [isHeld])
       if (!isHeld) return
       each.concluded = state
+      each.marked = undefined
+      each.isFinishing = false
       each.isAsked = false
     })
+
+    const mark = Effect.gen(function* () {
+      const grant = yield* someGrant
+      if (grant === undefined) return
+      const each = known.get(grant.run)!
+      const isTaken = each.state._tag === "Running" && each.state.fence === grant.fence &&
+        each.holder === grant.incarnation && !each.state.isCancelling &&
+        each.concluded === undefined
+      const { fence, incarnation, run } = grant
+      const marking = { run, fence, conclusion: handedOver }
+      assert.deepEqual(yield* runs.conclude(incarnation, [marking]), [isTaken])
+      if (isTaken) each.marked = fence
+    })
+
+    const hasHooksLeft = ({ marked, state }: Modelled) =>
+      (state._tag === "Running" || state._tag === "Awaiting") && state.fence === marked
+
+    const finish = (
+      each: Modelled,
+      event: Run.RunEvent,
+      concluded: NonNullable<Modelled["concluded"]>,
+    ) => {
+      assert.isTrue(advance(each, { ...event, isLeft: true } as Run.RunEvent))
+      each.marked = undefined
+      each.concluded = concluded
+      each.isFinishing = true
+      each.deadlineAt = undefined
+      each.awaitsUntil = undefined
+    }
 
     const cancel = Effect.gen(function* () {
       if (known.size === 0) return
       const each = yield* oneOf([...known.values()])
+      const { _tag } = each.state
+      const isOpen = !Run.isFinal(_tag) && _tag !== "Suspended" && _tag !== "Awaiting"
+      if (each.isFinishing && isOpen) {
+        return assert.strictEqual((yield* cancelled(each.run)).answer, "requested")
+      }
+      if (hasHooksLeft(each)) {
+        finish(each, { _tag: "Cancel" }, "Cancelled")
+        return assert.strictEqual((yield* cancelled(each.run)).answer, "requested")
+      }
       const isTaken = advance(each, { _tag: "Cancel" })
       const { answer } = yield* cancelled(each.run)
       const wanted = !isTaken ? "ended" : each.state._tag === "Running" ? "requested" : "confirmed"
@@ -395,14 +442,18 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const isSuccess = yield* chance(0.5)
       const isFinal = Run.isFinal(each.state._tag)
       const wasNotified = each.isNotified
-      const isTaken = advance(each, { _tag: "Notify", isSuccess })
+      const isKnown = isFinal ||
+        (each.concluded !== undefined && each.state._tag !== "Awaiting")
+      const isLeft = hasHooksLeft(each)
+      if (isLeft) finish(each, { _tag: "Notify", isSuccess }, isSuccess ? "Succeeded" : "Failed")
+      const isTaken = isLeft || !isKnown && advance(each, { _tag: "Notify", isSuccess })
       if (isTaken) each.isNotified = true
       const { answer } = yield* notified(
         each.run,
         isSuccess ? { _tag: "Succeeded" } : { _tag: "Failed", failure },
       )
       const ended = wasNotified ? "duplicate" : "ended"
-      assert.strictEqual(answer, isTaken ? "applied" : isFinal ? ended : "refused")
+      assert.strictEqual(answer, isTaken ? "applied" : isKnown ? ended : "refused")
     })
 
     const revive = Effect.gen(function* () {
@@ -411,6 +462,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const isFinal = Run.isFinal(each.state._tag)
       const isTaken = advance(each, { _tag: "Revive", isGated: each.spec.gate !== undefined })
       if (isTaken) {
+        each.marked = undefined
+        each.isFinishing = false
         each.isNotified = false
         each.concluded = undefined
         each.isAsked = false
@@ -434,6 +487,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       assert.strictEqual(answer, isTaken ? "confirmed" : "unbegun")
       if (!isTaken) return
       each.isNotified = false
+      each.marked = undefined
+      each.isFinishing = false
       each.concluded = "Failed"
       each.isAsked = true
     })
@@ -448,7 +503,8 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         }
         const { awaitsUntil, state } = each
         if (state._tag === "Awaiting" && awaitsUntil !== undefined && awaitsUntil <= now) {
-          advance(each, { _tag: "Expire" })
+          if (hasHooksLeft(each)) finish(each, { _tag: "Expire" }, "TimedOut")
+          else advance(each, { _tag: "Expire" })
         }
       }
     })
@@ -474,6 +530,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
           if (each.holder !== gone.incarnation) continue
           const { crashesMax, isAtMostOnce } = each.spec
           const { concluded } = each
+          each.marked = undefined
           const event = { _tag: "Lose" as const, crashesMax, isAtMostOnce }
           assert.isTrue(advance(each, concluded === undefined ? event : { ...event, concluded }))
           const freedAs = states.get(each.run)
@@ -546,6 +603,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
         ...often(8, { name: "settle", run: settle }),
         ...often(3, { name: "start", run: start }),
         { name: "conclude", run: conclude },
+        ...often(2, { name: "mark", run: mark }),
         ...often(2, { name: "cancel", run: cancel }),
         ...often(3, { name: "suspend", run: suspend }),
         ...often(4, { name: "resume", run: resume }),

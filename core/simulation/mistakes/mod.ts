@@ -24,6 +24,7 @@ import { firedLate } from "./firedLate.ts"
 import { followedTwice } from "./followedTwice.ts"
 import { freedTwice } from "./freedTwice.ts"
 import { gateLeftShut } from "./gateLeftShut.ts"
+import { gatedUncounted } from "./gatedUncounted.ts"
 import { gatheredEarly } from "./gatheredEarly.ts"
 import { givenUpEarly } from "./givenUpEarly.ts"
 import { grantedTwice } from "./grantedTwice.ts"
@@ -136,6 +137,7 @@ export const mistakes = planted({
   toldOnce: [{ storage: toldOnce }, "I19"],
   stepUnnoticed: [{ storage: stepUnnoticed }, "I22"],
   backlogUncounted: [{ storage: backlogUncounted }, "I23"],
+  gatedUncounted: [{ storage: gatedUncounted }, "I23"],
   breakerIgnored: [{ storage: breakerIgnored }, "I24"],
   keysConfused: [{ storage: keysConfused }, "I24"],
   postponedAsFailed: [{ storage: postponedAsFailed }, "I24"],
