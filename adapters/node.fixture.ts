@@ -23,10 +23,10 @@ export const Refund = Task.make("refund")
 const say = (what: string) => Effect.sync(() => void writeSync(1, `${what}\n`))
 
 const refunding = Refund.toLayer(() =>
-  CurrentRun.use(({ fence, id }) =>
-    say(`began ${id} ${fence}`).pipe(
+  CurrentRun.use(({ fence, id, slot }) =>
+    say(`began ${id} ${fence} ${slot}`).pipe(
       Effect.andThen(Effect.sleep("20 millis")),
-      Effect.andThen(say(`ended ${id} ${fence}`)),
+      Effect.andThen(say(`ended ${id} ${fence} ${slot}`)),
     )
   )
 )

@@ -139,21 +139,3 @@ describe("Retry.covers", () => {
     )
   })
 })
-
-describe("Retry of a herd", () => {
-  it("B50: of 10,000 that fail at once no second gets more than 3 percent", () => {
-    const policy = Retry.exponential({
-      attempts: 9,
-      delayMillis: 40_000,
-      growth: 2,
-      jitterKind: "wide",
-    })
-    const seconds = new Map<number, number>()
-    for (let at = 0; at < 10_000; at++) {
-      const second = Math.floor(Retry.delayAfter(policy, 1, at / 10_000)! / 1000)
-      seconds.set(second, (seconds.get(second) ?? 0) + 1)
-    }
-    assert.isAtMost(Math.max(...seconds.values()), 300)
-    assert.isAtLeast(Math.min(...seconds.keys()), 40)
-  })
-})

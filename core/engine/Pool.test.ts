@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect } from "effect"
+import { Clock, Deferred, Effect, Random } from "effect"
 import { TestClock } from "effect/testing"
 import { Fence } from "../domain/Lease.ts"
 import * as PoolSizes from "../domain/PoolSizes.ts"
@@ -391,4 +391,32 @@ describe("a run that is granted again while its earlier attempt is being put dow
       assert.strictEqual(pool.running(), 0)
       assert.deepInclude(pool.takeReports(9)[0], { _tag: "Abort", fence: again })
     }))
+})
+
+describe("a herd of runs", () => {
+  it.effect("B50: of 10,000 that fail at once no second gets more than 3 percent of the retries", () =>
+    Effect.gen(function* () {
+      const retry = Retry.exponential({
+        attempts: 9,
+        delayMillis: 40_000,
+        growth: 2,
+        jitterKind: "wide",
+      })
+      const pool = yield* serving(() => Effect.fail(failed("down")), {
+        sizes: PoolSizes.of(10_000),
+        policy: { ...usualPolicy, retry },
+      })
+      pool.take(Array.from({ length: 10_000 }, (_, at) => grantOf(at + 1)))
+      yield* TestClock.adjust("1 second")
+      const reports = pool.takeReports(10_000)
+      assert.strictEqual(reports.length, 10_000)
+      const seconds = new Map<number, number>()
+      for (const report of reports) {
+        assert(report._tag === "Retry")
+        const second = Math.floor(report.delayMillis / 1000)
+        seconds.set(second, (seconds.get(second) ?? 0) + 1)
+      }
+      assert.isAtMost(Math.max(...seconds.values()), 300)
+      assert.isAtLeast(Math.min(...seconds.keys()), 40)
+    }).pipe(Random.withSeed("herd")))
 })

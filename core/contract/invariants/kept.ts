@@ -3,7 +3,7 @@
  * others.
  */
 import { assert } from "@effect/vitest"
-import { Context, DateTime, Deferred, Effect, Layer, Schema } from "effect"
+import { Context, DateTime, Deferred, Effect, Fiber, Layer, Schema } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Retry from "../../domain/Retry.ts"
 import * as Run from "../../domain/Run.ts"
@@ -280,13 +280,21 @@ export const kept = (test: Test): void => {
       }
     }))
 
-  test("I8 back-off: each retry comes after its delay, and not before", () =>
+  test("I8 back-off: each retry comes after its delay, within a second, and not before", () =>
     Effect.gen(function* () {
+      const jitter = 0.2
       const ledger = new Ledger()
+      const stalled = yield* stalls
       const task = Task.make("backing-off", {
         payload: { n: Schema.Int },
         policy: {
-          retry: Retry.exponential({ attempts: 4, delayMillis: 100, growth: 2, capMillis: 300 }),
+          retry: Retry.exponential({
+            attempts: 4,
+            delayMillis: 100,
+            growth: 2,
+            capMillis: 300,
+            jitter,
+          }),
         },
       })
       yield* serving(
@@ -299,8 +307,10 @@ export const kept = (test: Test): void => {
         const own = ledger.intervals().filter((each) => each.run === run)
         assert.strictEqual(own.length, 4)
         for (const [nth, delay] of [100, 200, 300].entries()) {
+          const [from, at] = [own[nth]!.until, own[nth + 1]!.at]
           // Clocks of storages count whole milliseconds.
-          assert.isAtLeast(own[nth + 1]!.at - own[nth]!.until, delay - 1)
+          assert.isAtLeast(at - from, delay - 1)
+          assert.isAtMost(at - from, delay * (1 + jitter) + 1000 + stalled(from, at))
         }
       }
     }))
@@ -387,6 +397,7 @@ export const kept = (test: Test): void => {
   test("L5, B56, B57, B60: a queue drains, though those who held its places are gone", () =>
     Effect.gen(function* () {
       const ledger = new Ledger()
+      const stalled = yield* stalls
       const pair = Task.make("pair", { policy: { blocking: Blocking.concurrent(2) } })
       const only = Task.make("only", { policy: { blocking: Blocking.discard } })
       const scheduler = yield* Scheduler
@@ -405,6 +416,15 @@ export const kept = (test: Test): void => {
       assert.strictEqual((yield* sole()).state, "Discarded")
       yield* a.cut
       yield* b.cut
+      const cutAt = performance.now()
+      const freedBy = ttlMillis + sweepMillis + beginMillis
+      const accepting = yield* Effect.forkChild(
+        Effect.map(
+          until(sole(), ({ state }) => state !== "Discarded"),
+          (next) => ({ ...next, at: performance.now() }),
+        ),
+        { startImmediately: true },
+      )
       yield* anotherLeader
       yield* serving(pair.toLayer(() => ledger.around("b", Effect.sleep("2 millis"))), longLived)
       yield* serving(only.toLayer(() => ledger.around("b", Effect.void)), {
@@ -412,16 +432,37 @@ export const kept = (test: Test): void => {
         name: "b2",
       })
       // What comes while others end must not be forgotten at the gate.
+      const submittedAt = new Map<RunId, number>(first.map((run) => [run, cutAt]))
       const later = yield* Effect.forEach(
         times(60),
-        () => Effect.andThen(Effect.sleep("3 millis"), pair.submit({})),
+        () =>
+          Effect.gen(function* () {
+            yield* Effect.sleep("3 millis")
+            const run = yield* pair.submit({})
+            submittedAt.set(run, performance.now())
+            return run
+          }),
         { concurrency: 3 },
       )
       for (const run of [...first, ...later]) yield* pair.result(run)
-      const pairs = ledger.intervals().filter(({ by, run }) => by === "b" && run !== owner.run)
+      const next = yield* Fiber.join(accepting)
+      assert.isAtMost(next.at - cutAt, freedBy + stalled(cutAt, next.at))
+      const pairs = ledger.intervals().filter(({ by, run }) => by === "b" && submittedAt.has(run))
       assert.isAtMost(mostAtOnce(pairs), 2)
+      assert.isAtMost(pairs[0]!.at - cutAt, freedBy + stalled(cutAt, pairs[0]!.at))
+      // Whenever there is a place for one that waits, the next begins within a sweep.
+      for (const [nth, { at }] of pairs.entries()) {
+        if (nth === 0) continue
+        const last = pairs[nth - 1]!
+        const running = pairs.slice(0, nth).filter(({ until }) => until > last.at)
+        const freeSince = running.length < 2
+          ? last.at
+          : Math.min(...running.map((each) => each.until))
+        const waitingSince = Math.min(...pairs.slice(nth).map(({ run }) => submittedAt.get(run)!))
+        const from = Math.max(freeSince, waitingSince)
+        assert.isAtMost(at - from, sweepMillis + stalled(from, at), `start ${nth + 1}`)
+      }
       assert.strictEqual((yield* scheduler.ended(owner.run)).state, "Succeeded")
-      const next = yield* until(sole(), ({ state }) => state !== "Discarded")
       assert.strictEqual((yield* scheduler.ended(next.run)).state, "Succeeded")
     }))
 

@@ -1,5 +1,5 @@
 /** The processes of these tests: executors that can be cut off, and a second scheduler. */
-import { Effect, Fiber, Latch, Layer, Scope } from "effect"
+import { Effect, Exit, Fiber, Latch, Layer, Scope } from "effect"
 import * as LocalOwnership from "../../engine/LocalOwnership.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import { Triggers } from "../../engine/Triggers.ts"
@@ -26,20 +26,29 @@ export const cuttable = Effect.gen(function* () {
   return { between, cut: open.close, mend: open.open }
 })
 
-/** As `serving`, by an executor that can be cut off. It can be heard again when the test ends. */
+/**
+ * As `serving`, by an executor that can be cut off. It can be heard again when the test ends. `beats` counts
+ * those that it has sent: an unanswered one it has given up.
+ */
 export const servingCuttable = <R = never>(
   ...[handlers, options]: Parameters<typeof serving<R>>
 ) =>
   Effect.gen(function* () {
     const { between, cut, mend } = yield* cuttable
-    const transport = behind(yield* Transport, between)
+    const beats = { answered: 0, unanswered: 0 }
+    const counted: Between = (name, call) =>
+      name !== "beat" ? between(name, call) : Effect.onExit(
+        between(name, call),
+        (exit) => Effect.sync(() => void beats[Exit.isSuccess(exit) ? "answered" : "unanswered"]++),
+      )
+    const transport = behind(yield* Transport, counted)
     yield* Effect.provideService(
       serving(handlers, { drainTimeout: "100 millis", ...options }),
       Transport,
       transport,
     )
     yield* Effect.addFinalizer(() => mend)
-    return { cut, mend }
+    return { beats, cut, mend }
   })
 
 /** One more that holds every duty: two leaders at once. */
