@@ -288,7 +288,7 @@ describe("a task", () => {
       }))
   }
 
-  const work = (duration: "3 seconds" | "1 hour") => () =>
+  const work = (duration: "500 millis" | "1 hour") => () =>
     Effect.as(Effect.uninterruptible(Effect.sleep(duration)), { receipt: "" })
 
   it.live("that is not to be interrupted fails in all that stops it", () =>
@@ -304,7 +304,7 @@ describe("a task", () => {
 
   it.live("that stops in time is not stuck, and its time is what it is given", () =>
     Effect.gen(function* () {
-      const quick = yield* over(Book.toLayer(work("3 seconds")))
+      const quick = yield* over(Book.toLayer(work("500 millis")))
       assert.deepStrictEqual(brokenIn(quick), {})
       const slow = yield* over(Book.toLayer(work("1 hour")), { stopTimeout: "50 minutes" })
       assert.deepStrictEqual(brokenIn(slow), {})

@@ -19,8 +19,8 @@ export class TcpProxy {
   private readonly links = new Set<Link>()
   private readonly server: Server
   private isRefusing = false
-  /** Words of a client, once, whose answer is lost. */
-  private losing: string | undefined
+  /** Words of a client whose answer is lost, until one has said so. */
+  losing: string | undefined
 
   private constructor(server: Server, url: URL) {
     this.server = server
@@ -93,11 +93,6 @@ export class TcpProxy {
     return this.each(part, (link) => {
       link.isLosing = true
     })
-  }
-
-  /** As `loseNextAnswer`, of the next connection on which a client says so. */
-  loseAnswerTo(words: string): void {
-    this.losing = words
   }
 
   cut(part = ""): number {

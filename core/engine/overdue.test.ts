@@ -86,7 +86,7 @@ const test = (
 
 describe("of an executor that is cut off", () => {
   for (const cutAfter of [600, 1500, 2990, 3500]) {
-    test(`I17: a run has timed out two seconds after its time, cut off after ${cutAfter} ms`, () =>
+    test(`I17: a run has timed out within two seconds of its time, cut off after ${cutAfter} ms`, () =>
       Effect.gen(function* () {
         const Hangs = Task.make("hangs", { policy: { timeout } })
         // Interrupted it goes on, so that nothing but its executor could say that it has ended.
@@ -102,7 +102,8 @@ describe("of an executor that is cut off", () => {
         assert.deepInclude(view, { state: "TimedOut", attempt: 1, crashes: 0 })
         assert.include(view.failure?.message, "its executor has not said what became of it")
         const took = yield* tookMillis(run)
-        assert.isAtLeast(took, 3000 + 1500)
+        // Until then its own executor would say so.
+        assert.isAtLeast(took, 3000 + 750)
         assert.isAtMost(took, 3000 + 2000)
         yield* mend
         yield* pass("20 seconds")

@@ -36,6 +36,7 @@ export const draw = (plan: Plan): Effect.Effect<Plan> =>
         rules,
         days,
         silences,
+        failures,
       ]
     ) {
       if (yield* chance(share)) drawn = yield* some(drawn)
@@ -350,5 +351,20 @@ const silences = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan
     ...plan,
     submits: [...plan.submits, ...yield* many(4, submit)],
     faults: [...plan.faults, ...faults],
+  }
+})
+
+/** The task that is followed fails for a while, and somebody has its runs go on when they have failed. */
+const failures = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const submits = yield* submitsOf(plan, "fifo", yield* between(3, 6))
+  const outages = yield* Effect.forEach(
+    keys,
+    (key) => Effect.map(between(100, 5000), (at) => ({ at, key, millis: 20_000 })),
+  )
+  return {
+    ...plan,
+    failing: "fifo",
+    outages: [...plan.outages, ...outages],
+    submits: [...plan.submits, ...submits.map((each) => ({ ...each, order: "revive" as const }))],
   }
 })

@@ -68,6 +68,10 @@ export type Entry =
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
     /** `isUnknown`: since its holder had said that it did not know of it. */
     | ({ readonly kind: "freed"; readonly isUnknown?: true } & Granted)
+    /** An executor has left, and holds nothing from then on. */
+    | { readonly kind: "left"; readonly incarnation: number }
+    /** It was decided about whoever waits at these gates. */
+    | { readonly kind: "decided"; readonly gates: ReadonlyArray<GateKey> }
     | { readonly kind: "admitted"; readonly run: RunId; readonly state: string }
     /** A slot was fired, by whoever came first with it. `delayMillis`: its run is due so much later. */
     | {

@@ -34,6 +34,8 @@ export interface Plan {
   readonly outages: ReadonlyArray<
     { readonly at: number; readonly key: string; readonly millis: number }
   >
+  /** The task whose runs fail then, besides the one that calls it. */
+  readonly failing?: TaskName
   /** What an operator does to the breakers of keys: one of them, or all. */
   readonly holds: ReadonlyArray<Hold>
   readonly faults: ReadonlyArray<Fault>

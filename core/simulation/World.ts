@@ -159,7 +159,8 @@ export const run = Effect.fnUntraced(function* (
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
 
-  const work = atRandom((key) =>
+  const work = atRandom((task, key) =>
+    (task === "guarded" || task === plan.failing) &&
     plan.outages.some(({ at, key: of, millis }) =>
       of === key && startsAt + at <= now() && now() < startsAt + at + millis
     )

@@ -144,6 +144,9 @@ export const tasks = {
 }
 export type TaskName = keyof typeof tasks
 
+/** Of what is cut by whoever submits it. */
+export const shardsByHand = 3
+
 /** The rule of a trigger of which one run is always alive. */
 export const always: Permanent = {
   _tag: "Permanent",
@@ -218,14 +221,13 @@ export type Work = (
 ) => Effect.Effect<void>
 
 /** Works for a while, and fails now and then, or for as long as what it calls for its key is down. */
-export const atRandom = (isDown: (key: string) => boolean): Work =>
+export const atRandom = (isDown: (task: TaskName, key: string) => boolean): Work =>
   Effect.fnUntraced(function* (task, _, run) {
     const share = task === "risky" ? 0.5 : 0.1
     const longest = task === "timed" ? 5000 : 3000
     if (task === "tidy") yield* Effect.orDie(run.keep(String(run.fence)))
     yield* Effect.sleep((yield* Random.next) ** 3 * longest)
-    const isFailing = task === "guarded" && isDown(keyIn(run))
-    if ((yield* Random.next) < (isFailing ? 1 : share)) {
+    if ((yield* Random.next) < (isDown(task, keyIn(run)) ? 1 : share)) {
       return yield* Effect.die(new Error("bad luck"))
     }
     if (task === "handed") return yield* run.handOver(handedMillis)

@@ -99,6 +99,7 @@ export const watched = (
       admit: (gates) =>
         Effect.tap(runs.admit(gates), (admissions) =>
           Effect.sync(() => {
+            ledger.write({ kind: "decided", gates })
             for (const { run, state } of admissions) ledger.write({ kind: "admitted", run, state })
           })),
       endOverdue: (limit) =>
@@ -154,6 +155,11 @@ export const watched = (
             Effect.sync(() =>
               ledger.write({ kind: "beat", incarnation, isAlive: _tag === "Alive" })
             ),
+        ),
+      leave: (incarnation) =>
+        Effect.tap(
+          executors.leave(incarnation),
+          () => Effect.sync(() => ledger.write({ kind: "left", incarnation })),
         ),
     },
     calendars: {

@@ -9,7 +9,7 @@ import type { Storage } from "../../services/Storage.ts"
 import type { Caller } from "../Caller.ts"
 import type { Ledger } from "../Ledger.ts"
 import type { Submit } from "../Plan.ts"
-import { type TaskName, tasks, type Work } from "../tasks.ts"
+import { shardsByHand, type TaskName, tasks, type Work } from "../tasks.ts"
 
 /** What a path has at hand. */
 export interface Hand {
@@ -227,7 +227,7 @@ const sharded = (hand: Hand, request: string) => {
       return hand.caller.call(0, (scheduler) =>
         scheduler.submitSharded(
           { task: name, policy, payload: JSON.stringify({ key: "key", request }) },
-          { count: 3, atOnce: 2 },
+          { count: shardsByHand, atOnce: 2 },
           { idempotencyKey: request },
         ))
     }),

@@ -1,12 +1,14 @@
 /** How a run goes on from one state, and from one attempt, to the next. */
 import { readFileSync } from "node:fs"
 import * as Run from "../../domain/Run.ts"
+import type { Retry } from "../../domain/Retry.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Outcome } from "../Outcome.ts"
 import { longestMillis } from "../Restless.ts"
 import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
+import { slackMillis } from "./Liveness.ts"
 import { tenuresOf } from "./tenures.ts"
 
 /** The published diagram: what may follow what. */
@@ -77,6 +79,7 @@ export const I6: Checker = (outcome, that) => {
  * given back or revived. What its holder has done is not given back. What executors were lost with too often is in quarantine.
  */
 export const I7: Checker = (outcome, that) => {
+  lostRightly(outcome, that)
   const { kept: { runs }, ledger } = outcome
   const revived = revivals(outcome)
   const applied = ledger.of("settled").filter(({ answer }) => answer === "applied")
@@ -127,17 +130,46 @@ export const I7: Checker = (outcome, that) => {
   }
 }
 
+/** Nobody's run is taken for lost who has not left, and was heard of within the ttl. */
+const lostRightly: Checker = (outcome, that) => {
+  const { clock, ledger } = outcome
+  const tenures = tenuresOf(outcome)
+  const beats = Map.groupBy(
+    ledger.of("beat").filter(({ isAlive }) => isAlive),
+    ({ incarnation }) => incarnation,
+  )
+  const left = new Map(ledger.of("left").map(({ at, incarnation }) => [incarnation, at]))
+  for (const { at, fence, isUnknown, run } of ledger.of("freed")) {
+    if (isUnknown === true) continue
+    const tenure = tenures.get(run)?.find((each) => each.fence === fence && each.from <= at)
+    if (tenure === undefined) continue
+    const { incarnation } = tenure
+    const own = beats.get(incarnation) ?? []
+    const { ttlMillis } = own.find(({ ttlMillis }) => ttlMillis !== undefined) ?? {}
+    if (ttlMillis === undefined || !clock.isSteady(at - ttlMillis - slackMillis, at)) continue
+    const heard = Math.max(...own.filter((beat) => beat.at <= at).map(({ at }) => at))
+    that(
+      (left.get(incarnation) ?? Infinity) <= at || heard + ttlMillis - slackMillis <= at,
+      () => `run ${run} was taken from executor ${incarnation}, heard of ${at - heard} ms before`,
+    )
+  }
+}
+
 /** An attempt that ended so counts for good; one that was given back, put down or lost does not. */
 const isCounted: ReadonlySet<string> = new Set(["Retry", "GiveUp", "TimeOut", "Await"])
 
+/** Of so many delays one has more than this share of its jitter. */
+const [spreadOf, spreadShare] = [8, 0.1]
+
 /**
  * What failed is tried again no sooner than its policy says, and the delay is what that says for so
- * many attempts. One that is revived goes on counting, also what was handed over in vain.
+ * many attempts; of many delays of a policy not all are the shortest. One that is revived goes on counting, also what was handed over in vain.
  */
 export const I8: Checker = (outcome, that) => {
   const { clock, kept: { runs }, ledger } = outcome
   const failures = new Map<RunId, number>()
   const due = new Map<RunId, { readonly since: number; readonly at: number }>()
+  const shares = new Map<Retry, Array<number>>()
   for (const entry of ledger.entries) {
     if (entry.kind === "granted") {
       const again = due.get(entry.run)
@@ -163,7 +195,16 @@ export const I8: Checker = (outcome, that) => {
         least <= delayMillis && delayMillis <= Math.ceil(least * (1 + retry.jitter)),
         () => `failure ${failed} of run ${run} is followed by ${delayMillis} ms, not ${least}`,
       )
+      const most = least * retry.jitter
+      if (most > 0) shares.set(retry, [...shares.get(retry) ?? [], (delayMillis - least) / most])
     }
+  }
+  for (const each of shares.values()) {
+    if (each.length < spreadOf) continue
+    that(
+      each.some((share) => share > spreadShare),
+      () => `${each.length} delays of one policy are all the shortest, and not jittered`,
+    )
   }
 }
 

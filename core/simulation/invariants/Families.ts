@@ -1,6 +1,9 @@
 /** Runs that stand for others. */
 import { millis } from "../Kept.ts"
 import type { Kept } from "../Kept.ts"
+import type { Outcome } from "../Outcome.ts"
+import { policyOf, shardsByHand } from "../tasks.ts"
+import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
 
 const families = ({ runs }: Kept) =>
@@ -29,11 +32,27 @@ export const I14: Checker = ({ kept }, that) => {
   }
 }
 
-/** There is one child of each number; of those for every executor, each is another's. */
-export const I15: Checker = ({ kept, ledger }, that) => {
+/** How many executors are there at an instant, if all is well and nobody comes or goes. */
+const executorsAt = ({ calmFrom, ledger }: Outcome, at: number): number | undefined => {
+  if (at < calmFrom) return undefined
+  const here = ledger.of("beat").filter((beat) =>
+    beat.isAlive && Math.abs(beat.at - at) < ttlMillis
+  )
+  return new Set(here.map(({ incarnation }) => incarnation)).size
+}
+
+/** There is one child of each number, as many as were asked for; of those for every executor, each is another's. */
+export const I15: Checker = (outcome, that) => {
+  const { kept, ledger } = outcome
   const granted = Map.groupBy(ledger.of("granted"), ({ run }) => run)
   for (const [id, children] of families(kept)) {
-    const { count } = children[0]!.shard!
+    const { shard, task } = children[0]!
+    const { routing } = policyOf(task)
+    const count = routing?._tag === "Sharded"
+      ? routing.count
+      : routing?._tag === "Broadcast"
+      ? executorsAt(outcome, millis(children[0]!.createdAt)) ?? shard!.count
+      : shardsByHand
     const indices = new Set(children.map(({ shard }) => shard!.index))
     that(
       children.length === count && indices.size === count &&

@@ -2,7 +2,7 @@
 import * as Blocking from "../../domain/Blocking.ts"
 import * as Run from "../../domain/Run.ts"
 import type { RunView } from "../../domain/RunView.ts"
-import { millis, requestOf } from "../Kept.ts"
+import { isDueAtOnce, millis, requestOf } from "../Kept.ts"
 import { rounding } from "../SetClock.ts"
 import { policyOf, queues } from "../tasks.ts"
 import type { Checker } from "./Invariant.ts"
@@ -51,8 +51,53 @@ const placeOf = ({ id, level, task }: RunView): Blocking.Place => {
   return { rank: Blocking.rank({ level, turn: id, places: placesOf(task), order }), turn: id }
 }
 
-/** What is discarded was never started, and another was under way when it was. */
-export const I12: Checker = ({ kept: { runs }, ledger }, that) => {
+/**
+ * What comes while another is under way is discarded; what is discarded was never started, and another was
+ * under way when it was.
+ */
+export const I12: Checker = (outcome, that) => {
+  discardedWhenBusy(outcome, that)
+  discardedRightly(outcome, that)
+}
+
+/** When all is well it has been decided by then about whoever came, by a sweep if by nobody else. */
+const decidedMillis = 2000
+
+/** About who waits the next decision about its gate is made, and no later than when all is well. */
+const discardedWhenBusy: Checker = (outcome, that) => {
+  const { calmFrom, kept: { runs }, ledger } = outcome
+  const comes = [...runs.values()].filter(({ task }) => task === "discard")
+  const ordered = firstOf(ledger, "ordered")
+  const admitted = firstOf(ledger, "admitted", ({ state }) => state === "Ready")
+  const [freed, settled] = [
+    firstOf(ledger, "freed"),
+    firstOf(ledger, "settled", ({ answer }) => answer === "applied"),
+  ]
+  // Whoever was told to stop, was lost or given back may have left the gate.
+  const holders = comes.flatMap(({ finishedAt, id }) => {
+    const from = admitted.get(id)?.at
+    if (from === undefined) return []
+    const ends = [ordered, freed, settled].map((first) => first.get(id)?.at ?? Infinity)
+    return [{ run: id, from, to: Math.min(...ends, finishedAt ? millis(finishedAt) : Infinity) }]
+  })
+  const decided = ledger.of("decided")
+  for (const view of comes) {
+    const { createdAt, finishedAt, gate, id, state } = view
+    if (ordered.has(id) || state === "Expired" || !isDueAtOnce(view)) continue
+    const came = millis(createdAt) + rounding
+    const next = decided.find(({ at, gates }) => at > came && gates.includes(gate!))?.at
+    const by = Math.min(next ?? Infinity, came < calmFrom ? Infinity : came + decidedMillis)
+    if (finishedAt !== undefined && millis(finishedAt) < by - rounding) continue
+    const holder = holders.find(({ from, run, to }) => run !== id && from < came && by < to)
+    if (holder === undefined) continue
+    that(
+      state === "Discarded",
+      () => `run ${id} is ${state}, and came while run ${holder.run} was under way`,
+    )
+  }
+}
+
+const discardedRightly: Checker = ({ kept: { runs }, ledger }, that) => {
   const started = new Set(ledger.of("started").map(({ run }) => run))
   // What is revived comes to the gate again.
   for (const { order, run } of ledger.of("ordered")) if (order === "revive") started.delete(run)

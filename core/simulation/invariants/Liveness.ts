@@ -79,7 +79,7 @@ export const L1: Checker = startsWithin(5000, 0)
 export const L4: Checker = startsWithin(700, 5000)
 
 /** What a lease may be off by, where its storage keeps whole milliseconds and measures its clock. */
-const slackMillis = 600
+export const slackMillis = 600
 
 /**
  * Nobody is said to hold a run for long who is not there any more: whoever was silent for its ttl, or

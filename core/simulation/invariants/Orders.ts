@@ -2,9 +2,10 @@
 import { askedOf, millis } from "../Kept.ts"
 import { rounding } from "../SetClock.ts"
 import { policyOf } from "../tasks.ts"
+import { ttlMillis } from "../times.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Checker } from "./Invariant.ts"
-import { firstGrants } from "./tenures.ts"
+import { firstGrants, tenuresOf } from "./tenures.ts"
 
 /**
  * From the acknowledgement of a pause on no slot makes a run. What was cancelled or put down is not
@@ -60,8 +61,38 @@ export const I16: Checker = (outcome, that) => {
     }
   }
   groupsHold(outcome, that)
+  stopsSoon(outcome, that)
 }
 
+/** As executors have it here. */
+const stopMillis = 750
+/** They hear of it at once, or by their next beat; then they stop it, and say so. */
+const withinMillis = ttlMillis / 4 + stopMillis + 250
+
+/** Whoever is asked to stop a run, and is well, has heard of it and stopped it soon. */
+const stopsSoon: Checker = (outcome, that) => {
+  const { clock, endedAt, faults, ledger } = outcome
+  const isWell = (name: string, from: number, to: number) =>
+    !faults.some(({ from: begin, process, until }) =>
+      process === name && begin <= to && until + ttlMillis >= from
+    )
+  const started = new Map(ledger.of("started").map((each) => [`${each.run} ${each.fence}`, each]))
+  const tenures = tenuresOf(outcome)
+  const asked = ledger.of("ordered").filter(({ answer, order }) =>
+    answer === "requested" && order === "cancel"
+  )
+  for (const { at, run } of asked) {
+    const tenure = tenures.get(run)?.find(({ from, to }) => from <= at && at < to)
+    const holder = started.get(`${run} ${tenure?.fence}`)?.process.split(".")[0]
+    const by = at + withinMillis
+    if (tenure === undefined || holder === undefined || by > endedAt) continue
+    if (!isWell(holder, at, by) || !clock.isSteady(at, by)) continue
+    that(
+      tenure.to <= by,
+      () => `run ${run} was asked to stop, and was held for ${tenure.to - at} ms more`,
+    )
+  }
+}
 /**
  * While a group is paused no run of its tasks is granted; and when all were cancelled that were there, none
  * of them is granted any more, unless somebody lets it go on.

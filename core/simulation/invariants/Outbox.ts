@@ -1,4 +1,5 @@
 /** Whoever is to be told of the end of a run is told of it once. */
+import * as Run from "../../domain/Run.ts"
 import { millis, wholes } from "../Kept.ts"
 import type { Checker } from "./Invariant.ts"
 
@@ -6,6 +7,11 @@ import type { Checker } from "./Invariant.ts"
 export const I19: Checker = ({ followed, kept, ledger }, that) => {
   const revived = new Set(
     ledger.of("ordered").filter(({ order }) => order === "revive").map(({ run }) => run),
+  )
+  // What nobody has witnessed has ended at least once.
+  const ends = Map.groupBy(
+    ledger.of("moved").filter(({ to }) => Run.isFinal(to)),
+    ({ run }) => run,
   )
   const made = Map.groupBy(
     [...kept.runs.values()].filter(({ after }) => after !== undefined),
@@ -16,7 +22,9 @@ export const I19: Checker = ({ followed, kept, ledger }, that) => {
     const isFollowed = task === followed && finishedAt !== undefined
     if (!isFollowed && followers.length === 0) continue
     that(
-      revived.has(id) ? followers.length > 0 : followers.length === (isFollowed ? 1 : 0),
+      revived.has(id) && !ends.has(id)
+        ? followers.length > 0
+        : followers.length === (isFollowed ? ends.get(id)?.length ?? 1 : 0),
       () => `run ${id} of ${task} is followed by ${followers.length} runs`,
     )
     for (const each of followers) {

@@ -17,8 +17,10 @@ export const levelsOf = ({ entries }: Ledger) => {
     changes.get(id)?.findLast(({ nth }) => nth < at)?.level ?? submittedLevel ?? level
 }
 
+type OfRun = "admitted" | "freed" | "granted" | "ordered" | "settled"
+
 /** The place in the ledger of the first entry of a kind for each run. */
-export const firstOf = <K extends "admitted" | "granted">(
+export const firstOf = <K extends OfRun>(
   { entries }: Ledger,
   kind: K,
   isIt: (entry: Extract<Entry, { readonly kind: K }>) => boolean = () => true,
@@ -26,7 +28,7 @@ export const firstOf = <K extends "admitted" | "granted">(
   const first = new Map<RunId, { readonly nth: number; readonly at: number }>()
   for (const [nth, entry] of entries.entries()) {
     if (entry.kind !== kind || !isIt(entry as Extract<Entry, { readonly kind: K }>)) continue
-    const { at, run } = entry as Extract<Entry, { readonly kind: "admitted" | "granted" }>
+    const { at, run } = entry as Extract<Entry, { readonly kind: OfRun }>
     if (!first.has(run)) first.set(run, { nth, at })
   }
   return first

@@ -26,12 +26,14 @@ import { freedTwice } from "./freedTwice.ts"
 import { gateLeftShut } from "./gateLeftShut.ts"
 import { gatedUncounted } from "./gatedUncounted.ts"
 import { gatheredEarly } from "./gatheredEarly.ts"
+import { givenUpEarly } from "./givenUpEarly.ts"
 import { grantedTwice } from "./grantedTwice.ts"
 import { groupPausedLate } from "./groupPausedLate.ts"
 import { groupsApart } from "./groupsApart.ts"
 import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { heldUpIdly } from "./heldUpIdly.ts"
+import { herdTogether } from "./herdTogether.ts"
 import { jitterTaken } from "./jitterTaken.ts"
 import { keptForEver } from "./keptForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
@@ -41,12 +43,15 @@ import { lastGrantedFirst } from "./lastGrantedFirst.ts"
 import { lastPassesFirst } from "./lastPassesFirst.ts"
 import { latenessIgnored } from "./latenessIgnored.ts"
 import { lateRowsPassedBy } from "./lateRowsPassedBy.ts"
+import { madeToWait } from "./madeToWait.ts"
 import { misfiredInTime } from "./misfiredInTime.ts"
 import { nobodyHinted } from "./nobodyHinted.ts"
 import { noFenceCheck } from "./noFenceCheck.ts"
 import { noUniqueSlot } from "./noUniqueSlot.ts"
 import { numberedAlike } from "./numberedAlike.ts"
 import { onceMissed } from "./onceMissed.ts"
+import { oneLeftOut } from "./oneLeftOut.ts"
+import { orderUnheard } from "./orderUnheard.ts"
 import { overlapIgnored } from "./overlapIgnored.ts"
 import { patienceForgotten } from "./patienceForgotten.ts"
 import { pausedLate } from "./pausedLate.ts"
@@ -72,6 +77,7 @@ import { stoppedForLong } from "./stoppedForLong.ts"
 import { termOutlived } from "./termOutlived.ts"
 import { termShared } from "./termShared.ts"
 import { timeoutForgotten } from "./timeoutForgotten.ts"
+import { toldOnce } from "./toldOnce.ts"
 import { triedForEver } from "./triedForEver.ts"
 import { undoneTwice } from "./undoneTwice.ts"
 import { weightsForgotten } from "./weightsForgotten.ts"
@@ -89,7 +95,9 @@ export const mistakes = planted({
   noFenceCheck: [{ storage: noFenceCheck }, "I5"],
   endedTwice: [{ storage: endedTwice }, "I6"],
   triedForEver: [{ storage: triedForEver }, "I7"],
+  givenUpEarly: [{ storage: givenUpEarly }, "I7"],
   retriedAtOnce: [{ storage: retriedAtOnce }, "I8"],
+  herdTogether: [{ executor: herdTogether }, "I8"],
   noUniqueSlot: [{ storage: noUniqueSlot }, "I9"],
   droppedSlot: [{ storage: droppedSlot }, "I9"],
   misfiredInTime: [{ planner: misfiredInTime }, "I9"],
@@ -107,22 +115,26 @@ export const mistakes = planted({
   jitterExceeded: [{ planner: jitterTaken((millis) => 3 * millis) }, "I10"],
   lastPassesFirst: [{ storage: lastPassesFirst }, "I11"],
   patienceForgotten: [{ storage: patienceForgotten }, "I11"],
+  madeToWait: [{ storage: madeToWait }, "I12"],
   discardedIdly: [{ storage: discardedIdly }, "I12"],
   decidedUnlocked: [{ storage: decidedUnlocked }, "I13"],
   placesForgotten: [{ executor: placesForgotten }, "I13"],
   groupsApart: [{ storage: groupsApart }, "I13"],
   gatheredEarly: [{ storage: gatheredEarly }, "I14"],
   numberedAlike: [{ storage: numberedAlike }, "I15"],
+  oneLeftOut: [{ storage: oneLeftOut }, "I15"],
   pausedLate: [{ storage: pausedLate }, "I16"],
   cancelForgotten: [{ storage: cancelForgotten }, "I16"],
   groupPausedLate: [{ storage: groupPausedLate }, "I16"],
   someSpared: [{ storage: someSpared }, "I16"],
+  orderUnheard: [{ storage: orderUnheard }, "I16"],
   timeoutForgotten: [{ executor: timeoutForgotten }, "I17"],
   silentForever: [{ storage: silentForever }, "I17"],
   freedTwice: [{ storage: freedTwice }, "I18"],
   termShared: [{ lock: termShared }, "I18"],
   termOutlived: [{ lock: termOutlived }, "I18"],
   followedTwice: [{ storage: followedTwice }, "I19"],
+  toldOnce: [{ storage: toldOnce }, "I19"],
   stepUnnoticed: [{ storage: stepUnnoticed }, "I22"],
   backlogUncounted: [{ storage: backlogUncounted }, "I23"],
   gatedUncounted: [{ storage: gatedUncounted }, "I23"],
