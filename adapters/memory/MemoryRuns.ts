@@ -334,6 +334,7 @@ export const make = (
     const isLate = entry.conclusion?.fence === fence && entry.conclusion.phase === "cleaning" &&
       conclusion.phase === "rollingBack"
     if (!isLate) entry.conclusion = { ...conclusion, fence }
+    state.forgetDeadline(entry)
     return true
   }
 

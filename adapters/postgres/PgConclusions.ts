@@ -73,5 +73,6 @@ const conclude = `
       state = excluded.state, phase = excluded.phase, result = excluded.result,
       failure = excluded.failure
     WHERE excluded.fence > conclusion.fence OR conclusion.phase = ${mark}
-      OR excluded.phase >= conclusion.phase)
+      OR excluded.phase >= conclusion.phase),
+  begun AS (DELETE FROM deadline d USING ours o WHERE d.run_id = o.run_id)
   SELECT run_id::float8 AS run FROM ours`

@@ -78,6 +78,7 @@ export const keep = (
     concluding,
     "WHERE excluded.fence > fence OR phase <> 'cleaning' OR excluded.phase = 'cleaning'",
   )
+  tx.db.run("DELETE FROM deadline WHERE run = ?", run)
   return true
 }
 

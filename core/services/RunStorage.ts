@@ -57,7 +57,7 @@
  *   came later from what it waits for. Others are not held up.
  * - **R22 concluded.** What its holder has concluded of a run is in every grant after, until it is
  *   revived. The loss of the holder is then no failure of the run: past the crashes that it survives,
- *   or when it was asked to stop, it ends as concluded.
+ *   or when it was asked to stop, it ends as concluded. It had begun, so it expires by no deadline.
  * - **R23 shares.** The gates of a pool (`Share`) have their places in common. While runs wait at
  *   several of them, each lets runs pass by its weight, to within one; a gate at which none have
  *   waited is owed nothing and owes nothing, whatever waits at others. Within a gate the order is that

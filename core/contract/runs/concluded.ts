@@ -8,6 +8,7 @@ import {
   assertState,
   cancelled,
   type Elapse,
+  expireAll,
   failure,
   found,
   freshNamespace,
@@ -80,6 +81,20 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.deepEqual((yield* next.one).conclusion, conclusion)
       }))
   }
+
+  it.effect("R22 concluded: one that had begun in time expires by no deadline", () =>
+    Effect.gen(function* () {
+      const { grant, hand, namespace, run } = yield* granted({
+        deadlineMillis: 30_000,
+        isAtMostOnce: false,
+      })
+      assert.deepEqual(yield* hand.start(grant), true)
+      assert.deepEqual(yield* conclude(hand, grant, undoing), [true])
+      const next = yield* lostTo(namespace)
+      yield* expireAll
+      assert.deepInclude(yield* found(run), { state: "Ready", attempt: 0 })
+      assert.deepEqual((yield* next.one).conclusion, undoing)
+    }))
 
   it.effect("R22 concluded: only by who holds it, and by the fence", () =>
     Effect.gen(function* () {

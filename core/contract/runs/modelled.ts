@@ -347,6 +347,7 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const { fence, incarnation, run } = grant
       assert.deepEqual(yield* runs.conclude(incarnation, [{ run, fence, conclusion }]), [isHeld])
       if (!isHeld) return
+      each.deadlineAt = undefined
       each.concluded = state
       each.marked = undefined
       each.isFinishing = false
@@ -363,7 +364,9 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
       const { fence, incarnation, run } = grant
       const marking = { run, fence, conclusion: handedOver }
       assert.deepEqual(yield* runs.conclude(incarnation, [marking]), [isTaken])
-      if (isTaken) each.marked = fence
+      if (!isTaken) return
+      each.deadlineAt = undefined
+      each.marked = fence
     })
 
     const hasHooksLeft = ({ marked, state }: Modelled) =>
