@@ -24,6 +24,7 @@ import { Ledger } from "../Ledger.ts"
 import type { Outcome } from "../Outcome.ts"
 import { Process } from "../Process.ts"
 import { followedTask, handlerOf } from "../tasks.ts"
+import { read, type Reading } from "../readings.ts"
 import { SetClock } from "../SetClock.ts"
 import { startsAt } from "../times.ts"
 import { watched } from "../watched.ts"
@@ -174,6 +175,8 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     judge: (trigger, from, until) => void judged.push({ trigger, from, until }),
     begin: Effect.sync(() => points.open()),
   }
+  const readings: Array<Reading> = []
+  yield* Effect.forkIn(read(storage, readings), scope)
   const walking = yield* Effect.forkIn(path.walk(hand), scope)
   const step = 250
   let quiet = 0
@@ -193,6 +196,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     stirred: new Set(),
     ledger,
     kept: yield* Kept.read(storage, (said) => said),
+    readings,
     judged,
     tailed: [],
     permanent: [],
