@@ -27,9 +27,9 @@ import { policyOf, specOf } from "./triggered.ts"
 const batch = 100
 const read = 8
 /** So long others leave an event alone: whoever takes longer is dead, or its work is done twice. */
-const holdMillis = 10_000
+export const holdMillis = 10_000
 /** So often it looks when nobody hints. */
-const poll = Duration.seconds(1)
+export const pollMillis = 1000
 /** A definition that is put anew while its events are judged is read so often. */
 const readings = 3
 
@@ -150,10 +150,10 @@ export const run = Effect.gen(function* () {
       () => Effect.sync(() => atRest.openUnsafe()),
     )
     if (count > 0) return
-    yield* told.wait(Duration.millis(yield* InStep.pause(storage, Duration.toMillis(poll))))
+    yield* told.wait(Duration.millis(yield* InStep.pause(storage, pollMillis)))
   })
 
-  yield* watched("follow tasks", Duration.toMillis(poll), pass).pipe(Effect.forkScoped)
+  yield* watched("follow tasks", pollMillis, pass).pipe(Effect.forkScoped)
 
   // What is in hand others would have to wait for, so it is finished first.
   yield* Effect.addFinalizer(() => {

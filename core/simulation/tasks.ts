@@ -264,7 +264,10 @@ const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =
     return { fence }
   })
 
-const brief = () => Effect.sleep("20 millis")
+/** Of a hook. */
+export const briefMillis = 20
+
+const brief = () => Effect.sleep(briefMillis)
 
 /** Undoes what was done, if that does not fail, and writes down that it was asked to. */
 const undo = (process: Process, ledger: Ledger) =>
