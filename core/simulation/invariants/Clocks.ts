@@ -8,7 +8,9 @@ import type { Checker } from "./Invariant.ts"
  */
 export const I22: Checker = ({ kept: { runs }, ledger }, that) => {
   const leases = new Map<number, { readonly at: number; readonly ttlMillis: number }>()
+  const left = new Map(ledger.of("left").map(({ at, incarnation }) => [incarnation, at]))
   for (const { at, incarnation, isAlive, ttlMillis } of ledger.of("beat")) {
+    if ((left.get(incarnation) ?? Infinity) <= at) continue
     const lease = leases.get(incarnation) ?? { at, ttlMillis: ttlMillis! }
     that(
       isAlive || at - lease.at >= lease.ttlMillis - 1,
