@@ -107,23 +107,36 @@ export const run = Effect.gen(function* () {
     }
   })
 
-  /** Follows what is there; how much that was. */
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  /** What is in hand, of each trigger by itself, and since when at the latest. */
+  let taken: ReadonlyArray<ReadonlyArray<OutboxEvent>> = []
+  let takenAt = -Infinity
+
+  /** Follows what is there, and what could not be followed before; how much that was. */
   const work = Effect.gen(function* () {
-    const since = clock.monotonicTimeNanosUnsafe()
-    const events = held.size === 0 ? [] : yield* outbox.take({
-      consumer: Outbox.triggers,
-      partitions: [...held],
-      limit: batch,
-      forMillis: holdMillis,
-    })
-    const byTrigger = Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`)
-    for (const some of byTrigger.values()) {
-      const taken = Number(clock.monotonicTimeNanosUnsafe() - since) / 1e6
-      // Others may have the rest by now.
-      if (taken > holdMillis / 2) break
-      yield* followAll(some)
+    // Others may have the rest by now.
+    const isOurs = () => monotonic() - takenAt <= holdMillis / 2
+    if (taken.length === 0 || !isOurs()) {
+      taken = []
+      const askedAt = monotonic()
+      const events = held.size === 0 ? [] : yield* outbox.take({
+        consumer: Outbox.triggers,
+        partitions: [...held],
+        limit: batch,
+        forMillis: holdMillis,
+      })
+      takenAt = askedAt
+      taken = [...Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`).values()]
     }
-    return events.length
+    const count = taken.length
+    for (let [some, ...others] = taken; some !== undefined && isOurs(); [some, ...others] = taken) {
+      // Should it fail, the others have their turn first.
+      taken = [...others, some]
+      yield* followAll(some)
+      taken = others
+    }
+    return count
   })
 
   let isEnding = false
