@@ -9,7 +9,7 @@ import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
 import { slackMillis } from "./Liveness.ts"
-import { tenuresOf } from "./tenures.ts"
+import { leftAt, tenuresOf } from "./tenures.ts"
 
 /** The published diagram: what may follow what. */
 const published: ReadonlySet<string> = new Set(
@@ -169,7 +169,7 @@ const lostRightly: Checker = (outcome, that) => {
     ledger.of("beat").filter(({ isAlive }) => isAlive),
     ({ incarnation }) => incarnation,
   )
-  const left = new Map(ledger.of("left").map(({ at, incarnation }) => [incarnation, at]))
+  const left = leftAt(ledger)
   for (const { at, fence, isUnknown, run } of ledger.of("freed")) {
     if (isUnknown === true) continue
     const tenure = tenures.get(run)?.find((each) => each.fence === fence && each.from <= at)
