@@ -61,6 +61,9 @@ const goesOn: ReadonlySet<Report["_tag"]> = new Set([
 const isGrantTold = ({ journal, state: { fence } }: Entry): boolean =>
   journal.some((each) => each.kind === "Claimed" && each.fence === fence)
 
+/** What tells of one that is held is the mark of its start. */
+const hasBegun = ({ state }: Entry): boolean => state._tag === "Running" && state.isStartMarked
+
 /** Whether its hooks are still to come, of what is handed over or about to be. */
 const hasHooksLeft = ({ conclusion, state }: Entry): boolean =>
   (state._tag === "Running" || state._tag === "Awaiting") && marks(conclusion, state)
@@ -163,9 +166,9 @@ export const make = (
     }
     if (
       isOwn && held.fence === report.fence && report._tag === "Release" &&
-      report.checkpoint !== undefined
+      (hasBegun(entry) || report.checkpoint !== undefined)
     ) {
-      // It has begun, so it is no nearer to its turn for having had a deadline.
+      // It is no nearer to its turn for having had a deadline.
       state.forgetDeadline(entry)
     }
     if (!isOwn || !state.move(entry, event, now())) {
@@ -351,6 +354,7 @@ export const make = (
       const isAnswered = round <= (answered.get(loop) ?? -1)
       const { fence } = entry.state
       if (!isAnswered || named.has(Places.nameOf({ run: entry.id, fence }))) continue
+      if (hasBegun(entry)) state.forgetDeadline(entry)
       state.noteGrant(entry, entry)
       state.note(entry, "Released", now(), "its holder does not know of it")
       state.move(entry, { _tag: "Release", fence }, now())

@@ -392,8 +392,7 @@ const aged = (
 }
 
 const needsMore = (report: Report): boolean =>
-  report._tag === "Yield" || report._tag === "Postpone" ||
-  report._tag === "Release" && report.checkpoint !== undefined
+  report._tag === "Yield" || report._tag === "Postpone" || report._tag === "Release"
 
 /** The one statement has no place for states. */
 const isPlainSuccess = (report: Report): boolean =>
@@ -728,8 +727,8 @@ const settleText = (more: string): string => `
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
     SELECT own_lane, level, ${
   rankOf("y", "ms", {
-    // What is given back with a checkpoint has begun.
-    attempt: "CASE WHEN result IS NULL THEN y.attempt - 1 END",
+    // What has begun has no deadline any more.
+    attempt: "CASE WHEN result IS NULL AND NOT is_start_marked THEN y.attempt - 1 END",
     of: "($8::bigint[])",
   })
 }, run_id, attempt - 1, crashes, fence, is_careful, gate
@@ -756,7 +755,10 @@ const forgetPostponed = `
       AND p.kind = 'Postponed' AND g.run_id = p.run_id AND g.fence = p.fence
       AND g.kind IN ('Started', 'Postponed')),`
 
-/** What was put down, or given back with something kept, has begun: it is never too late to go on. */
+/**
+ * What was put down has begun, and so has what was given back after its start was marked, or with something
+ * kept: it is never too late to go on.
+ */
 const keepCheckpoints = `
   k AS (
     INSERT INTO checkpoint (run_id, value)
@@ -764,7 +766,7 @@ const keepCheckpoints = `
     WHERE (kind = 6 AND said = 6 OR kind IN (4, 6) AND said = 4) AND result IS NOT NULL
     ON CONFLICT ON CONSTRAINT one_checkpoint DO UPDATE SET value = excluded.value),
   t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(SELECT run_id FROM y
-    WHERE said = 6 OR said = 4 AND result IS NOT NULL))),`
+    WHERE said = 6 OR said = 4 AND (is_start_marked OR result IS NOT NULL)))),`
 
 const settleAndKeep = settleText(keepCheckpoints + forgetPostponed)
 

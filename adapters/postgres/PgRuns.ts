@@ -593,7 +593,9 @@ const reconcileHeld = `
       crashes, false FROM x, now WHERE is_cancelling),
   q AS (
     INSERT INTO ready (lane, level, rank, run_id, attempt, crashes, fence, is_careful, gate)
-    SELECT own_lane, level, ${rankOf("x", "ms", { attempt: "x.attempt - 1" })}, run_id, attempt - 1,
+    SELECT own_lane, level, ${
+  rankOf("x", "ms", { attempt: "CASE WHEN NOT is_start_marked THEN x.attempt - 1 END" })
+}, run_id, attempt - 1,
       crashes, fence, is_careful, gate FROM x, now WHERE NOT is_cancelling AND NOT is_suspending),
   p AS (
     INSERT INTO parked (run_id, since, lane, fence, level, attempt, crashes, kind, is_careful, gate)
@@ -601,6 +603,8 @@ const reconcileHeld = `
       CASE WHEN gate IS NOT NULL
         THEN (SELECT x.gate FROM run WHERE id = x.run_id AND gate_places <= 1) END
     FROM x, now WHERE NOT is_cancelling AND is_suspending),
+  t AS (DELETE FROM deadline WHERE run_id = ANY (ARRAY(
+    SELECT run_id FROM x WHERE is_start_marked))),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, detail)
     SELECT run_id, ms, claimed_at, $1, fence, attempt, 'Released', 'its holder does not know of it'

@@ -206,8 +206,6 @@ export interface Details {
   readonly turn?: number
   /** Until when it awaits at most. */
   readonly awaitsUntil?: number
-  /** What it had got to when it was given back: it has begun, so no deadline counts any more. */
-  readonly checkpoint?: string | undefined
 }
 
 /** The state that `row` took by the event, if it took it. */
@@ -392,9 +390,7 @@ const enter = (
       break
     }
     case "Ready": {
-      const deadlineAt = state.isCareful && attempt === 0 && details.checkpoint === undefined
-        ? deadlineOf(db, row.id)
-        : undefined
+      const deadlineAt = state.isCareful && attempt === 0 ? deadlineOf(db, row.id) : undefined
       const readyAt = isReadySinceDue(row) ? row.due_at : now
       db.run(
         "INSERT INTO ready VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
@@ -463,6 +459,10 @@ const enter = (
 /** Only a careful run has one. */
 export const deadlineOf = (db: Connection, run: RunId): number | undefined =>
   db.get<{ at: number }>("SELECT at FROM deadline WHERE run = ?", run)?.at
+
+/** It has begun: it is never too late to go on. */
+export const forgetDeadline = ({ db }: Transaction, run: RunId): void =>
+  void db.run("DELETE FROM deadline WHERE run = ?", run)
 
 /** As the policy says that is kept of its task, where a deadline counts. */
 const orderOf = (

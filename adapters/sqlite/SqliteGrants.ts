@@ -17,7 +17,7 @@ import type {
 } from "../../core/services/RunStorage.ts"
 import type { Database, Transaction } from "./Database.ts"
 import { conclusionOf, type ConclusionRow, type KnownConclusion } from "./SqliteConclusions.ts"
-import { move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
+import { forgetDeadline, move, note, noteGrant, rowOf, type RunRow } from "./RunRows.ts"
 import { standingOf } from "./SqliteExecutors.ts"
 import { tell } from "./SqliteOutbox.ts"
 
@@ -390,6 +390,11 @@ const settle = (
   const row = rowOf(tx.db, report.run)
   if (row?.state !== "Running" || row.incarnation !== incarnation) return unapplied(tx, report)
   const { run: _, ...event } = report
+  if (report._tag === "Release" && report.fence === row.fence) {
+    // Its turn goes by none any more.
+    const hasBegun = row.is_started === 1 || report.checkpoint !== undefined
+    if (hasBegun) forgetDeadline(tx, row.id)
+  }
   const state = move(tx, row, event, {
     settled: report.fence,
     ...(report._tag === "Succeed" && { result: report.result }),
@@ -397,7 +402,6 @@ const settle = (
     ...("delayMillis" in report && { dueAt: tx.now + report.delayMillis }),
     ...(report._tag === "Await" && report.timeoutMillis !== undefined &&
       { awaitsUntil: tx.now + report.timeoutMillis }),
-    ...(report._tag === "Release" && { checkpoint: report.checkpoint }),
   })
   if (state === undefined) return unapplied(tx, report)
   // A run that was asked to stop is cancelled instead, whatever its holder made of it.
@@ -437,7 +441,7 @@ const noteReport = (
       return note(tx, after, "Postponed")
     case "Await":
       note(tx, after, "Awaited")
-      return begun(tx, id)
+      return forgetDeadline(tx, id)
     case "Yield":
       note(tx, after, "Yielded")
       return putDown(tx, id, report.checkpoint)
@@ -452,12 +456,8 @@ const forgetPostponed = ({ db }: Transaction, run: RunId): void =>
     run,
   )
 
-/** It is never too late to go on. */
-const begun = ({ db }: Transaction, run: RunId): void =>
-  void db.run("DELETE FROM deadline WHERE run = ?", run)
-
 const putDown = (tx: Transaction, run: RunId, checkpoint: string | undefined): void => {
-  begun(tx, run)
+  forgetDeadline(tx, run)
   if (checkpoint === undefined) return
   tx.db.run(
     `INSERT INTO checkpoint VALUES (?, ?)

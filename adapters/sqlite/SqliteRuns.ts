@@ -45,6 +45,7 @@ import {
   add,
   change,
   deadlineOf,
+  forgetDeadline,
   move,
   note,
   noteEnd,
@@ -391,6 +392,7 @@ const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }
     const isAnswered = round <= (answered.get(loop) ?? -1)
     if (!isAnswered || named.has(Places.nameOf({ run, fence }))) continue
     const row = rowOf(tx.db, run)!
+    if (row.is_started === 1) forgetDeadline(tx, run)
     noteGrant(tx, row)
     note(tx, row, "Released", "its holder does not know of it")
     move(tx, row, { _tag: "Release", fence })
@@ -459,8 +461,7 @@ const finish = (
 ): void => {
   noteGrant(tx, row)
   note(tx, row, kind, hooksLeft, conclusion.failure, { by })
-  // It has begun.
-  tx.db.run("DELETE FROM deadline WHERE run = ?", row.id)
+  forgetDeadline(tx, row.id)
   move(tx, row, { ...event, isLeft: true })
   const { fence, id: run } = row
   SqliteConclusions.put(tx, { run, fence, conclusion: finishing(conclusion) })

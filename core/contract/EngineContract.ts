@@ -8,14 +8,17 @@
 import type { Layer } from "effect"
 import { accepted } from "./engine/accepted.ts"
 import { acted } from "./engine/acted.ts"
+import { agreed } from "./engine/agreed.ts"
 import { blocked } from "./engine/blocked.ts"
 import { carried } from "./engine/carried.ts"
+import { delivered } from "./engine/delivered.ts"
 import { fired } from "./engine/fired.ts"
 import { grouped } from "./engine/grouped.ts"
 import { heldBack } from "./engine/heldBack.ts"
 import { inTurn } from "./engine/inTurn.ts"
 import { introduced } from "./engine/introduced.ts"
 import { ordered } from "./engine/ordered.ts"
+import { paused } from "./engine/paused.ts"
 import { permitted } from "./engine/permitted.ts"
 import { prompt } from "./engine/prompt.ts"
 import { retried } from "./engine/retried.ts"
@@ -31,6 +34,8 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
 
     carried(test)
     accepted(test)
+    delivered(test)
+    agreed(test)
     heldBack(test)
     told(test)
     stepped(test)
@@ -38,6 +43,7 @@ export const suite = <E>(adapter: string, base: Layer.Layer<Base, E>): void => {
     ordered(test)
     blocked(test)
     fired(test)
+    paused(test)
     introduced(test)
     served(test)
     permitted(test)

@@ -35,7 +35,8 @@
  * | R14 | checkpoint dropped; place of a queue given back, place of several kept; a retry comes     |
  * |     | back after the request; resumed past its gate                                             |
  * | R15 | no duplicates; limit not kept, or kept too long; a run under way looked for once          |
- * | R16 | the claim looks at no deadline; start not marked; put down, and the deadline stays        |
+ * | R16 | the claim looks at no deadline; start not marked; put down, and the deadline stays; given |
+ * |     | back, or not known by its holder, and it stays, or is forgotten of what had not begun     |
  * | R17 | crashes remembered; an earlier notice remembered                                          |
  * | R18 | parent ended before its last child; parent not reopened; gathered, or revived, without    |
  * |     | the lock (`sessions.test.ts` of postgres)                                                 |

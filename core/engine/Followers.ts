@@ -27,9 +27,9 @@ import { policyOf, specOf } from "./triggered.ts"
 const batch = 100
 const read = 8
 /** So long others leave an event alone: whoever takes longer is dead, or its work is done twice. */
-const holdMillis = 10_000
+export const holdMillis = 10_000
 /** So often it looks when nobody hints. */
-const poll = Duration.seconds(1)
+export const pollMillis = 1000
 /** A definition that is put anew while its events are judged is read so often. */
 const readings = 3
 
@@ -107,23 +107,36 @@ export const run = Effect.gen(function* () {
     }
   })
 
-  /** Follows what is there; how much that was. */
+  const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+
+  /** What is in hand, of each trigger by itself, and since when at the latest. */
+  let taken: ReadonlyArray<ReadonlyArray<OutboxEvent>> = []
+  let takenAt = -Infinity
+
+  /** Follows what is there, and what could not be followed before; how much that was. */
   const work = Effect.gen(function* () {
-    const since = clock.monotonicTimeNanosUnsafe()
-    const events = held.size === 0 ? [] : yield* outbox.take({
-      consumer: Outbox.triggers,
-      partitions: [...held],
-      limit: batch,
-      forMillis: holdMillis,
-    })
-    const byTrigger = Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`)
-    for (const some of byTrigger.values()) {
-      const taken = Number(clock.monotonicTimeNanosUnsafe() - since) / 1e6
-      // Others may have the rest by now.
-      if (taken > holdMillis / 2) break
-      yield* followAll(some)
+    // Others may have the rest by now.
+    const isOurs = () => monotonic() - takenAt <= holdMillis / 2
+    if (taken.length === 0 || !isOurs()) {
+      taken = []
+      const askedAt = monotonic()
+      const events = held.size === 0 ? [] : yield* outbox.take({
+        consumer: Outbox.triggers,
+        partitions: [...held],
+        limit: batch,
+        forMillis: holdMillis,
+      })
+      takenAt = askedAt
+      taken = [...Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`).values()]
     }
-    return events.length
+    const count = taken.length
+    for (let [some, ...others] = taken; some !== undefined && isOurs(); [some, ...others] = taken) {
+      // Should it fail, the others have their turn first.
+      taken = [...others, some]
+      yield* followAll(some)
+      taken = others
+    }
+    return count
   })
 
   let isEnding = false
@@ -137,10 +150,10 @@ export const run = Effect.gen(function* () {
       () => Effect.sync(() => atRest.openUnsafe()),
     )
     if (count > 0) return
-    yield* told.wait(Duration.millis(yield* InStep.pause(storage, Duration.toMillis(poll))))
+    yield* told.wait(Duration.millis(yield* InStep.pause(storage, pollMillis)))
   })
 
-  yield* watched("follow tasks", Duration.toMillis(poll), pass).pipe(Effect.forkScoped)
+  yield* watched("follow tasks", pollMillis, pass).pipe(Effect.forkScoped)
 
   // What is in hand others would have to wait for, so it is finished first.
   yield* Effect.addFinalizer(() => {

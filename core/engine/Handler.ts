@@ -51,6 +51,8 @@ export interface Handler extends Told {
     payload: string,
     run: CurrentRun["Service"],
   ) => Effect.Effect<string | undefined, Unsuccessful>
+  /** Whether the payload is one that it gives back as it came. Nothing of it is begun then, nor marked. */
+  readonly isForOthers?: (payload: string) => boolean
   readonly hooks?: Hooks | undefined
   /** An attempt with what it waits for before it begins, and its time with it. */
   readonly opening?: <A>(

@@ -317,7 +317,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         attempt.hasBegun = true
         return carryOut(attempt, around)
       })
-      const { grant, handler: { policy } } = attempt
+      const { grant, handler: { isForOthers, policy } } = attempt
       const { withinMillis } = policy.retry
       if (withinMillis !== undefined && grant.attempt - grant.crashes > 1) {
         // What goes on with what was concluded is no attempt.
@@ -325,6 +325,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         if (isLate) return Effect.fail(begunTooLate(withinMillis))
       }
       if (!grant.isCareful && !isRegulated(policy)) return work
+      // The mark of a start is kept, and ends a deadline: what is given back unread is to have none.
+      if (grant.conclusion === undefined && isForOthers?.(grant.payload) === true) return work
       const marked = Effect.suspend(() => {
         const { timeoutMillis = Infinity } = policy
         const isTimed = timeoutMillis < Infinity && grant.conclusion === undefined

@@ -12,6 +12,8 @@ const leastMillis = 10_000
 const quietMillis = 120_000
 /** What never goes well is told of once an hour. */
 const mostMillis = 3_600_000
+/** Who has failed tries again after so long. */
+export const pauseMillis = 1000
 
 export class Spell {
   readonly #what: string
@@ -69,7 +71,7 @@ export const endure = <E, R>(
   Effect.suspend(() => {
     const spell = new Spell(what)
     return Effect.andThen(step, spell.wentWell).pipe(
-      Effect.catchCause((cause) => Effect.andThen(spell.failed(cause), Effect.sleep("1 second"))),
+      Effect.catchCause((cause) => Effect.andThen(spell.failed(cause), Effect.sleep(pauseMillis))),
       Effect.forever,
     )
   })

@@ -281,6 +281,7 @@ export const make = <
             { onFailure: unsuccessful, onSuccess: isVoid ? noAnswer : answer },
           )
         },
+        isForOthers: json.payload.isNewer,
         hooks: hooks && hooksOf(hooks as AnyHooks),
       })
     })) as never
@@ -567,6 +568,10 @@ const versioned = <A extends Kept>(schema: A, steps: ReadonlyArray<Earlier.Step>
         called(() => Earlier.raise<A["Type"]>(steps, version, payload, decodeBy)),
         (raised) => raised,
       )
+    },
+    isNewer: (text: string): boolean => {
+      const parsed = parsedJson(text)
+      return Result.isSuccess(parsed) && PayloadVersion.read(parsed.success).version > present
     },
     encode: (value: A["Type"]): Result.Result<string, string> =>
       Result.map(

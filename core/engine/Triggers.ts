@@ -63,7 +63,7 @@ import type { OrderOptions } from "./Scheduler.ts"
 import type { KeyConflict } from "./Submitting.ts"
 import { auditSlots, type SlotAuditReport, type TriggersOptions } from "./SlotAuditor.ts"
 import * as Tails from "./Tails.ts"
-import { type Policies, policiesOf, specOf } from "./triggered.ts"
+import { policiesOf, specOf } from "./triggered.ts"
 
 export interface TriggerInput {
   readonly namespace: Namespace
@@ -446,6 +446,10 @@ const notWhileRunning = new Refused({
 
 /** So far ahead triggers are read; so often at least they are read again. */
 const horizonMillis = 2000
+/** So often at least somebody looks whether runs of permanent triggers have ended. */
+const endsMillis = 1000
+/** And no more often than so, however many are due soon. */
+const looksApartMillis = 250
 const batch = 1000
 const calendarsMax = 1000
 /** So many are fired in one step, unless it is done before the instant. */
@@ -475,6 +479,7 @@ const plan = Effect.gen(function* () {
   /** As last read: one that is still the same keeps what was worked out from it. */
   const calendars = new Map<string, KeptCalendar>()
   const changed = yield* wakeups.subscribe([Wakeups.ofTriggers])
+  const turned = yield* wakeups.subscribe([Wakeups.ofTriggers])
 
   const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
@@ -574,15 +579,24 @@ const plan = Effect.gen(function* () {
     (first) => first.error > errorMillis ? look : Effect.succeed(first),
   )
 
-  /** Starts the next run of each permanent trigger that has none, once it is due. */
-  const restart = Effect.fnUntraced(function* (policies: Policies) {
+  /**
+   * Starts the next run of each permanent trigger that has none, once it is due. It goes by itself: a pass
+   * over the slots of others lasts for as long as they fire, and meanwhile runs end.
+   */
+  const restart = Effect.gen(function* () {
+    yield* turned.arm
+    const policies = policiesOf(storage)
     const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
     const items: Array<Firing> = []
+    let soonest = Infinity
     for (const { endedAt, lives, view: { cursor, definition, id, revision } } of triggers) {
       const { schedule } = definition
       if (schedule._tag !== "Permanent") continue
       const slot = Permanent.next(schedule, cursor ?? 0, lives, endedAt)
-      if (slot > now) continue
+      if (slot > now) {
+        soonest = Math.min(soonest, slot - now)
+        continue
+      }
       const spec = specOf(definition, yield* policies.of(definition), 0)
       items.push({
         trigger: id,
@@ -593,18 +607,16 @@ const plan = Effect.gen(function* () {
       })
     }
     if (items.length > 0) yield* admit(items, yield* storage.triggers.fire(items))
+    const most = yield* InStep.pause(storage, endsMillis)
+    const pause = Math.min(most, Math.max(soonest, looksApartMillis))
+    yield* turned.wait(Duration.millis(Math.ceil(pause)))
   })
 
   const pass = Effect.gen(function* () {
     yield* changed.arm
     const policies = policiesOf(storage)
-    const [{ now: from, readAt, triggers }] = yield* Effect.all([
-      Effect.map(
-        storage.triggers.due([...held], horizonMillis, batch),
-        (answer) => ({ ...answer, readAt: monotonic() }),
-      ),
-      restart(policies),
-    ], { concurrency: 2 })
+    const { now: from, triggers } = yield* storage.triggers.due([...held], horizonMillis, batch)
+    const readAt = monotonic()
     const until = from + horizonMillis
     // To look again one need not aim.
     const { error, storageNow } = triggers.length > 0
@@ -673,4 +685,5 @@ const plan = Effect.gen(function* () {
   })
 
   yield* watched("fire triggers", horizonMillis, pass).pipe(Effect.forkScoped)
+  yield* watched("start permanent runs", endsMillis, restart).pipe(Effect.forkScoped)
 })

@@ -4,6 +4,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, DateTime, Duration, Effect, Layer } from "effect"
+import { TestClock } from "effect/testing"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { until } from "../contract/program.ts"
@@ -77,6 +78,35 @@ describe("an engine in real time", () => {
       assert.isAtLeast(Math.min(...late), 0, "none before its time")
       assert.isBelow(p99(late), 1000)
     }).pipe(Effect.provide(Layer.provideMerge(planner, world))))
+
+  it.effect("Q12: a permanent task begins again within a second, whatever else fires", () =>
+    Effect.gen(function* () {
+      const triggers = yield* Triggers
+      yield* serving(Effect.void)
+      const schedules = {
+        soon: Trigger.permanent({ delay: "100 millis", growth: 1 }),
+        later: Trigger.permanent({ delay: "1500 millis", growth: 1 }),
+        beside: Trigger.every("1 second"),
+      }
+      for (const [name, schedule] of Object.entries(schedules)) {
+        yield* triggers.put({ namespace: standard, name, task: Work.name, schedule, payload: "{}" })
+      }
+      for (const _ of times(3000)) yield* TestClock.adjust("10 millis")
+      const views = yield* runsThere
+      const ofTrigger = Map.groupBy(views, ({ trigger }) => trigger)
+      const most = (name: keyof typeof schedules) => {
+        const made = ofTrigger.get(TriggerName.make(name))!.map(({ createdAt }) =>
+          DateTime.toEpochMillis(createdAt)
+        )
+          .toSorted((a, b) => a - b)
+        return Math.max(...made.slice(1).map((at, nth) => at - made[nth]!))
+      }
+      assert.isAtMost(most("beside"), 1020)
+      assert.isAtMost(most("soon"), 1150, "somebody looks once a second")
+      assert.isAtMost(most("later"), 1800, "and then knows when it is due")
+    }).pipe(
+      Effect.provide(Layer.provideMerge(planner, world)),
+    ))
 
   it.live("J24: three schedulers race for 10,000 slots, and each slot fires once", () =>
     Effect.gen(function* () {

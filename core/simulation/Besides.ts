@@ -19,7 +19,7 @@ import type {
   Submit,
 } from "./Plan.ts"
 import { always, calendarName, keys, type TaskName } from "./tasks.ts"
-import { calmAt, healsAt, startsAt, triggersUntil, ttlMillis } from "./times.ts"
+import { backAt, calmAt, healsAt, startsAt, triggersUntil, ttlMillis } from "./times.ts"
 
 export const draw = (plan: Plan): Effect.Effect<Plan> =>
   Effect.gen(function* () {
@@ -37,6 +37,7 @@ export const draw = (plan: Plan): Effect.Effect<Plan> =>
         days,
         silences,
         failures,
+        drains,
       ]
     ) {
       if (yield* chance(share)) drawn = yield* some(drawn)
@@ -367,4 +368,36 @@ const failures = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan
     outages: [...plan.outages, ...outages],
     submits: [...plan.submits, ...submits.map((each) => ({ ...each, order: "revive" as const }))],
   }
+})
+
+/** Executors are closed while runs of theirs are under way, some of which begin at most once, and come back. */
+const drains = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const count = yield* between(2, 5)
+  const ends = yield* many(count, between(2000, healsAt - 6000))
+  const faults = yield* Effect.forEach(ends, (at) =>
+    Effect.gen(function* () {
+      const victim = plan.schedulers + (yield* between(0, plan.executors - 1))
+      const millis = Math.min(yield* between(4000, 8000), backAt - at)
+      return { at, kind: "drain", victim, millis } satisfies Fault
+    }))
+  const tasks = plan.tasks.includes("once") ? [] : ["once" as const]
+  const submits = yield* Effect.forEach(ends, (end) =>
+    many(
+      4,
+      Effect.gen(function* () {
+        const drawn: Submit = {
+          at: end - (yield* between(50, 1000)),
+          task: yield* oneOf(["once", "once", "plain"] as const),
+          key: yield* oneOf(keys),
+          level: 0,
+          delayMillis: 0,
+          isKeyed: true,
+          isReused: false,
+          order: undefined,
+          by: yield* between(0, plan.schedulers - 1),
+        }
+        return drawn
+      }),
+    ))
+  return { ...withTasks(plan, tasks, submits.flat()), faults: [...plan.faults, ...faults] }
 })

@@ -181,7 +181,8 @@ const days = ["2025-12-31", "2026-01-01"]
 
 export interface Fault {
   readonly at: number
-  readonly kind: "kill" | "pause" | "storm"
+  /** `drain`: it is closed, as who is asked to end; only executors are. */
+  readonly kind: "kill" | "pause" | "storm" | "drain"
   /** An index among schedulers and executors together. */
   readonly victim: number
   readonly millis: number

@@ -9,6 +9,7 @@ import {
   Clock,
   Context,
   Effect,
+  Exit,
   Layer,
   Option,
   Random,
@@ -66,6 +67,7 @@ import {
 import {
   backAt,
   calmAt,
+  drainMillis,
   endsAt,
   healsAt,
   standbyMillis,
@@ -156,6 +158,8 @@ export const run = Effect.fnUntraced(function* (
     (): Network.Weather => ({ ...Network.calm }),
   )
   const processes: Array<Process> = []
+  /** Closes the program of each. */
+  const closes: Array<Effect.Effect<void>> = []
   const schedulers: Array<Context.Context<Program>> = []
   const nameOf = (at: number) =>
     at < plan.schedulers ? `scheduler-${at}` : `executor-${at - plan.schedulers}`
@@ -198,18 +202,23 @@ export const run = Effect.fnUntraced(function* (
       )
     // A process that was killed is never closed; its fibers wait at the gate for ever.
     const life = yield* Scope.fork(scope)
+    const inside = <A, E>(effect: Effect.Effect<A, E>) =>
+      effect.pipe(
+        Effect.provideService(Clock.Clock, process.clock),
+        Effect.provideService(
+          Fibers.Scheduler,
+          isRestless ? new Restless(process, clock, calm, () => random.nextDoubleUnsafe()) : calm,
+        ),
+      )
     const built = Layer.buildWithScope(program, life).pipe(
       Effect.tap((context) =>
         Effect.sync(() => {
           if (isScheduler) schedulers[at] = context as Context.Context<Program>
         })
       ),
-      Effect.provideService(Clock.Clock, process.clock),
-      Effect.provideService(
-        Fibers.Scheduler,
-        isRestless ? new Restless(process, clock, calm, () => random.nextDoubleUnsafe()) : calm,
-      ),
+      inside,
     )
+    closes[at] = inside(Scope.close(life, Exit.void))
     yield* Effect.forkIn(built, scope)
   })
 
@@ -225,6 +234,12 @@ export const run = Effect.fnUntraced(function* (
       if (kind === "kill") {
         process.kill()
         yield* Effect.sleep(millis)
+        yield* spawn(victim, number + 1)
+      } else if (kind === "drain") {
+        // Who is held up meanwhile is killed in the end, as by whoever has asked it to end.
+        yield* Effect.forkIn(closes[victim]!, scope)
+        yield* Effect.sleep(millis)
+        process.kill()
         yield* spawn(victim, number + 1)
       } else if (kind === "pause") {
         yield* process.pause(millis)
@@ -525,6 +540,7 @@ const executorProgram = (
     concurrency: plan.concurrency,
     labels: { side },
     ttl: ttlMillis,
+    drainTimeout: drainMillis,
   })
   const handlers = [...plan.tasks, "echo" as const]
     .map((task) => handlerOf(task, work, process, ledger))

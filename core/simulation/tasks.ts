@@ -235,36 +235,45 @@ export const atRandom = (isDown: (task: TaskName, key: string) => boolean): Work
 
 /** Does its work, and writes down what happened to it. */
 const handler = (task: TaskName, work: Work, process: Process, ledger: Ledger) =>
-  Effect.fnUntraced(function* (
-    { key, request }: { readonly key: string; readonly request: string },
-  ) {
-    const current = yield* CurrentRun
-    const { attempt, fence, id: run, slot } = current
-    ledger.write({
-      kind: "started",
-      process: process.name,
-      task,
-      gate: gateOf(task, key, process),
-      run,
-      fence,
-      attempt,
-      slot,
+(
+  { key, request }: { readonly key: string; readonly request: string },
+) =>
+  Effect.suspend(() => {
+    let begun: CurrentRun["Service"] | undefined
+    const carriedOut = Effect.gen(function* () {
+      const current = yield* CurrentRun
+      const { attempt, fence, id: run, slot } = current
+      ledger.write({
+        kind: "started",
+        process: process.name,
+        task,
+        gate: gateOf(task, key, process),
+        run,
+        fence,
+        attempt,
+        slot,
+      })
+      begun = current
+      yield* work(task, request, current)
+      return { fence }
     })
-    yield* work(task, request, current).pipe(Effect.onExit((exit) =>
+    // It is there before anything has begun, so that an end is written down wherever it is stopped.
+    return Effect.onExit(carriedOut, (exit) =>
       Effect.sync(() => {
-        if (process.isKilled) return
+        if (begun === undefined || process.isKilled) return
         const how = Exit.isSuccess(exit)
           ? "succeeded"
           : Exit.hasInterrupts(exit)
           ? "interrupted"
           : "failed"
-        ledger.write({ kind: "ended", run, fence, how })
-      })
-    ))
-    return { fence }
+        ledger.write({ kind: "ended", run: begun.id, fence: begun.fence, how })
+      }))
   })
 
-const brief = () => Effect.sleep("20 millis")
+/** Of a hook. */
+export const briefMillis = 20
+
+const brief = () => Effect.sleep(briefMillis)
 
 /** Undoes what was done, if that does not fail, and writes down that it was asked to. */
 const undo = (process: Process, ledger: Ledger) =>

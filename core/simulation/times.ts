@@ -17,6 +17,8 @@ export const endsAt = 300_000
 /** Of the leases of executors, and of the lock of those who stand by. */
 export const ttlMillis = 4000
 export const standbyMillis = 5000
+/** So long whoever is closed waits for its runs to end. */
+export const drainMillis = 250
 
 /** All that went wrong has been made up for: leases have run out, and sweeps have come by. */
 export const calmAt = backAt + standbyMillis + 2000

@@ -135,7 +135,7 @@ export const ordered = (test: Test): void => {
       assert.deepInclude(said, { detail: "usual → urgent", by: "Ada" })
     }))
 
-  test("lets a run expire by the deadline that it was given since, and says why others get none", () =>
+  test("Q33: changes what waits or runs if it is at the revision that is named, and says what is too late", () =>
     Effect.gen(function* () {
       const scheduler = yield* Scheduler
       const one = Task.make("one-by-one", { policy: { blocking: Blocking.fifo } })
@@ -156,7 +156,11 @@ export const ordered = (test: Test): void => {
         _tag: "OrderRefused",
         state: "Running",
       })
-      yield* scheduler.change(first, { level: 0, by: "Ada" })
+      assert.deepInclude(yield* change({ level: 0, revision: 4 }, first), {
+        _tag: "RunChanged",
+        revision: 1,
+      })
+      yield* scheduler.change(first, { level: 0, revision: 1, by: "Ada" })
       assert.deepInclude(yield* scheduler.find(first), {
         level: 0,
         state: "Running",

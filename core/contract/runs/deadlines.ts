@@ -15,12 +15,14 @@ import {
   freshNamespace,
   gateOf,
   handOver,
+  ids,
   joined,
   promoteAll,
   putDown,
   release,
   resumed,
   retry,
+  sorted,
   specOf,
   submitAll,
   submitOne,
@@ -163,6 +165,58 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* resumed(made[1]!)
       const { grants: again } = yield* hand.claim(2)
       assert.strictEqual(again.length, 2)
+    }))
+
+  it.effect("R16 deadline: what has begun is let be when it is given back, in no hurry", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const calm = yield* submitOne(specOf(namespace))
+      const begun = yield* submitAll(
+        times(4).map(() => specOf(namespace, { deadlineMillis: 20_000 })),
+      )
+      const { grants } = yield* hand.claim(4)
+      for (const grant of grants) assert.isTrue(yield* hand.start(grant))
+      const [bare, kept, put, unknown] = grants
+      yield* suspended(put!.run)
+      const back = [release(bare!), { ...release(kept!), checkpoint: "1" } as const, release(put!)]
+      assert.deepEqual((yield* hand.settle(...back)).settled, ["applied", "applied", "applied"])
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      yield* resumed(put!.run)
+      assert.deepInclude(yield* found(unknown!.run), { state: "Ready", attempt: 0 })
+      const { grants: [next] } = yield* hand.claim(1)
+      assert.strictEqual(next!.run, calm, "none goes first for having to begin soon")
+      yield* elapse(Duration.seconds(70))
+      const { states } = yield* expireAll
+      for (const run of begun) {
+        assert.isFalse(states.has(run))
+        yield* assertState(run, "Ready")
+      }
+      const { grants: again } = yield* hand.claim(4)
+      assert.deepEqual(sorted(ids(again)), begun)
+      for (const grant of again) {
+        assert.deepInclude(grant, { attempt: 1, isCareful: true })
+        assert.isTrue(yield* hand.start(grant))
+      }
+    }))
+
+  it.effect("R16 deadline: what was not begun keeps it, whoever gives it back", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const made = yield* submitAll(times(3).map(() => specOf(namespace, { deadlineMillis })))
+      const { grants: [bare, put, unknown] } = yield* hand.claim(3)
+      yield* suspended(put!.run)
+      yield* hand.settle(release(bare!), release(put!))
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      yield* assertState(unknown!.run, "Ready")
+      yield* elapse(Duration.seconds(70))
+      yield* expireAll
+      for (const run of made) {
+        assert.deepInclude(yield* found(run), { state: "Expired", attempt: 0 })
+      }
     }))
 
   it.effect("R16 deadline: what was given back before it began is not past forgetting", () =>

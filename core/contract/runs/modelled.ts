@@ -279,12 +279,15 @@ const makeWorld = <R>(elapse: Elapse<R>) =>
     const settled = (hand: { readonly incarnation: Incarnation }, report: Report) => {
       const each = known.get(report.run)!
       const { run: _, ...event } = report
+      const hasBegun = each.state._tag === "Running" && each.state.isStartMarked
       if (
         each.state._tag === "Running" && each.holder === hand.incarnation && advance(each, event)
       ) {
         each.settled = report.fence
         if (report._tag === "Retry") each.dueAt = now + report.delayMillis
-        if (report._tag === "Yield") each.deadlineAt = undefined
+        if (report._tag === "Yield" || report._tag === "Release" && hasBegun) {
+          each.deadlineAt = undefined
+        }
         if (report._tag === "Await") {
           each.awaitsUntil = report.timeoutMillis && now + report.timeoutMillis
         }

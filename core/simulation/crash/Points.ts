@@ -31,7 +31,15 @@ export interface Aim {
 /** What looks after history has no part in any of the paths. */
 const isElsewhere = (operation: string) => /^(history|audit|logs)\./.test(operation)
 
-const lateMillis = 1500
+/** What comes late comes so long after it was sent. */
+export const lateMillis = 1500
+
+/** How long it takes until whoever has called knows that it does not know. */
+export const silentMillis = (fault: Fault): number =>
+  fault === "is lost" ? 1000 : fault === "is done late" ? 300 : 0
+
+/** A call and its answer take so long. */
+export const tripMillis = 2
 
 export class Points {
   /** The calls by their names, from when it was opened. */
@@ -63,7 +71,7 @@ export class Points {
   /** The calls of `process`. */
   way(process: Process): Over {
     const { world } = this
-    const moment = world.sleep(Duration.millis(1))
+    const moment = world.sleep(Duration.millis(tripMillis / 2))
     const faultOf = (operation: string) => this.faultOf(operation)
     return Effect.fnUntraced(function* (operation, call, unavailable) {
       yield* process.gate
@@ -71,7 +79,8 @@ export class Points {
       const sent = Effect.forkDetach(
         Effect.provideService(Effect.andThen(moment, call), Clock.Clock, world),
       )
-      switch (faultOf(operation)) {
+      const fault = faultOf(operation)
+      switch (fault) {
         case "fails":
           return yield* unavailable
         case "dies before":
@@ -82,14 +91,14 @@ export class Points {
           process.kill()
           return yield* Effect.never
         case "is lost":
-          yield* world.sleep(Duration.seconds(1))
+          yield* world.sleep(Duration.millis(silentMillis(fault)))
           break
         case "is done":
           yield* Fiber.await(yield* sent)
           break
         case "is done late":
           yield* Effect.forkDetach(Effect.andThen(world.sleep(Duration.millis(lateMillis)), sent))
-          yield* world.sleep(Duration.millis(lateMillis / 5))
+          yield* world.sleep(Duration.millis(silentMillis(fault)))
           break
         default: {
           const answer = yield* Fiber.await(yield* sent)

@@ -27,21 +27,22 @@ import { followedTask, handlerOf } from "../tasks.ts"
 import { read, type Reading } from "../readings.ts"
 import { SetClock } from "../SetClock.ts"
 import { startsAt } from "../times.ts"
+import { toldAhead } from "../toldAhead.ts"
 import { watched } from "../watched.ts"
 import { WitnessedState } from "../WitnessedState.ts"
 import { follower, type Mistake, openOf } from "../World.ts"
 import { briefly, type Hand, type Path } from "./paths.ts"
-import { type Aim, Points } from "./Points.ts"
+import { backMillis, latenessMax, sweepMillis, ttlMillis } from "./lateness.ts"
+import { type Aim, type Fault, Points, tripMillis } from "./Points.ts"
 
-const ttlMillis = 2000
-const backMillis = 300
 /** Longer than anything that is under way can come late. */
 const quietMillis = 4000
 /** The last moment: everything but a fault in the product has ended long before. */
 const mostMillis = 90_000
 
 /** What was wrong with how the path has ended. */
-export const wrongOf = (path: Path, { outcome }: Walked): ReadonlyArray<string> => {
+export const wrongOf = (path: Path, walked: Walked, untouched: Walked): ReadonlyArray<string> => {
+  const { outcome } = walked
   const wrong = check(outcome).violations.map(({ invariant, what }) => `${invariant}: ${what}`)
   const byRequest = Map.groupBy(outcome.kept.runs.values(), Kept.requestOf)
   const sent = new Set(outcome.ledger.of("sent").map(({ request }) => request))
@@ -54,7 +55,44 @@ export const wrongOf = (path: Path, { outcome }: Walked): ReadonlyArray<string> 
     const isRight = wholes === 1 || wholes === 0 && ends.includes(undefined)
     if (sent.has(request) && !isRight) wrong.push(`"${request}" is ${wholes} runs`)
   }
-  return wrong
+  if (!walked.endedAt.has(all)) wrong.push("it never came to its end")
+  return [...wrong, ...lateOf(path, walked, untouched)]
+}
+
+/** What has ended too late, of what has. */
+const lateOf = (
+  path: Path,
+  { endedAt, hit }: Walked,
+  untouched: Walked,
+): ReadonlyArray<string> => {
+  const calls = untouched.operations.length
+  return [...endedAt].flatMap(([what, at]) => {
+    const since = hit === undefined ? untouched.beganAt : untouched.endedAt.get(what)
+    if (since === undefined) return []
+    const most = hit === undefined
+      ? path.takesMillis + calls * tripMillis
+      : latenessMax({ path, calls, ...hit }, what)
+    return at - since <= most ? [] : [`${what} took ${at - since} ms longer, of at most ${most}`]
+  })
+}
+
+/** Beside the requests, what whoever asked for them has to wait for. */
+const all = "all that was asked"
+
+/** When each request has ended, and when whoever asked had all answers, as far as they have. */
+const endsOf = (
+  runs: Outcome["kept"]["runs"],
+  walkedAt: number | undefined,
+): ReadonlyMap<string, number> => {
+  const byRequest = Map.groupBy(runs.values(), Kept.requestOf)
+  return new Map([
+    ...(walkedAt === undefined ? [] : [[all, walkedAt] as const]),
+    ...[...byRequest].flatMap(([request, runs]): ReadonlyArray<[string, number]> =>
+      runs.every(({ finishedAt }) => finishedAt !== undefined)
+        ? [[request, Math.max(...runs.map(({ finishedAt }) => Kept.millis(finishedAt!)))]]
+        : []
+    ),
+  ])
 }
 
 export interface Walked {
@@ -62,20 +100,57 @@ export interface Walked {
   /** The calls of the path, by their names. */
   readonly operations: ReadonlyArray<string>
   /** The one that was hit. */
-  readonly hit: string | undefined
+  readonly hit: { readonly operation: string; readonly fault: Fault } | undefined
+  readonly beganAt: number
+  /** By what was asked for. */
+  readonly endedAt: ReadonlyMap<string, number>
 }
 
-export const walk = (path: Path, aim?: Aim, mistake: Mistake = (storage) => storage) =>
+/** What is wrong on purpose. */
+export interface Plant {
+  readonly storage?: Mistake
+  /** What a server makes of its way to the storage; anew whenever it starts. */
+  readonly server?: (storage: Storage["Service"], now: () => number) => Storage["Service"]
+  /** What an executor makes of its way to the server. */
+  readonly executor?: (transport: Transport["Service"]) => Transport["Service"]
+}
+
+export const walk = (path: Path, aim?: Aim, plant: Plant = {}) =>
   Effect.gen(function* () {
     yield* TestClock.setTime(startsAt)
-    return yield* world(path, aim, mistake)
+    return yield* world(path, aim, plant)
   }).pipe(
     Effect.scoped,
     Random.withSeed(path.name),
     Effect.provide(Layer.merge(TestClock.layer({ warningDelay: "1 hour" }), Logger.layer([]))),
   )
 
-const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mistake: Mistake) {
+/** Somebody whose connection ends with the server, as that of a process that has died does. */
+class Connected extends Caller {
+  private readonly servers: ReadonlyArray<Process>
+
+  constructor(
+    schedulers: ReadonlyArray<Context.Context<Program>>,
+    servers: ReadonlyArray<Process>,
+    ledger: Ledger,
+  ) {
+    super(schedulers, servers, ledger)
+    this.servers = servers
+  }
+
+  override call<A, E>(
+    by: number,
+    command: (scheduler: Scheduler["Service"]) => Effect.Effect<A, E>,
+  ) {
+    const cut = Effect.suspend(() => this.servers[by]!.died.await)
+    return Effect.raceFirst(
+      super.call(by, command),
+      Effect.andThen(cut, Effect.fail("not up yet" as const)),
+    )
+  }
+}
+
+const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, plant: Plant) {
   const clock = yield* Clock.Clock
   const now = () => clock.currentTimeMillisUnsafe()
   const ofStorage = new SetClock(clock)
@@ -83,7 +158,9 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   const state = new WitnessedState({ finished: 10_000, records: 10_000 }, ledger)
   const scope = yield* Scope.make()
   const memory = yield* Layer.buildWithScope(Memory.layerOver(state), scope)
-  const storage = watched(mistake(Context.get(memory, Storage), state), ledger)
+  const kept = Context.get(memory, Storage)
+  const told = path.isToldAhead === true ? toldAhead(kept, clock) : kept
+  const storage = watched(plant.storage?.(told, state) ?? told, ledger)
   const points = new Points(clock, aim)
   const processes: Array<Process> = []
   const schedulers: Array<Context.Context<Program>> = []
@@ -114,9 +191,10 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   }
 
   yield* keep("server", (process) => {
-    const shared = Context.add(memory, Storage, farStorage(storage, points.way(process)))
+    const far = farStorage(storage, points.way(process))
+    const shared = Context.add(memory, Storage, plant.server?.(far, now) ?? far)
     const program = Layer.mergeAll(
-      Scheduler.layerWith({ sweepInterval: "500 millis", dueInterval: "500 millis" }),
+      Scheduler.layerWith({ sweepInterval: sweepMillis, dueInterval: sweepMillis }),
       Triggers.layer,
       Groups.layer,
       Direct.layer,
@@ -157,7 +235,8 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   yield* keep("executor", (process) => {
     const handlers = [...path.tasks, "echo" as const]
       .map((task) => handlerOf(task, path.work?.(ledger) ?? briefly, process, ledger))
-    const transport = farTransport(farTransport(ofNow, toServer), points.way(process))
+    const far = farTransport(farTransport(ofNow, toServer), points.way(process))
+    const transport = plant.executor?.(far) ?? far
     const program = Layer.mergeAll(handlers[0]!, ...handlers.slice(1)).pipe(
       Layer.provide(Executor.layerWith({ name: "executor", concurrency: 4, ttl: ttlMillis })),
       Layer.provide(Layer.succeed(Transport, transport)),
@@ -169,7 +248,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
 
   const judged: Array<Outcome["judged"][number]> = []
   const hand: Hand = {
-    caller: new Caller(schedulers, processes, ledger),
+    caller: new Connected(schedulers, processes, ledger),
     storage,
     ledger,
     judge: (trigger, from, until) => void judged.push({ trigger, from, until }),
@@ -177,7 +256,12 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   }
   const readings: Array<Reading> = []
   yield* Effect.forkIn(read(storage, readings), scope)
-  const walking = yield* Effect.forkIn(path.walk(hand), scope)
+  const beganAt = now()
+  let walkedAt: number | undefined
+  const walking = yield* Effect.forkIn(
+    Effect.tap(path.walk(hand), () => Effect.sync(() => void (walkedAt = now()))),
+    scope,
+  )
   const step = 250
   let quiet = 0
   let count = 0
@@ -188,9 +272,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
     if (quiet <= step) count = points.operations.length
   }
   const exit = walking.pollUnsafe()
-  if (exit === undefined || Exit.isFailure(exit)) {
-    yield* Effect.die(exit ?? "it never came to its end")
-  }
+  if (exit !== undefined && Exit.isFailure(exit)) yield* Effect.die(exit)
   const outcome: Outcome = {
     later: [],
     stirred: new Set(),
@@ -211,6 +293,10 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, mis
   return {
     outcome,
     operations: points.operations.slice(0, count),
-    hit: points.hit,
+    hit: aim === undefined || points.hit === undefined
+      ? undefined
+      : { operation: points.hit, fault: aim.fault },
+    beganAt,
+    endedAt: endsOf(outcome.kept.runs, walkedAt),
   } satisfies Walked
 })

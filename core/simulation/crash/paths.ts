@@ -1,5 +1,5 @@
 /** The paths of the engine, each as something that is asked of it, and how that must end. */
-import { Clock, Effect, Option } from "effect"
+import { Clock, Effect, Option, Schedule } from "effect"
 import { standard } from "../../domain/Namespace.ts"
 import { isFinal, type StateName } from "../../domain/Run.ts"
 import type { RunId } from "../../domain/RunId.ts"
@@ -9,7 +9,7 @@ import type { Storage } from "../../services/Storage.ts"
 import type { Caller } from "../Caller.ts"
 import type { Ledger } from "../Ledger.ts"
 import type { Submit } from "../Plan.ts"
-import { shardsByHand, type TaskName, tasks, type Work } from "../tasks.ts"
+import { briefMillis, shardsByHand, type TaskName, tasks, type Work } from "../tasks.ts"
 
 /** What a path has at hand. */
 export interface Hand {
@@ -34,9 +34,21 @@ export interface Path {
   readonly calls: ReadonlyArray<string>
   /** It has so many points at least. */
   readonly points: number
+  /** Which of its calls are hit; all unless named. */
+  readonly isPoint?: (operation: string) => boolean
+  /** Whether its storage is told of fires ahead (T18). */
+  readonly isToldAhead?: true
+  /** All that is asked for takes so long by itself. */
+  readonly takesMillis: number
+  /** The work of a run that is begun again takes so long. */
+  readonly workMillis: number
 }
 
-export const briefly: Work = () => Effect.sleep("150 millis")
+/** The hooks of the task that has some take so long. */
+const hooksMillis = 2 * briefMillis
+const brieflyMillis = 150
+
+export const briefly: Work = () => Effect.sleep(brieflyMillis)
 
 const submit = ({ caller }: Hand, task: TaskName, request: string, more: Partial<Submit> = {}) =>
   Effect.map(
@@ -80,6 +92,8 @@ const isStarted = ({ ledger }: Hand, run: RunId) =>
     while (!ledger.of("started").some((each) => each.run === run)) yield* Effect.sleep("20 millis")
   })
 
+const delayMillis = 300
+
 const submitPath: Path = {
   name: "submit",
   tasks: ["plain"],
@@ -87,11 +101,13 @@ const submitPath: Path = {
     yield* hand.begin
     yield* submit(hand, "plain", "keyed")
     yield* submit(hand, "plain", "unkeyed", { isKeyed: false })
-    yield* submit(hand, "plain", "delayed", { delayMillis: 300 })
+    yield* submit(hand, "plain", "delayed", { delayMillis })
   }),
   ends: { keyed: ["Succeeded"], unkeyed: ["Succeeded", undefined], delayed: ["Succeeded"] },
   calls: ["runs.submit", "runs.promote"],
   points: 28,
+  takesMillis: delayMillis + brieflyMillis,
+  workMillis: brieflyMillis,
 }
 
 const admitPath: Path = {
@@ -115,6 +131,9 @@ const admitPath: Path = {
   },
   calls: ["runs.submit", "runs.admit", "placements.waiting", "placements.place", "executors.list"],
   points: 75,
+  // The first, the second, and what follows it.
+  takesMillis: 3 * brieflyMillis,
+  workMillis: brieflyMillis,
 }
 
 const claimPath: Path = {
@@ -141,6 +160,8 @@ const claimPath: Path = {
     "permits.take",
   ],
   points: 35,
+  takesMillis: brieflyMillis,
+  workMillis: brieflyMillis,
 }
 
 const settlePath: Path = {
@@ -156,6 +177,8 @@ const settlePath: Path = {
   ends: { plain: ["Succeeded"], hooks: ["Succeeded"], "told of": ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "transport.conclude", "runs.conclude", "permits.hear"],
   points: 35,
+  takesMillis: brieflyMillis + hooksMillis,
+  workMillis: brieflyMillis + hooksMillis,
 }
 
 const lastMillis = 2500
@@ -190,14 +213,28 @@ const firePath: Path = {
     "triggers.follow",
   ],
   points: 76,
+  takesMillis: lastMillis,
+  workMillis: brieflyMillis,
 }
+
+/** By a storage that is told of fires ahead: only what has a part in them is hit. */
+const firePathAhead: Path = {
+  ...firePath,
+  name: "fire, told ahead",
+  isPoint: (operation) => /^(now$|runs\.admit$|triggers\.)/.test(operation),
+  calls: ["triggers.due", "triggers.fire"],
+  points: 1,
+  isToldAhead: true,
+}
+
+const flakyMillis = 100
 
 const retryPath: Path = {
   name: "retry",
   tasks: ["plain"],
   work: (ledger) =>
     Effect.fnUntraced(function* (_, __, { id }) {
-      yield* Effect.sleep("100 millis")
+      yield* Effect.sleep(flakyMillis)
       const failures = ledger.of("ended").filter(({ how, run }) => run === id && how === "failed")
       if (failures.length < 2) return yield* Effect.die(new Error("not yet"))
     }),
@@ -209,6 +246,9 @@ const retryPath: Path = {
   ends: { flaky: ["Succeeded"] },
   calls: ["transport.round", "runs.claim", "runs.promote"],
   points: 34,
+  // Three times, and what lies between them with its jitter.
+  takesMillis: 3 * flakyMillis + 1.2 * (300 + 600),
+  workMillis: flakyMillis,
 }
 
 /** The children of one that is cut by hand. */
@@ -231,7 +271,7 @@ const sharded = (hand: Hand, request: string) => {
           { idempotencyKey: request },
         ))
     }),
-    { times: 20 },
+    { times: 20, schedule: Schedule.spaced("300 millis") },
   )
 }
 
@@ -252,7 +292,14 @@ const fanInPath: Path = {
   },
   calls: ["runs.submitFamily", "runs.admit", "placements.place", "runs.claim"],
   points: 65,
+  // Of three shards two at once, and of nine runs four.
+  takesMillis: 3 * brieflyMillis,
+  workMillis: brieflyMillis,
 }
+
+const halfMillis = 1000
+const restMillis = 100
+const lookMillis = 100
 
 const resumePath: Path = {
   name: "resume",
@@ -262,9 +309,9 @@ const resumePath: Path = {
       if (task === "handed") return yield* run.handOver("30 seconds")
       if (run.checkpoint === undefined) {
         yield* Effect.orDie(run.keep("half"))
-        yield* Effect.sleep("1 second")
+        yield* Effect.sleep(halfMillis)
       }
-      yield* Effect.sleep("100 millis")
+      yield* Effect.sleep(restMillis)
     }),
   walk: Effect.fnUntraced(function* (hand: Hand) {
     const run = yield* submitted(hand, "tidy", "put down")
@@ -280,7 +327,7 @@ const resumePath: Path = {
       if (state === "Suspended") {
         yield* ordered(hand, "resume", run, (scheduler) => scheduler.resume(run))
       }
-      yield* Effect.sleep("100 millis")
+      yield* Effect.sleep(lookMillis)
     }
     const handed = yield* submitted(hand, "handed", "handed over")
     yield* isStarted(hand, handed)
@@ -300,6 +347,9 @@ const resumePath: Path = {
     "transport.round",
   ],
   points: 29,
+  // Somebody looks twice, and what is left of the first is done.
+  takesMillis: 2 * lookMillis + restMillis + hooksMillis,
+  workMillis: halfMillis + restMillis + hooksMillis,
 }
 
 export const paths: ReadonlyArray<Path> = [
@@ -308,6 +358,7 @@ export const paths: ReadonlyArray<Path> = [
   claimPath,
   settlePath,
   firePath,
+  firePathAhead,
   retryPath,
   fanInPath,
   resumePath,

@@ -9,7 +9,7 @@ import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
 import type { Checker } from "./Invariant.ts"
 import { slackMillis } from "./Liveness.ts"
-import { tenuresOf } from "./tenures.ts"
+import { leftAt, tenuresOf } from "./tenures.ts"
 
 /** The published diagram: what may follow what. */
 const published: ReadonlySet<string> = new Set(
@@ -80,6 +80,7 @@ export const I6: Checker = (outcome, that) => {
  */
 export const I7: Checker = (outcome, that) => {
   lostRightly(outcome, that)
+  givenBackUncounted(outcome, that)
   const { kept: { runs }, ledger } = outcome
   const revived = revivals(outcome)
   const applied = ledger.of("settled").filter(({ answer }) => answer === "applied")
@@ -130,6 +131,36 @@ export const I7: Checker = (outcome, that) => {
   }
 }
 
+interface Begun {
+  readonly attempt: number
+  readonly fence: number
+  readonly isReleased: boolean
+}
+
+/** What was given back goes on as the attempt that it was. */
+const givenBackUncounted: Checker = ({ ledger }, that) => {
+  const before = new Map<RunId, Begun>()
+  for (const entry of ledger.entries) {
+    if (entry.kind === "started") {
+      const { attempt, fence, run } = entry
+      const last = before.get(run)
+      that(
+        last?.isReleased !== true || attempt === last.attempt,
+        () => `run ${run} was given back in attempt ${last!.attempt}, and goes on in ${attempt}`,
+      )
+      before.set(run, { attempt, isReleased: false, fence })
+    } else if (entry.kind === "settled" && entry.answer === "applied") {
+      const last = before.get(entry.run)
+      if (last === undefined) continue
+      // Whoever had it since may have given it back before it began.
+      const isSame = last.isReleased || entry.fence === last.fence
+      const isReleased = entry.report === "Release" && isSame
+      if (isReleased) before.set(entry.run, { ...last, isReleased })
+      else before.delete(entry.run)
+    } else if (entry.kind === "freed" || entry.kind === "ordered") before.delete(entry.run)
+  }
+}
+
 /** Nobody's run is taken for lost who has not left, and was heard of within the ttl. */
 const lostRightly: Checker = (outcome, that) => {
   const { clock, ledger } = outcome
@@ -138,7 +169,7 @@ const lostRightly: Checker = (outcome, that) => {
     ledger.of("beat").filter(({ isAlive }) => isAlive),
     ({ incarnation }) => incarnation,
   )
-  const left = new Map(ledger.of("left").map(({ at, incarnation }) => [incarnation, at]))
+  const left = leftAt(ledger)
   for (const { at, fence, isUnknown, run } of ledger.of("freed")) {
     if (isUnknown === true) continue
     const tenure = tenures.get(run)?.find((each) => each.fence === fence && each.from <= at)

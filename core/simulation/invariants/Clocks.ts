@@ -1,6 +1,7 @@
 /** Whose clock counts. */
 import { millis } from "../Kept.ts"
 import type { Checker } from "./Invariant.ts"
+import { leftAt } from "./tenures.ts"
 
 /**
  * What is kept of an instant is by the storage's clock, although those of the processes are hours
@@ -8,7 +9,9 @@ import type { Checker } from "./Invariant.ts"
  */
 export const I22: Checker = ({ kept: { runs }, ledger }, that) => {
   const leases = new Map<number, { readonly at: number; readonly ttlMillis: number }>()
+  const left = leftAt(ledger)
   for (const { at, incarnation, isAlive, ttlMillis } of ledger.of("beat")) {
+    if ((left.get(incarnation) ?? Infinity) <= at) continue
     const lease = leases.get(incarnation) ?? { at, ttlMillis: ttlMillis! }
     that(
       isAlive || at - lease.at >= lease.ttlMillis - 1,

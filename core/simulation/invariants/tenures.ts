@@ -66,3 +66,7 @@ export const firstGrants = (ledger: Ledger): ReadonlyArray<Extract<Entry, { kind
     return !seen.has(key) && seen.add(key)
   })
 }
+
+/** When each incarnation has left; that may be said more than once. */
+export const leftAt = (ledger: Ledger): ReadonlyMap<number, number> =>
+  new Map(ledger.of("left").toReversed().map(({ at, incarnation }) => [incarnation, at]))

@@ -7,6 +7,7 @@ import type { Plant } from "../World.ts"
 import { acknowledgedEarly } from "./acknowledgedEarly.ts"
 import { askedTwice } from "./askedTwice.ts"
 import { backlogUncounted } from "./backlogUncounted.ts"
+import { begunAgain } from "./begunAgain.ts"
 import { begunTooLate } from "./begunTooLate.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
 import { cancelForgotten } from "./cancelForgotten.ts"
@@ -15,6 +16,7 @@ import { deadlineForgotten } from "./deadlineForgotten.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
 import { delayForgotten } from "./delayForgotten.ts"
 import { discardedIdly } from "./discardedIdly.ts"
+import { drainCounted } from "./drainCounted.ts"
 import { droppedSlot } from "./droppedSlot.ts"
 import { endedTwice } from "./endedTwice.ts"
 import { fenceUsedAgain } from "./fenceUsedAgain.ts"
@@ -99,6 +101,8 @@ export const mistakes = planted({
   endedTwice: [{ storage: endedTwice }, "I6"],
   triedForEver: [{ storage: triedForEver }, "I7"],
   givenUpEarly: [{ storage: givenUpEarly }, "I7"],
+  begunAgain: [{ storage: begunAgain }, "I7"],
+  drainCounted: [{ storage: drainCounted }, "I7"],
   retriedAtOnce: [{ storage: retriedAtOnce }, "I8"],
   herdTogether: [{ executor: herdTogether }, "I8"],
   noUniqueSlot: [{ storage: noUniqueSlot }, "I9"],

@@ -1,0 +1,64 @@
+/**
+ * How much later than otherwise something may end, because a call was hit: no later than it takes those who
+ * are there for it to notice, and to do again what was not done.
+ *
+ * It is made of what they say of themselves, and of how long what is done again takes, so that an end which
+ * comes by a net that hangs lower, such as a lease that runs out while its holder lives, is too late.
+ *
+ * - A call that fails, or of which nobody knows, is made again after a pause by whoever made it. What comes
+ *   of it takes no more calls than the whole path does.
+ * - A server that dies is back soon, and those who reach for it make a pause of their own. It looks at all
+ *   there is when it begins.
+ * - The runs of an executor that dies are free when its lease has run out and somebody sweeps; their work is
+ *   begun again.
+ * - An event that was taken from the outbox, by somebody who has died or does not know of it, is left alone
+ *   for as long as it is held. So what it makes comes that much later.
+ */
+import { holdMillis, pollMillis } from "../../engine/Followers.ts"
+import { pauseMillis } from "../../engine/Spell.ts"
+import type { Path } from "./paths.ts"
+import { type Fault, lateMillis, silentMillis, tripMillis } from "./Points.ts"
+
+/** Of the lease of the executor. */
+export const ttlMillis = 2000
+export const sweepMillis = 500
+/** Whoever dies is back after so long. */
+export const backMillis = 300
+
+/** A call that was hit. */
+export interface Hit {
+  readonly path: Path
+  /** So many calls it has when none is hit. */
+  readonly calls: number
+  readonly operation: string
+  readonly fault: Fault
+}
+
+export const isOfExecutor = (operation: string) => operation.startsWith("transport.")
+
+/** Of what was asked for by this name. */
+export const latenessMax = (hit: Hit, request: string): number => {
+  const again = hit.calls * tripMillis
+  return again + Math.max(noticed(hit), request === "echo" ? untilTakenAgain(hit) : 0)
+}
+
+const noticed = ({ fault, operation, path }: Hit): number => {
+  switch (fault) {
+    case "dies before":
+    case "dies after":
+      return isOfExecutor(operation)
+        ? ttlMillis + sweepMillis + path.workMillis
+        : backMillis + pauseMillis
+    case "is done late":
+      return Math.max(lateMillis, silentMillis(fault) + pauseMillis)
+    default:
+      return silentMillis(fault) + pauseMillis
+  }
+}
+
+const untilTakenAgain = ({ fault, operation }: Hit): number => {
+  const isLeft = fault.startsWith("dies")
+    ? !isOfExecutor(operation)
+    : operation === "outbox.take" && fault === "is done"
+  return isLeft ? holdMillis + pollMillis : 0
+}
