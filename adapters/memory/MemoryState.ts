@@ -189,6 +189,9 @@ export interface Bounds {
 
 const removedMax = 1000
 
+/** Late reports beyond are not noted, lest a mad holder fill the memory. */
+const journalMax = 1000
+
 export class MemoryState {
   /** Where hints go besides. */
   carrier: HintCarrier | undefined
@@ -470,6 +473,8 @@ export class MemoryState {
     failure?: Failure,
     by?: string,
   ): void {
+    // What ends or goes on is told whatever came late before it (R28).
+    if (kind === "LateReport" && entry.journal.length >= journalMax) return
     const { attempt, fence } = entry.state
     entry.journal.push({
       at: now,
@@ -480,7 +485,6 @@ export class MemoryState {
       ...(failure !== undefined && { failure }),
       ...(by !== undefined && { by }),
     })
-    if (entry.journal.length > 1000) entry.journal.shift()
   }
 
   /** A grant that is over, of a run that goes on, as the run was with it. */

@@ -584,8 +584,8 @@ export const add = (
   return { run, state: state._tag }
 }
 
-/** A run has at most so many journal rows; what comes after is left out. */
-export const notesMax = 1000
+/** Late reports beyond are not noted, lest a mad holder fill the disk. */
+const journalMax = 1000
 
 /** A grant that is over, of a run that goes on. */
 export const noteGrant = (
@@ -596,8 +596,7 @@ export const noteGrant = (
   db.run(
     `INSERT INTO journal (run, at, kind, attempt, fence, incarnation)
      SELECT ?1, ?2, 'Claimed', ?3, ?4, ?5
-     WHERE (SELECT count(*) FROM journal WHERE run = ?1) < ${notesMax}
-       AND NOT EXISTS (SELECT 1 FROM journal WHERE run = ?1 AND fence = ?4 AND kind = 'Claimed')`,
+     WHERE NOT EXISTS (SELECT 1 FROM journal WHERE run = ?1 AND fence = ?4 AND kind = 'Claimed')`,
     id,
     claimed_at,
     attempt,
@@ -622,8 +621,9 @@ export const note = (
 ): void => {
   db.run(
     `INSERT INTO journal (run, at, kind, attempt, fence, detail, failure, asked_by)
-     SELECT ?, ?, ?, ?, ?, ?, ?, ?
-     WHERE (SELECT count(*) FROM journal WHERE run = ?) < ${notesMax}`,
+     SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+     WHERE ?3 <> 'LateReport'
+       OR (SELECT count(*) FROM journal WHERE run = ?1) < ${journalMax}`,
     row.id,
     at,
     kind,
@@ -632,6 +632,5 @@ export const note = (
     detail ?? null,
     failure === undefined ? null : JSON.stringify(failure),
     by ?? null,
-    row.id,
   )
 }

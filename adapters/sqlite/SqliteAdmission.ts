@@ -10,7 +10,7 @@ import * as Touching from "../../core/domain/Touching.ts"
 import type { Admission } from "../../core/services/RunStorage.ts"
 import type { Connection } from "./Connection.ts"
 import type { Transaction } from "./Database.ts"
-import { move, note, notesMax, orderOfKind, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
+import { move, note, orderOfKind, patienceOf, rowOf, type RunRow } from "./RunRows.ts"
 
 /** Holders are derived from rows: ready, running, parked with it, or scheduled between attempts. */
 const holders = `
@@ -163,8 +163,7 @@ const becomeReady = `
 const noteAdmitted = `
   INSERT INTO journal (run, at, kind, attempt, fence)
   SELECT blocked.run, ?2, 'Admitted', blocked.attempt, blocked.fence
-  FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value
-  WHERE (SELECT count(*) FROM journal WHERE run = blocked.run) < ${notesMax}`
+  FROM json_each(?1) AS passing CROSS JOIN blocked ON blocked.run = passing.value`
 
 /** Many at once cost a third of one by one. */
 const admitted = (tx: Transaction, runs: ReadonlyArray<RunId>): ReadonlyArray<Admission> => {

@@ -55,7 +55,7 @@
  * |     | parent; not said by whom; of what is held forgotten, or although it is asked to stop      |
  * | R27 | attempt not given back; place kept; discarded though it was to stop; reason dropped       |
  * | R28 | a gate passed, a start marked not told; the grant left out of what is cancelled while it  |
- * |     | awaits                                                                                    |
+ * |     | awaits; late reports displace what happened, or are told of without end                   |
  * | R29 | nameless when it is held; not of the parts; not of what is revived                        |
  * | R30 | attempt stays; the place given back; due at once; the deadline forgotten; each of them    |
  * |     | told; not known when it comes again                                                       |

@@ -16,7 +16,8 @@ export const assertReplayed = Effect.fnUntraced(function* (
   const { now, runs } = yield* Storage
   const { attempt, crashes, dueAt, fence, isCancelling, isSuspending, state } = yield* found(run)
   const history = yield* runs.events(run)
-  const told = history.map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", ")
+  const told = history.filter(({ kind }) => kind !== "LateReport")
+    .map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", ")
   const isDue = DateTime.toEpochMillis(dueAt) <= (yield* now)
   const reached = yield* Effect.try({
     try: () => replay({ spec, history, isDue, ...how }),

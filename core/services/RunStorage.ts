@@ -64,7 +64,7 @@
  *   waited is owed nothing and owes nothing, whatever waits at others. Within a gate the order is that
  *   of R8.
  * - **R24 told.** Each grant of a run is among its events, once, from when it was given, and to whom:
- *   while it is held, after it, and when the run is revived; as far as its journal reaches, a thousand entries.
+ *   while it is held, after it, and when the run is revived.
  * - **R25 level set.** Once a `change` of its level was `confirmed` the run takes its turn by that level,
  *   wherever it waits and in whatever it waits for later, as if it had had the level since it became
  *   ready, or came to the gate; both levels are told with it, and who set it with its events. Nothing else
@@ -75,6 +75,7 @@
  * - **R28 history.** Every change of state is among the events of a run, in the order in which they
  *   came, so that they lead, by `Run.advance` alone, to the state it is in; but that its time has come,
  *   which `dueAt` tells, and for what R30 leaves out. What ended a run that was revived stays told.
+ *   Reports that come late are told of while there are less than a thousand events, and displace none.
  * - **R29 ordered by.** An order that was given with the name of who gave it, and that a run took, is
  *   among its events with that name; one to a parent also among those of its children that took it.
  * - **R30 postponed.** A run that its holder has postponed keeps its place of a gate, and is not

@@ -42,6 +42,7 @@ import {
   submitAll,
   submitOne,
   succeed,
+  suspended,
   type Tests,
   times,
 } from "../world.ts"
@@ -322,6 +323,41 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         ],
       )
       yield* assertReplayed(run, spec)
+    }))
+
+  it.effect("R28 history: however many reports came late, what comes after them is told", () =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const spec = specOf(namespace, { gate: gateOf(namespace, 1), isAtMostOnce: true })
+      const run = yield* submitOne(spec)
+      yield* admitAll(spec.gate!.key)
+      const grant = yield* hand.one
+      const late = times(1500).map((n) => retry({ ...grant, fence: Fence.make(1000 + n) }))
+      for (const at of [0, 500, 1000]) yield* hand.settle(...late.slice(at, at + 500))
+      const told = yield* kinds(run)
+      assert.approximately(told.filter((kind) => kind === "LateReport").length, 1000, 3)
+      yield* hand.start(grant)
+      yield* hand.settle(release(grant))
+      yield* suspended(run)
+      yield* resumed(run)
+      yield* admitAll(spec.gate!.key)
+      yield* hand.start(yield* hand.one)
+      yield* assertReplayed(run, spec)
+      assert.deepEqual(
+        (yield* kinds(run)).filter((kind) => kind !== "LateReport"),
+        [
+          "Submitted",
+          "Admitted",
+          "Claimed",
+          "Started",
+          "Released",
+          "Suspended",
+          "Resumed",
+          "Claimed",
+          "Started",
+        ],
+      )
     }))
 
   it.effect("R29 ordered by: each order that a run took tells whose it was", () =>
