@@ -31,7 +31,7 @@ import { watched } from "../watched.ts"
 import { WitnessedState } from "../WitnessedState.ts"
 import { follower, type Mistake, openOf } from "../World.ts"
 import { briefly, type Hand, type Path } from "./paths.ts"
-import { backMillis, latenessMax, sweepMillis, ttlMillis } from "./lateness.ts"
+import { backMillis, latenessMax, refusedMillis, sweepMillis, ttlMillis } from "./lateness.ts"
 import { type Aim, type Fault, Points, tripMillis } from "./Points.ts"
 
 /** Longer than anything that is under way can come late. */
@@ -213,7 +213,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
     Effect.suspend(() => {
       const server = relay
       if (server === undefined || server.process.isKilled) {
-        return Effect.andThen(clock.sleep(Duration.millis(100)), unavailable)
+        return Effect.andThen(clock.sleep(Duration.millis(refusedMillis)), unavailable)
       }
       return Effect.raceFirst(call, Effect.andThen(server.process.died.await, unavailable))
     })

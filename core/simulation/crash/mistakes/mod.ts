@@ -4,6 +4,7 @@ import { noFenceCheck } from "../../mistakes/noFenceCheck.ts"
 import { noUniqueSlot } from "../../mistakes/noUniqueSlot.ts"
 import type { Plant } from "../World.ts"
 import { answerForgotten } from "./answerForgotten.ts"
+import { grantedAnew } from "./grantedAnew.ts"
 import { heldInMemory } from "./heldInMemory.ts"
 import { lookedForSeldom } from "./lookedForSeldom.ts"
 import { markedBefore } from "./markedBefore.ts"
@@ -25,6 +26,7 @@ export const mistakes = planted({
   keyForgotten: { plant: { storage: keyForgotten }, path: "submit", calls: /^runs\.submit$/ },
   lookedForSeldom: { plant: { storage: lookedForSeldom }, path: "admit", calls: /^runs\.admit$/ },
   answerForgotten: { plant: { storage: answerForgotten }, path: "claim", calls: /^runs\.claim$/ },
+  grantedAnew: { plant: { storage: grantedAnew }, path: "claim", calls: /^runs\.claim$/ },
   reportDropped: { plant: { executor: reportDropped }, path: "settle", calls: /^runs\.claim$/ },
   noUniqueSlot: {
     plant: { storage: noUniqueSlot },
