@@ -3,7 +3,7 @@ import { DateTime, Effect, Option } from "effect"
 import type { ExecutorView } from "../domain/Executor.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
-import type { RunView } from "../domain/RunView.ts"
+import type { RunHappening, RunView } from "../domain/RunView.ts"
 import type * as SlotAudit from "../domain/SlotAudit.ts"
 import type { TriggerId } from "../domain/Trigger.ts"
 import type { Storage } from "../services/Storage.ts"
@@ -24,6 +24,8 @@ export interface KeptTrigger {
 
 export interface Kept {
   readonly runs: ReadonlyMap<RunId, RunView>
+  /** What is told of each run, by the clock of the storage. */
+  readonly histories: ReadonlyMap<RunId, ReadonlyArray<RunHappening>>
   readonly triggers: ReadonlyArray<KeptTrigger>
   /** Also those that are gone. */
   readonly executors: ReadonlyArray<ExecutorView>
@@ -86,10 +88,12 @@ export const read: (
       },
     })
   }
+  const all = yield* runsOf(storage)
+  const histories = new Map<RunId, ReadonlyArray<RunHappening>>()
+  for (const id of all.keys()) histories.set(id, yield* runs.events(id))
   return {
-    runs: new Map(
-      (yield* runsOf(storage)).entries().map(([id, view]) => [id, inWorld(view, when)]),
-    ),
+    runs: new Map(all.entries().map(([id, view]) => [id, inWorld(view, when)])),
+    histories,
     triggers: kept,
     executors: yield* executors.list(standard),
     states,

@@ -1,7 +1,8 @@
 /**
  * What really happened, written down outside the product, in the world's own time.
  *
- * The checkers read it and the final state; the product's own history is never believed.
+ * The checkers read it and the final state; the product's own history is never believed,
+ * but replayed (R28).
  */
 import type { GateKey } from "../domain/Blocking.ts"
 import type { Change } from "../domain/Change.ts"
@@ -104,7 +105,7 @@ export type Entry =
     | { readonly kind: "paused"; readonly trigger: string; readonly isPaused: boolean }
     /** A trigger is no more, until somebody puts it again. */
     | { readonly kind: "removed"; readonly trigger: string }
-    /** A run of a trigger was asked for by hand. */
+    /** A run of a trigger was asked for by hand. `delayMillis`: it is due so much later. */
     | {
       readonly kind: "asked"
       readonly trigger: number
@@ -112,6 +113,7 @@ export type Entry =
       readonly request: string
       /** Of a backfill. */
       readonly slot?: number
+      readonly delayMillis: number
       readonly answer: string
       readonly run?: RunId
     }

@@ -1,6 +1,7 @@
 /** All that is known of a world that has come to its end. */
 import type { Kept } from "./Kept.ts"
 import type { Ledger } from "./Ledger.ts"
+import type { Reading } from "./readings.ts"
 import type { SetClock } from "./SetClock.ts"
 import type { Table } from "./Table.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -20,6 +21,8 @@ export interface Later {
 export interface Outcome {
   readonly ledger: Ledger
   readonly kept: Kept
+  /** What was told of runs before they had ended. */
+  readonly readings: ReadonlyArray<Reading>
   /** Every slot of these triggers must have its record, from the first of them to the last. */
   readonly judged: ReadonlyArray<{
     readonly trigger: string

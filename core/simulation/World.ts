@@ -48,6 +48,7 @@ import { observe } from "./observe.ts"
 import type { Outcome } from "./Outcome.ts"
 import type { Plan } from "./Plan.ts"
 import { Process } from "./Process.ts"
+import { read, type Reading } from "./readings.ts"
 import { Restless } from "./Restless.ts"
 import { Table } from "./Table.ts"
 import { SetClock } from "./SetClock.ts"
@@ -348,6 +349,8 @@ export const run = Effect.fnUntraced(function* (
     const set = Effect.sync(() => ofStorage.set(aheadMillis))
     yield* Effect.forkIn(Effect.delay(set, at), scope)
   }
+  const readings: Array<Reading> = []
+  yield* Effect.forkIn(read(storage, readings), scope)
   yield* Effect.forkIn(observe(storage, ledger, technology === "memory" ? backAt : 0), scope)
 
   yield* TestClock.adjust(healsAt)
@@ -376,6 +379,7 @@ export const run = Effect.fnUntraced(function* (
   const end = yield* Effect.orDie(Kept.read(storage, (said) => ofStorage.when(said)))
   const endedAt = now()
   const written = ledger.entries.length
+  const wereRead = readings.length
   const set = ofStorage.steps.length
   const later: Array<Outcome["later"][number]> = []
   for (const days of plan.days ?? []) {
@@ -390,6 +394,7 @@ export const run = Effect.fnUntraced(function* (
   return {
     ledger,
     kept: end,
+    readings: readings.slice(0, wereRead),
     later,
     stirred: new Set(unseen.flatMap((entry) => entry.kind === "moved" ? [entry.run] : [])),
     // Those of the last moments may be left to the planner that comes next.

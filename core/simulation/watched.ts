@@ -204,7 +204,7 @@ export const watched = (
         Effect.tap(triggers.ask(items, isDry), (answers) =>
           Effect.sync(() => {
             if (isDry) return
-            for (const [at, { kind: what, request, slot, trigger }] of items.entries()) {
+            for (const [at, { kind: what, request, slot, spec, trigger }] of items.entries()) {
               const { _tag: answer, ...told } = answers[at]!
               const run = "run" in told ? told.run : undefined
               ledger.write({
@@ -213,6 +213,7 @@ export const watched = (
                 what,
                 request,
                 ...(slot !== undefined && { slot }),
+                delayMillis: spec.delayMillis,
                 answer,
                 ...(run !== undefined && { run }),
               })

@@ -6,7 +6,7 @@ import { Fence } from "../../domain/Lease.ts"
 import { unnotified } from "../../domain/RunView.ts"
 import { Storage } from "../../services/Storage.ts"
 import { listening } from "../OutboxStorageContract.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,

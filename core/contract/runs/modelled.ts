@@ -23,7 +23,7 @@ import type { OutboxEvent } from "../../services/OutboxStorage.ts"
 import type { Report, RunSpec } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import { listening } from "../OutboxStorageContract.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,

@@ -5,7 +5,7 @@ import type { GateKey } from "../../domain/Blocking.ts"
 import { Fence } from "../../domain/Lease.ts"
 import { Storage } from "../../services/Storage.ts"
 import type { Ending, Report } from "../../services/RunStorage.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,

@@ -27,7 +27,7 @@ import {
   suspended,
   type Tests,
 } from "../world.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("R30 postponed: it waits its time, and has lost no attempt", () =>

@@ -29,7 +29,7 @@ import {
   times,
   together,
 } from "../world.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 
 export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
   it.effect("R32 forgotten crashes, B51: only those count that are within the window, since it came on", () =>

@@ -8,7 +8,7 @@ import type { Failure } from "../../domain/RunView.ts"
 import type { Report } from "../../services/RunStorage.ts"
 import { Storage } from "../../services/Storage.ts"
 import { listening } from "../OutboxStorageContract.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,

@@ -13,7 +13,7 @@ import * as Share from "../../domain/Share.ts"
 import { TaskName } from "../../domain/Task.ts"
 import * as Touching from "../../domain/Touching.ts"
 import { Storage } from "../../services/Storage.ts"
-import { assertReplayed } from "../replay.ts"
+import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,

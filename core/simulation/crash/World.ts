@@ -24,6 +24,7 @@ import { Ledger } from "../Ledger.ts"
 import type { Outcome } from "../Outcome.ts"
 import { Process } from "../Process.ts"
 import { followedTask, handlerOf } from "../tasks.ts"
+import { read, type Reading } from "../readings.ts"
 import { SetClock } from "../SetClock.ts"
 import { startsAt } from "../times.ts"
 import { toldAhead } from "../toldAhead.ts"
@@ -253,6 +254,8 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
     judge: (trigger, from, until) => void judged.push({ trigger, from, until }),
     begin: Effect.sync(() => points.open()),
   }
+  const readings: Array<Reading> = []
+  yield* Effect.forkIn(read(storage, readings), scope)
   const beganAt = now()
   let walkedAt: number | undefined
   const walking = yield* Effect.forkIn(
@@ -275,6 +278,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
     stirred: new Set(),
     ledger,
     kept: yield* Kept.read(storage, (said) => said),
+    readings,
     judged,
     tailed: [],
     permanent: [],

@@ -8,12 +8,15 @@ import { firstOf } from "./levels.ts"
 /** A storage may keep whole milliseconds. */
 const rounding = 2
 
-/** By so much each is due later: those that were submitted so, and those of slots. */
+/** By so much each is due later: those that were submitted so, those of slots, and those of what is filled in. */
 export const delaysOf = ({ kept: { runs }, ledger }: Outcome): ReadonlyMap<RunId, number> => {
   const sent = new Map(
     ledger.of("sent").map(({ delayMillis, request }) => [request, delayMillis]),
   )
-  const fired = new Map(ledger.of("fired").map(({ delayMillis, run }) => [run, delayMillis]))
+  const asked = ledger.of("asked").filter(({ answer }) => answer === "Fired")
+  const fired = new Map<RunId | undefined, number>(
+    [...ledger.of("fired"), ...asked].map(({ delayMillis, run }) => [run, delayMillis]),
+  )
   return new Map(
     [...runs.values()].map((view) => [
       view.id,

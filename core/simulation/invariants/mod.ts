@@ -24,6 +24,7 @@ import { I19 } from "./Outbox.ts"
 import { T14 } from "./Overlaps.ts"
 import { T15 } from "./Permanent.ts"
 import { I25 } from "./Places.ts"
+import { R28 } from "./Replays.ts"
 import { R37 } from "./Rollbacks.ts"
 import { R23 } from "./Shares.ts"
 import { I10, I9 } from "./Slots.ts"
@@ -68,6 +69,7 @@ const checkers = {
   R16,
   R19,
   R23,
+  R28,
   R35,
   R36,
   R37,

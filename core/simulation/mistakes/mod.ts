@@ -44,7 +44,9 @@ import { laneForgotten } from "./laneForgotten.ts"
 import { lastGrantedFirst } from "./lastGrantedFirst.ts"
 import { lastPassesFirst } from "./lastPassesFirst.ts"
 import { latenessIgnored } from "./latenessIgnored.ts"
+import { lateReportTold } from "./lateReportTold.ts"
 import { lateRowsPassedBy } from "./lateRowsPassedBy.ts"
+import { levelUntold } from "./levelUntold.ts"
 import { madeToWait } from "./madeToWait.ts"
 import { misfiredInTime } from "./misfiredInTime.ts"
 import { nobodyHinted } from "./nobodyHinted.ts"
@@ -66,6 +68,7 @@ import { recordsForgotten } from "./recordsForgotten.ts"
 import { removedLate } from "./removedLate.ts"
 import { retentionForgotten } from "./retentionForgotten.ts"
 import { retriedAtOnce } from "./retriedAtOnce.ts"
+import { retryUntold } from "./retryUntold.ts"
 import { revisionIgnored } from "./revisionIgnored.ts"
 import { rollbackForgotten } from "./rollbackForgotten.ts"
 import { selectorIgnored } from "./selectorIgnored.ts"
@@ -158,6 +161,9 @@ export const mistakes = planted({
   begunTooLate: [{ storage: begunTooLate }, "R16"],
   stateForgotten: [{ storage: stateForgotten }, "R19"],
   weightsForgotten: [{ storage: weightsForgotten }, "R23"],
+  retryUntold: [{ storage: retryUntold }, "R28"],
+  lateReportTold: [{ storage: lateReportTold }, "R28"],
+  levelUntold: [{ storage: levelUntold }, "R28"],
   changeForgotten: [{ storage: changeForgotten }, "R35"],
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
   askedTwice: [{ storage: askedTwice }, "T13"],

@@ -1,14 +1,12 @@
 /** What `replay` makes of histories that hold, of some that do not, and of old ones. */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime } from "effect"
-import * as History from "../domain/History.ts"
-import { Fence } from "../domain/Lease.ts"
-import { replay, type Replayed } from "./replay.ts"
-import { freshNamespace, gateOf, specOf } from "./world.ts"
+import * as History from "./History.ts"
+import { Fence } from "./Lease.ts"
+import { deadlinesOf, levelOf, replay, type Replayed, type Submit } from "./Replay.fixture.ts"
 
-const namespace = freshNamespace()
-const plain = specOf(namespace, { crashesMax: 3 })
-const gated = specOf(namespace, { gate: gateOf(namespace, 1) })
+const plain: Submit = { delayMillis: 0, gate: undefined, isAtMostOnce: false, crashesMax: 3 }
+const gated: Submit = { ...plain, gate: { places: 1 } }
 
 const history = (...told: ReadonlyArray<string>) =>
   ["Submitted 0/0", ...told].map((each) => {
@@ -50,6 +48,13 @@ describe("replay", () => {
     assert.throws(() => reached(plain, ["Rung 0/0"]), /nothing is known of Rung/)
   })
 
+  it("lets nobody fail without a grant but who was for somebody who is gone, or was held up", () => {
+    const told = ["Failed 0/0"]
+    assert.throws(() => reached(plain, told), /Failed 0\/0 of Ready/)
+    assert.strictEqual(reached({ ...plain, isPlaced: true }, told), "Failed 0/0 0")
+    assert.strictEqual(reached(plain, told, { isHeldUp: true }), "Failed 0/0 0")
+  })
+
   it("takes a gate for passed that was passed before that was told, in an old one alone", () => {
     const told = ["Claimed 1/1", "Retried 1/1"]
     assert.throws(() => reached(gated, told))
@@ -58,7 +63,7 @@ describe("replay", () => {
   })
 
   it("lets time do nothing that is not due", () => {
-    const later = specOf(namespace, { delayMillis: 60_000 })
+    const later = { ...plain, delayMillis: 60_000 }
     assert.strictEqual(reached(later, [], { isDue: false }), "Scheduled 0/0 0")
     assert.strictEqual(reached(later, []), "Ready 0/0 0")
     assert.strictEqual(
@@ -80,5 +85,26 @@ describe("replay", () => {
     )
     const { _tag, attempt, crashes } = replay({ spec: plain, history: told, isDue: true })
     assert.deepStrictEqual([_tag, attempt, crashes], ["Ready", 0, 1])
+  })
+
+  const changes = (kind: string, ...details: ReadonlyArray<string>) =>
+    details.map((detail) => ({ ...history()[0]!, kind, detail }))
+
+  it("leads from level to level, each after the one before", () => {
+    assert.strictEqual(levelOf(2, []), 2)
+    assert.strictEqual(levelOf(1, changes("LevelSet", "usual → low", "low → urgent")), 0)
+    assert.throws(() => levelOf(1, changes("LevelSet", "low → urgent")), /of level 1/)
+  })
+
+  it("leads from deadline to deadline, each after the one before", () => {
+    const [one, other] = ["2031-03-01T00:00:00.000Z", "2031-03-02T00:00:00.000Z"]
+    const set = [`none → ${one}`, `${one} → ${other}`, `${other} → none`]
+    assert.deepStrictEqual(deadlinesOf(changes("DeadlineSet", ...set)), [
+      undefined,
+      Date.UTC(2031, 2, 1),
+      Date.UTC(2031, 2, 2),
+      undefined,
+    ])
+    assert.throws(() => deadlinesOf(changes("DeadlineSet", set[0]!, set[2]!)))
   })
 })

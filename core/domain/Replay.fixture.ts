@@ -1,30 +1,40 @@
 /**
- * The state that a run is in, by its history alone: each word of it is one cell of the table of
- * `Run.advance`, taken from the state that the words before it led to. A word that no state takes is
+ * For tests: what a run has come to, by its history alone. Of its state each word is one cell of the table
+ * of `Run.advance`, taken from the state that the words before it led to. A word that no state takes is
  * a history that does not hold, and throws.
  *
  * Two things are in no history. That the time of a run has come, as nobody does it: it is told by its
  * due time, and by whatever happens to it next. And of the grants that were postponed all but the last
  * (R30): a fence that is skipped before that one tells of each.
  */
-import { assert } from "@effect/vitest"
-import { DateTime, Effect, Result } from "effect"
-import * as Crashes from "../domain/Crashes.ts"
-import { hooksLeft, ofLoss } from "../domain/Conclusion.ts"
-import * as Run from "../domain/Run.ts"
-import type { RunHappening } from "../domain/RunView.ts"
-import type { RunId } from "../domain/RunId.ts"
-import type { RunSpec } from "../services/RunStorage.ts"
-import { Storage } from "../services/Storage.ts"
-import { found } from "./world.ts"
+import { DateTime, Result } from "effect"
+import type { Gate } from "./Blocking.ts"
+import * as Crashes from "./Crashes.ts"
+import { hooksLeft, ofLoss } from "./Conclusion.ts"
+import * as Lane from "./Lane.ts"
+import * as Run from "./Run.ts"
+import type { RunHappening } from "./RunView.ts"
+
+/** What of its submit says how a run may go on. */
+export interface Submit {
+  readonly delayMillis: number
+  readonly gate: Pick<Gate, "places"> | undefined
+  readonly isAtMostOnce: boolean
+  readonly crashesMax: number
+  readonly deadlineMillis?: number | undefined
+  /** It is for one executor, of its own or as it is placed, of whom there may be none. */
+  readonly isPlaced?: boolean
+}
 
 export interface Replayed {
-  readonly spec: RunSpec
+  readonly spec: Submit
   readonly history: ReadonlyArray<RunHappening>
   /** Whether its time has come, if it waits for that. */
   readonly isDue: boolean
   /** It was submitted with its children, unlike one that was spread. */
   readonly isParent?: boolean
+  /** Its trigger has not let it begin. */
+  readonly isHeldUp?: boolean
   /** The window of its task within which crashes count. */
   readonly crashesWithinMillis?: number
   /**
@@ -35,15 +45,19 @@ export interface Replayed {
 }
 
 export const replay = (replayed: Replayed): Run.RunState => {
-  const { history, isDue, isOld, isParent, spec } = replayed
+  const { history, isDue, isHeldUp, isOld, isParent, spec } = replayed
   const [submit, ...rest] = history
   if (submit?.kind !== "Submitted") throw new Error("a history begins with the submit")
-  const begun = isParent === true ? Run.submittedParent : Run.submitted({
-    isDueLater: spec.delayMillis > 0,
-    isGated: spec.gate !== undefined,
-    isAtMostOnce: spec.isAtMostOnce,
-    hasDeadline: spec.deadlineMillis !== undefined,
-  })
+  const begun = isParent === true
+    ? Run.submittedParent
+    : isHeldUp === true
+    ? Run.submittedFailed
+    : Run.submitted({
+      isDueLater: spec.delayMillis > 0,
+      isGated: spec.gate !== undefined,
+      isAtMostOnce: spec.isAtMostOnce,
+      hasDeadline: spec.deadlineMillis !== undefined,
+    })
   const dueAt = DateTime.toEpochMillis(submit.at) + spec.delayMillis
   const untold: ReadonlyArray<Run.RunEvent> = isOld === true ? [due, admit] : [due]
   const postponed = rest.findLast(({ kind }) => kind === "Postponed")?.fence ?? 0
@@ -132,7 +146,7 @@ const ended = (
   return ends[0]
 }
 
-const endsOf = ({ fence }: Run.RunState, spec: RunSpec): ReadonlyArray<Run.RunEvent> => [
+const endsOf = ({ fence }: Run.RunState, spec: Submit): ReadonlyArray<Run.RunEvent> => [
   { _tag: "Succeed", fence },
   { _tag: "GiveUp", fence },
   { _tag: "TimeOut", fence },
@@ -145,7 +159,7 @@ const endsOf = ({ fence }: Run.RunState, spec: RunSpec): ReadonlyArray<Run.RunEv
   { _tag: "Gather", verdict: "Succeeded" },
   { _tag: "Gather", verdict: "Failed" },
   { _tag: "Gather", verdict: "Cancelled" },
-  ...(spec.gate === undefined ? [{ _tag: "Misplace" } as const] : []),
+  ...(spec.isPlaced === true ? [{ _tag: "Misplace" } as const] : []),
   { _tag: "Cancel" },
   { _tag: "Discard" },
   { _tag: "Expire" },
@@ -231,38 +245,29 @@ const eventOf = (
   }
 }
 
-/** The history of the run, as it was submitted, leads to the state that the storage shows. */
-export const assertReplayed = Effect.fnUntraced(function* (
-  run: RunId,
-  spec: RunSpec,
-  how: Pick<Replayed, "isParent" | "crashesWithinMillis"> = {},
-) {
-  const { now, runs } = yield* Storage
-  const { attempt, crashes, dueAt, fence, isCancelling, isSuspending, state } = yield* found(run)
-  const history = yield* runs.events(run)
-  const told = history.map(({ attempt, fence, kind }) => `${kind} ${attempt}/${fence}`).join(", ")
-  const isDue = DateTime.toEpochMillis(dueAt) <= (yield* now)
-  const reached = yield* Effect.try({
-    try: () => replay({ spec, history, isDue, ...how }),
-    catch: (cause) => new Error(`${(cause as Error).message}, in ${told}`),
-  })
-  assert.deepStrictEqual(
-    {
-      state: reached._tag,
-      attempt: reached.attempt,
-      crashes: reached.crashes,
-      fence: reached.fence,
-      isCancelling: reached._tag === "Running" && reached.isCancelling,
-      isSuspending: reached._tag === "Running" && reached.isSuspending,
-    },
-    {
-      state,
-      attempt,
-      crashes,
-      fence,
-      isCancelling: isCancelling === true,
-      isSuspending: isSuspending === true,
-    },
-    told,
-  )
-})
+/** The level that a run has which was submitted with another: each that it got came after the one before. */
+export const levelOf = (submitted: Lane.Level, history: ReadonlyArray<RunHappening>): Lane.Level =>
+  history.filter(({ kind }) => kind === "LevelSet").reduce((level: Lane.Level, { detail }) => {
+    const to = Lane.levels.find((to) => Lane.levelSet(level, to) === detail)
+    if (to === undefined) throw new Error(`${detail} of level ${level}`)
+    return to
+  }, submitted)
+
+/**
+ * Each deadline that a run has had whose deadline was changed, the one of its submit first; `undefined`: it
+ * had none. Each came after the one before.
+ */
+export const deadlinesOf = (
+  history: ReadonlyArray<RunHappening>,
+): ReadonlyArray<number | undefined> => {
+  const all: Array<number | undefined> = []
+  for (const { detail, kind } of history) {
+    if (kind !== "DeadlineSet") continue
+    const [from, to] = detail!.split(" → ").map((said) =>
+      said === "none" ? undefined : Date.parse(said)
+    )
+    if (all.length > 0 && all.at(-1) !== from) throw new Error(`${detail} after ${all.at(-1)}`)
+    all.push(...(all.length === 0 ? [from] : []), to)
+  }
+  return all
+}
