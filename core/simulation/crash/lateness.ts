@@ -35,6 +35,8 @@ export interface Hit {
   readonly calls: number
   readonly operation: string
   readonly fault: Fault
+  /** Whether an event was in a hand that did nothing with it. */
+  readonly isTakenAgain: boolean
 }
 
 export const isOfExecutor = (operation: string) => operation.startsWith("transport.")
@@ -67,9 +69,10 @@ const noticed = ({ fault, operation, path }: Hit): number => {
 const untilRepeated = (operation: string): number =>
   isForExecutor(operation) ? againMillis : pauseMillis
 
-const untilTakenAgain = ({ fault, operation }: Hit): number => {
+const untilTakenAgain = ({ fault, isTakenAgain, operation }: Hit): number => {
+  // Only for these reasons.
   const isLeft = fault.startsWith("dies")
     ? !isOfExecutor(operation)
     : operation === "outbox.take" && fault === "is done"
-  return isLeft ? holdMillis + pollMillis : 0
+  return isLeft && isTakenAgain ? holdMillis + pollMillis : 0
 }

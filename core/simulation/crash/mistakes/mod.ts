@@ -5,7 +5,7 @@ import { noUniqueSlot } from "../../mistakes/noUniqueSlot.ts"
 import type { Plant } from "../World.ts"
 import { answerForgotten } from "./answerForgotten.ts"
 import { grantedAnew } from "./grantedAnew.ts"
-import { heldInMemory } from "./heldInMemory.ts"
+import { dueInMemory, toldInMemory } from "./heldInMemory.ts"
 import { lookedForSeldom } from "./lookedForSeldom.ts"
 import { markedBefore } from "./markedBefore.ts"
 import { parentForgotten } from "./parentForgotten.ts"
@@ -35,8 +35,9 @@ export const mistakes = planted({
   },
   markedBefore: { plant: markedBefore, path: "fire", calls: /^triggers\.fire$/ },
   markedBeforeAhead: { plant: markedBefore, path: "fire, told ahead", calls: /^triggers\.fire$/ },
+  toldInMemory: { plant: { server: toldInMemory }, path: "fire", calls: /^runs\.claim$/ },
   noFenceCheck: { plant: { storage: noFenceCheck }, path: "retry", calls: /^runs\.claim$/ },
-  heldInMemory: { plant: { server: heldInMemory }, path: "retry", calls: /^runs\.claim$/ },
+  dueInMemory: { plant: { server: dueInMemory }, path: "retry", calls: /^runs\.claim$/ },
   parentForgotten: {
     plant: { storage: parentForgotten },
     path: "fan-in",
