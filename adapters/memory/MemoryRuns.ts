@@ -18,6 +18,7 @@ import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import * as Lane from "../../core/domain/Lane.ts"
+import * as GivenBack from "../../core/domain/GivenBack.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
 import * as Rollback from "../../core/domain/Rollback.ts"
@@ -203,7 +204,7 @@ export const make = (
         state.note(entry, "Retried", now(), report.failure.message, report.failure)
         break
       case "Release":
-        state.note(entry, "Released", now())
+        state.note(entry, "Released", now(), GivenBack.wordsOf(report.why))
         entry.checkpoint = report.checkpoint ?? entry.checkpoint
         break
       case "Postpone":
@@ -356,7 +357,7 @@ export const make = (
       if (!isAnswered || named.has(Places.nameOf({ run: entry.id, fence }))) continue
       if (hasBegun(entry)) state.forgetDeadline(entry)
       state.noteGrant(entry, entry)
-      state.note(entry, "Released", now(), "its holder does not know of it")
+      state.note(entry, "Released", now(), GivenBack.unknown)
       state.move(entry, { _tag: "Release", fence }, now())
     }
     return { passed: grants.filter(({ fence, run }) => !isHeld(run, fence)).map(({ run }) => run) }

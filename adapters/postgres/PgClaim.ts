@@ -26,6 +26,7 @@ import type { GateKey } from "../../core/domain/Blocking.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import * as GivenBack from "../../core/domain/GivenBack.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import { tooLate } from "../../core/domain/RunView.ts"
@@ -445,8 +446,13 @@ const settleParams = (reports: ReadonlyArray<Report>) => [
   numbers(reports.map(delayOf)),
 ]
 
+/** Of what is given back, why. */
 const failureOf = (report: Report): string | undefined =>
-  "failure" in report && report.failure !== undefined ? encodeFailure(report.failure) : undefined
+  report._tag === "Release"
+    ? GivenBack.wordsOf(report.why)
+    : "failure" in report && report.failure !== undefined
+    ? encodeFailure(report.failure)
+    : undefined
 
 /** Until it is due again, or has timed out; never is `-1`. */
 const delayOf = (report: Report): number =>
@@ -686,8 +692,8 @@ const settleText = (more: string): string => `
   y AS MATERIALIZED (
     SELECT x.*, ${
   ownLane("x")
-} AS own_lane, ms, ($5::text[])[nth] AS result, ($6::text[])[nth] AS failure,
-      ($7::bigint[])[nth] AS delay, said,
+} AS own_lane, ms, ($5::text[])[nth] AS result, CASE WHEN said <> 4 THEN ($6::text[])[nth] END AS failure,
+      CASE said WHEN 4 THEN ($6::text[])[nth] END AS why, ($7::bigint[])[nth] AS delay, said,
       CASE WHEN is_cancelling AND said <> 0 THEN 5
         WHEN is_suspending AND said IN (1, 4, 9) THEN 6 ELSE said END AS kind
     FROM now, x CROSS JOIN LATERAL (SELECT width_bucket(run_id, $2::bigint[]) AS nth OFFSET 0) w
@@ -734,11 +740,11 @@ const settleText = (more: string): string => `
 }, run_id, attempt - 1, crashes, fence, is_careful, gate
     FROM y WHERE kind = 4),
   j AS (
-    INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, failure)
+    INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, detail, failure)
     SELECT run_id, ms, CASE WHEN kind <> 7 THEN claimed_at END, $1, fence, attempt,
       CASE said WHEN 1 THEN 'Retried' WHEN 4 THEN 'Released' WHEN 6 THEN 'Yielded'
         WHEN 9 THEN 'Postponed' ELSE 'Awaited' END,
-      failure
+      why, failure
     FROM y WHERE kind IN (1, 4, 6, 7, 9))
   SELECT run_id::float8 AS run, CASE kind WHEN 4 THEN own_lane END AS lane,
     (SELECT count(*)::int FROM told) AS told,
@@ -831,7 +837,7 @@ const judgeSettled = `
     ) OR EXISTS (
       SELECT FROM journal j WHERE j.run_id = u.run_id AND j.fence = u.fence
         AND j.kind IN ('Retried', 'Released', 'Postponed', 'Yielded', 'Awaited', 'Revived')
-        AND j.detail IS NULL)),
+        AND (j.detail IS NULL OR j.kind = 'Released' AND j.detail <> '${GivenBack.unknown}'))),
   noted AS (
     INSERT INTO journal (run_id, at, fence, attempt, kind, detail)
     SELECT u.run_id, clock(), u.fence, 0, 'LateReport', u.said FROM u

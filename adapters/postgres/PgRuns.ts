@@ -4,6 +4,7 @@ import * as Asked from "../../core/domain/Asked.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as GivenBack from "../../core/domain/GivenBack.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { finals } from "../../core/domain/Run.ts"
 import * as Rollback from "../../core/domain/Rollback.ts"
@@ -607,7 +608,7 @@ const reconcileHeld = `
     SELECT run_id FROM x WHERE is_start_marked))),
   j AS (
     INSERT INTO journal (run_id, at, claimed_at, incarnation, fence, attempt, kind, detail)
-    SELECT run_id, ms, claimed_at, $1, fence, attempt, 'Released', 'its holder does not know of it'
+    SELECT run_id, ms, claimed_at, $1, fence, attempt, 'Released', '${GivenBack.unknown}'
     FROM x, now)
   SELECT NULL::float8 AS passed, own_lane AS lane FROM x WHERE NOT is_cancelling AND NOT is_suspending
   UNION ALL

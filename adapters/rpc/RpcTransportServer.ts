@@ -111,6 +111,7 @@ const handlers = ExecutorRpcs.toLayer(Effect.gen(function* () {
         _tag: "Release",
         run,
         fence,
+        why: "AnswerFull",
       }))
       yield* transport.settle(incarnation, surplus)
       return grants.slice(0, fitting)

@@ -2,6 +2,7 @@
 import type { GateKey } from "../../core/domain/Blocking.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
+import * as GivenBack from "../../core/domain/GivenBack.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import * as Run from "../../core/domain/Run.ts"
@@ -434,7 +435,7 @@ const noteReport = (
     case "Retry":
       return note(tx, after, "Retried", report.failure.message, report.failure)
     case "Release":
-      note(tx, after, "Released")
+      note(tx, after, "Released", GivenBack.wordsOf(report.why))
       if (report.checkpoint !== undefined) putDown(tx, id, report.checkpoint)
       return
     case "Postpone":

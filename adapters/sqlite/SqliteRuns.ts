@@ -16,6 +16,7 @@ import {
 import * as Crashes from "../../core/domain/Crashes.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import * as FanIn from "../../core/domain/FanIn.ts"
+import * as GivenBack from "../../core/domain/GivenBack.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { type Fence, never } from "../../core/domain/Lease.ts"
 import * as Places from "../../core/domain/Places.ts"
@@ -394,7 +395,7 @@ const reconcile = (tx: Transaction, incarnation: Incarnation, { grants, rounds }
     const row = rowOf(tx.db, run)!
     if (row.is_started === 1) forgetDeadline(tx, run)
     noteGrant(tx, row)
-    note(tx, row, "Released", "its holder does not know of it")
+    note(tx, row, "Released", GivenBack.unknown)
     move(tx, row, { _tag: "Release", fence })
   }
   const fences = new Map(held.map(({ fence, run }) => [run, fence]))

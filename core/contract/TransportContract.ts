@@ -31,6 +31,7 @@ import { Cause, Duration, Effect, Fiber, type Layer, Option, Random } from "effe
 import * as Blocking from "../domain/Blocking.ts"
 import { usual } from "../domain/Breaker.ts"
 import { ExecutorName, type Incarnation } from "../domain/Executor.ts"
+import * as GivenBack from "../domain/GivenBack.ts"
 import * as Lane from "../domain/Lane.ts"
 import { Fence } from "../domain/Lease.ts"
 import type { Namespace } from "../domain/Namespace.ts"
@@ -553,8 +554,11 @@ export const laws = <R>(
       const late = { ...concluding, fence: Fence.make(grant!.fence + 1) }
       assert.deepEqual(yield* transport.conclude(incarnation, [late, concluding]), [false, true])
       assert.strictEqual((yield* found(run!)).phase, "rollingBack")
-      const kept = { ...release(grant!), checkpoint: "7" }
+      const kept = { ...release(grant!), checkpoint: "7", why: "Stopping" } as const
       assert.deepEqual(yield* transport.settle(incarnation, [kept]), ["applied"])
+      const { runs } = yield* Storage
+      const released = (yield* runs.events(run!)).find(({ kind }) => kind === "Released")
+      assert.strictEqual(released?.detail, GivenBack.wordsOf("Stopping"))
       const { grants: [again] } = yield* round()
       assert.deepInclude(again, { conclusion, checkpoint: "7" })
     }))

@@ -26,6 +26,7 @@
  */
 import { Duration, Effect, Exit, Fiber, Option } from "effect"
 import { type Conclusion, handedOver } from "../domain/Conclusion.ts"
+import type * as GivenBack from "../domain/GivenBack.ts"
 import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
@@ -48,6 +49,8 @@ export interface Attempt {
   readonly startedAt: number
   fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
   stop: Stop | undefined
+  /** If it is, by that. */
+  givenBack: GivenBack.Why | undefined
   /** It is cancelled because this one has come. */
   replacedBy: RunId | undefined
   /** When it must have ended, by the monotonic clock, or it is stuck. */
@@ -124,6 +127,13 @@ export const leave = (attempt: Attempt, why: Stop): Effect.Effect<never> =>
   Effect.suspend(() => {
     attempt.stop ??= why
     return Effect.interrupt
+  })
+
+/** As `leave`, for somebody else to carry it out. */
+export const giveBack = (attempt: Attempt, why: GivenBack.Why): Effect.Effect<never> =>
+  Effect.suspend(() => {
+    attempt.givenBack ??= why
+    return leave(attempt, "giveBack")
   })
 
 const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"] => {
@@ -239,7 +249,7 @@ const withHooks = (
       const first = hooks.prepare === undefined ? carried : Effect.andThen(
         timed("prepare", hooks.prepare(grant.payload, run)),
         // This process may have stood still meanwhile, and somebody else may have begun it.
-        Effect.suspend(() => around.isFresh() ? carried : leave(attempt, "giveBack")),
+        Effect.suspend(() => around.isFresh() ? carried : giveBack(attempt, "LeaseUnsure")),
       )
       const tried = timeoutMillis === undefined
         ? first

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Deferred, Effect, Random } from "effect"
+import { Clock, Deferred, Effect, Random, type Scope } from "effect"
 import { TestClock } from "effect/testing"
+import { BreakerName } from "../domain/Breaker.ts"
+import type * as GivenBack from "../domain/GivenBack.ts"
 import { Fence } from "../domain/Lease.ts"
 import * as PoolSizes from "../domain/PoolSizes.ts"
 import * as Retry from "../domain/Retry.ts"
@@ -8,7 +10,8 @@ import { RunId } from "../domain/RunId.ts"
 import { type Policy, usualPolicy } from "../domain/Task.ts"
 import type { Grant } from "../services/RunStorage.ts"
 import type { Hooks } from "./Handler.ts"
-import { failed, grantOf, serving } from "./Pool.fixture.ts"
+import type * as Pool from "./Pool.ts"
+import { failed, grantOf, serving, task } from "./Pool.fixture.ts"
 
 describe("a run whose start is marked", () => {
   /** A pool of one place with the grant in it; the marked start is answered a second later. */
@@ -143,8 +146,8 @@ describe("a pool of core 2, maximum 4 and a queue of 3", () => {
         { running: 4, queued: 3, wanted: 0 },
       )
       assert.deepStrictEqual(
-        pool.takeReports(9).map(({ _tag, run }) => [_tag, run as number]),
-        [["Release", 8]],
+        pool.takeReports(9),
+        [{ _tag: "Release", run: grants[7]!.run, fence: grants[7]!.fence, why: "PoolFull" }],
       )
     }))
 
@@ -176,6 +179,142 @@ describe("a pool of core 2, maximum 4 and a queue of 3", () => {
       pool.resize({ core: 1, maximum: 1, queueLength: 0, prefetchMillis: 100 })
       assert.isAtMost(pool.wanted(), 0)
     }))
+})
+
+describe("what is given back says why", () => {
+  const never = () => Effect.never
+  const late = { run: grantOf(1).run, fence: grantOf(1).fence }
+  const careful = grantOf(1, { isCareful: true })
+  const slowly = { mark: () => Effect.as(Effect.sleep("1 second"), true) }
+  const until = (millis: number) =>
+    Effect.map(Clock.Clock, (clock) => Number(clock.monotonicTimeNanosUnsafe()) / 1e6 + millis)
+
+  const ways: ReadonlyArray<
+    readonly [what: string, why: GivenBack.Why, Effect.Effect<Pool.Pool, never, Scope.Scope>]
+  > = [
+    [
+      "what nobody serves here any more",
+      "Stopping",
+      Effect.map(serving(never), (pool) => {
+        pool.forsake(task)
+        pool.take([grantOf(1)])
+        return pool
+      }),
+    ],
+    [
+      "what waits when its task is served no more",
+      "Stopping",
+      Effect.map(serving(never), (pool) => {
+        pool.keepFresh(0)
+        pool.take([grantOf(1)])
+        pool.forsake(task)
+        return pool
+      }),
+    ],
+    [
+      "what is interrupted at a shutdown",
+      "Stopping",
+      Effect.map(serving(never), (pool) => {
+        pool.take([grantOf(1)])
+        pool.giveBack()
+        return pool
+      }),
+    ],
+    [
+      "what has no room",
+      "PoolFull",
+      Effect.map(serving(never, { sizes: { ...PoolSizes.of(1), queueLength: 1 } }), (pool) => {
+        pool.take([grantOf(3), grantOf(2), grantOf(1)])
+        return pool
+      }),
+    ],
+    [
+      "what waits and is to be put down",
+      "Suspending",
+      Effect.map(serving(never), (pool) => {
+        pool.keepFresh(0)
+        pool.take([grantOf(1)])
+        pool.revoke({ ...late, isSuspending: true })
+        return pool
+      }),
+    ],
+    [
+      "what is to be put down before it has begun",
+      "Suspending",
+      Effect.gen(function* () {
+        const pool = yield* serving(never, slowly)
+        pool.take([careful])
+        yield* TestClock.adjust("500 millis")
+        pool.revoke({ ...late, isSuspending: true })
+        return pool
+      }),
+    ],
+    [
+      "what may be somebody else's once its start is marked",
+      "LeaseUnsure",
+      Effect.gen(function* () {
+        const pool = yield* serving(never, slowly)
+        pool.keepFresh(yield* until(500))
+        pool.take([careful])
+        return pool
+      }),
+    ],
+    [
+      "what may be somebody else's once it is prepared",
+      "LeaseUnsure",
+      Effect.gen(function* () {
+        const prepare = () => Effect.sleep("1 second")
+        const pool = yield* serving(never, { hooks: { prepare } })
+        pool.keepFresh(yield* until(500))
+        pool.take([grantOf(1)])
+        return pool
+      }),
+    ],
+    [
+      "what may be somebody else's once it knows what is kept",
+      "LeaseUnsure",
+      Effect.gen(function* () {
+        const recall = () => Effect.as(Effect.sleep("1 second"), undefined)
+        const pool = yield* serving(
+          (_, run) => Effect.as(run.recall("key"), undefined),
+          { recall },
+        )
+        pool.keepFresh(yield* until(500))
+        pool.take([grantOf(1)])
+        return pool
+      }),
+    ],
+    [
+      "what waited in vain for the breaker of its key",
+      "BreakerSilent",
+      Effect.gen(function* () {
+        const breaker = { name: BreakerName.make("there"), by: "key" } as const
+        const pool = yield* serving(never, { policy: { ...usualPolicy, breaker } })
+        pool.take([grantOf(1)])
+        return pool
+      }),
+    ],
+    [
+      "what is of a newer version",
+      "PayloadNewer",
+      Effect.map(
+        serving(() => Effect.fail({ ...failed("PayloadNewer"), isGivenBack: true })),
+        (pool) => {
+          pool.take([grantOf(1)])
+          return pool
+        },
+      ),
+    ],
+  ]
+
+  for (const [what, why, made] of ways) {
+    it.effect(what, () =>
+      Effect.gen(function* () {
+        const pool = yield* made
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(pool.takeReports(9), [{ _tag: "Release", ...late, why }])
+      }))
+  }
 })
 
 describe("what a run says", () => {

@@ -24,6 +24,7 @@ import { Clock, Effect, Exit, Latch, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import * as Breaker from "../domain/Breaker.ts"
 import type { Conclusion } from "../domain/Conclusion.ts"
+import type * as GivenBack from "../domain/GivenBack.ts"
 import type { Labels } from "../domain/Labels.ts"
 import { isRegulated } from "../domain/Permit.ts"
 import type { Policy } from "../domain/Policy.ts"
@@ -41,6 +42,7 @@ import {
   type Attempt,
   begunTooLate,
   carryOut,
+  giveBack,
   isSpent,
   leave,
   type Stop,
@@ -246,7 +248,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const meet = (grant: Grant, rule: Blocking.Rule) => {
       const { run, task } = grant
-      if (!handlers.has(task)) return release(grant)
+      if (!handlers.has(task)) return release(grant, "Stopping")
       // What it took is to be given back, whoever is busy here.
       if (grant.conclusion !== undefined) return void queue.push(grant)
       const before = next.get(task)
@@ -284,13 +286,14 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const begin = (grant: Grant, now: number) => {
       const handler = handlers.get(grant.task)
-      if (handler === undefined) return release(grant)
+      if (handler === undefined) return release(grant, "Stopping")
       const attempt: Attempt = {
         grant,
         handler,
         startedAt: now,
         fiber: undefined,
         stop: undefined,
+        givenBack: undefined,
         replacedBy: undefined,
         stopBy: Infinity,
         overdueAt: Infinity,
@@ -338,13 +341,13 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
           // What was left with the mark is said soon, and nobody can take it back in time.
           const isLate = isTimed && monotonic() - markedAt > timeoutMillis + silentMillis
           // The answer may have come while this process stood still, and the lease ran out meanwhile.
-          return isFresh() && !isLate ? work : leave(attempt, "giveBack")
+          return isFresh() && !isLate ? work : giveBack(attempt, "LeaseUnsure")
         })
       })
       // What its holder has concluded calls nobody any more.
       if (!Breaker.isByKey(policy.breaker) || grant.conclusion !== undefined) return marked
       return Effect.flatMap(pass(grant, policy, policy.breaker), (passage) => {
-        if (passage === undefined) return leave(attempt, "giveBack")
+        if (passage === undefined) return giveBack(attempt, "BreakerSilent")
         attempt.passage = passage
         return passage._tag === "Open" ? marked : leave(attempt, "postpone")
       })
@@ -389,11 +392,12 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       } else if (stop === "cancel") reportOn(attempt, abort(attempt))
       // What has not begun is put down by that as well, and its deadline still counts.
       else if (stop === "suspend") {
-        reportOn(attempt, putDown(attempt, attempt.hasBegun ? "Yield" : "Release"))
+        reportOn(attempt, attempt.hasBegun ? putDown(attempt) : givenBack(attempt, "Suspending"))
       } else if (stop === "handOver") reportOn(attempt, handOver(attempt))
       else if (isSpent(attempt)) reportOn(attempt, unsuccess(attempt, stoppedHalfway))
-      else if (stop === "giveBack") reportOn(attempt, putDown(attempt, "Release"))
-      else if (stop === "postpone") reportOn(attempt, postponed(attempt))
+      else if (stop === "giveBack") {
+        reportOn(attempt, givenBack(attempt, attempt.givenBack ?? "Stopping"))
+      } else if (stop === "postpone") reportOn(attempt, postponed(attempt))
       else reportOn(attempt, unsuccess(attempt, unsuccessfulOf(exit)))
     }
 
@@ -404,12 +408,21 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       ...(replacedBy !== undefined && { failure: Blocking.replacedBy(replacedBy) }),
     })
 
-    const release = ({ fence, run }: Grant) => report({ _tag: "Release", run, fence })
+    const release = ({ fence, run }: Grant, why: GivenBack.Why) =>
+      report({ _tag: "Release", run, fence, why })
 
-    const putDown = (
-      { checkpoint, grant: { fence, run } }: Attempt,
-      _tag: "Yield" | "Release",
-    ): Report => ({ _tag, run, fence, ...(checkpoint !== undefined && { checkpoint }) })
+    const putDown = ({ checkpoint, grant: { fence, run } }: Attempt): Report => ({
+      _tag: "Yield",
+      run,
+      fence,
+      ...(checkpoint !== undefined && { checkpoint }),
+    })
+
+    const givenBack = (attempt: Attempt, why: GivenBack.Why): Report => ({
+      ...putDown(attempt),
+      _tag: "Release",
+      why,
+    })
 
     const postponed = ({ grant: { fence, run }, passage }: Attempt): Report => ({
       _tag: "Postpone",
@@ -447,7 +460,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       const { failure, isAnswer, isGivenBack, isTimeOut } = unsuccessful
       if (isGivenBack === true) {
         onGivenBack(attempt.grant.task)
-        return putDown(attempt, "Release")
+        return givenBack(attempt, "PayloadNewer")
       }
       const delayMillis = delayOf(attempt, unsuccessful)
       const called = calledIn(attempt, !isAnswer)
@@ -583,6 +596,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         Effect.flatMap(recall(attempt.grant, key), (kept) => {
           // This process may have stood still meanwhile, and what an actor does begins with that.
           if (isFresh()) return Effect.succeed(kept)
+          attempt.givenBack ??= "LeaseUnsure"
           stop(attempt, "giveBack")
           return Effect.never
         }),
@@ -607,7 +621,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       const room = Math.max(queueRoom(), sizes.maximum - carried.size)
       // While the lease is not fresh, and when runs were quicker before, a few wait longer.
       const surplus = queue.splice(sizes.queueLength === undefined ? queueMax * 2 : room)
-      surplus.forEach(release)
+      for (const grant of surplus) release(grant, "PoolFull")
     }
 
     yield* Effect.forkScoped(Effect.forever(lookOut))
@@ -622,7 +636,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         const left = [...queue, ...next.values()].filter(isOf(task))
         queue = queue.filter((grant) => grant.task !== task)
         next.delete(task)
-        left.forEach(release)
+        for (const grant of left) release(grant, "Stopping")
       },
       keepFresh: (until) => {
         freshUntil = until
@@ -702,7 +716,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         const attempt = attemptOf(run, fence)
         if (attempt !== undefined) stop(attempt, isSuspending === true ? "suspend" : "cancel")
         if (unqueue(run, fence)) {
-          report({ _tag: isSuspending === true ? "Release" : "Abort", run, fence })
+          report(
+            isSuspending === true
+              ? { _tag: "Release", run, fence, why: "Suspending" }
+              : { _tag: "Abort", run, fence },
+          )
           pump()
         }
       },

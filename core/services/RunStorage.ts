@@ -123,6 +123,8 @@
  *   is told of once. Once it is known how it ends, no notice counts, nor a deadline. The mark counts for the
  *   grant with which it was made, before its report and after it; it is no conclusion, and not made of what
  *   is to stop or has one.
+ * - **R44 given back.** Why its holder has given a run back is told with its events, in the words of
+ *   `GivenBack`, if the holder said it. A report that comes again is known by that as well (R5).
  *
  * Wake-ups: whenever a run becomes ready, an adapter that has `Wakeups` beside it hints its lane.
  */
@@ -135,6 +137,7 @@ import { Conclusion } from "../domain/Conclusion.ts"
 import { Incarnation } from "../domain/Executor.ts"
 import { Lane, Level } from "../domain/Lane.ts"
 import { Shard, type Verdict } from "../domain/FanIn.ts"
+import * as GivenBack from "../domain/GivenBack.ts"
 import { Fence } from "../domain/Lease.ts"
 import { Namespace } from "../domain/Namespace.ts"
 import type { StateName } from "../domain/Run.ts"
@@ -264,8 +267,8 @@ export const Report = Schema.TaggedUnion({
   Retry: { ...Held, delayMillis: Schema.Int, failure: Failure },
   GiveUp: { ...Held, failure: Failure },
   TimeOut: { ...Held, failure: Failure },
-  /** Given back: what was kept goes with it. */
-  Release: { ...Held, checkpoint },
+  /** Given back: what was kept goes with it. Earlier versions did not say why. */
+  Release: { ...Held, checkpoint, why: Schema.optionalKey(GivenBack.Why) },
   /** Given back unstarted, and due again so long after now. */
   Postpone: { ...Held, delayMillis: Schema.Int },
   /** With a failure, if another run has taken its place. */

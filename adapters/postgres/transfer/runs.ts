@@ -2,6 +2,7 @@
 import { Effect } from "effect"
 import { createHash } from "node:crypto"
 import type { Holder, Incarnation } from "../../../core/domain/Executor.ts"
+import * as GivenBack from "../../../core/domain/GivenBack.ts"
 import type { Fence } from "../../../core/domain/Lease.ts"
 import type { Level } from "../../../core/domain/Lane.ts"
 import type { Namespace } from "../../../core/domain/Namespace.ts"
@@ -221,10 +222,13 @@ const notesOf = (row: NoteRow): ReadonlyArray<Note> => {
 /** By these the holder's report is known when it comes again, unless they say otherwise. */
 const reports = ["Retried", "Released", "Postponed", "Yielded", "Awaited", "Revived"]
 
+const isReport = ({ detail, kind }: NoteRow): boolean =>
+  kind === "Released" ? detail !== GivenBack.unknown : detail === null && reports.includes(kind)
+
 const settledOf = (outcome: OutcomeRow | undefined, journal: ReadonlyArray<NoteRow>): Fence =>
   Math.max(
     outcome?.is_reported === true ? outcome.fence : 0,
-    ...journal.filter(({ detail, kind }) => detail === null && reports.includes(kind))
+    ...journal.filter(isReport)
       .map(({ fence }) => fence),
   ) as Fence
 

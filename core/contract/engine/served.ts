@@ -1,6 +1,7 @@
 /** Who carries out what, and what becomes of it when they come and go. */
 import { assert } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import * as GivenBack from "../../domain/GivenBack.ts"
 import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
 import { Executor } from "../../engine/Executor.ts"
@@ -48,6 +49,38 @@ export const served = (test: Test): void => {
         ([each]) => each?.vitals?.running === 3,
       )
       assert.deepEqual(after?.vitals?.sizes, sizes)
+    }))
+
+  test("A11: with core 2, maximum 4 and a queue of 3 the eighth is refused, and goes back", () =>
+    Effect.gen(function* () {
+      const namespace = yield* CurrentNamespace
+      const { executors } = yield* Storage
+      const slow = Task.make("slow")
+      const pool = { core: 2, maximum: 4, queueLength: 4 }
+      yield* serving(slow.toLayer(() => Effect.never), { ...pool, drainTimeout: "100 millis" })
+      const runs = yield* Effect.forEach(times(8), () => slow.submit({}))
+      const vitals = (queued: number) =>
+        until(
+          executors.list(namespace),
+          ([each]) => each?.vitals?.running === 4 && each.vitals.queued === queued,
+        )
+      const [full] = yield* vitals(4)
+      // Who asks for no more than it has room for is refused nothing, so the room is made less.
+      const sizes = { core: 2, maximum: 4, queueLength: 3, prefetchMillis: 100 }
+      assert.isTrue(yield* executors.resize(namespace, full!.incarnation, sizes))
+      const [after] = yield* vitals(3)
+      assert.deepInclude(after!.vitals, { sizes, running: 4, queued: 3 })
+      const scheduler = yield* Scheduler
+      const states = yield* Effect.forEach(runs, state)
+      const [eighth, ...others] = states.filter(({ state }) => state === "Ready")
+      assert.deepStrictEqual(others, [])
+      assert.deepInclude(eighth, { attempt: 0 })
+      const told = (yield* scheduler.events(eighth!.id)).filter(({ kind }) => kind === "Released")
+      assert.deepStrictEqual(told.map(({ detail }) => detail), [GivenBack.wordsOf("PoolFull")])
+      assert.match(told[0]!.detail!, /^pool full/)
+      for (const { id, state } of states) {
+        if (id !== eighth!.id) assert.strictEqual(state, "Running")
+      }
     }))
 
   test("B65: a run waits, and says why, until somebody is there who serves its task", () =>
@@ -149,6 +182,10 @@ export const served = (test: Test): void => {
       const events = yield* Scheduler.use((scheduler) => scheduler.events(run))
       const kinds = events.map(({ kind }) => kind)
       assert.include(kinds, "Released", "and not when its lease had ended")
+      assert.strictEqual(
+        events.find(({ kind }) => kind === "Released")!.detail,
+        GivenBack.wordsOf("Stopping"),
+      )
       assert.notInclude(kinds, "Lost")
       const [released, ended] = ["Released", "Succeeded"].map((kind) =>
         events.find((event) => event.kind === kind)!.at.epochMilliseconds

@@ -4,6 +4,7 @@ import { DateTime, Duration, Effect, Option } from "effect"
 import * as Asked from "../../domain/Asked.ts"
 import * as Execution from "../../domain/Execution.ts"
 import { ExecutorName } from "../../domain/Executor.ts"
+import * as GivenBack from "../../domain/GivenBack.ts"
 import * as Lane from "../../domain/Lane.ts"
 import { Fence } from "../../domain/Lease.ts"
 import type { RunId } from "../../domain/RunId.ts"
@@ -17,6 +18,7 @@ import { assertReplayed } from "../replayed.ts"
 import {
   abort,
   admitAll,
+  assertState,
   cancelled,
   definitionOf,
   type Elapse,
@@ -87,6 +89,51 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         attempt: 2,
         fence: Fence.make(3),
       })
+    }))
+
+  for (const why of [...GivenBack.Why.literals, undefined]) {
+    it.effect(`R44 given back: it is told why (${why ?? "not said"}), also when it is said again`, () =>
+      Effect.gen(function* () {
+        const { runs } = yield* Storage
+        const namespace = freshNamespace()
+        const hand = yield* joined(namespace)
+        const made = yield* submitAll(times(3).map(() => specOf(namespace)))
+        const { grants } = yield* hand.claim(3)
+        const [run, put, stopped] = made
+        yield* suspended(put!)
+        yield* cancelled(stopped!)
+        const back = grants.map((held) => ({ ...release(held), ...(why !== undefined && { why }) }))
+        assert.deepEqual((yield* hand.settle(...back)).settled, ["applied", "applied", "applied"])
+        assert.deepEqual((yield* hand.settle(back[0]!)).settled, ["duplicate"])
+        for (const [each, state] of [[run, "Ready"], [put, "Suspended"]] as const) {
+          yield* assertState(each!, state)
+          const events = yield* runs.events(each!)
+          const released = events.filter(({ kind }) => kind === "Released")
+          assert.deepEqual(released.map(({ detail }) => detail), [GivenBack.wordsOf(why)])
+          assert.notInclude(events.map(({ kind }) => kind), "LateReport")
+          const [execution] = Execution.of(yield* found(each!), events)
+          assert.deepInclude(execution, { end: "Released" })
+          assert.strictEqual(execution!.detail, GivenBack.wordsOf(why))
+        }
+        const end = (yield* runs.events(stopped!)).at(-1)!
+        assert.deepInclude(end, { kind: "Cancelled" })
+        assert.notProperty(end, "detail")
+        assert.notProperty(yield* found(stopped!), "failure")
+      }))
+  }
+
+  it.effect("R44 given back: or that its holder did not know of it, which is not said by that", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace))
+      const grant = yield* hand.one
+      yield* runs.reconcile(hand.incarnation, { grants: [], rounds: hand.answered() })
+      const back = { ...release(grant), why: "PoolFull" } as const
+      assert.deepEqual((yield* hand.settle(back)).settled, ["fenced"])
+      const told = (yield* runs.events(run)).filter(({ kind }) => kind === "Released")
+      assert.deepEqual(told.map(({ detail }) => detail), [GivenBack.unknown])
     }))
 
   it.effect("R24 told: each grant is, once, and how it ended", () =>

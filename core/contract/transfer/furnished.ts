@@ -33,6 +33,7 @@ import {
   promoteAll,
   putDown,
   recoverAll,
+  release,
   retry,
   revived,
   specOf,
@@ -199,6 +200,8 @@ export const furnished = <R>(elapse: Elapse<R>) =>
     )
     const failing = yield* grant()
     yield* hand.settle(retry(failing, 3_600_000))
+    const returned = { ...release(yield* grant()), why: "Stopping" } as const
+    yield* hand.settle(returned)
     const again = yield* grant()
     yield* hand.settle(retry(again))
     yield* elapse(Duration.seconds(2))
@@ -310,6 +313,7 @@ export const furnished = <R>(elapse: Elapse<R>) =>
       later,
       promoted,
       failing,
+      returned,
       queue,
       atHead,
       waiting,

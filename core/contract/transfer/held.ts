@@ -89,8 +89,13 @@ export const held = <R, R2>({ after, moved, test, to }: Passage<R, R2>): void =>
         assert.isAbove(again!.fence, late.fence)
         assert.deepEqual(yield* settled(lost.incarnation, succeed(late)), ["fenced"])
         assert.deepEqual(
-          yield* settled(world.hand.incarnation, succeed(succeeded), retry(world.failing)),
-          ["duplicate", "duplicate"],
+          yield* settled(
+            world.hand.incarnation,
+            succeed(succeeded),
+            retry(world.failing),
+            world.returned,
+          ),
+          ["duplicate", "duplicate", "duplicate"],
         )
         yield* assertState(late.run, "Running")
       }),

@@ -32,8 +32,15 @@ import { watched } from "../watched.ts"
 import { WitnessedState } from "../WitnessedState.ts"
 import { follower, type Mistake, openOf } from "../World.ts"
 import { briefly, type Hand, type Path } from "./paths.ts"
-import { backMillis, latenessMax, sweepMillis, ttlMillis } from "./lateness.ts"
-import { type Aim, type Fault, Points, tripMillis } from "./Points.ts"
+import {
+  backMillis,
+  type Hit,
+  latenessMax,
+  refusedMillis,
+  sweepMillis,
+  ttlMillis,
+} from "./lateness.ts"
+import { type Aim, Points, tripMillis } from "./Points.ts"
 
 /** Longer than anything that is under way can come late. */
 const quietMillis = 4000
@@ -100,7 +107,7 @@ export interface Walked {
   /** The calls of the path, by their names. */
   readonly operations: ReadonlyArray<string>
   /** The one that was hit. */
-  readonly hit: { readonly operation: string; readonly fault: Fault } | undefined
+  readonly hit: Omit<Hit, "path" | "calls"> | undefined
   readonly beganAt: number
   /** By what was asked for. */
   readonly endedAt: ReadonlyMap<string, number>
@@ -160,7 +167,20 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
   const memory = yield* Layer.buildWithScope(Memory.layerOver(state), scope)
   const kept = Context.get(memory, Storage)
   const told = path.isToldAhead === true ? toldAhead(kept, clock) : kept
-  const storage = watched(plant.storage?.(told, state) ?? told, ledger)
+  let isTakenAgain = false
+  const { outbox } = told
+  const taking: Storage["Service"] = {
+    ...told,
+    outbox: {
+      ...outbox,
+      take: (request) =>
+        Effect.tap(outbox.take(request), (events) =>
+          Effect.sync(() => {
+            isTakenAgain ||= events.some(({ hand }) => hand > 1)
+          })),
+    },
+  }
+  const storage = watched(plant.storage?.(taking, state) ?? taking, ledger)
   const points = new Points(clock, aim)
   const processes: Array<Process> = []
   const schedulers: Array<Context.Context<Program>> = []
@@ -214,7 +234,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
     Effect.suspend(() => {
       const server = relay
       if (server === undefined || server.process.isKilled) {
-        return Effect.andThen(clock.sleep(Duration.millis(100)), unavailable)
+        return Effect.andThen(clock.sleep(Duration.millis(refusedMillis)), unavailable)
       }
       return Effect.raceFirst(call, Effect.andThen(server.process.died.await, unavailable))
     })
@@ -295,7 +315,7 @@ const world = Effect.fnUntraced(function* (path: Path, aim: Aim | undefined, pla
     operations: points.operations.slice(0, count),
     hit: aim === undefined || points.hit === undefined
       ? undefined
-      : { operation: points.hit, fault: aim.fault },
+      : { operation: points.hit, fault: aim.fault, isTakenAgain },
     beganAt,
     endedAt: endsOf(outcome.kept.runs, walkedAt),
   } satisfies Walked

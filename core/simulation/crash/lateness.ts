@@ -5,10 +5,9 @@
  * It is made of what they say of themselves, and of how long what is done again takes, so that an end which
  * comes by a net that hangs lower, such as a lease that runs out while its holder lives, is too late.
  *
- * - A call that fails, or of which nobody knows, is made again after a pause by whoever made it. What comes
- *   of it takes no more calls than the whole path does.
- * - A server that dies is back soon, and those who reach for it make a pause of their own. It looks at all
- *   there is when it begins.
+ * - A call that fails, or of which nobody knows, is made again after a pause by whoever made it: a loop of the
+ *   server, or an executor, whose pause is shorter. What comes of it takes no more calls than the whole path.
+ * - A server that dies is back soon. It looks at all there is when it begins, and executors reach for it.
  * - The runs of an executor that dies are free when its lease has run out and somebody sweeps; their work is
  *   begun again.
  * - An event that was taken from the outbox, by somebody who has died or does not know of it, is left alone
@@ -24,6 +23,10 @@ export const ttlMillis = 2000
 export const sweepMillis = 500
 /** Whoever dies is back after so long. */
 export const backMillis = 300
+/** Who reaches for a server that is not there knows it after so long. */
+export const refusedMillis = 100
+/** The longest that an executor waits before it calls again, as it says where it waits for answers. */
+const againMillis = 400
 
 /** A call that was hit. */
 export interface Hit {
@@ -32,9 +35,16 @@ export interface Hit {
   readonly calls: number
   readonly operation: string
   readonly fault: Fault
+  /** Whether an event was in a hand that did nothing with it. */
+  readonly isTakenAgain: boolean
 }
 
 export const isOfExecutor = (operation: string) => operation.startsWith("transport.")
+
+/** Also what the server does for it, and fails with it. */
+const isForExecutor = (operation: string) =>
+  isOfExecutor(operation) ||
+  /^(executors\.beat|permits\.(look|take)|runs\.(claim|conclude|depth|start))$/.test(operation)
 
 /** Of what was asked for by this name. */
 export const latenessMax = (hit: Hit, request: string): number => {
@@ -48,17 +58,21 @@ const noticed = ({ fault, operation, path }: Hit): number => {
     case "dies after":
       return isOfExecutor(operation)
         ? ttlMillis + sweepMillis + path.workMillis
-        : backMillis + pauseMillis
+        : backMillis + refusedMillis + againMillis
     case "is done late":
-      return Math.max(lateMillis, silentMillis(fault) + pauseMillis)
+      return Math.max(lateMillis, silentMillis(fault) + untilRepeated(operation))
     default:
-      return silentMillis(fault) + pauseMillis
+      return silentMillis(fault) + untilRepeated(operation)
   }
 }
 
-const untilTakenAgain = ({ fault, operation }: Hit): number => {
+const untilRepeated = (operation: string): number =>
+  isForExecutor(operation) ? againMillis : pauseMillis
+
+const untilTakenAgain = ({ fault, isTakenAgain, operation }: Hit): number => {
+  // Only for these reasons.
   const isLeft = fault.startsWith("dies")
     ? !isOfExecutor(operation)
     : operation === "outbox.take" && fault === "is done"
-  return isLeft ? holdMillis + pollMillis : 0
+  return isLeft && isTakenAgain ? holdMillis + pollMillis : 0
 }

@@ -50,6 +50,7 @@ const kinds: ReadonlyArray<readonly [kind: string, report: (held: Held) => Repor
   ["give up", giveUp],
   ["time out", timeOut],
   ["release", release],
+  ["release, full", (held) => ({ ...release(held), why: "PoolFull" })],
   ["postpone for 500", (held) => postpone(held, 500)],
   ["abort", abort],
   ["give way", giveWay],

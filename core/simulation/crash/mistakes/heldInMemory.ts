@@ -1,6 +1,6 @@
 /**
- * Planted: a server goes by what it remembers to be due, and looks for the rest now and then: one that has
- * died does not remember.
+ * Planted: a server goes by what it remembers, to be due or to be told, and looks for the rest now and then:
+ * one that has died does not remember.
  */
 import { Effect } from "effect"
 import { startsAt } from "../../times.ts"
@@ -8,17 +8,35 @@ import type { Plant } from "../World.ts"
 
 const everyMillis = 10_000
 
-export const heldInMemory: NonNullable<Plant["server"]> = (storage, now) => {
+/** Whether a server that starts now looks by itself. */
+const looking = (now: () => number) => {
   const startedAt = now()
-  const isFirst = startedAt === startsAt
+  return () => startedAt === startsAt || now() - startedAt >= everyMillis
+}
+
+export const dueInMemory: NonNullable<Plant["server"]> = (storage, now) => {
+  const { runs } = storage
+  const isLooking = looking(now)
+  const none = { promoted: 0, gates: [], unplaced: [], nextInMillis: undefined }
   return {
     ...storage,
     runs: {
-      ...storage.runs,
+      ...runs,
       promote: (limit) =>
-        isFirst || now() - startedAt >= everyMillis
-          ? storage.runs.promote(limit)
-          : Effect.succeed({ promoted: 0, gates: [], unplaced: [], nextInMillis: undefined }),
+        Effect.suspend(() => isLooking() ? runs.promote(limit) : Effect.succeed(none)),
+    },
+  }
+}
+
+export const toldInMemory: NonNullable<Plant["server"]> = (storage, now) => {
+  const { outbox } = storage
+  const isLooking = looking(now)
+  return {
+    ...storage,
+    outbox: {
+      ...outbox,
+      take: (request) =>
+        Effect.suspend(() => isLooking() ? outbox.take(request) : Effect.succeed([])),
     },
   }
 }

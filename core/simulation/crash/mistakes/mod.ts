@@ -4,7 +4,8 @@ import { noFenceCheck } from "../../mistakes/noFenceCheck.ts"
 import { noUniqueSlot } from "../../mistakes/noUniqueSlot.ts"
 import type { Plant } from "../World.ts"
 import { answerForgotten } from "./answerForgotten.ts"
-import { heldInMemory } from "./heldInMemory.ts"
+import { grantedAnew } from "./grantedAnew.ts"
+import { dueInMemory, toldInMemory } from "./heldInMemory.ts"
 import { lookedForSeldom } from "./lookedForSeldom.ts"
 import { markedBefore } from "./markedBefore.ts"
 import { parentForgotten } from "./parentForgotten.ts"
@@ -25,6 +26,7 @@ export const mistakes = planted({
   keyForgotten: { plant: { storage: keyForgotten }, path: "submit", calls: /^runs\.submit$/ },
   lookedForSeldom: { plant: { storage: lookedForSeldom }, path: "admit", calls: /^runs\.admit$/ },
   answerForgotten: { plant: { storage: answerForgotten }, path: "claim", calls: /^runs\.claim$/ },
+  grantedAnew: { plant: { storage: grantedAnew }, path: "claim", calls: /^runs\.claim$/ },
   reportDropped: { plant: { executor: reportDropped }, path: "settle", calls: /^runs\.claim$/ },
   noUniqueSlot: {
     plant: { storage: noUniqueSlot },
@@ -33,8 +35,9 @@ export const mistakes = planted({
   },
   markedBefore: { plant: markedBefore, path: "fire", calls: /^triggers\.fire$/ },
   markedBeforeAhead: { plant: markedBefore, path: "fire, told ahead", calls: /^triggers\.fire$/ },
+  toldInMemory: { plant: { server: toldInMemory }, path: "fire", calls: /^runs\.claim$/ },
   noFenceCheck: { plant: { storage: noFenceCheck }, path: "retry", calls: /^runs\.claim$/ },
-  heldInMemory: { plant: { server: heldInMemory }, path: "retry", calls: /^runs\.claim$/ },
+  dueInMemory: { plant: { server: dueInMemory }, path: "retry", calls: /^runs\.claim$/ },
   parentForgotten: {
     plant: { storage: parentForgotten },
     path: "fan-in",
