@@ -75,6 +75,8 @@ export interface Attempt {
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
   /** The hook that goes on. */
   hook: Fiber.Fiber<unknown, unknown> | undefined
+  /** It is handed over, and that is being marked: no order to stop counts any more. */
+  isBeingMarked: boolean
   /** It was stopped after its outcome was known: the rest is for somebody else. */
   isLeft: boolean
 }
@@ -260,7 +262,11 @@ const withHooks = (
       const isLeft = hooks.rollback ?? hooks.clean ?? hooks.summary
       if (attempt.stop === "handOver" && isLeft !== undefined) {
         around.limit(attempt, undefined)
-        if (yield* around.conclude(grant, handedOver)) return yield* exit
+        attempt.isBeingMarked = true
+        const isMarked = yield* around.conclude(grant, handedOver)
+        attempt.isBeingMarked = false
+        // Once a shutdown has reported that it is handed over the mark may count, whatever is answered then.
+        if (isMarked || (attempt.isLeft && attempt.isStuck)) return yield* exit
       }
       if (grant.conclusion?.state === "Cancelled") attempt.stop ??= "cancel"
       if (Exit.isFailure(exit) && isSpent(attempt)) {

@@ -308,6 +308,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         telling: undefined,
         outcome: undefined,
         hook: undefined,
+        isBeingMarked: false,
         isLeft: false,
       }
       carried.add(attempt)
@@ -495,6 +496,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const ageOf = (grant: Grant) => monotonic() - (dueSince.get(grant) ?? monotonic())
 
     const stop = (attempt: Attempt, why: Stop) => {
+      if (attempt.isBeingMarked && why !== "abandon") {
+        if (why !== "giveBack") return
+        attempt.isLeft = true
+        return stopSoon(attempt)
+      }
       if (attempt.outcome !== undefined) {
         if (why !== "abandon" && why !== "giveBack") return
         attempt.stop = why

@@ -267,6 +267,37 @@ describe("the hooks of an attempt", () => {
       ])
     }))
 
+  const slowlyMarked = (after: (pool: Pool.Pool) => void) =>
+    Effect.gen(function* () {
+      const steps: Array<string> = []
+      const pool = yield* serving((_, { handOver }) => handOver(), {
+        hooks: { clean: () => Effect.sync(() => void steps.push("clean")) },
+        conclude: () => Effect.delay(Effect.sync(() => steps.push("refused") < 0), "5 seconds"),
+      })
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("1 second")
+      after(pool)
+      for (let seconds = 0; seconds < 10; seconds++) {
+        yield* TestClock.adjust("1 second")
+        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
+      }
+      return steps
+    })
+
+  it.effect("are left to the next once a shutdown has said that it is handed over", () =>
+    Effect.gen(function* () {
+      const steps = yield* slowlyMarked((pool) => pool.giveBack())
+      assert.deepStrictEqual(steps, ["Await", "refused"])
+    }))
+
+  it.effect("are waited for by whoever tells it to stop while its hand-over is marked", () =>
+    Effect.gen(function* () {
+      const steps = yield* slowlyMarked((pool) =>
+        pool.revoke({ run: RunId.make(1), fence: Fence.make(2) })
+      )
+      assert.deepStrictEqual(steps, ["refused", "clean", "Await"])
+    }))
+
   it.effect("cost a hand-over nothing where none comes after it", () =>
     Effect.gen(function* () {
       const marks: Array<string> = []
