@@ -74,9 +74,9 @@
  * | R39 | nothing granted; not again; reports dropped; alive for ever, or until it leaves           |
  * | R41 | before it is time; of what is held no more, or was concluded; not left with a mark, or    |
  * |     | with each; the gate not named; ended by a clock that was set                            |
+ * | R42 | what is ready alone; what is at gates alone; of all tasks; what has left its gate, too     |
  * | R44 | not told; of what is to stop as its failure; not known when it comes again, or known     |
  * |     | though it was never said                                                                  |
- * | R42 | what is ready alone; what is at gates alone; of all tasks; what has left its gate, too     |
  */
 import type { Layer } from "effect"
 import type { Storage } from "../services/Storage.ts"
