@@ -1,11 +1,13 @@
 /** What a storage of any technology keeps in the end, as anybody may ask it. */
 import { DateTime, Effect, Option } from "effect"
 import type { ExecutorView } from "../domain/Executor.ts"
+import type { LogLine } from "../domain/LogLine.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { RunHappening, RunView } from "../domain/RunView.ts"
 import type * as SlotAudit from "../domain/SlotAudit.ts"
 import type { TriggerId } from "../domain/Trigger.ts"
+import type { KeptProgress } from "../services/LogStorage.ts"
 import type { Storage } from "../services/Storage.ts"
 import type { StorageUnavailable } from "../services/StorageUnavailable.ts"
 import type { SlotRecord } from "../services/TriggerStorage.ts"
@@ -22,10 +24,17 @@ export interface KeptTrigger {
   readonly account: SlotAudit.Account
 }
 
+export interface Words {
+  readonly lines: ReadonlyArray<LogLine>
+  readonly progress: KeptProgress | undefined
+}
+
 export interface Kept {
   readonly runs: ReadonlyMap<RunId, RunView>
   /** What is told of each run, by the clock of the storage. */
   readonly histories: ReadonlyMap<RunId, ReadonlyArray<RunHappening>>
+  /** What runs have said of themselves, of those that have. */
+  readonly words: ReadonlyMap<RunId, Words>
   readonly triggers: ReadonlyArray<KeptTrigger>
   /** Also those that are gone. */
   readonly executors: ReadonlyArray<ExecutorView>
@@ -34,6 +43,7 @@ export interface Kept {
 }
 
 const page = 1000
+const linesMax = 1000
 const triggersMax = 100
 /** All that was ever due. */
 const whole = { step: 0, from: 0, until: 2 ** 43, after: 0 as TriggerId }
@@ -59,7 +69,7 @@ export const read: (
   storage: Storage["Service"],
   when: (said: number) => number | undefined,
 ) => Effect.Effect<Kept, StorageUnavailable> = Effect.fnUntraced(function* (storage, when) {
-  const { audit, executors, runs, triggers } = storage
+  const { audit, executors, logs, runs, triggers } = storage
   const states = new Map<string, string | undefined>()
   for (const key of keys) {
     const state = yield* runs.state(standard, tasks.counter.name, key)
@@ -90,10 +100,17 @@ export const read: (
   }
   const all = yield* runsOf(storage)
   const histories = new Map<RunId, ReadonlyArray<RunHappening>>()
-  for (const id of all.keys()) histories.set(id, yield* runs.events(id))
+  const words = new Map<RunId, Words>()
+  for (const run of all.keys()) {
+    histories.set(run, yield* runs.events(run))
+    const { lines } = yield* logs.read({ run, limit: linesMax })
+    const progress = Option.getOrUndefined(yield* logs.progress(run))
+    if (lines.length > 0 || progress !== undefined) words.set(run, { lines, progress })
+  }
   return {
     runs: new Map(all.entries().map(([id, view]) => [id, inWorld(view, when)])),
     histories,
+    words,
     triggers: kept,
     executors: yield* executors.list(standard),
     states,

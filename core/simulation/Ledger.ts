@@ -66,6 +66,8 @@ export type Entry =
     }
     /** A start was marked, or a conclusion kept. */
     | ({ readonly kind: "marked"; readonly what: "start" | "conclusion" } & Granted)
+    /** How far a run has come was kept, as somebody said who has held it. */
+    | ({ readonly kind: "progressed"; readonly incarnation: number } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
     /** `isUnknown`: since its holder had said that it did not know of it. */
     | ({ readonly kind: "freed"; readonly isUnknown?: true } & Granted)
@@ -173,6 +175,8 @@ export type Entry =
       readonly answer: string
       readonly sentAt: number
     }
+    /** A run that had failed goes on, or its children do, as that was ordered. */
+    | { readonly kind: "revived"; readonly run: RunId }
     /** A rollback was asked for of a run in this state, that had failed with this. */
     | {
       readonly kind: "rolledBack"

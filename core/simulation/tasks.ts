@@ -226,11 +226,25 @@ export const atRandom = (isDown: (task: TaskName, key: string) => boolean): Work
     const share = task === "risky" ? 0.5 : 0.1
     const longest = task === "timed" ? 5000 : 3000
     if (task === "tidy") yield* Effect.orDie(run.keep(String(run.fence)))
-    yield* Effect.sleep((yield* Random.next) ** 3 * longest)
+    const working = Effect.sleep((yield* Random.next) ** 3 * longest)
+    yield* talkative.has(task) ? Effect.raceFirst(working, talk(run)) : working
     if ((yield* Random.next) < (isDown(task, keyIn(run)) ? 1 : share)) {
       return yield* Effect.die(new Error("bad luck"))
     }
     if (task === "handed") return yield* run.handOver(handedMillis)
+  })
+
+/** The runs of these say how far they have come, and something for their log. */
+const talkative: ReadonlySet<TaskName> = new Set(["pair", "tidy"])
+
+/** Each word names the grant under which it was said. */
+const talk = ({ fence, progress, say }: CurrentRun["Service"]) =>
+  Effect.gen(function* () {
+    for (;;) {
+      yield* progress({ text: String(fence) })
+      say("Info", String(fence))
+      yield* Effect.sleep("200 millis")
+    }
   })
 
 /** Does its work, and writes down what happened to it. */

@@ -5,6 +5,7 @@
 import { Duration, Effect, Option } from "effect"
 import { Fence } from "../domain/Lease.ts"
 import { standard } from "../domain/Namespace.ts"
+import type { Told } from "../services/LogStorage.ts"
 import { Lock } from "../services/Lock.ts"
 import type { Report } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
@@ -14,7 +15,10 @@ export const watched = (
   storage: Storage["Service"],
   ledger: Ledger,
 ): Storage["Service"] => {
-  const { calendars, executors, permits, runs, triggers } = storage
+  const { calendars, executors, logs, permits, runs, triggers } = storage
+
+  const progressOf = (told: ReadonlyArray<Told>) =>
+    Effect.forEach(told, ({ run }) => logs.progress(run))
 
   const settled = (reports: ReadonlyArray<Report>, answers: ReadonlyArray<string>) => {
     for (const [at, report] of reports.entries()) {
@@ -86,6 +90,13 @@ export const watched = (
             if (Option.isNone(changed)) return
             ledger.write({ kind: "changed", run, answer: changed.value.answer, ...change })
           })),
+      revive: (run, by) =>
+        Effect.tap(runs.revive(run, by), (given) =>
+          Effect.sync(() => {
+            if (Option.exists(given, ({ answer }) => answer === "confirmed")) {
+              ledger.write({ kind: "revived", run })
+            }
+          })),
       rollback: Effect.fnUntraced(function* (run, demand) {
         const found = yield* runs.find(run)
         const given = yield* runs.rollback(run, demand)
@@ -134,6 +145,19 @@ export const watched = (
           if (!isHeld) ledger.write({ kind: "freed", isUnknown: true, run: id, fence })
         }
         return answer
+      }),
+    },
+    logs: {
+      ...logs,
+      append: Effect.fnUntraced(function* (incarnation, told) {
+        const before = yield* progressOf(told)
+        yield* logs.append(incarnation, told)
+        for (const [at, present] of (yield* progressOf(told)).entries()) {
+          const { fence, progress, run } = told[at]!
+          const isKept = JSON.stringify(present) !== JSON.stringify(before[at]) &&
+            Option.exists(present, ({ sequence }) => sequence === progress?.sequence)
+          if (isKept) ledger.write({ kind: "progressed", run, fence, incarnation })
+        }
       }),
     },
     executors: {

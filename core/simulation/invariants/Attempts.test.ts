@@ -9,7 +9,7 @@ import { Ledger } from "../Ledger.ts"
 import type { Outcome } from "../Outcome.ts"
 import { SetClock } from "../SetClock.ts"
 import { tasks } from "../tasks.ts"
-import { I8 } from "./Attempts.ts"
+import { I7, I8 } from "./Attempts.ts"
 
 const run = RunId.make(1)
 
@@ -49,3 +49,34 @@ it.effect("I8 does not count what was given back", () =>
     const failed = { report: "Retry", delayMillis: 310 }
     assert.deepStrictEqual(yield* wrongs([givenBack, putDown, failed]), [])
   }))
+
+it("I7 counts a revival each time that its order comes, be it twice, and none that does not", () => {
+  const wrongsOf = (revivals: number) => {
+    const ledger = new Ledger(() => 0)
+    for (const fence of [1, 2, 3].map((fence) => Fence.make(fence))) {
+      if (fence > 1 && fence - 1 <= revivals) ledger.write({ kind: "revived", run })
+      ledger.write({
+        kind: "started",
+        process: "a",
+        task: "plain",
+        gate: undefined,
+        run,
+        fence,
+        attempt: fence,
+        slot: undefined,
+      })
+      ledger.write({ kind: "settled", run, fence, report: "GiveUp", answer: "applied" })
+    }
+    const view = { id: run, task: tasks.plain.name, crashes: 0, state: "Failed" } as RunView
+    const said: Array<string> = []
+    I7(
+      { ledger, kept: { runs: new Map([[run, view]]) } } as unknown as Outcome,
+      (holds, wrong) => {
+        if (!holds) said.push(wrong())
+      },
+    )
+    return said
+  }
+  assert.deepStrictEqual(wrongsOf(2), [])
+  assert.deepStrictEqual(wrongsOf(1), ["run 1 was started 3 times, 2 explained"])
+})

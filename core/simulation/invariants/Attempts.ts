@@ -34,11 +34,14 @@ const mayFollow = (() => {
   return (from: string, to: string) => reached.has(`${from} ${to}`)
 })()
 
-/** How often somebody has ordered that what ended go on: of it, its parent or its child. */
+/**
+ * How often what ended was to go on, by its own order or that of its parent. An order may come twice, and late:
+ * then it is carried out twice, if it has ended again in between.
+ */
 const revivals = ({ kept: { runs }, ledger }: Outcome) => {
   const counts = new Map<RunId | undefined, number>()
-  for (const { answer, order, run } of ledger.of("ordered")) {
-    if ((order !== "revive" && order !== "rollback") || answer !== "sent") continue
+  const rolledBack = ledger.of("rolledBack").filter(({ answer }) => answer === "confirmed")
+  for (const { run } of [...ledger.of("revived"), ...rolledBack]) {
     counts.set(run, (counts.get(run) ?? 0) + 1)
   }
   return (run: RunId) => (counts.get(run) ?? 0) + (counts.get(runs.get(run)?.shard?.parent) ?? 0)

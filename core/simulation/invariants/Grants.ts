@@ -49,7 +49,8 @@ export const I4: Checker = ({ ledger }, that) => {
 
 /**
  * What was accepted of a run came from its holder: its reports, the marks of its starts, what was
- * concluded of it. Its result is of the attempt that ended it.
+ * concluded of it, and how far it has come. Its result is of the attempt that ended it, and each line of
+ * its log of the grant that has said it.
  */
 export const I5: Checker = (outcome, that) => {
   const byRun = tenuresOf(outcome)
@@ -66,6 +67,22 @@ export const I5: Checker = (outcome, that) => {
         true,
       () => `the ${what} of run ${run} was kept with fence ${fence}, not its own`,
     )
+  }
+  for (const { at, fence, incarnation, run } of outcome.ledger.of("progressed")) {
+    that(
+      byRun.get(run)?.some((each) =>
+        each.fence === fence && each.incarnation === incarnation && each.from <= at && at <= each.to
+      ) === true,
+      () => `the progress of run ${run} was kept with fence ${fence}, not its own`,
+    )
+  }
+  for (const [run, { lines, progress }] of outcome.kept.words) {
+    for (const { fence, text } of [...lines, ...progress === undefined ? [] : [progress]]) {
+      that(
+        text === String(fence),
+        () => `what run ${run} has said with fence ${text} is kept with fence ${fence}`,
+      )
+    }
   }
   for (const { fence, id, result } of outcome.kept.runs.values()) {
     if (result === undefined) continue

@@ -47,6 +47,7 @@ import { latenessIgnored } from "./latenessIgnored.ts"
 import { lateReportTold } from "./lateReportTold.ts"
 import { lateRowsPassedBy } from "./lateRowsPassedBy.ts"
 import { levelUntold } from "./levelUntold.ts"
+import { linesUnfenced } from "./linesUnfenced.ts"
 import { madeToWait } from "./madeToWait.ts"
 import { misfiredInTime } from "./misfiredInTime.ts"
 import { nobodyHinted } from "./nobodyHinted.ts"
@@ -63,6 +64,7 @@ import { placedForAll } from "./placedForAll.ts"
 import { placesForgotten } from "./placesForgotten.ts"
 import { positionIgnored } from "./positionIgnored.ts"
 import { postponedAsFailed } from "./postponedAsFailed.ts"
+import { progressUnfenced } from "./progressUnfenced.ts"
 import { reasonsConfused } from "./reasonsConfused.ts"
 import { recordsForgotten } from "./recordsForgotten.ts"
 import { removedLate } from "./removedLate.ts"
@@ -98,6 +100,8 @@ export const mistakes = planted({
   grantedTwice: [{ storage: grantedTwice }, "I3"],
   fenceUsedAgain: [{ storage: fenceUsedAgain }, "I4"],
   noFenceCheck: [{ storage: noFenceCheck }, "I5"],
+  progressUnfenced: [{ storage: progressUnfenced }, "I5"],
+  linesUnfenced: [{ storage: linesUnfenced }, "I5"],
   endedTwice: [{ storage: endedTwice }, "I6"],
   triedForEver: [{ storage: triedForEver }, "I7"],
   givenUpEarly: [{ storage: givenUpEarly }, "I7"],
