@@ -1,10 +1,13 @@
 /** Waiting for an answer of the transport, however long none comes. */
 import { Effect, Random } from "effect"
 
+const leastMillis = 100
+export const pauseMillisMax = 400
+
 /** Until it is asked again: not by all in the same moment. */
 export const pause: Effect.Effect<void> = Effect.flatMap(
   Random.next,
-  (chance) => Effect.sleep(100 + 300 * chance),
+  (chance) => Effect.sleep(leastMillis + (pauseMillisMax - leastMillis) * chance),
 )
 
 /** Repeats a call while no answer comes. */
