@@ -12,6 +12,9 @@ import type { Progress } from "../domain/Progress.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { type Told, toldCharsMax, toldLinesMax } from "../services/LogStorage.ts"
 
+/** What a run says goes out within this time, and that it has begun, if others may have to end it. */
+export const tellMillis = 250
+
 const waitingMax = 1000
 const waitingCharsMax = 512 * 1024
 const linesMax = 10_000

@@ -13,6 +13,7 @@
  * - An event that was taken from the outbox, by somebody who has died or does not know of it, is left alone
  *   for as long as it is held. So what it makes comes that much later.
  */
+import { pauseMillisMax as againMillis } from "../../engine/answered.ts"
 import { holdMillis, pollMillis } from "../../engine/Followers.ts"
 import { pauseMillis } from "../../engine/Spell.ts"
 import type { Path } from "./paths.ts"
@@ -25,9 +26,6 @@ export const sweepMillis = 500
 export const backMillis = 300
 /** Who reaches for a server that is not there knows it after so long. */
 export const refusedMillis = 100
-/** The longest that an executor waits before it calls again, as it says where it waits for answers. */
-const againMillis = 400
-
 /** A call that was hit. */
 export interface Hit {
   readonly path: Path
