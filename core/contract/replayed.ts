@@ -1,7 +1,7 @@
 /** R28: what a run has come to is what its history says. */
 import { assert } from "@effect/vitest"
 import { DateTime, Effect } from "effect"
-import { replay, type Replayed } from "../domain/Replay.fixture.ts"
+import { replay, type Replayed } from "./replay.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { RunSpec } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"

@@ -1,5 +1,5 @@
 /** What the history of a run says of it. */
-import { deadlinesOf, levelOf, replay, type Submit } from "../../domain/Replay.fixture.ts"
+import { deadlinesOf, levelOf, replay, type Submit } from "../../contract/replay.ts"
 import { standard } from "../../domain/Namespace.ts"
 import type { RunState } from "../../domain/Run.ts"
 import { overlapping, type RunHappening, type RunView } from "../../domain/RunView.ts"

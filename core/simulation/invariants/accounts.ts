@@ -241,12 +241,15 @@ const replayed = ({ clock, endedAt, ledger }: Outcome, { id, name }: KeptTrigger
     const now = clock.said(at)
     const before = made.get(slot)
     const isToCome = slot > now || (!isPaused && slot >= next())
+    // What has fired is to come again where the clock was set back to before it.
     const right = rule === undefined
       ? "Stale"
-      : before !== undefined
+      : before !== undefined && before !== "fired"
       ? "Already"
       : isToCome
       ? "Pending"
+      : before === "fired"
+      ? "Already"
       : "Fired"
     const isSame = before === undefined || before === "fired" || before === run
     filled.push(

@@ -1,9 +1,9 @@
 /** What `replay` makes of histories that hold, of some that do not, and of old ones. */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime } from "effect"
-import * as History from "./History.ts"
-import { Fence } from "./Lease.ts"
-import { deadlinesOf, levelOf, replay, type Replayed, type Submit } from "./Replay.fixture.ts"
+import * as History from "../domain/History.ts"
+import { Fence } from "../domain/Lease.ts"
+import { deadlinesOf, levelOf, replay, type Replayed, type Submit } from "./replay.ts"
 
 const plain: Submit = { delayMillis: 0, gate: undefined, isAtMostOnce: false, crashesMax: 3 }
 const gated: Submit = { ...plain, gate: { places: 1 } }
@@ -46,6 +46,11 @@ describe("replay", () => {
     assert.throws(() => reached(plain, ["Claimed 1/2"]), /Claimed 1\/2 of Running 1\/1/)
     assert.throws(() => reached(plain, ["Revived 0/0"]), /Revived/)
     assert.throws(() => reached(plain, ["Rung 0/0"]), /nothing is known of Rung/)
+  })
+
+  it("leaves out what was postponed, whatever came late meanwhile", () => {
+    const told = ["Claimed 1/1", "Retried 1/1", "LateReport 2/3", "Claimed 2/3", "Lost 2/3"]
+    assert.strictEqual(reached(plain, [...told, "Claimed 2/4", "Postponed 1/4"]), "Ready 1/4 0")
   })
 
   it("lets nobody fail without a grant but who was for somebody who is gone, or was held up", () => {

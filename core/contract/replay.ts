@@ -1,5 +1,5 @@
 /**
- * For tests: what a run has come to, by its history alone. Of its state each word is one cell of the table
+ * What a run has come to, by its history alone. Of its state each word is one cell of the table
  * of `Run.advance`, taken from the state that the words before it led to. A word that no state takes is
  * a history that does not hold, and throws.
  *
@@ -8,12 +8,12 @@
  * (R30): a fence that is skipped before that one tells of each.
  */
 import { DateTime, Result } from "effect"
-import type { Gate } from "./Blocking.ts"
-import * as Crashes from "./Crashes.ts"
-import { hooksLeft, ofLoss } from "./Conclusion.ts"
-import * as Lane from "./Lane.ts"
-import * as Run from "./Run.ts"
-import type { RunHappening } from "./RunView.ts"
+import type { Gate } from "../domain/Blocking.ts"
+import * as Crashes from "../domain/Crashes.ts"
+import { hooksLeft, ofLoss } from "../domain/Conclusion.ts"
+import * as Lane from "../domain/Lane.ts"
+import * as Run from "../domain/Run.ts"
+import type { RunHappening } from "../domain/RunView.ts"
 
 /** What of its submit says how a run may go on. */
 export interface Submit {
@@ -64,7 +64,7 @@ export const replay = (replayed: Replayed): Run.RunState => {
   const known = { ...replayed, dueAt, untold, postponed }
   const last = rest.reduce(
     (state, told, nth) =>
-      told.kind === "Revived" && rest[nth - 1]?.kind === "RollbackAsked"
+      isSilent(told) || told.kind === "Revived" && rest[nth - 1]?.kind === "RollbackAsked"
         ? state
         : after(forgotten(state, told, known), told, known),
     begun as Run.RunState,
@@ -93,8 +93,11 @@ const silent = new Set([
   "Replaced",
 ])
 
+/** A late report may be told before the grant that it is of, which is told when that has ended. */
+const isSilent = ({ detail, kind }: RunHappening): boolean =>
+  silent.has(kind) && detail !== hooksLeft
+
 const after = (state: Run.RunState, told: RunHappening, known: Known): Run.RunState => {
-  if (silent.has(told.kind) && told.detail !== hooksLeft) return state
   const next = Run.isFinal(told.kind)
     ? ended(state, told, known)
     : firstOf(state, known.untold, eventOf(state, told, known))
