@@ -99,10 +99,21 @@ export const I7: Checker = (outcome, that) => {
     of.get(run)?.length ?? 0
   const started = Map.groupBy(ledger.of("started"), ({ run }) => run)
   const ended = new Map(ledger.of("ended").map((each) => [`${each.run} ${each.fence}`, each]))
+  const pauses = Map.groupBy(
+    ledger.of("fault").filter(({ what }) => what === "pause"),
+    ({ process }) => process,
+  )
+  /** Whoever was paused after it had done it has let go of it, as its lease may have run out. */
+  const wasPaused = (run: RunId, fence: number, from: number, to: number) =>
+    started.get(run)?.some((each) =>
+      each.fence === fence &&
+      pauses.get(each.process)?.some(({ at }) => at > from && at < to)
+    ) === true
   for (const { at, fence, isUnknown, run } of ledger.of("freed")) {
     const end = ended.get(`${run} ${fence}`)
     that(
-      isUnknown !== true || end === undefined || end.how === "interrupted" || end.at > at,
+      isUnknown !== true || end === undefined || end.how === "interrupted" || end.at > at ||
+        wasPaused(run, fence, end.at, at),
       () => `run ${run} was given back although its holder had just done it`,
     )
   }

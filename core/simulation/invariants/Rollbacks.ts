@@ -9,14 +9,15 @@ import type { Checker } from "./Invariant.ts"
  * what became of it.
  */
 export const R37: Checker = ({ kept: { runs }, ledger }, that) => {
-  const granted = new Set<RunId>()
+  /** The last grant of each. */
+  const granted = new Map<RunId, { readonly at: number; readonly fence: number }>()
   const phase = new Map<RunId, "asked" | "done" | "failed">()
   /** The grants under which a run is rolled back. */
   const grants = new Set<string>()
   for (const entry of ledger.entries) {
     if (entry.kind === "granted") {
-      const { fence, run } = entry
-      granted.add(run)
+      const { at, fence, run } = entry
+      granted.set(run, { at, fence })
       if (phase.get(run) === "asked") grants.add(`${run} ${fence}`)
       const present = phase.get(run)
       if (present === undefined) continue
@@ -32,8 +33,12 @@ export const R37: Checker = ({ kept: { runs }, ledger }, that) => {
         granted.has(run) && (Run.isFinal(state) || before === "asked"),
         () => `run ${run} is to be rolled back, and was ${state}`,
       )
-      if (Run.isFinal(state) && tag !== "RolledBack") phase.set(run, "asked")
-      else that(before !== undefined, () => `run ${run} is said to be rolled back, nobody asked`)
+      if (Run.isFinal(state) && tag !== "RolledBack") {
+        phase.set(run, "asked")
+        // Whoever waits for work may have it, and that be written down, before the answer is.
+        const last = granted.get(run)
+        if (last?.at === entry.at) grants.add(`${run} ${last.fence}`)
+      } else that(before !== undefined, () => `run ${run} is said to be rolled back, nobody asked`)
     } else if (entry.kind === "undoing") {
       const { fence, run } = entry
       that(
