@@ -48,6 +48,22 @@ export const draw = (plan: Plan): Effect.Effect<Plan> =>
 /** Of the seeds that have some of each. */
 const share = 0.25
 
+/** The most urgent, and nothing else about it. */
+const submitAt = Effect.fnUntraced(function* (plan: Plan, at: number, task: TaskName) {
+  const drawn: Submit = {
+    at,
+    task,
+    key: yield* oneOf(keys),
+    level: 0,
+    delayMillis: 0,
+    isKeyed: true,
+    isReused: false,
+    order: undefined,
+    by: yield* between(0, plan.schedulers - 1),
+  }
+  return drawn
+})
+
 /** Submits of a task, most of them at an instant with others, some when all is well. */
 const submitsOf = Effect.fnUntraced(function* (plan: Plan, task: TaskName, count: number) {
   const usual: Omit<Submit, "at" | "by" | "key"> = {
@@ -328,20 +344,7 @@ const days = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
 const silences = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
   if (!plan.tasks.includes("timed")) return plan
   const at = yield* between(500, 4000)
-  const submit = Effect.gen(function* () {
-    const drawn: Submit = {
-      at,
-      task: "timed",
-      key: yield* oneOf(keys),
-      level: 0,
-      delayMillis: 0,
-      isKeyed: true,
-      isReused: false,
-      order: undefined,
-      by: yield* between(0, plan.schedulers - 1),
-    }
-    return drawn
-  })
+  const submit = submitAt(plan, at, "timed")
   const silence = { at: at + (yield* between(1600, 1900)), millis: yield* between(4000, 8000) }
   const faults = Array.from({ length: plan.executors }, (_, nth): Fault => ({
     ...silence,
@@ -385,18 +388,8 @@ const drains = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> 
     many(
       4,
       Effect.gen(function* () {
-        const drawn: Submit = {
-          at: end - (yield* between(50, 1000)),
-          task: yield* oneOf(["once", "once", "plain"] as const),
-          key: yield* oneOf(keys),
-          level: 0,
-          delayMillis: 0,
-          isKeyed: true,
-          isReused: false,
-          order: undefined,
-          by: yield* between(0, plan.schedulers - 1),
-        }
-        return drawn
+        const at = end - (yield* between(50, 1000))
+        return yield* submitAt(plan, at, yield* oneOf(["once", "once", "plain"] as const))
       }),
     ))
   return { ...withTasks(plan, tasks, submits.flat()), faults: [...plan.faults, ...faults] }
