@@ -2,7 +2,7 @@
  * Several processes over one storage, at once and one after another, as tests: each opens the storage for
  * itself, and what is kept is all that they share.
  *
- * Tried, and caught: who came last let pass first; slots that fire although others have fired them.
+ * Tried on SQLite, and caught: who came last let pass first; slots that fire although others have fired them.
  */
 import { assert, type Vitest } from "@effect/vitest"
 import { Duration, Effect, Layer, Schema, Scope } from "effect"
