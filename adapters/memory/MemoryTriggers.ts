@@ -48,7 +48,10 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
   const calendarOf = ({ namespace, schedule }: Trigger.TriggerDefinition) =>
     state.calendars.get(`${namespace} ${Trigger.calendarOf(schedule)}`)?.calendar
 
-  const standing = ({ view: { cursor, definition, isPaused } }: KeptTrigger): Turn.Standing => ({
+  const standing = (
+    { versions, view: { cursor, definition, isPaused } }: KeptTrigger,
+  ): Turn.InForce => ({
+    since: versions.at(-1)?.since,
     schedule: definition.schedule,
     calendar: calendarOf(definition),
     cursor,

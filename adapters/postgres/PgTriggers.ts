@@ -87,6 +87,7 @@ export const make = (
         readonly now: number
         readonly is_removed: boolean | null
         readonly recorded: number | null
+        readonly since: number | null
         readonly own_calendar: string | null
         readonly wanted_calendar: string | null
         readonly wanted_revision: number | null
@@ -97,7 +98,9 @@ export const make = (
       `SELECT clock()::float8 AS now, ${triggerColumns}, is_removed, own_calendar, wanted_calendar,
          wanted_revision,
          (SELECT through::float8 FROM slot WHERE slot.trigger = trigger.id
-           ORDER BY slot.slot DESC LIMIT 1) AS recorded
+           ORDER BY slot.slot DESC LIMIT 1) AS recorded,
+         (SELECT since::float8 FROM trigger_version v WHERE v.trigger = trigger.id
+           ORDER BY v.revision DESC LIMIT 1) AS since
        FROM (VALUES (1)) one LEFT JOIN trigger ON namespace = $1 AND name = $2
        LEFT JOIN (SELECT namespace AS of, name AS called, definition AS own_calendar FROM calendar) c
          ON c.of = $1 AND c.called = trigger.calendar
@@ -105,7 +108,8 @@ export const make = (
          revision AS wanted_revision FROM calendar) w ON w.of = $1 AND w.called = $3::text`,
       [namespace, name, wanted ?? null],
     )
-    const { is_removed, now, own_calendar, recorded, wanted_calendar, wanted_revision } = row!
+    const { is_removed, now, own_calendar, recorded, since, wanted_calendar, wanted_revision } =
+      row!
     const known = row!.id === null ? undefined : row as TriggerRow
     const view = known && triggerView(known)
     return {
@@ -119,6 +123,7 @@ export const make = (
           calendar: own_calendar === null ? undefined : decodeCalendar(own_calendar),
           cursor: view.cursor,
           isPaused: view.isPaused,
+          since: since ?? undefined,
         }
         : undefined,
       calendar: wanted_calendar === null ? undefined : decodeCalendar(wanted_calendar),

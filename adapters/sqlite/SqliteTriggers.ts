@@ -31,7 +31,7 @@ import * as Following from "./SqliteFollowing.ts"
 import { attach, detach, follow } from "./SqliteFollowing.ts"
 import { used } from "./SqliteHistory.ts"
 import * as SqliteTailing from "./SqliteTailing.ts"
-import { keepVersion, recordedOf, versionsOf } from "./TriggerVersions.ts"
+import { keepVersion, recordedOf, sinceOf, versionsOf } from "./TriggerVersions.ts"
 
 const Json = Schema.fromJsonString(TriggerDefinition)
 const encode = Schema.encodeSync(Json)
@@ -76,13 +76,14 @@ export const make = (db: Database): TriggerStorage => {
     db.get<TriggerRow>(selectByName, namespace, name)
 
   /** Within a transaction. */
-  const standing = (row: TriggerRow, namespace: Namespace): Turn.Standing => {
+  const standing = (row: TriggerRow, namespace: Namespace): Turn.InForce => {
     const { schedule } = definitionOf(row.definition)
     return {
       schedule,
       calendar: SqliteCalendars.look(db, namespace, Trigger.calendarOf(schedule))?.calendar,
       cursor: row.cursor ?? undefined,
       isPaused: row.is_paused === 1,
+      since: sinceOf(db, row.id),
     }
   }
 

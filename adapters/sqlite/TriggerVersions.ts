@@ -23,6 +23,13 @@ export const recordedOf = (db: Connection, trigger: number): number | undefined 
     trigger,
   )?.through
 
+/** From here on the version in force is. */
+export const sinceOf = (db: Connection, trigger: number): number | undefined =>
+  db.get<{ readonly since: number }>(
+    "SELECT since FROM trigger_version WHERE trigger = ? ORDER BY revision DESC LIMIT 1",
+    trigger,
+  )?.since
+
 /** Keeps a version; without a definition the trigger is removed. Of those before, the first go. */
 export const keepVersion = (
   { db }: Transaction,

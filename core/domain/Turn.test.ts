@@ -7,11 +7,12 @@ import * as Turn from "./Turn.ts"
 const hour = 3_600_000
 const now = 1000 * hour
 const every = (millis: number): Schedule => ({ _tag: "Every", millis, start: 0 })
-const standing = (differently: Partial<Turn.Standing> = {}): Turn.Standing => ({
+const standing = (differently: Partial<Turn.InForce> = {}): Turn.InForce => ({
   schedule: every(1000),
   calendar: undefined,
   cursor: now + 1000,
   isPaused: false,
+  since: now,
   ...differently,
 })
 
@@ -60,6 +61,24 @@ describe("a rule", () => {
         closed: undefined,
         cursor: undefined,
       })
+    }
+  })
+
+  it("that has no slot left stays so when it is defined anew, and the clock was set back to before one", () => {
+    const schedule: Schedule = { _tag: "At", at: now }
+    const before = standing({ schedule, cursor: undefined, since: now + hour })
+    const wanted = { schedule, calendar: undefined }
+    for (
+      const [then, recorded, since] of [
+        [now - hour, undefined, now + hour],
+        [now - hour, now + 2 * hour, now + 2 * hour + 1],
+        [now + 3 * hour, undefined, now + 3 * hour + 1],
+      ] as const
+    ) {
+      assert.deepStrictEqual(
+        Turn.edited(before, wanted, then, recorded),
+        { closed: undefined, since, cursor: undefined },
+      )
     }
   })
 

@@ -17,6 +17,11 @@ export interface Standing {
   readonly isPaused: boolean
 }
 
+/** One that is defined anew. Its version is in force from `since` on, if any is kept. */
+export interface InForce extends Standing {
+  readonly since: number | undefined
+}
+
 /** Slots that were due and were not fired; why is the reason of their record. */
 export interface Closed {
   readonly from: number
@@ -68,18 +73,20 @@ const first = (
 
 /**
  * `before` is defined anew. While its schedule stays, so does its cursor: what is due fires, by the
- * new definition.
+ * new definition. One that is past all its slots stays so, though by a clock that was set back some
+ * would be to come: they are from before its version, whether they have a record or not.
  */
 export const edited = (
-  before: Standing | undefined,
+  before: InForce | undefined,
   wanted: { readonly schedule: Schedule; readonly calendar: Calendar | undefined },
   now: number,
   recorded: number | undefined,
 ): Turn => {
   const { calendar, schedule } = wanted
   if (before !== undefined && Equal.equals(before.schedule, schedule)) {
-    const { cursor } = before
-    return { closed: undefined, since: cursor ?? recordedUpTo(now, recorded) + 1, cursor }
+    const { cursor, since: from = -Infinity } = before
+    const since = cursor ?? Math.max(from, recordedUpTo(now, recorded) + 1)
+    return { closed: undefined, since, cursor }
   }
   return {
     closed: before && closed(before, now, "edited"),

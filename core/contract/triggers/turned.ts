@@ -8,7 +8,8 @@
  * | T10 | no record at a resume, an edit, a removal; cursor moved by another payload           |
  * | T5  | cursor not compared with the one that was read (PostgreSQL)                         |
  * | T11 | revision compared before the write only (PostgreSQL); not compared                   |
- * | T12 | no version at a removal; `since` after a slot that is still due; no bound            |
+ * | T12 | no version at a removal; `since` after a slot that is still due; no bound; one that   |
+ * |     | is past its slots begins anew by a clock that was set back                           |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
@@ -172,6 +173,21 @@ export const turned = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
           )
         })
       ))
+    }))
+
+  it.effect("T12 versions, T5: past its slots it stays so, though the clock is set back to before", () =>
+    Effect.gen(function* () {
+      const { cursor: at } = yield* dueTrigger(freshNamespace(), 1)
+      const namespace = freshNamespace()
+      const once = { schedule: { _tag: "At", at: at! } } as const
+      const view = yield* put(definitionOf(namespace, once))
+      const [before] = yield* versionsOf(view, 1)
+      yield* elapse(Duration.minutes(-10))
+      const other = yield* put(definitionOf(namespace, { ...once, payload: '"other"' }))
+      assert.isUndefined(other.cursor)
+      const [after] = yield* versionsOf(view, 1)
+      assert.deepInclude(after, { revision: other.revision, since: before!.since })
+      yield* elapse(Duration.minutes(10))
     }))
 
   it.effect("T11 no lost update: another revision than the kept one changes nothing", () =>
