@@ -295,10 +295,51 @@ describe("belfry dev, again", patient, () => {
         standings.includes("left")
     })
   })
+
+  it("ends its executor before its server, which takes what it gives back", async () => {
+    const own = new Place()
+    writeFileSync(join(own.folder, "slow.ts"), slow)
+    const dev = own.start(["dev", "slow.ts", "--port", "0"])
+    await dev.says(/ready in/)
+    const { run } = await own.ask("/runs", { task: "my/slow" })
+    await until(async () => (await own.ask(`/runs/${run}`)).state === "Running")
+    dev.kill("SIGINT")
+    const { code, err } = await dev.done
+    assert.strictEqual(code, 130)
+    assert.strictEqual(err.trim(), "draining; Ctrl-C once more kills")
+
+    await own.start(["dev", "--port", "0"]).says(/ready in/)
+    const { items } = await own.ask(`/runs/${run}/events`)
+    assert.strictEqual(items.at(-1).kind, "Released", JSON.stringify(items))
+    assert.match(items.at(-1).detail, /its executor was stopping/)
+    await own.end()
+  })
+
+  it("has the executor of its samples leave before it ends", async () => {
+    const own = new Place()
+    const standings = async () =>
+      (await own.ask("/executors")).items.map(({ standing }: { standing: string }) => standing)
+    const dev = own.start(["dev", "--port", "0"])
+    await dev.says(/ready in/)
+    dev.kill("SIGINT")
+    const { err } = await dev.done
+    assert.strictEqual(err.trim(), "draining; Ctrl-C once more kills")
+
+    await own.start(["dev", "--port", "0"]).says(/ready in/)
+    assert.deepStrictEqual((await standings()).sort(), ["left", "live"])
+    await own.end()
+  })
 })
 
 const core = fileURLToPath(new URL("../core/mod.ts", import.meta.url))
 const effect = createRequire(import.meta.url).resolve("effect")
+
+const slow = `
+import { Effect } from ${JSON.stringify(effect)}
+import { Task } from ${JSON.stringify(core)}
+
+export default Task.make("my/slow", {}).toLayer(() => Effect.sleep("10 minutes"))
+`
 
 const program = (greeting: string) => `
 import { Effect, Layer, Schema } from ${JSON.stringify(effect)}

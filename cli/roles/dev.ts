@@ -1,5 +1,5 @@
 /** All of it in one terminal: a server, its storage, and an executor for files or for samples. */
-import { Effect, Fiber, Layer, Option, Redacted } from "effect"
+import { Effect, Fiber, Layer, Option, Redacted, Scope } from "effect"
 import { join, relative } from "node:path"
 import { Server } from "../../cluster/Server.ts"
 import type { Namespace } from "../../core/domain/Namespace.ts"
@@ -46,14 +46,20 @@ export const dev = Effect.fnUntraced(function* (given: Given) {
 
   yield* Effect.gen(function* () {
     // The executor's process starts while the server does, and waits for it.
-    const executor = given.files.length === 0 ? undefined : yield* Effect.forkScoped(reloading({
+    const ofExecutor = yield* Scope.fork(yield* Effect.scope)
+    const executor = given.files.length === 0 ? undefined : yield* reloading({
       files: given.files,
       namespace,
       env: { BELFRY_URL: `http://${host}:${port}`, BELFRY_TOKEN: Redacted.value(token) },
-    }))
-    yield* Effect.provide(
-      Effect.provideService(served(given, folder, token, executor), CurrentNamespace, namespace),
-      serving({ backing, host, hosts: given.servedAs, port, token }),
+    }).pipe(Scope.provide(ofExecutor), Effect.forkIn(ofExecutor))
+    yield* Effect.gen(function* () {
+      // Executors end while the server is there, which takes what they give back and report.
+      yield* Effect.addFinalizer((exit) => Scope.close(ofExecutor, exit))
+      yield* served(given, folder, token, executor)
+    }).pipe(
+      Effect.scoped,
+      Effect.provideService(CurrentNamespace, namespace),
+      Effect.provide(serving({ backing, host, hosts: given.servedAs, port, token })),
     )
   }).pipe(Effect.scoped)
 })
