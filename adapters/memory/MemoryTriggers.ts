@@ -352,11 +352,12 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
           .toReversed()
           .slice(0, limit)
       ),
-    stopped: (partitions, limit) =>
+    stopped: (partitions, limit, after = Trigger.TriggerId.make(0)) =>
       Effect.sync(() => ({
         now: now(),
         triggers: [...state.triggers.values()]
-          .filter(({ partition }) => partitions.includes(partition))
+          .filter(({ partition, view }) => partitions.includes(partition) && view.id > after)
+          .sort((a, b) => a.view.id - b.view.id)
           .map(stoppedOf)
           .filter((stopped) => stopped !== undefined)
           .slice(0, limit),

@@ -421,11 +421,13 @@ export const make = (
         ),
         (rows) => rows.map(triggerVersion),
       ),
-    stopped: Effect.fnUntraced(function* (partitions, limit) {
-      const { has_permanent, stopped_now } = yield* looks<
-        { has_permanent: boolean; stopped_now: number }
-      >(anyPermanent(partitions))
-      if (!has_permanent) return { now: stopped_now, triggers: [] }
+    stopped: Effect.fnUntraced(function* (partitions, limit, after) {
+      if (after === undefined) {
+        const { has_permanent, stopped_now } = yield* looks<
+          { has_permanent: boolean; stopped_now: number }
+        >(anyPermanent(partitions))
+        if (!has_permanent) return { now: stopped_now, triggers: [] }
+      }
       const rows = yield* pg.query<
         TriggerRow & {
           readonly now: number
@@ -433,7 +435,11 @@ export const make = (
           readonly lived: ReadonlyArray<number>
           readonly ended_at: number | null
         }
-      >("writes", "stopped", selectStopped, [numbers(partitions), limit])
+      >("writes", "stopped", selectStopped, [
+        numbers(partitions),
+        limit,
+        after ?? 0,
+      ])
       return {
         now: rows[0]!.now,
         triggers: rows.filter(({ id }) => id !== null).map((row): Stopped => ({
@@ -637,7 +643,8 @@ const selectStopped = `
         ORDER BY slot.slot DESC LIMIT ${Permanent.remembered}) s
       LEFT JOIN outcome o ON o.run_id = s.run_id) latest
     WHERE t.is_permanent AND NOT t.is_paused AND NOT t.is_removed
-      AND t.partition = ANY ($1::smallint[]) AND latest.is_under_way IS NOT TRUE
+      AND t.partition = ANY ($1::smallint[]) AND t.id > $3::int
+      AND latest.is_under_way IS NOT TRUE
     ORDER BY t.id LIMIT $2)
   SELECT ms::float8 AS now, id, definition, revision, is_paused, cursor::float8 AS cursor, slots,
     lived, ended_at

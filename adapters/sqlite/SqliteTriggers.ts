@@ -48,6 +48,10 @@ interface TriggerRow {
 
 const columns = "id, definition, revision, is_paused, is_removed, cursor"
 const selectByName = `SELECT ${columns} FROM trigger WHERE namespace = ? AND name = ?`
+/** Also those that are alive, so there may be fewer that have stopped among them. */
+const selectPermanent = `SELECT ${columns} FROM trigger
+  WHERE is_permanent = 1 AND is_paused = 0 AND is_removed = 0
+    AND partition IN (SELECT value FROM json_each(?)) AND id > ? ORDER BY id LIMIT ?`
 const selectById = `SELECT ${columns} FROM trigger WHERE id = ?`
 /** So many slots are fired by one step, so that many due at once do not hold up everybody else. */
 const fireBatch = 100
@@ -284,19 +288,18 @@ export const make = (db: Database): TriggerStorage => {
         "versions",
         () => versionsOf(db, trigger, limit).map(({ calendar: _, ...version }) => version),
       ),
-    stopped: (partitions, limit) =>
+    stopped: (partitions, limit, after) =>
       db.read("stopped", () => {
-        const rows = db.all<TriggerRow>(
-          `SELECT ${columns} FROM trigger
-           WHERE is_permanent = 1 AND is_paused = 0 AND is_removed = 0
-             AND partition IN (SELECT value FROM json_each(?)) ORDER BY id`,
-          JSON.stringify(partitions),
-        )
         const triggers: Array<Stopped> = []
-        for (const row of rows) {
-          if (triggers.length === limit) break
-          const stopped = stoppedOf(row)
-          if (stopped !== undefined) triggers.push(stopped)
+        let last: number = after ?? 0
+        while (triggers.length < limit) {
+          const rows = db.all<TriggerRow>(selectPermanent, JSON.stringify(partitions), last, limit)
+          for (const row of rows) {
+            const stopped = stoppedOf(row)
+            if (stopped !== undefined && triggers.length < limit) triggers.push(stopped)
+          }
+          if (rows.length < limit) break
+          last = rows.at(-1)!.id
         }
         return { now: db.now(), triggers }
       }),

@@ -16,7 +16,7 @@
  * | T6  | one refusal refuses the rest of the call                 |
  * | T19 | limit, or what it comes after, ignored; sorted as words  |
  *
- * T10 to T15 and T18 are in `triggers/`, each with its table.
+ * T10 to T15, T18 and T20 are in `triggers/`, each with its table.
  */
 import { assert } from "@effect/vitest"
 import { DateTime, Duration, Effect, type Layer, Option } from "effect"

@@ -20,7 +20,7 @@ import * as InStep from "../services/InStep.ts"
 import { Ownership } from "../services/Ownership.ts"
 import * as Placer from "../services/Placer.ts"
 import { Storage } from "../services/Storage.ts"
-import type { Fired, Firing, TriggerView } from "../services/TriggerStorage.ts"
+import type { Fired, Firing, Stopped, TriggerView } from "../services/TriggerStorage.ts"
 import * as Wakeups from "../services/Wakeups.ts"
 import { watcher } from "./Loops.ts"
 import { policiesOf, specOf } from "./triggered.ts"
@@ -160,14 +160,9 @@ export const run = Effect.gen(function* () {
     (first) => first.error > errorMillis ? look : Effect.succeed(first),
   )
 
-  /**
-   * Starts the next run of each permanent trigger that has none, once it is due. It goes by itself: a pass
-   * over the slots of others lasts for as long as they fire, and meanwhile runs end.
-   */
-  const restart = Effect.gen(function* () {
-    yield* turned.arm
+  /** Starts the runs that are due of those that have stopped. How long the next one has to wait. */
+  const startDue = Effect.fnUntraced(function* (now: number, triggers: ReadonlyArray<Stopped>) {
     const policies = policiesOf(storage)
-    const { now, triggers } = yield* storage.triggers.stopped([...held], batch)
     const items: Array<Firing> = []
     let soonest = Infinity
     for (const { endedAt, lives, view: { cursor, definition, id, revision } } of triggers) {
@@ -188,6 +183,23 @@ export const run = Effect.gen(function* () {
       })
     }
     if (items.length > 0) yield* admit(items, yield* storage.triggers.fire(items))
+    return soonest
+  })
+
+  /**
+   * Starts the next run of each permanent trigger that has none, once it is due. It goes by itself: a pass
+   * over the slots of others lasts for as long as they fire, and meanwhile runs end. It goes through all of
+   * them page by page: those of the first pages may be waiting out long delays.
+   */
+  const restart = Effect.gen(function* () {
+    yield* turned.arm
+    let soonest = Infinity
+    let after: Trigger.TriggerId | undefined
+    do {
+      const { now, triggers } = yield* storage.triggers.stopped([...held], batch, after)
+      soonest = Math.min(soonest, yield* startDue(now, triggers))
+      after = triggers.length < batch ? undefined : triggers.at(-1)!.view.id
+    } while (after !== undefined)
     const most = yield* InStep.pause(storage, endsMillis)
     const pause = Math.min(most, Math.max(soonest, looksApartMillis))
     yield* turned.wait(Duration.millis(Math.ceil(pause)))

@@ -47,6 +47,8 @@
  *   before, and then it is `Stale`, or is kept waiting until after.
  * - **T19 page by page.** A list is by name, of no more than `listedMax`, or as many as are asked for; page
  *   by page, each after the last name of the one before, it has all that stays, once.
+ * - **T20 pages.** What is `stopped` is told of by id: at most `limit` of them, fewer only when there are
+ *   no more after the one that is named. Page by page, each that stays so comes once, in order.
  */
 import { type Effect, type Option, Schema } from "effect"
 import type { EventId } from "../domain/Following.ts"
@@ -342,10 +344,14 @@ export interface TriggerStorage {
     limit: number,
   ) => Effect.Effect<ReadonlyArray<TriggerVersion>, StorageUnavailable>
 
-  /** Permanent triggers of these partitions that are not paused and have no run under way. */
+  /**
+   * Permanent triggers of these partitions that are not paused and have no run under way: the lowest id
+   * first, those after the one named, at most `limit`.
+   */
   readonly stopped: (
     partitions: ReadonlyArray<number>,
     limit: number,
+    after?: TriggerId,
   ) => Effect.Effect<
     { readonly now: number; readonly triggers: ReadonlyArray<Stopped> },
     StorageUnavailable

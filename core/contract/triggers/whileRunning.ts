@@ -1,6 +1,6 @@
 /**
- * Slots that come while a run of their trigger is under way, and triggers that are always alive: T14
- * and T15.
+ * Slots that come while a run of their trigger is under way, and triggers that are always alive: T14,
+ * T15 and T20.
  *
  * Tried, and caught:
  *
@@ -8,6 +8,8 @@
  * | --- | ----------------------------------------------------------------------------- |
  * | T14 | only the latest slot looked at; runs by hand not; a failed run put into its lane |
  * | T15 | paused ones told of; those between attempts; listed among the due             |
+ * | T20 | what it comes after ignored, or told of again; the limit taken before those that are |
+ * |     | alive are left out; the latest first                                          |
  */
 import { assert } from "@effect/vitest"
 import { Duration, Effect, Option } from "effect"
@@ -232,5 +234,53 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
         slots.toReversed().slice(0, Permanent.remembered)
           .map((slot) => ({ slot, livedMillis: 0 })),
       )
+    }))
+
+  it.effect("T20 pages: every stopped trigger comes once, in order, after the one named", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const all = times(Trigger.partitions)
+      const views: Array<TriggerView> = []
+      for (const _ of times(7)) {
+        const name = Trigger.TriggerName.make(fresh("always"))
+        views.push(yield* put(definitionOf(namespace, { name, schedule: permanent })))
+      }
+      const [first, paused, alive, removed, again, ...others] = views
+      const named = ({ definition }: TriggerView) => definition.name
+      yield* triggers.pause(namespace, named(paused!), true)
+      yield* start(alive!, alive!.cursor!)
+      // Put anew it has the id that it had, so it comes where it was.
+      yield* triggers.remove(namespace, named(again!))
+      yield* put(again!.definition)
+      const ids = views.map(({ id }) => id)
+      const page = (limit: number, after?: Trigger.TriggerId) =>
+        Effect.map(
+          triggers.stopped(all, limit, after),
+          (answer) => answer.triggers.map(({ view }) => view.id),
+        )
+      // What other tests have kept has other ids; what they keep meanwhile, higher ones.
+      const before = ids[0]! - 1 as Trigger.TriggerId
+      const until = (found: ReadonlyArray<Trigger.TriggerId>) =>
+        found.filter((id) => ids.includes(id))
+      const stopping = [first!, removed!, again!, ...others].map(({ id }) => id)
+      assert.deepEqual(until(yield* page(100, before)), stopping)
+      assert.deepEqual(until(yield* page(100, stopping[1])), stopping.slice(2))
+      assert.deepEqual((yield* page(2, before)).length, 2, "it is full while there are more")
+      const seen: Array<Trigger.TriggerId> = []
+      let after: Trigger.TriggerId | undefined = before
+      while (after !== undefined && after < ids.at(-1)!) {
+        const found: ReadonlyArray<Trigger.TriggerId> = yield* page(2, after)
+        seen.push(...found)
+        after = found.at(-1)
+        // What goes, or comes to be stopped, moves nothing that is yet to be seen.
+        if (found.includes(first!.id)) {
+          yield* triggers.pause(namespace, named(paused!), false)
+          yield* triggers.remove(namespace, named(first!))
+        }
+      }
+      assert.deepEqual(until(seen).filter((id) => id !== paused!.id), stopping)
+      assert.deepEqual(seen, seen.toSorted((a, b) => a - b))
+      assert.deepEqual(until(yield* page(100)), [paused!.id, ...stopping.slice(1)])
     }))
 }
