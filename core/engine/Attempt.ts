@@ -20,7 +20,9 @@
  * 5. Of a run that is handed over nothing is given back yet: what `prepare` took is still in use. That it is
  *    handed over is marked first, and once it is known how it ended, whoever gets the run does what comes
  *    after an outcome. Where the mark is not taken, since the run was to stop or somebody has notified
- *    already, `clean` comes here.
+ *    already, `clean` comes here. Until the mark is answered the hand-over is not reported, whoever stops it:
+ *    a notice could end the run uncleaned. If no answer comes it is never reported, and the run goes the way
+ *    of those whose holder is lost.
  * 6. A run of which somebody asks that it be rolled back (`Rollback`) comes with a conclusion too, so it
  *    begins with the rollback, and ends as `RolledBack`.
  */
@@ -75,7 +77,7 @@ export interface Attempt {
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
   /** The hook that goes on. */
   hook: Fiber.Fiber<unknown, unknown> | undefined
-  /** It is handed over, and that is being marked: no order to stop counts any more. */
+  /** It is handed over, and that is being marked: no order to stop counts until that is answered. */
   isBeingMarked: boolean
   /** It was stopped after its outcome was known: the rest is for somebody else. */
   isLeft: boolean
@@ -265,8 +267,13 @@ const withHooks = (
         attempt.isBeingMarked = true
         const isMarked = yield* around.conclude(grant, handedOver)
         attempt.isBeingMarked = false
-        // Once a shutdown has reported that it is handed over the mark may count, whatever is answered then.
-        if (isMarked || (attempt.isLeft && attempt.isStuck)) return yield* exit
+        if (isMarked) {
+          // Also where it was to be given up meanwhile: it was ours when it was marked.
+          attempt.stop = "handOver"
+          return yield* exit
+        }
+        // A mark that came after a shutdown, or again, says nothing: whoever has the run next cleans.
+        if (attempt.isLeft && isAbandoned(attempt)) return yield* exit
       }
       if (grant.conclusion?.state === "Cancelled") attempt.stop ??= "cancel"
       if (Exit.isFailure(exit) && isSpent(attempt)) {
@@ -329,6 +336,8 @@ const withHooks = (
     })
   )
 
+const isAbandoned = ({ stop }: Attempt): boolean => stop === "abandon"
+
 const endedOf = (
   attempt: Attempt,
   around: Surroundings,
@@ -383,7 +392,6 @@ export const begunTooLate = (withinMillis: number): Unsuccessful => ({
   isAnswer: true,
 })
 
-/** `stuck`: its handler goes on; `silent`: nobody knows, since its executor does not say. */
 /**
  * Whether what was begun here may begin nowhere else: it is not given back, but has failed, as when its
  * executor is lost.
@@ -400,6 +408,7 @@ export const stoppedHalfway: Unsuccessful = {
   isAnswer: true,
 }
 
+/** `stuck`: its handler goes on; `silent`: nobody knows, since its executor does not say. */
 export const tookTooLong = (
   timeoutMillis: number,
   how: "interrupted" | "stuck" | "silent" = "interrupted",

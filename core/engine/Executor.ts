@@ -307,6 +307,8 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
         () => pool.giveBack(),
       )
       yield* Effect.timeoutOption(Fiber.interrupt(lives), "1 second")
+      // Nobody reports any more, so what a hand-over still waits for is moot.
+      pool.abandonAll()
       beats?.heard(undefined)
       yield* Effect.ignore(Effect.timeout(transport.leave(self), "1 second"))
     })

@@ -496,9 +496,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const ageOf = (grant: Grant) => monotonic() - (dueSince.get(grant) ?? monotonic())
 
     const stop = (attempt: Attempt, why: Stop) => {
-      if (attempt.isBeingMarked && why !== "abandon") {
-        if (why !== "giveBack") return
-        attempt.isLeft = true
+      if (attempt.isBeingMarked) {
+        // What becomes of its hooks goes by the answer, and so does its report.
+        if (why === "giveBack") attempt.isLeft = true
+        if (why !== "abandon") return
+        attempt.stop = why
         return stopSoon(attempt)
       }
       if (attempt.outcome !== undefined) {

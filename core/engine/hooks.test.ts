@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { type Duration, Effect } from "effect"
 import { TestClock } from "effect/testing"
 import { type Conclusion, finishing, handedOver } from "../domain/Conclusion.ts"
 import { Fence } from "../domain/Lease.ts"
@@ -267,12 +267,17 @@ describe("the hooks of an attempt", () => {
       ])
     }))
 
-  const slowlyMarked = (after: (pool: Pool.Pool) => void) =>
+  const slowlyMarked = (
+    after: (pool: Pool.Pool) => void,
+    answer: "marked" | "refused" = "refused",
+    delay: Duration.Input = "5 seconds",
+  ) =>
     Effect.gen(function* () {
       const steps: Array<string> = []
       const pool = yield* serving((_, { handOver }) => handOver(), {
         hooks: { clean: () => Effect.sync(() => void steps.push("clean")) },
-        conclude: () => Effect.delay(Effect.sync(() => steps.push("refused") < 0), "5 seconds"),
+        conclude: () =>
+          Effect.delay(Effect.sync(() => steps.push(answer) > 0 && answer === "marked"), delay),
       })
       pool.take([grantOf(1)])
       yield* TestClock.adjust("1 second")
@@ -284,10 +289,31 @@ describe("the hooks of an attempt", () => {
       return steps
     })
 
-  it.effect("are left to the next once a shutdown has said that it is handed over", () =>
+  it.effect("are waited for by a shutdown while its hand-over is marked", () =>
     Effect.gen(function* () {
       const steps = yield* slowlyMarked((pool) => pool.giveBack())
-      assert.deepStrictEqual(steps, ["Await", "refused"])
+      assert.deepStrictEqual(steps, ["refused", "clean", "Await"])
+    }))
+
+  it.effect("are left to the next once a shutdown is over, and nothing is said of a hand-over", () =>
+    Effect.gen(function* () {
+      const steps = yield* slowlyMarked((pool) => {
+        pool.giveBack()
+        pool.abandonAll()
+      })
+      assert.deepStrictEqual(steps, ["refused"])
+    }))
+
+  it.effect("come here when the run is lost while its hand-over is marked, and nothing is said of it", () =>
+    Effect.gen(function* () {
+      const steps = yield* slowlyMarked((pool) => pool.abandonAll())
+      assert.deepStrictEqual(steps, ["refused", "clean"])
+    }))
+
+  it.effect("are left to the next where the mark had arrived before the run was lost", () =>
+    Effect.gen(function* () {
+      const steps = yield* slowlyMarked((pool) => pool.abandonAll(), "marked", "1500 millis")
+      assert.deepStrictEqual(steps, ["marked", "Await"])
     }))
 
   it.effect("are waited for by whoever tells it to stop while its hand-over is marked", () =>

@@ -186,6 +186,83 @@ describe("an executor", () => {
     }).pipe(Effect.scoped, Effect.provide(world)))
 })
 
+describe("an executor that is shut down while the mark of a hand-over is under way", () => {
+  /** What its hooks did and those of the next, as the marks of the first go through `between`. */
+  const handedOverWith = Effect.fnUntraced(function* (
+    between: <A, E>(mark: Effect.Effect<A, E>, nth: number) => Effect.Effect<A, E>,
+  ) {
+    const transport = yield* Transport
+    const steps: Array<string> = []
+    let marks = 0
+    const flaky = behind(
+      transport,
+      (operation, call) => operation === "conclude" ? between(call, ++marks) : call,
+    )
+    const executor = (name: string) => {
+      const step = (said: string) => Effect.sync(() => void steps.push(`${name}: ${said}`))
+      return Layer.build(
+        Layer.provide(
+          Work.toLayer(
+            () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
+            { clean: (_, { state }) => step(`clean ${state}`) },
+          ),
+          Layer.fresh(
+            Executor.layerWith({ drainTimeout: "50 millis", stopTimeout: "50 millis" }),
+          ),
+        ),
+      )
+    }
+    const first = yield* Scope.make()
+    yield* executor("first").pipe(
+      Effect.provideService(Transport, flaky),
+      Scope.provide(first),
+    )
+    const run = yield* Work.submit({})
+    yield* until(Effect.sync(() => marks), (count) => count > 0)
+    yield* Scope.close(first, Exit.void)
+    const { notify, ended, find } = yield* Scheduler
+    const left = (yield* find(run)).state
+    yield* executor("next")
+    yield* until(find(run), ({ state }) => state === "Awaiting")
+    assert.strictEqual(yield* notify(run, { _tag: "Succeeded" }), "applied")
+    assert.deepInclude(yield* ended(run), { state: "Succeeded", attempt: 1 })
+    return { left, steps }
+  })
+
+  const unanswered = Effect.fail(
+    new TransportUnavailable({ operation: "conclude", cause: new Error("it is lost") }) as never,
+  )
+
+  it.live("reports when it is marked, also when the first mark was lost: the next one cleans", () =>
+    Effect.gen(function* () {
+      const { left, steps } = yield* handedOverWith((mark, nth) =>
+        nth === 1 ? Effect.delay(unanswered, "500 millis") : mark
+      )
+      assert.strictEqual(left, "Awaiting")
+      assert.deepStrictEqual(steps, ["first: run", "next: clean Succeeded"])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+
+  it.live("reports when it is marked, also when that is answered late: the next one cleans", () =>
+    Effect.gen(function* () {
+      const { left, steps } = yield* handedOverWith((mark, nth) =>
+        nth === 1 ? Effect.andThen(mark, Effect.delay(unanswered, "500 millis")) : mark
+      )
+      assert.strictEqual(left, "Awaiting")
+      assert.deepStrictEqual(steps, ["first: run", "next: clean Succeeded"])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+
+  it.live(
+    "ends without a report where no mark is answered: the next one carries the run out",
+    () =>
+      Effect.gen(function* () {
+        const { left, steps } = yield* handedOverWith(() => Effect.delay(unanswered, "500 millis"))
+        assert.notStrictEqual(left, "Awaiting")
+        assert.deepStrictEqual(steps, ["first: run", "next: run", "next: clean Succeeded"])
+      }).pipe(Effect.scoped, Effect.provide(world)),
+    20_000,
+  )
+})
+
 describe("a scheduler", () => {
   it.live("that ends finishes the events that it has in hand, which others would wait for", () =>
     Effect.gen(function* () {
