@@ -18,6 +18,7 @@ import { By, Words } from "../../core/domain/Asked.ts"
 import { BreakerKey } from "../../core/domain/Breaker.ts"
 import { Incarnation } from "../../core/domain/Executor.ts"
 import { lengthMax, RequestKey } from "../../core/domain/IdempotencyKey.ts"
+import * as Objection from "../../core/domain/Objection.ts"
 import { RunIdFromString } from "../../core/domain/RunId.ts"
 import { TaskName } from "../../core/domain/Task.ts"
 import { TriggerName } from "../../core/domain/Trigger.ts"
@@ -500,6 +501,9 @@ export class Api extends HttpApi.make("belfry")
   .prefix(prefix)
   .middleware(Courtesy)
   .middleware(Authorization)
+  // What nobody would read is refused: a word that is spelled otherwise would be lost in silence.
+  .annotate(HttpApi.PayloadParseOptions, Objection.strictly)
+  .annotate(HttpApi.QueryParseOptions, Objection.strictly)
   .annotateMerge(OpenApi.annotations({
     title: "Belfry",
     version: "1",

@@ -47,12 +47,12 @@ layer(Main, { excludeTestServices: true })("problems, over REST", (it) => {
       const level = unreadable(
         yield* post("/api/v1/runs", { task: "hello/world", payload: 1, level: 7 }),
       )
-      assert.strictEqual(level.field, "payload.level")
+      assert.strictEqual(level.field, "level")
       assert.strictEqual(
         unreadable(yield* post("/api/v1/runs", { payload: 1 })).field,
-        "payload.task",
+        "task",
       )
-      assert.strictEqual(unreadable(yield* post("/api/v1/runs", "{")).field, "payload")
+      assert.strictEqual(unreadable(yield* post("/api/v1/runs", "{")).field, "body")
       assert.strictEqual(
         unreadable(yield* call("GET", "/api/v1/runs?limit=501", authorized)).field,
         "query.limit",
@@ -65,6 +65,56 @@ layer(Main, { excludeTestServices: true })("problems, over REST", (it) => {
       unreadable(
         yield* post("/api/v1/runs", `{"task":"hello/world","payload":${deep}}`),
       )
+    }))
+
+  it.effect("what nobody would read is refused by its name, and nothing is stored", () =>
+    Effect.gen(function* () {
+      const run = { task: "hello/world", payload: { name: "x" } }
+      const cases = [
+        [post("/api/v1/runs", { ...run, delayMilis: 5 }), "delayMilis", "write `delayMillis`"],
+        [post("/api/v1/runs", { ...run, "": 5 }), '""', "there is `namespace`, `task`"],
+        [post("/api/v1/runs?by=Ada", run), "query.by", "Give it in the body"],
+        [call("GET", "/api/v1/runs?stat=Failed", authorized), "query.stat", "write `state`"],
+        [call("GET", "/api/v1/runs/17/why?namespace=x", authorized), "query.namespace", "Leave it"],
+        [post("/api/v1/triggers/x/pause", { namespace: "y" }), "body", "give it in the query"],
+        [
+          post("/api/v1/triggers/preview", { schedule: { cron: "@daily", zoen: "UTC" } }),
+          "schedule.zoen",
+          "write `zone`",
+        ],
+      ] as const
+      for (const [answer, field, remedy] of cases) {
+        const read = problem(yield* answer, "request-unreadable", 400)
+        assert.strictEqual(read.field, field)
+        assert.include(read.remedy, remedy)
+      }
+      const list = yield* call("GET", "/api/v1/runs?task=hello%2Fworld", authorized)
+      assert.deepStrictEqual(JSON.parse(list.text).items, [])
+    }))
+
+  it.effect("what is expected is said in words", () =>
+    Effect.gen(function* () {
+      const put = (more: object) =>
+        call(
+          "PUT",
+          "/api/v1/triggers/spoken",
+          { ...authorized, "content-type": "application/json" },
+          JSON.stringify({ task: "hello/world", schedule: { cron: "@daily" }, ...more }),
+        )
+      const cases = [
+        [{ misfire: "skip" }, "misfire", 'an object whose `_tag` is "Skip", "Once" or "All"'],
+        [{ schedule: "@daily" }, "schedule", "an object with `cron`, `everyMillis`, `at`"],
+        [{ schedule: { everyMillis: 5 } }, "schedule.everyMillis", "a value between 1000 and"],
+        [{ schedule: { at: "soon" } }, "schedule.at", '"soon" is not an instant such as'],
+        [{ schedule: { after: "a", on: "end" } }, "schedule.on", '"success", "failure", "any" or'],
+        [{ schedule: { cron: "x", at: "y" } }, "schedule", "it names both `at` and `cron`"],
+        [{ revision: "1" }, "revision", '"1" is not a number'],
+      ] as const
+      for (const [more, field, reason] of cases) {
+        const read = problem(yield* put(more), "request-unreadable", 400)
+        assert.strictEqual(read.field, field)
+        assert.include(read.reason, reason)
+      }
     }))
 
   it.effect("what cannot be accepted is refused with a remedy", () =>

@@ -33,7 +33,7 @@ import type {
 } from "../../core/services/TriggerStorage.ts"
 import { listMax } from "./Api.ts"
 import * as Problems from "./Problems.ts"
-import { suggest } from "./suggestions.ts"
+import { suggest } from "../../core/domain/suggestions.ts"
 
 /** Of all requests of a process: however many come in an outage, the log tells of some. */
 const Unanswered = Context.Reference<Spell>("belfry/cluster/api/Unanswered", {

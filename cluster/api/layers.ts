@@ -1,12 +1,8 @@
 /** The API as routes: its handlers, what stands around them, and the pages that describe it. */
-import { Effect, Layer, Redacted, SchemaIssue } from "effect"
-import { HttpRouter, HttpServerResponse } from "effect/http"
-import {
-  HttpApiBuilder,
-  type HttpApiError,
-  HttpApiMiddleware,
-  HttpApiScalar,
-} from "effect/http-api"
+import { Effect, Layer, Redacted } from "effect"
+import { HttpRouter, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpApiBuilder, type HttpApiEndpoint, HttpApiError, HttpApiScalar } from "effect/http-api"
+import * as Objection from "../../core/domain/Objection.ts"
 import { Breakers } from "../../core/engine/Breakers.ts"
 import { Groups } from "../../core/engine/Groups.ts"
 import { Readiness } from "../Readiness.ts"
@@ -34,30 +30,59 @@ const authorization = Layer.effect(
     })),
 )
 
-const courtesy = HttpApiMiddleware.layerSchemaErrorTransform(
+const courtesy = Layer.succeed(
   Courtesy,
-  // What cannot be written is a mistake of ours.
-  (error) =>
-    error.kind === "Body" || error.kind === "ResponseHeaders"
-      ? Effect.die(error.cause)
-      : Effect.fail(unreadable(error)),
+  (answer, { endpoint }) =>
+    HttpServerRequest.HttpServerRequest.pipe(
+      Effect.flatMap((request) => untaken(request, endpoint)),
+      Effect.andThen(answer),
+      Effect.catch((error) =>
+        !HttpApiError.HttpApiSchemaError.is(error)
+          ? Effect.fail(error)
+          // What cannot be written is a mistake of ours.
+          : error.kind === "Body" || error.kind === "ResponseHeaders"
+          ? Effect.die(error.cause)
+          : Effect.fail(unreadable(error))
+      ),
+    ),
 )
 
-const issuesOf = SchemaIssue.makeFormatterStandardSchemaV1()
-const reasonMax = 500
+/** Refuses what nobody would read: a query or a body where the endpoint has none. */
+const untaken = Effect.fnUntraced(function* (
+  request: HttpServerRequest.HttpServerRequest,
+  endpoint: HttpApiEndpoint.Top,
+) {
+  const [name] = new URL(request.url, "http://localhost").searchParams.keys()
+  if (name !== undefined && endpoint.query === undefined) {
+    return yield* unread(
+      Objection.fieldOf(["query", name]),
+      "there is no such field",
+      endpoint.payload.size === 0 ? "Leave it out" : "Give it in the body",
+    )
+  }
+  if (endpoint.payload.size > 0 || request.method === "GET") return
+  const text = (yield* Effect.orDie(request.text)).trim()
+  if (text === "" || /^\{\s*\}$/.test(text)) return
+  const remedy = endpoint.query === undefined
+    ? "Leave it out"
+    : "Leave it out, or give it in the query"
+  return yield* unread("body", "nothing of it is read here", remedy)
+})
 
 const unreadable = ({ cause, kind }: HttpApiError.HttpApiSchemaError) => {
-  const [first] = issuesOf(cause.issue).issues
-  const path = (first?.path ?? []).map((key) => String(typeof key === "object" ? key.key : key))
-  const field = [kind.toLowerCase(), ...path].join(".")
-  const reason = (first?.message ?? "it cannot be read").slice(0, reasonMax)
-  return new Problems.RequestUnreadable({
+  const { path, reason, remedy } = Objection.first(cause.issue)
+  // What is in a body is called by its own name, as where it is refused for what it says.
+  const all = kind === "Payload" ? path : [kind.toLowerCase(), ...path]
+  return unread(all.length === 0 ? "body" : Objection.fieldOf(all), reason, remedy)
+}
+
+const unread = (field: string, reason: string, remedy: string) =>
+  new Problems.RequestUnreadable({
     detail: `${field}: ${reason}.`,
-    remedy: `See ${docsPath} for what this endpoint takes.`,
+    remedy: `${remedy.replace(/\?$/, "")}. See ${docsPath} for what this endpoint takes.`,
     field,
     reason,
   })
-}
 
 /** For those who only want to know whether to restart it, or to send it requests. */
 const probes = HttpRouter.use(Effect.fnUntraced(function* (router) {

@@ -33,7 +33,7 @@ describe("what an executor says of itself", () => {
     const longest = { labels: { ["l".repeat(63)]: "v".repeat(127), größe: "XL", "a/b.c_d-e": "+" } }
     assert.isTrue(Result.isSuccess(joining(longest)))
     for (const label of ["", "-a", "a b", "a,b", "a=b", "!a", "__proto__x", "l".repeat(64)]) {
-      assert.strictEqual(field({ labels: { [label]: "x" } }), `executor.labels.${label}`)
+      assert.strictEqual(field({ labels: { [label]: "x" } }), `executor.labels.${label || '""'}`)
     }
     for (const value of ["", " ", "a b", "(a)", "a,b", "v".repeat(128)]) {
       assert.strictEqual(field({ labels: { zone: value } }), "executor.labels.zone")
