@@ -1,7 +1,8 @@
 import { assert, layer } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Layer } from "effect"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/TaskName.ts"
+import * as Task from "../../core/engine/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import {
   type Answer,
@@ -149,23 +150,35 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       })
       const early = yield* post(`/api/v1/runs/${run}/rollback`, {})
       assert.include(problem(early, "order-refused", 409).reason, "cancel it")
+      const Undone = Task.make("undone")
+      yield* Layer.build(Undone.toLayer(() => Effect.void, { rollback: () => Effect.void }))
       const { run: done } = yield* client.runs.submit({
         headers: {},
-        payload: { task: Hello.name, payload: { name: "x" } },
+        payload: { task: Undone.name, payload: {} },
       })
       assert.strictEqual((yield* untilEnded(done)).state, "Succeeded")
       const asked = yield* post(`/api/v1/runs/${done}/rollback?by=Ada&note=by%20mistake`, {})
       assert.deepStrictEqual([asked.status, JSON.parse(asked.text).answer], [200, "confirmed"])
       const ended = yield* untilEnded(done)
       assert.strictEqual(ended.state, "Failed")
-      // Its task does not say how.
-      assert.strictEqual(ended.failure?.tag, "RollbackFailed")
+      assert.strictEqual(ended.failure?.tag, "RolledBack")
       const { items } = yield* client.runs.events({ params: { id: done }, query: {} })
       const order = items.find(({ kind }) => kind === "RollbackAsked")
       assert.deepInclude(order, { by: "Ada", detail: "by mistake" })
       const long = `note=${"x".repeat(1025)}`
       assert.strictEqual((yield* post(`/api/v1/runs/${done}/rollback?${long}`, {})).status, 400)
       problem(yield* post("/api/v1/runs/12345/rollback", {}), "run-unknown", 404)
+      const { run: kept } = yield* client.runs.submit({
+        headers: {},
+        payload: { task: Hello.name, payload: { name: "x" } },
+      })
+      yield* untilEnded(kept)
+      const without = yield* post(`/api/v1/runs/${kept}/rollback`, {})
+      assert.include(problem(without, "order-refused", 409).reason, "has no `rollback`")
+      assert.strictEqual((yield* untilEnded(kept)).state, "Succeeded")
+      const shown = (name: string) => client.tasks.get({ params: { name }, query: {} })
+      assert.deepStrictEqual((yield* shown(Undone.name)).hooks, ["rollback"])
+      assert.deepStrictEqual((yield* shown(Hello.name)).hooks, [])
     }))
 
   it.effect("Q2: says with each order whose it was, and refuses a name that is none", () =>

@@ -674,6 +674,8 @@ export const Task = Schema.Struct({
    * present one last; `null`: nothing is said of it.
    */
   payloads: Schema.optionalKey(PayloadSchemas),
+  /** Those its handler has; not there while no executor has said. */
+  hooks: TaskDefinition.fields.hooks,
   revision: Schema.Int,
   state: TaskState,
   /** The run of it that was carried out and ended last. */

@@ -299,13 +299,14 @@ export const taskOf = (
   isServed: boolean,
   last: LastRun | undefined,
 ): Views.Task => {
-  const { name, namespace, owner, policy, purpose } = definition
+  const { hooks, name, namespace, owner, policy, purpose } = definition
   return {
     namespace,
     name,
     policy,
     ...(owner !== undefined && { owner }),
     ...(purpose !== undefined && { purpose }),
+    ...(hooks !== undefined && { hooks }),
     revision,
     state: isServed ? "served" : "unserved",
     ...(last !== undefined && { last: lastOf(last) }),

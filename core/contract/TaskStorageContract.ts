@@ -59,6 +59,7 @@ const rich = (namespace: ReturnType<typeof freshNamespace>): TaskDefinition =>
     },
     owner: "Ада & söhne",
     purpose: "greets 🎩 '\\u0000'",
+    hooks: ["rollback", "clean"],
     payloads: [
       null,
       {
@@ -174,6 +175,8 @@ export const laws = <R>(it: Tests<Storage | R>): void => {
         definitionOf(namespace, greet, "for a purpose"),
         new TaskDefinition({ ...first, policy: { ...policy, level: 2 } }),
         new TaskDefinition({ ...first, policy: { ...policy, timeoutMillis: 1 } }),
+        new TaskDefinition({ ...first, hooks: [] }),
+        new TaskDefinition({ ...first, hooks: ["rollback"] }),
         first,
       ]
       for (const [at, other] of others.entries()) {

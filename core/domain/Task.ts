@@ -13,6 +13,10 @@ import * as Text from "./Text.ts"
 export { Policy, usualPolicy } from "./Policy.ts"
 export { TaskName } from "./TaskName.ts"
 
+/** What is done around a handler; `docs/executors.md` says when. */
+export const HookName = Schema.Literals(["prepare", "rollback", "clean", "summary"])
+export type HookName = typeof HookName.Type
+
 export class TaskDefinition extends Schema.Class<TaskDefinition>("TaskDefinition")({
   namespace: Namespace,
   name: TaskName,
@@ -21,4 +25,6 @@ export class TaskDefinition extends Schema.Class<TaskDefinition>("TaskDefinition
   purpose: Schema.optionalKey(Schema.String.check(Schema.isMaxLength(4096), Text.kept)),
   /** How its payloads look, by version. */
   payloads: Schema.optionalKey(PayloadSchemas),
+  /** Those its handler has, as the code that served it last says; nobody has said it where there is none. */
+  hooks: Schema.optionalKey(Schema.Array(HookName)),
 }) {}

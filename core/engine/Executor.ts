@@ -42,7 +42,7 @@ import * as Beating from "./Beating.ts"
 import { Beats } from "./Beats.ts"
 import { Claimants } from "./Claimants.ts"
 import { CurrentNamespace } from "./CurrentNamespace.ts"
-import { definitionOf, type Handler } from "./Handler.ts"
+import { type Handler, servedBy } from "./Handler.ts"
 import { Isolation } from "./Isolation.ts"
 import * as NarrowClaims from "./NarrowClaims.ts"
 import * as PlainClaims from "./PlainClaims.ts"
@@ -229,7 +229,7 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   })
 
   const definitions = () =>
-    [...pool.handlers.values()].map((handler) => definitionOf(namespace, handler))
+    [...pool.handlers.values()].map((handler) => servedBy(namespace, handler))
 
   yield* Effect.forkScoped(tellLoop)
   yield* Effect.forkScoped(resting.ending(() => {

@@ -5,7 +5,7 @@
 import type { Context, Effect } from "effect"
 import type { Namespace } from "../domain/Namespace.ts"
 import type { PayloadSchemas } from "../domain/PayloadSchema.ts"
-import { type Policy, TaskDefinition, type TaskName } from "../domain/Task.ts"
+import { HookName, type Policy, TaskDefinition, type TaskName } from "../domain/Task.ts"
 import type { Failure } from "../domain/RunView.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 
@@ -42,6 +42,15 @@ export const definitionOf = (
     ...(purpose !== undefined && { purpose }),
     ...(payloads?.some((each) => each !== null) && { payloads }),
   })
+
+/** The same by who has the code that carries it out. */
+export const servedBy = (namespace: Namespace, handler: Handler): TaskDefinition => {
+  const { hooks = {} } = handler
+  return new TaskDefinition({
+    ...definitionOf(namespace, handler),
+    hooks: HookName.literals.filter((name) => hooks[name] !== undefined),
+  })
+}
 
 export interface Handler extends Told {
   /** What its code needs. A run's fiber starts with it: to merge it in would cost a copy per run. */

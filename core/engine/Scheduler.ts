@@ -343,6 +343,16 @@ const makeClient = Effect.gen(function* () {
     rollback: Effect.fnUntraced(function* (run, { by, note } = {}) {
       yield* checkedBy(by)
       yield* checkedNote(note)
+      const { namespace, state: present, task } = yield* find(run)
+      const defined = yield* storage.tasks.find(namespace, task)
+      const hooks = Option.getOrUndefined(defined)?.definition.hooks
+      // What has succeeded would be failed for nothing.
+      if (Run.isFinal(present) && hooks?.includes("rollback") === false) {
+        const reason =
+          `the task "${task}" has no \`rollback\`; undo by hand what the run did, or serve ` +
+          "the task with one and ask again"
+        return yield* new OrderRefused({ run, order: "rollback", state: present, reason })
+      }
       const { answer, freed } = yield* known(run, yield* runs.rollback(run, { by, note }))
       if (freed.length > 0) yield* Effect.ignore(placer.admit(freed))
       if (answer === "confirmed") return answer

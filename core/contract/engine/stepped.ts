@@ -7,6 +7,7 @@ import { CurrentRun } from "../../engine/CurrentRun.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
 import * as Trigger from "../../engine/Trigger.ts"
+import { Storage } from "../../services/Storage.ts"
 import { serving, state, type Test, TooSmall, until } from "../program.ts"
 
 export const stepped = (test: Test): void => {
@@ -262,7 +263,7 @@ export const stepped = (test: Test): void => {
 
   test("Q32: says why it rolls nothing back, and that a task has no rollback", () =>
     Effect.gen(function* () {
-      const { ended, rollback } = yield* Scheduler
+      const { rollback } = yield* Scheduler
       const task = Task.make("plain")
       const waiting = yield* task.submit({}, { delay: "1 hour" })
       const early = yield* Effect.flip(rollback(waiting))
@@ -275,7 +276,23 @@ export const stepped = (test: Test): void => {
       yield* serving(task.toLayer(() => Effect.void))
       const run = yield* task.submit({})
       yield* task.result(run)
-      yield* rollback(run)
+      const refused = yield* Effect.flip(rollback(run))
+      assert.deepInclude(refused, { _tag: "OrderRefused", state: "Succeeded" })
+      assert.include(refused.message, 'the task "plain" has no `rollback`')
+      assert.strictEqual((yield* state(run)).state, "Succeeded")
+    }))
+
+  test("Q32: a task of which nobody has said what its hooks are is tried, and says that it has none", () =>
+    Effect.gen(function* () {
+      const { ended, rollback } = yield* Scheduler
+      const task = Task.make("plain")
+      yield* serving(task.toLayer(() => Effect.void))
+      const run = yield* task.submit({})
+      yield* task.result(run)
+      // As executors of earlier versions tell of it.
+      const namespace = yield* CurrentNamespace
+      yield* Storage.use(({ tasks }) => tasks.define([task.definition(namespace)]))
+      assert.strictEqual(yield* rollback(run), "confirmed")
       const { failure } = yield* ended(run)
       assert.strictEqual(failure?.tag, "RollbackFailed")
       assert.include(failure?.message, "the task has no rollback")
