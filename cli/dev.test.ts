@@ -207,7 +207,7 @@ describe("belfry dev", patient, () => {
       [["status", "--token", "wrong"], 4, /token/],
       [["status", "--url", "http://127.0.0.1:9"], 5, /belfry dev/],
       [["run", "submit", "hello/world", '{"nam":"you"}'], 2, /payload\.name[^]*belfry task show/],
-      [[...hello, "--delay", "1s", "--deadline", "10ms", "--wait"], 7, /belfry run events/],
+      [[...hello, "--delay", "1s", "--deadline", "10ms"], 2, /deadline: .*due in 1000 ms/],
     ] as const
     await Promise.all(cases.map(async ([words, code, says]) => {
       const done = await place.run(words)
@@ -216,6 +216,15 @@ describe("belfry dev", patient, () => {
       assert.strictEqual(done.out, "", words.join(" "))
       assert.isBelow(done.err.split("\n").length, 12, "an error is short")
     }))
+    const waiting = place.start([...hello, "--delay", "1h", "--by", "who waits", "--wait"])
+    await until(async () => {
+      const { items } = await place.ask("/runs?state=Scheduled")
+      const mine = items.find((each: { asked?: { by?: string } }) => each.asked?.by === "who waits")
+      return mine !== undefined && await place.ask(`/runs/${mine.id}/cancel`, {}) !== undefined
+    })
+    const { code, err: ended } = await waiting.done
+    assert.strictEqual(code, 7)
+    assert.match(ended, /is Cancelled after[^]*belfry run events/)
     const { err } = await place.run(["run", "show", "12", "--json"])
     assert.strictEqual(JSON.parse(err).error.exitCode, 3)
   })

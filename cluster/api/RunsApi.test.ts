@@ -94,6 +94,14 @@ layer(Main, { excludeTestServices: true })("runs, over REST", (it) => {
       assert.strictEqual(gone._tag, "ExecutorUnknown")
     }))
 
+  it.effect("refuses a deadline that comes before the delay", () =>
+    Effect.gen(function* () {
+      const body = { task: "lonely", delayMillis: 5000, deadlineMillis: 100 }
+      const read = problem(yield* post("/api/v1/runs", body), "request-refused", 422)
+      assert.strictEqual(read.field, "deadline")
+      assert.include(read.reason, "due in 5000 ms")
+    }))
+
   it.effect("answers 201 for a new run and 200 for the one its key names, with ids as text", () =>
     Effect.gen(function* () {
       const body = { task: "hello/world", payload: { name: "Bob" } }

@@ -20,6 +20,7 @@ import {
 } from "../../core/engine/Scheduler.ts"
 import {
   type Accepted,
+  flawOf,
   KeyConflict,
   type Sharding,
   type Submission,
@@ -55,6 +56,8 @@ const make = Effect.fnUntraced(function* (options: ApiClient.AnyOptions) {
     }: SubmitOptions = {},
     sharding?: Sharding,
   ) {
+    const flaw = flawOf({ deadline, delay, level })
+    if (flaw !== undefined) return yield* flaw
     return yield* runs.submit({
       headers: idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey },
       payload: {

@@ -1,5 +1,6 @@
 /** What the calls of the REST API fail with, in the words of the core. */
-import { Effect } from "effect"
+import { Effect, Schema } from "effect"
+import * as Objection from "../../core/domain/Objection.ts"
 import { Refused } from "../../core/domain/Refused.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
 
@@ -19,6 +20,11 @@ const refusals = ["RequestRefused", "RequestUnreadable", "TaskUnknown", "Calenda
 
 /** `Refused` for what would be refused again, `StorageUnavailable` for all else. */
 export const refusedOr = (operation: string) => <E>(error: E): Refused | StorageUnavailable => {
+  // It was not sent: the server would refuse it.
+  if (Schema.isSchemaError(error)) {
+    const { path, reason, remedy } = Objection.first(error.issue)
+    return new Refused({ field: Objection.fieldOf(path), reason, remedy })
+  }
   const { _tag, detail, field, reason, remedy } = error as unknown as Refusal
   if (_tag === "BodyTooLarge") return new Refused({ field: "payload", reason: detail, remedy })
   return refusals.includes(_tag)

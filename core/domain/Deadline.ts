@@ -1,5 +1,6 @@
 /** When it is too late to begin a run: as somebody said, or by the policy of its task. */
-import { Duration } from "effect"
+import type { Duration } from "effect"
+import * as Delay from "./Delay.ts"
 import type { Policy } from "./Policy.ts"
 import { Refused } from "./Refused.ts"
 
@@ -9,14 +10,20 @@ export const after = (
   delayMillis: number,
 ): number | undefined => deadlineMillis === undefined ? undefined : delayMillis + deadlineMillis
 
-const millisMax = 366 * 86_400_000
+const wanted = {
+  field: "deadline",
+  millisMin: 1,
+  words: "Use more than nothing and at most 366 days, or none",
+}
 
-/** What is wrong with one that somebody named, if anything is. */
-export const flaw = (deadline: Duration.Input): Refused | undefined => {
-  const millis = Duration.toMillis(Duration.fromInputUnsafe(deadline))
-  return millis > 0 && millis <= millisMax ? undefined : new Refused({
-    field: "deadline",
-    reason: `it is ${millis} ms from now`,
-    remedy: "Use more than nothing and at most 366 days, or none",
+/** What is wrong with one that somebody named for a run that is due after `delay`, if anything is. */
+export const flaw = (deadline: Duration.Input, delay: Duration.Input = 0): Refused | undefined => {
+  const wrong = Delay.flaw(deadline, wanted)
+  if (wrong !== undefined) return wrong
+  const [millis, dueMillis] = [Delay.millisOf(deadline), Delay.millisOf(delay)]
+  return millis > dueMillis ? undefined : new Refused({
+    field: wanted.field,
+    reason: `it is ${millis} ms from now, and the run is due in ${dueMillis} ms`,
+    remedy: "Use one that comes after the delay, or none",
   })
 }

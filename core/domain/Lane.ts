@@ -17,6 +17,7 @@ import { Schema } from "effect"
 import type { Incarnation } from "./Executor.ts"
 import type { Labels } from "./Labels.ts"
 import type { Namespace } from "./Namespace.ts"
+import { Refused } from "./Refused.ts"
 import * as Selector from "./Selector.ts"
 import type { TaskName } from "./TaskName.ts"
 
@@ -102,6 +103,14 @@ export const wordOf: Readonly<Record<Level, string>> = {
   3: "bulk",
   4: "idle",
 }
+
+/** What is wrong with one that somebody named, if anything is. */
+export const flaw = (level: unknown): Refused | undefined =>
+  levels.some((each) => each === level) ? undefined : new Refused({
+    field: "level",
+    reason: `${JSON.stringify(level) ?? String(level)} is no level`.slice(0, 200),
+    remedy: `Use ${levels.map((each) => `${each} (${wordOf[each]})`).join(", ")}`,
+  })
 
 /** What the events of a run say when it gets another level. */
 export const levelSet = (from: Level, to: Level): string => `${wordOf[from]} → ${wordOf[to]}`

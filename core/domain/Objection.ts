@@ -8,8 +8,12 @@
  *
  * const Pause = Schema.Struct({ kind: Schema.Literals(["short", "long"]) })
  * const read = Schema.decodeUnknownResult(Pause)({ kind: "brief" }, Objection.strictly)
- * const { path, reason, remedy } = Objection.first(Result.getFailure(read).valueOrUndefined!.issue)
- * assert.deepEqual([path, reason, remedy], [["kind"], '"brief" is not "short" or "long"', 'Give "short" or "long"'])
+ * assert(Result.isFailure(read))
+ * assert.deepEqual(Objection.first(read.failure.issue), {
+ *   path: ["kind"],
+ *   reason: '"brief" is not "short" or "long"',
+ *   remedy: 'Give "short" or "long"',
+ * })
  * ```
  *
  * Of all that is wrong the first is told. Of several shapes that a value may have, it is told what is wrong

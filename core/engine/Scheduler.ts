@@ -5,7 +5,7 @@ import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect
 import { isByKey } from "../domain/Breaker.ts"
 import * as Change from "../domain/Change.ts"
 import * as Deadline from "../domain/Deadline.ts"
-import type * as Lane from "../domain/Lane.ts"
+import * as Lane from "../domain/Lane.ts"
 import {
   type Regulation,
   regulationOf,
@@ -313,7 +313,8 @@ const makeClient = Effect.gen(function* () {
     change: Effect.fnUntraced(function* (run, { by, deadline, level, revision }) {
       yield* checkedBy(by)
       if (level === undefined && deadline === undefined) return yield* nothingToChange
-      const flaw = deadline === undefined || deadline === null ? undefined : Deadline.flaw(deadline)
+      const flaw = (level === undefined ? undefined : Lane.flaw(level)) ??
+        (deadline === undefined || deadline === null ? undefined : Deadline.flaw(deadline))
       if (flaw !== undefined) return yield* flaw
       const answer = yield* ordered(
         run,

@@ -6,10 +6,11 @@ import { Duration, Effect, Schema } from "effect"
 import type { Asked } from "../domain/Asked.ts"
 import type { GateKey } from "../domain/Blocking.ts"
 import * as Deadline from "../domain/Deadline.ts"
+import * as Delay from "../domain/Delay.ts"
 import { childrenMax } from "../domain/FanIn.ts"
 import * as IdempotencyKey from "../domain/IdempotencyKey.ts"
 import { isLimited } from "../domain/Group.ts"
-import type * as Lane from "../domain/Lane.ts"
+import * as Lane from "../domain/Lane.ts"
 import type { Namespace } from "../domain/Namespace.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { StateName } from "../domain/Run.ts"
@@ -235,6 +236,16 @@ const checkedSharding = ({ policy }: Submission, { atOnce, count }: Sharding) =>
   return Effect.void
 }
 
+/** What is wrong with when it is to be done, if anything is. */
+export const flawOf = (
+  { deadline, delay, level }: {
+    readonly [K in "deadline" | "delay" | "level"]?: SubmitOptions[K] | undefined
+  },
+): Refused | undefined =>
+  (delay === undefined ? undefined : Delay.flaw(delay)) ??
+    (deadline === undefined ? undefined : Deadline.flaw(deadline, delay)) ??
+    (level === undefined ? undefined : Lane.flaw(level))
+
 const checked = (submission: Submission, options: SubmitOptions) => {
   const bytes = submission.payload.length > payloadBytesMax / 3
     ? new TextEncoder().encode(submission.payload).length
@@ -258,10 +269,8 @@ const checked = (submission: Submission, options: SubmitOptions) => {
       }),
     )
   }
-  if (options.deadline !== undefined) {
-    const flaw = Deadline.flaw(options.deadline)
-    if (flaw !== undefined) return Effect.fail(flaw)
-  }
+  const flaw = flawOf(options)
+  if (flaw !== undefined) return Effect.fail(flaw)
   if ((submission.blockingKey?.length ?? 0) > 512) {
     return Effect.fail(
       new Refused({

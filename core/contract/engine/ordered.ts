@@ -4,6 +4,7 @@ import { Context, Deferred, Effect, Exit, Layer, Ref, Schema, Scope } from "effe
 import * as Blocking from "../../domain/Blocking.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
 import { Executor } from "../../engine/Executor.ts"
+import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
 import * as Task from "../../engine/Task.ts"
 import { serving, state, type Test, until } from "../program.ts"
@@ -99,6 +100,30 @@ export const ordered = (test: Test): void => {
       assert.deepInclude(ended, { state: "Expired", attempt: 0 })
       const refused = yield* Effect.flip(late.submit({}, { deadline: 0 }))
       assert.deepInclude(refused, { _tag: "Refused", field: "deadline" })
+    }))
+
+  test("refuses when a run is to be that nobody could keep to, and stores none", () =>
+    Effect.gen(function* () {
+      const task = Task.make("unkept")
+      const scheduler = yield* Scheduler
+      const namespace = yield* CurrentNamespace
+      const cases = [
+        [{ delay: "10 seconds", deadline: "1 second" }, "deadline"],
+        [{ delay: "10 seconds", deadline: "10 seconds" }, "deadline"],
+        [{ delay: -5 }, "delay"],
+        [{ delay: "400 days" }, "delay"],
+        [{ level: 9 as never }, "level"],
+      ] as const
+      for (const [options, field] of cases) {
+        const refused = yield* Effect.flip(task.submit({}, options))
+        assert.deepInclude(refused, { _tag: "Refused", field })
+      }
+      assert.deepStrictEqual(yield* scheduler.list({ namespace, task: task.name, limit: 9 }), [])
+      const run = yield* task.submit({}, { delay: "10 seconds", deadline: "11 seconds" })
+      assert.deepInclude(yield* Effect.flip(scheduler.change(run, { level: 9 as never })), {
+        _tag: "Refused",
+        field: "level",
+      })
     }))
 
   test("has a run that waits go sooner on request, and says by whom and instead of what", () =>
