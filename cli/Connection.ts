@@ -2,9 +2,10 @@
  * The way to a running server: flags win over the environment, which wins over what the nearest
  * `.belfry/server.json` says.
  */
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Option, Redacted, Schema } from "effect"
 import * as ApiClient from "../cluster/api/ApiClient.ts"
 import type { Namespace } from "../core/domain/Namespace.ts"
+import * as Objection from "../core/domain/Objection.ts"
 import type { Vocabulary } from "../core/domain/Vocabulary.ts"
 import { firstUp } from "../cluster/remote/firstUp.ts"
 import * as Place from "./Place.ts"
@@ -132,13 +133,36 @@ const hints: Record<string, string> = {
   CalendarInUse: "belfry trigger list",
 }
 
+/** As whoever wrote the command knows the field: by its flag, where it was named. */
+const spoken = (field: string): string => {
+  const name = field.replace(/^(query|params|headers)\./, "").replace(/Millis$/, "")
+  const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  const isNamed = process.argv.some((word) => word === flag || word.startsWith(`${flag}=`))
+  return isNamed ? flag : name
+}
+
 const explained = (url: string, error: unknown): Problem => {
   if (error instanceof Problem) return error
-  const { _tag, detail, reason, remedy } = error as {
+  // It was not sent: it is nothing that a server takes.
+  if (Schema.isSchemaError(error)) {
+    const { path, reason, remedy } = Objection.first(error.issue)
+    const what = `${spoken(Objection.fieldOf(path))}: ${reason}`
+    return new Problem({ kind: "usage", what, fix: remedy })
+  }
+  const { _tag, detail, field, reason, remedy } = error as {
     readonly _tag?: string
     readonly detail?: string
+    readonly field?: string
     readonly remedy?: string
-    readonly reason?: { readonly _tag?: string }
+    readonly reason?: { readonly _tag?: string } | string
+  }
+  if ((_tag === "RequestUnreadable" || _tag === "RequestRefused") && field !== undefined) {
+    return new Problem({
+      kind: "usage",
+      what: `${spoken(field)}: ${String(reason)}`,
+      // The pages of the API are for who calls it.
+      fix: remedy?.replace(/ See \/api\/docs .*$/, ""),
+    })
   }
   if (_tag === "TokenRefused") {
     return new Problem({
@@ -148,7 +172,9 @@ const explained = (url: string, error: unknown): Problem => {
         ".belfry/token",
     })
   }
-  if (_tag === "HttpClientError" && reason?._tag === "TransportError") {
+  if (
+    _tag === "HttpClientError" && typeof reason === "object" && reason._tag === "TransportError"
+  ) {
     return new Problem({
       kind: "unreachable",
       what: `no server answers at ${url}`,

@@ -32,12 +32,16 @@ export const printJson = (document: unknown) => print(JSON.stringify(document, u
 /** One line. */
 export const printJsonLine = (document: unknown) => print(JSON.stringify(document))
 
-/** Cells of one row per line, in columns; a heading above them. */
+/** Cells of one row per line, in columns; a heading above them, if there is one. */
 export const table = (
   heading: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string>>,
 ): string => {
-  const all = [heading.map((title) => style("dim", title.toUpperCase())), ...rows]
+  const hasHeading = heading.some((title) => title !== "")
+  const all = [
+    ...(hasHeading ? [heading.map((title) => style("dim", title.toUpperCase()))] : []),
+    ...rows,
+  ]
   const widths = heading.map((_, at) => Math.max(...all.map((row) => widthOf(row[at] ?? ""))))
   return all.map((row) =>
     row.map((cell, at) => cell + " ".repeat(Math.max(0, widths[at]! - widthOf(cell))))

@@ -71,6 +71,32 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     assert.match(never.err, /Fix +\S/)
   })
 
+  it("says on one line which flag is wrong, why, and what to write", async () => {
+    const submit = ["run", "submit", "hello/world", "{}"]
+    const cases = [
+      [[...submit, "--delay", "-5s"], '--delay: "-5s" is not a duration: write it as 500ms, 90s'],
+      [[...submit, "--delay"], "--delay: it has no value; write it as in --delay 90s"],
+      [[...submit, "--delay", "9999d"], '--delay: "9999d" is too long: write 366d or less'],
+      [[...submit, "--level", "9"], '--level: "9" is not one of its words; write one of 0, 1, 2'],
+      [[...submit, "--shards", "-4"], '--shards: "-4" is out of bounds; write a number from 1 to'],
+      [["run", "list", "--state", "faild"], '--state: "faild" is no state; did you mean Failed?'],
+      [["run", "list", "--state", "Quux"], '--state: "Quux" is no state; write one of Scheduled'],
+      [["run", "list", "--limit", "501"], '--limit: "501" is out of bounds; write a number from 1'],
+      [["run", "list", "--limit", "x"], '--limit: "x" is not a number; write it as in --limit 20'],
+      [["run", "list", "--lmit", "3"], "--lmit: there is no such flag; did you mean --limit?"],
+      [["trigger", "preview", "@daily", "--start", "x"], '--start: "x" is not a date; write it as'],
+      [["server", "--sqlite", "x.db", "--port", "99999"], '--port: "99999" is out of bounds'],
+    ] as const
+    await Promise.all(cases.map(async ([words, says]) => {
+      const { code, err } = await place.run(words)
+      assert.strictEqual(code, 2, `${words.join(" ")}: ${err}`)
+      const [first, second, ...others] = err.trimEnd().split("\n")
+      assert.include(first, `✗ ${says}`)
+      assert.match(second!, /^ {2}Try /)
+      assert.deepStrictEqual(others, [])
+    }))
+  })
+
   it("refuses what is no number of a run with 2, and says where there are some", async () => {
     for (const id of ["abc", "1.5", "0", "9007199254740992"]) {
       const { code, err } = await place.run(["run", "why", id])

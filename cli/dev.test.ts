@@ -198,6 +198,8 @@ describe("belfry dev", patient, () => {
       [["rn", "list"], 2, /Did you mean this\?\s+run/],
       [["run", "list", "--lmit", "3"], 2, /--limit/],
       [["run", "list", "--state", "Done"], 2, /Succeeded/],
+      [["run", "list", "--task", "a b"], 2, /--task: a task name has/],
+      [["run", "list", "--namespace", "Ä"], 2, /--namespace: a namespace has/],
       [["run", "show", "abc"], 2, /belfry run show --help/],
       [["run", "submit"], 2, /task/],
       [["run", "submit", "hello/world", "{name}"], 2, /not JSON/],
@@ -227,6 +229,45 @@ describe("belfry dev", patient, () => {
     assert.match(ended, /is Cancelled after[^]*belfry run events/)
     const { err } = await place.run(["run", "show", "12", "--json"])
     assert.strictEqual(JSON.parse(err).error.exitCode, 3)
+  })
+
+  it("says of a list that is empty what is not there, and how there would be one", async () => {
+    const cases = [
+      [["trigger", "list"], /no triggers: npx belfry trigger set/],
+      [["calendar", "list"], /no calendars: npx belfry calendar put/],
+      [["breaker", "list"], /no breakers: npx belfry breaker set/],
+      [["executor", "list"], /no executors: npx belfry executor/],
+      [["group", "list"], /no groups: /],
+      [["task", "list"], /no tasks: /],
+      [["run", "list"], /no runs$/m],
+      [["run", "list", "--task", "hello/wrold"], /no runs: There is no task "hello\/wrold"/],
+    ] as const
+    await Promise.all(cases.map(async ([words, says]) => {
+      const { code, err } = await place.run([...words, "--namespace", "empty"])
+      assert.strictEqual(code, 0, err)
+      assert.match(err, says)
+      assert.strictEqual(err.trim().split("\n").length, 1, err)
+    }))
+  })
+
+  it("takes a state in any case, and shows no line without words", async () => {
+    const { id } = await place.json([...hello, "--wait"])
+    const { items } = await place.json(["run", "list", "--state", "sUCCEEDED", "--limit", "1"])
+    assert.strictEqual(items[0].state, "Succeeded")
+    const shown = await Promise.all([
+      place.run(["breaker", "set", "own"]),
+      place.run(["task", "show", "hello/world"]),
+    ])
+    for (const { out } of shown) assert.match(out, /^state +\w/)
+    assert.match((await place.run(["run", "logs", id])).err, /the run has said nothing/)
+  })
+
+  it("says so when a trigger follows a task that nobody has brought", async () => {
+    const after = (task: string) =>
+      place.run(["trigger", "set", "follows", "--after", task, "--task", "demo/tick"])
+    assert.match((await after("nope")).err, /follows a task that nobody.*no task "nope"/)
+    assert.strictEqual((await after("hello/world")).err, "")
+    await place.run(["trigger", "remove", "follows"])
   })
 
   it("says where the first one runs when it is started again in the folder", async () => {

@@ -4,6 +4,7 @@ import { Argument, Flag } from "effect/cli"
 import * as IdempotencyKey from "../core/domain/IdempotencyKey.ts"
 import { levels, wordOf } from "../core/domain/Lane.ts"
 import { RunIdFromString } from "../core/domain/RunId.ts"
+import { suggest } from "../core/domain/suggestions.ts"
 import { vocabularies } from "../core/domain/Vocabulary.ts"
 
 export const json = Flag.Boolean("json").pipe(
@@ -48,6 +49,41 @@ export const unlessNamed = <A extends number | string>(usual: A, description: st
     Flag.withDefault(usual as Wide<A>),
   )
 type Wide<A> = A extends number ? number : string
+
+/** A whole number within bounds. */
+export const whole = (name: string, { from, to }: { readonly from: number; readonly to: number }) =>
+  Flag.Int(name).pipe(
+    Flag.filterMap(
+      (given) => given >= from && given <= to ? Option.some(given) : Option.none(),
+      (given) => `"${given}" is out of bounds; write a number from ${from} to ${to}`,
+    ),
+  )
+
+/** Of a list: so many at most. */
+export const limit = whole("limit", { from: 1, to: 500 })
+
+export const port = whole("port", { from: 0, to: 65_535 })
+
+/** One of some words, in any case. */
+export const anyCase = <A extends string>(
+  name: string,
+  words: ReadonlyArray<A>,
+  common: ReadonlyArray<A>,
+) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar(name),
+    Flag.filterMap(
+      (given) =>
+        Option.fromUndefinedOr(
+          words.find((word) => word.toLowerCase() === given.trim().toLowerCase()),
+        ),
+      (given) => {
+        const [alike] = suggest(given, common, 1)
+        return `"${given}" is no ${name}; ` +
+          (alike === undefined ? `write one of ${common.join(", ")}` : `did you mean ${alike}?`)
+      },
+    ),
+  )
 
 /** For servers: what they are called by. */
 export const servedAs = Flag.String("served-as").pipe(
@@ -178,12 +214,21 @@ export const durationMillis = (text: string): number | undefined => {
   return Option.isSome(spelled) ? Math.round(Duration.toMillis(spelled.value)) : undefined
 }
 
+const durationMax = 366 * 86_400_000
+
 export const duration = (name: string) =>
   Flag.String(name).pipe(
     Flag.withMetavar("duration"),
     Flag.filterMap(
-      (text) => Option.fromUndefinedOr(durationMillis(text)),
-      (text) => `"${text}" is not a duration: write it as 500ms, 90s, 10m, 2h or 1d`,
+      (text) =>
+        Option.filter(
+          Option.fromUndefinedOr(durationMillis(text)),
+          (millis) => millis <= durationMax,
+        ),
+      (text) =>
+        durationMillis(text) === undefined
+          ? `"${text}" is not a duration: write it as 500ms, 90s, 10m, 2h or 1d`
+          : `"${text}" is too long: write 366d or less`,
     ),
   )
 

@@ -60,6 +60,7 @@ import * as Ending from "./Ending.ts"
 import { logger } from "./logger.ts"
 import * as Output from "./Output.ts"
 import { exitCodes, Problem, render, toJson } from "./Problem.ts"
+import * as usage from "./usage.ts"
 import { version } from "./version.ts"
 
 const cluster = Command.make("cluster").pipe(
@@ -180,7 +181,7 @@ const presenter: CliOutput.Presenter = {
       report(
         new Problem({
           kind: "usage",
-          what: [...new Set(event.errors.map(({ message }) => message))].join("\n  "),
+          what: [...new Set(event.errors.map(usage.line))].join("\n  "),
           hint: `${event.commandPath.join(" ")} --help`,
         }),
       )
@@ -208,7 +209,7 @@ const concluded = (exit: Exit.Exit<void, unknown>): number => {
 }
 
 Ending.listen()
-Command.run(belfry, { version }).pipe(
+Command.runWith(belfry, { version })(usage.joined(process.argv.slice(2))).pipe(
   Effect.provide(Layer.mergeAll(
     NodeServices.layer,
     CliOutput.layerPresenter(presenter),

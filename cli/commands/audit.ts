@@ -1,14 +1,14 @@
 /** `belfry audit`: whether every slot that was due has its one record. */
 import { DateTime, Effect } from "effect"
-import { Command, Flag } from "effect/cli"
-import { list, unlessNamed } from "../flags.ts"
+import { Command } from "effect/cli"
+import { limit, list, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
 
 export const audit = Command.make("audit", {
   ...list,
-  limit: Flag.Int("limit").pipe(
+  limit: limit.pipe(
     unlessNamed(50, "At most so many findings, up to 500"),
   ),
 }, (given) =>

@@ -5,6 +5,7 @@ import type { BreakerView } from "../../core/domain/Breaker.ts"
 import { breakerName, list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { asHere } from "../started.ts"
 
 export const breakerList = Command.make("list", list, (given) =>
   lazily(
@@ -56,4 +57,10 @@ const print = (
       Output.plain(order?.note ?? cause ?? "", 60),
     ]),
   ))
+  if (items.length > 0) return
+  Output.talk(
+    of === "key"
+      ? "no keys: none of its calls was bad, and none is held open or closed"
+      : `no breakers: ${asHere("belfry breaker set NAME")} keeps one, or a task names its own`,
+  )
 }

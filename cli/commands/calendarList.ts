@@ -4,6 +4,7 @@ import { Command } from "effect/cli"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { asHere } from "../started.ts"
 
 export const calendarList = Command.make("list", list, (given) =>
   lazily(
@@ -21,6 +22,9 @@ export const calendarList = Command.make("list", list, (given) =>
         ["calendar", "revision"],
         answer.items.map(({ name, revision }) => [name, String(revision)]),
       ))
+      if (answer.items.length === 0) {
+        Output.talk(`no calendars: ${asHere("belfry calendar put office office.json")} keeps one`)
+      }
     }),
   )).pipe(
     Command.withDescription("List calendars"),

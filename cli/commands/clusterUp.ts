@@ -1,6 +1,15 @@
 /** `belfry cluster up`: several processes on one PostgreSQL, to see what holds when one dies. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json, namespace, servedAs, unlessNamed } from "../flags.ts"
+import {
+  databaseUrl,
+  files,
+  json,
+  namespace,
+  port,
+  servedAs,
+  unlessNamed,
+  whole,
+} from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const clusterUp = Command.make("up", {
@@ -12,10 +21,10 @@ export const clusterUp = Command.make("up", {
   executors: Flag.Int("executors").pipe(
     unlessNamed(3, "So many executor processes"),
   ),
-  concurrency: Flag.Int("concurrency").pipe(
+  concurrency: whole("concurrency", { from: 1, to: 10_000 }).pipe(
     unlessNamed(10, "So many runs at once in each executor"),
   ),
-  port: Flag.Int("port").pipe(
+  port: port.pipe(
     unlessNamed(7070, "Port of the first scheduler; the next free ones for the others"),
   ),
   servedAs,

@@ -1,12 +1,12 @@
 /** `belfry dev`: all of it in one terminal. */
 import { Command, Flag } from "effect/cli"
-import { databaseUrl, files, json, namespace, servedAs, unlessNamed } from "../flags.ts"
+import { databaseUrl, files, json, namespace, port, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const dev = Command.make("dev", {
   files,
   namespace,
-  port: Flag.Int("port").pipe(
+  port: port.pipe(
     unlessNamed(7070, "Port to listen at; the next free one if it is taken"),
   ),
   servedAs,

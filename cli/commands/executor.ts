@@ -1,6 +1,6 @@
 /** `belfry executor`: carries tasks out for a server elsewhere. */
 import { Command, Flag } from "effect/cli"
-import { connection, duration, files, namespace, unlessNamed } from "../flags.ts"
+import { connection, duration, files, namespace, unlessNamed, whole } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const executor = Command.make("executor", {
@@ -11,7 +11,7 @@ export const executor = Command.make("executor", {
     Flag.withDescription("Name of this executor; of the machine unless given"),
     Flag.optional,
   ),
-  concurrency: Flag.Int("concurrency").pipe(
+  concurrency: whole("concurrency", { from: 1, to: 10_000 }).pipe(
     unlessNamed(10, "So many runs at once"),
   ),
   label: Flag.KeyValuePair("label").pipe(

@@ -5,6 +5,7 @@ import type { Vitals } from "../../core/domain/Executor.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { asHere } from "../started.ts"
 
 export const executorList = Command.make("list", list, (given) =>
   lazily(
@@ -43,6 +44,9 @@ export const executorList = Command.make("list", list, (given) =>
           `${Output.millis(each.beatAgeMillis)} ago`,
         ]),
       ))
+      if (answer.items.length === 0) {
+        Output.talk(`no executors: ${asHere("belfry executor your-tasks.ts")} starts one`)
+      }
     }),
   )).pipe(
     Command.withDescription("List executors, live ones and those that left within the hour"),

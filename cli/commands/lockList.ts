@@ -40,6 +40,9 @@ export const lockList = Command.make(
             Output.fromNow(endsInMillis, 0),
           ]),
         ))
+        if (answer.items.length === 0) {
+          Output.talk("no locks are held: programs take them, with `Lock` or `belfry.locks`")
+        }
         Output.talk(`in ${answer.technology}, fences are ${answer.fences}`)
       }),
     ),

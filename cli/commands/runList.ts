@@ -5,17 +5,22 @@ import { StateName } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import { Word } from "../../core/domain/Vocabulary.ts"
-import { list, unlessNamed, vocabulary } from "../flags.ts"
+import { anyCase, limit, list, unlessNamed, vocabulary } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { unknownTask } from "../unknownTask.ts"
 
 export const runList = Command.make("list", {
   ...list,
   ...vocabulary,
   task: Flag.String("task").pipe(Flag.withDescription("Only runs of this task"), Flag.optional),
-  state: Flag.Literals("state", [...new Set([...StateName.literals, ...Word.literals])]).pipe(
+  state: anyCase(
+    "state",
+    [...new Set([...StateName.literals, ...Word.literals])],
+    StateName.literals,
+  ).pipe(
     Flag.withDescription(
-      "Only runs in this state, in the words of the vocabulary; may be given several times",
+      "Only runs in this state, as in Failed, or in the words of the vocabulary; may be given several times",
     ),
     Flag.atLeast(0),
   ),
@@ -23,7 +28,7 @@ export const runList = Command.make("list", {
     Flag.withDescription("Only the children of this run"),
     Flag.optional,
   ),
-  limit: Flag.Int("limit").pipe(
+  limit: limit.pipe(
     unlessNamed(20, "At most so many, up to 500"),
   ),
   cursor: Flag.Int("cursor").pipe(
@@ -67,7 +72,16 @@ export const runList = Command.make("list", {
           run.executor?.name ?? "",
         ]),
       ))
-      if (page.items.length === 0) Output.talk("no runs")
+      if (page.items.length === 0) {
+        const { task } = given
+        // A task may have runs that nobody has brought, so those are asked for first.
+        const unknown = Option.isNone(task) ? undefined : yield* unknownTask(
+          call((api) =>
+            api.tasks.get({ params: { name: task.value }, query: inNamespace(given.namespace) })
+          ),
+        )
+        Output.talk(unknown === undefined ? "no runs" : `no runs: ${unknown}`)
+      }
       if (page.next !== null) Output.talk(`more: --cursor ${page.next}`)
     }),
   )).pipe(

@@ -42,6 +42,7 @@ export const runLogs = Command.make(
           yield* Effect.sleep("500 millis")
         }
         if (given.json) Output.printJson({ items, isCut })
+        else if (after === undefined && !given.jsonl) Output.talk("the run has said nothing")
         else if (isCut) Output.talk("the run has said more than is kept: what follows was left out")
       }),
     ),

@@ -2,11 +2,12 @@
 import { Effect, Option } from "effect"
 import { Argument, Command, Flag } from "effect/cli"
 import type { Run } from "../../cluster/api/Views.ts"
+import { childrenMax } from "../../core/domain/FanIn.ts"
 import { isFinal } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { TaskName } from "../../core/domain/Task.ts"
 import type { Connection } from "../Connection.ts"
-import { client, duration, idempotencyKey, level, namespace } from "../flags.ts"
+import { client, duration, idempotencyKey, level, namespace, whole } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { parsedJson } from "../parsedJson.ts"
@@ -29,7 +30,7 @@ export const runSubmit = Command.make("submit", {
     Flag.withDescription("Expired if it was not begun so long after now"),
     Flag.optional,
   ),
-  shards: Flag.Int("shards").pipe(
+  shards: whole("shards", { from: 1, to: childrenMax }).pipe(
     Flag.withDescription("Cut it into so many shards, under a parent that ends when they all have"),
     Flag.optional,
   ),

@@ -1,7 +1,7 @@
 /** `belfry server`: schedulers, REST and RPC over a storage. */
 import { Command, Flag } from "effect/cli"
 import { particulars } from "../../core/services/Required.ts"
-import { databaseUrl, servedAs, unlessNamed } from "../flags.ts"
+import { databaseUrl, port, servedAs, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 
 export const server = Command.make("server", {
@@ -27,7 +27,7 @@ export const server = Command.make("server", {
       "Address to listen at, with --behind-proxy also others than the loopback",
     ),
   ),
-  port: Flag.Int("port").pipe(
+  port: port.pipe(
     unlessNamed(7070, "Port to listen at; 0 takes any that is free"),
   ),
   behindProxy: Flag.Boolean("behind-proxy").pipe(

@@ -2,14 +2,15 @@
 import { Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { TriggerName } from "../../core/domain/Trigger.ts"
-import { list, unlessNamed } from "../flags.ts"
+import { limit, list, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { asHere } from "../started.ts"
 import { nextWords, scheduleWords } from "../schedule.ts"
 
 export const triggerList = Command.make("list", {
   ...list,
-  limit: Flag.Int("limit").pipe(
+  limit: limit.pipe(
     unlessNamed(50, "At most so many, up to 500"),
   ),
   cursor: Flag.String("cursor").pipe(
@@ -49,6 +50,11 @@ export const triggerList = Command.make("list", {
             : Output.fromNow(nextSlot.epochMilliseconds, now),
         ]),
       ))
+      if (answer.items.length === 0) {
+        Output.talk(
+          `no triggers: ${asHere('belfry trigger set nightly "0 3 * * *" --task TASK')} keeps one`,
+        )
+      }
       if (answer.next !== null) Output.talk(`more: --cursor ${answer.next}`)
     }),
   )).pipe(

@@ -2,7 +2,7 @@
 import { DateTime, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
 import type { Because, TriggerName } from "../../core/domain/Trigger.ts"
-import { connection, json, jsonl, namespace, unlessNamed } from "../flags.ts"
+import { connection, json, jsonl, namespace, unlessNamed, whole } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
@@ -19,7 +19,7 @@ export const triggerPreview = Command.make("preview", {
     Flag.withDescription("Name of the trigger, which its jitter depends on"),
     Flag.optional,
   ),
-  count: Flag.Int("count").pipe(
+  count: whole("count", { from: 1, to: 1000 }).pipe(
     Flag.withAlias("n"),
     unlessNamed(10, "So many instants, up to 1000"),
   ),

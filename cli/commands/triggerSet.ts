@@ -7,6 +7,7 @@ import { byEvent, byEventOf } from "../byEvent.ts"
 import { client, duration, namespace, once, triggerName } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { unknownTask } from "../unknownTask.ts"
 import { parsedJson } from "../parsedJson.ts"
 import { Problem } from "../Problem.ts"
 import { changeOf, expression, flagOf, rules, scheduleWords } from "../schedule.ts"
@@ -138,6 +139,17 @@ export const triggerSet = Command.make("set", {
       )
       const { taskUnknown } = kept
       if (taskUnknown !== undefined) Output.talk(`${taskUnknown.detail} ${taskUnknown.remedy}`)
+      if ("after" in kept.schedule) {
+        const { after } = kept.schedule
+        const unknown = yield* unknownTask(
+          call((api) =>
+            api.tasks.get({ params: { name: after }, query: inNamespace(given.namespace) })
+          ),
+        )
+        if (unknown !== undefined) {
+          Output.talk(`It follows a task that nobody has brought yet. ${unknown}`)
+        }
+      }
     }),
   )).pipe(
     Command.withDescription("Keep a trigger, or change what is named of one that is kept"),

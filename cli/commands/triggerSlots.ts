@@ -1,7 +1,7 @@
 /** `belfry trigger slots`: how the slots of a trigger ended. */
 import { Effect } from "effect"
-import { Command, Flag } from "effect/cli"
-import { list, triggerName, unlessNamed } from "../flags.ts"
+import { Command } from "effect/cli"
+import { limit, list, triggerName, unlessNamed } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
 import { slotTable } from "../slots.ts"
@@ -9,7 +9,7 @@ import { slotTable } from "../slots.ts"
 export const triggerSlots = Command.make("slots", {
   ...list,
   name: triggerName,
-  limit: Flag.Int("limit").pipe(
+  limit: limit.pipe(
     unlessNamed(20, "At most so many, up to 500"),
   ),
 }, (given) =>
@@ -26,6 +26,7 @@ export const triggerSlots = Command.make("slots", {
       if (given.json) return Output.printJson({ items: slots.map(slotJson) })
       if (given.jsonl) return slots.forEach((slot) => Output.printJsonLine(slotJson(slot)))
       Output.print(slotTable(slots))
+      if (slots.length === 0) Output.talk("no slots yet: none was due since the trigger is there")
     }),
   )).pipe(
     Command.withDescription("Show how the slots of a trigger ended, the latest first"),
