@@ -33,28 +33,22 @@ import type { Labels } from "../domain/Labels.ts"
 import * as Progress from "../domain/Progress.ts"
 import { Refused } from "../domain/Refused.ts"
 import * as Rollback from "../domain/Rollback.ts"
-import type { RunId } from "../domain/RunId.ts"
 import { checkpointMax, type Grant, type Kept } from "../services/RunStorage.ts"
 import type { Passage } from "../services/Transport.ts"
 import type { CurrentRun } from "./CurrentRun.ts"
 import { failureOfCause } from "./failures.ts"
 import type { Ended, Handler, Unsuccessful } from "./Handler.ts"
 import { keptOf } from "./remembering.ts"
+import * as Stopping from "./Stopping.ts"
 import type { Telling } from "./Telling.ts"
-
-/** Why an attempt is being interrupted. */
-export type Stop = "cancel" | "suspend" | "handOver" | "giveBack" | "postpone" | "abandon"
 
 export interface Attempt {
   readonly grant: Grant
   readonly handler: Handler
   readonly startedAt: number
   fiber: Fiber.Fiber<string | undefined, Unsuccessful> | undefined
-  stop: Stop | undefined
-  /** If it is, by that. */
-  givenBack: GivenBack.Why | undefined
-  /** It is cancelled because this one has come. */
-  replacedBy: RunId | undefined
+  /** Whether, and why, it is to stop. */
+  stopping: Stopping.Stopping
   /** When it must have ended, by the monotonic clock, or it is stuck. */
   stopBy: number
   /** When it has ended for others, if this process says nothing of it, by the same clock. */
@@ -77,11 +71,28 @@ export interface Attempt {
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
   /** The hook that goes on. */
   hook: Fiber.Fiber<unknown, unknown> | undefined
-  /** It is handed over, and that is being marked: no order to stop counts until that is answered. */
-  isBeingMarked: boolean
-  /** It was stopped after its outcome was known: the rest is for somebody else. */
-  isLeft: boolean
 }
+
+export const of = (grant: Grant, handler: Handler, startedAt: number): Attempt => ({
+  grant,
+  handler,
+  startedAt,
+  fiber: undefined,
+  stopping: Stopping.going,
+  stopBy: Infinity,
+  overdueAt: Infinity,
+  overdueSince: startedAt,
+  hasBegun: false,
+  isStuck: false,
+  checkpoint: undefined,
+  kept: undefined,
+  awaitsMillis: undefined,
+  retriedIn: undefined,
+  passage: undefined,
+  telling: undefined,
+  outcome: undefined,
+  hook: undefined,
+})
 
 /** What an attempt needs of the pool that it is in. */
 export interface Surroundings {
@@ -126,19 +137,20 @@ export const carryOut = (
 const isAsked = ({ conclusion }: Grant): boolean =>
   Rollback.askedOf(conclusion?.failure) !== undefined
 
+const advance = (attempt: Attempt, event: Stopping.Event) => {
+  attempt.stopping = Stopping.advance(attempt.stopping, event)
+}
+
 /** Ends an attempt from within it. */
-export const leave = (attempt: Attempt, why: Stop): Effect.Effect<never> =>
+export const leave = (attempt: Attempt, stop: Stopping.Stop): Effect.Effect<never> =>
   Effect.suspend(() => {
-    attempt.stop ??= why
+    advance(attempt, { _tag: "Leaving", stop })
     return Effect.interrupt
   })
 
 /** As `leave`, for somebody else to carry it out. */
 export const giveBack = (attempt: Attempt, why: GivenBack.Why): Effect.Effect<never> =>
-  Effect.suspend(() => {
-    attempt.givenBack ??= why
-    return leave(attempt, "giveBack")
-  })
+  Effect.suspend(() => leave(attempt, Stopping.giveBack(why)))
 
 const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"] => {
   const { grant, handler } = attempt
@@ -182,7 +194,7 @@ const contextOf = (attempt: Attempt, around: Surroundings): CurrentRun["Service"
         attempt.awaitsMillis = timeout === undefined
           ? undefined
           : Duration.toMillis(Duration.fromInputUnsafe(timeout))
-        return leave(attempt, "handOver")
+        return leave(attempt, Stopping.handOver)
       }),
   }
 }
@@ -232,7 +244,7 @@ const withHooks = (
         const exit = yield* Fiber.await(hook)
         attempt.hook = undefined
         around.limit(attempt, undefined)
-        if (attempt.isLeft) return yield* Effect.interrupt
+        if (attempt.stopping._tag === "Left") return yield* Effect.interrupt
         return exit
       })
 
@@ -246,7 +258,7 @@ const withHooks = (
       const conclude = (conclusion: Conclusion) =>
         Effect.flatMap(
           around.conclude(grant, conclusion),
-          (isOurs) => isOurs ? Effect.void : leave(attempt, "abandon"),
+          (isOurs) => isOurs ? Effect.void : leave(attempt, Stopping.abandon),
         )
 
       const carried = timed("run", handler.carryOut(grant.payload, run))
@@ -262,23 +274,19 @@ const withHooks = (
         ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
         : exitOf(grant.conclusion)
       const isLeft = hooks.rollback ?? hooks.clean ?? hooks.summary
-      if (attempt.stop === "handOver" && isLeft !== undefined) {
+      if (Stopping.isStoppedBy(attempt.stopping, "HandOver") && isLeft !== undefined) {
         around.limit(attempt, undefined)
-        attempt.isBeingMarked = true
+        advance(attempt, { _tag: "Marking" })
         const isMarked = yield* around.conclude(grant, handedOver)
-        attempt.isBeingMarked = false
-        if (isMarked) {
-          // Also where it was to be given up meanwhile: it was ours when it was marked.
-          attempt.stop = "handOver"
-          return yield* exit
-        }
-        // A mark that came after a shutdown, or again, says nothing: whoever has the run next cleans.
-        if (attempt.isLeft && isAbandoned(attempt)) return yield* exit
+        advance(attempt, { _tag: isMarked ? "Marked" : "Refused" })
+        if (isMarked || attempt.stopping._tag === "Left") return yield* exit
       }
-      if (grant.conclusion?.state === "Cancelled") attempt.stop ??= "cancel"
+      if (grant.conclusion?.state === "Cancelled") {
+        advance(attempt, { _tag: "Leaving", stop: Stopping.cancel })
+      }
       if (Exit.isFailure(exit) && isSpent(attempt)) {
         exit = Exit.fail(stoppedHalfway)
-        attempt.stop = undefined
+        advance(attempt, { _tag: "Ended" })
       }
       // What became of it is known from here on; an order to stop comes too late, a loss does not.
       around.limit(attempt, undefined)
@@ -286,6 +294,7 @@ const withHooks = (
       let ended: Ended = { ...endedOf(attempt, around, exit), tookMillis }
       const isFinal = ended.state !== "Retried" && ended.state !== "Stopped"
       attempt.outcome = exit
+      advance(attempt, { _tag: "Known" })
 
       const isToUndo = grant.conclusion?.phase === "rollingBack"
       const isNew = grant.conclusion === undefined || grant.conclusion.phase === "finishing"
@@ -331,20 +340,19 @@ const withHooks = (
         }
       }
       // An order to stop that came too late.
-      if (isFinal) attempt.stop = undefined
+      if (isFinal) advance(attempt, { _tag: "Ended" })
       return yield* outcome
     })
   )
-
-const isAbandoned = ({ stop }: Attempt): boolean => stop === "abandon"
 
 const endedOf = (
   attempt: Attempt,
   around: Surroundings,
   exit: Exit.Exit<unknown, Unsuccessful>,
 ): Omit<Ended, "tookMillis"> => {
-  if (Exit.isSuccess(exit) && attempt.stop !== "abandon") return { state: "Succeeded" }
-  if (Exit.isSuccess(exit) || attempt.stop !== undefined) return { state: "Stopped" }
+  const stop = Stopping.stopOf(attempt.stopping)
+  if (Exit.isSuccess(exit) && stop?._tag !== "Abandon") return { state: "Succeeded" }
+  if (Exit.isSuccess(exit) || stop !== undefined) return { state: "Stopped" }
   const unsuccessful = unsuccessfulOf(exit)
   const { failure, isGivenBack, isTimeOut } = unsuccessful
   if (isGivenBack === true) return { state: "Stopped" }
@@ -396,8 +404,8 @@ export const begunTooLate = (withinMillis: number): Unsuccessful => ({
  * Whether what was begun here may begin nowhere else: it is not given back, but has failed, as when its
  * executor is lost.
  */
-export const isSpent = ({ grant, handler, hasBegun, stop }: Attempt): boolean =>
-  stop === "giveBack" && hasBegun && grant.conclusion === undefined &&
+export const isSpent = ({ grant, handler, hasBegun, stopping }: Attempt): boolean =>
+  Stopping.isStoppedBy(stopping, "GiveBack") && hasBegun && grant.conclusion === undefined &&
   handler.policy.delivery === "at-most-once"
 
 export const stoppedHalfway: Unsuccessful = {

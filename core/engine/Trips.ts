@@ -19,7 +19,8 @@ import type { SessionLost, Transport } from "../services/Transport.ts"
 import { pause, untilAnswered } from "./answered.ts"
 import type { Claimant, Claimants } from "./Claimants.ts"
 import type { Handler } from "./Handler.ts"
-import { callsIn, type Pool } from "./Pool.ts"
+import type { Pool } from "./Pool.ts"
+import { callsIn } from "./Reporting.ts"
 
 /** Of whom, and of whose tasks, runs are wanted. */
 export interface Destination {
