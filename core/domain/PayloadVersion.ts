@@ -15,3 +15,6 @@ export const read = (
     ? { version: version as number, payload }
     : { version: 1, payload: stored }
 }
+
+/** Whether a payload may say of which version it is, told by its JSON text alone: most do not. */
+export const isNamed = (text: string): boolean => text.includes(key) || text.includes("\\u")

@@ -38,6 +38,16 @@ describe("a payload that has had other versions", () => {
     }
   })
 
+  it("tells by its text that it may say one, however that is written; most need not be read", () => {
+    for (const text of ['{"$version":2}', '{"n": 1, "$version" : 2}', '{"\\u0024version":2}']) {
+      assert.strictEqual(PayloadVersion.read(JSON.parse(text)).version, 2)
+      assert.isTrue(PayloadVersion.isNamed(text), text)
+    }
+    for (const text of ["{}", "null", '{"version":2,"n":"größe"}', '"line\\nline"']) {
+      assert.isFalse(PayloadVersion.isNamed(text), text)
+    }
+  })
+
   it("goes through all versions after its own, and through none before", () => {
     const seen: Array<string> = []
     const step = (name: string) => ({

@@ -570,6 +570,8 @@ const versioned = <A extends Kept>(schema: A, steps: ReadonlyArray<Earlier.Step>
       )
     },
     isNewer: (text: string): boolean => {
+      // It is parsed again to be carried out, so here only where that may tell something.
+      if (!PayloadVersion.isNamed(text)) return false
       const parsed = parsedJson(text)
       return Result.isSuccess(parsed) && PayloadVersion.read(parsed.success).version > present
     },
