@@ -6,26 +6,40 @@ import { failureOf, type Told } from "./Outbox.ts"
 
 const listed = 10_000
 
+type Request = Parameters<OutboxStorage["take"]>[0]
+
+const isAskedFor = ({ to }: Told, { consumer, partitions }: Request): boolean =>
+  to.subscription.consumer === consumer && partitions.includes(to.partition)
+
 export const make = ({ outbox }: MemoryState, now: () => number): OutboxStorage => {
-  const take = (
-    { consumer, forMillis, limit, partitions }: Parameters<OutboxStorage["take"]>[0],
-  ) => {
-    const taken: Array<OutboxEvent> = []
+  const take = (request: Request) => {
+    const { forMillis, limit, round, taker } = request
+    const again = outbox.ofRound(taker, round)
+      .filter((told) => isAskedFor(told, request)).sort((a, b) => a.id - b.id).slice(0, limit)
+    const taken = again.length > 0 ? again : free(request)
+    for (const told of taken) {
+      if (again.length === 0) told.hand++
+      outbox.hold(told, taker, round, now() + forMillis)
+    }
+    return taken.map(eventOf)
+  }
+
+  /** What nobody holds, or its taker from an earlier round. */
+  const free = (request: Request): ReadonlyArray<Told> => {
+    const found: Array<Told> = []
     /** A subscription and a run whose earlier event is not done. */
     const waiting = new Set<string>()
     for (const told of outbox.told.values()) {
-      if (taken.length === limit) break
-      const { entry, heldUntil, to } = told
-      if (to.subscription.consumer !== consumer || !partitions.includes(to.partition)) continue
+      if (found.length === request.limit) break
+      if (!isAskedFor(told, request)) continue
+      const { entry, heldUntil, round, taker, to } = told
       const course = `${to.subscription.namespace} ${to.subscription.name} ${entry.id}`
       const isNext = !waiting.has(course)
       waiting.add(course)
-      if (!isNext || heldUntil > now()) continue
-      told.hand++
-      told.heldUntil = now() + forMillis
-      taken.push(eventOf(told))
+      const isLeft = taker === request.taker && round < request.round
+      if (isNext && (isLeft || heldUntil <= now())) found.push(told)
     }
-    return taken
+    return found
   }
 
   return {

@@ -24,6 +24,9 @@ export interface Told {
   isFrozen: boolean
   hand: number
   heldUntil: number
+  /** Who took it last. */
+  taker: number | undefined
+  round: number
 }
 
 export class Outbox {
@@ -33,6 +36,7 @@ export class Outbox {
   /** By namespace and task. */
   private readonly watching = new Map<string, Set<Kept>>()
   private readonly byRun = new Map<Entry, Set<Told>>()
+  private readonly byTaker = new Map<number, Set<Told>>()
   private lastId = 0
 
   subscribe(subscription: Subscription): void {
@@ -73,8 +77,9 @@ export class Outbox {
     for (const to of watching) {
       if (!to.subscription.on.includes(state)) continue
       const id = ++this.lastId as EventId
-      const held = { hand: 0, heldUntil: -Infinity, failure: undefined, isFrozen: false }
-      const told: Told = { id, to, entry, state, fence, attempt, at: now, ...held }
+      const held = { hand: 0, heldUntil: -Infinity, taker: undefined, round: 0 }
+      const failed = { failure: undefined, isFrozen: false }
+      const told: Told = { id, to, entry, state, fence, attempt, at: now, ...held, ...failed }
       this.told.set(id, told)
       this.byRun.set(entry, (this.byRun.get(entry) ?? new Set()).add(told))
       isTold = true
@@ -88,6 +93,27 @@ export class Outbox {
     const others = this.byRun.get(entry)
     others?.delete(told)
     if (others?.size === 0) this.byRun.delete(entry)
+    this.leaveTaker(told)
+  }
+
+  /** What this taker took in this round, and still has. */
+  ofRound(taker: number, round: number): ReadonlyArray<Told> {
+    return [...this.byTaker.get(taker) ?? []].filter((told) => told.round === round)
+  }
+
+  hold(told: Told, taker: number, round: number, until: number): void {
+    this.leaveTaker(told)
+    this.byTaker.set(taker, (this.byTaker.get(taker) ?? new Set()).add(told))
+    told.taker = taker
+    told.round = round
+    told.heldUntil = until
+  }
+
+  private leaveTaker(told: Told): void {
+    if (told.taker === undefined) return
+    const others = this.byTaker.get(told.taker)
+    others?.delete(told)
+    if (others?.size === 0) this.byTaker.delete(told.taker)
   }
 
   /** Whether somebody is yet to be told of an end of the run. */

@@ -54,17 +54,18 @@ export const make = (pg: Pg, names: PgNames, looks: PgLooks): OutboxStorage => (
         })),
     ),
 
-  take: Effect.fnUntraced(function* ({ consumer, forMillis, limit, partitions }) {
+  take: Effect.fnUntraced(function* ({ consumer, forMillis, limit, partitions, round, taker }) {
     // Mostly there is none, and to look costs a tenth of taking none.
     const { has_events } = yield* looks<{ has_events: boolean }>(anyOf(consumer))
     if (!has_events) return []
-    // Carried out twice it would take twice; what was taken in vain comes again.
     const rows = yield* pg.query<EventRow>("writes", "take", takeNext, [
       consumer,
       numbers(partitions),
       limit,
       `${Math.min(Math.ceil(forMillis), heldMillisMax)}`,
-    ], false)
+      `${taker}`,
+      round,
+    ])
     return rows.map(eventOf)
   }),
 
@@ -127,6 +128,7 @@ const eventOf = ({ failure, id, state, ...row }: EventRow): OutboxEvent => ({
 const next = (held: string) => `
   (SELECT e.id, e.subscription FROM outbox e
     WHERE e.consumer = $1 AND e.partition = p.partition AND e.held_until ${held}
+      AND NOT EXISTS (SELECT FROM again)
       AND NOT EXISTS (SELECT FROM outbox b
         WHERE b.run_id = e.run_id AND b.subscription = e.subscription AND b.id < e.id)
     ORDER BY e.held_until, e.id LIMIT $3 FOR UPDATE SKIP LOCKED)`
@@ -137,9 +139,15 @@ const anyOf = (consumer: Consumer): Look => ({
   params: () => [consumer],
 })
 
-/** `$1` consumer, `$2` partitions, `$3` limit, `$4` for how long. */
+/** `$1` consumer, `$2` partitions, `$3` limit, `$4` for how long, `$5` taker, `$6` round. */
 const takeNext = `
   WITH now AS MATERIALIZED (SELECT clock() AS ms),
+  again AS MATERIALIZED (
+    SELECT e.id FROM outbox e
+    WHERE e.taker = $5::bigint AND e.round = $6::int AND e.consumer = $1
+      AND e.partition = ANY ($2::smallint[])
+      AND EXISTS (SELECT FROM subscription s WHERE s.id = e.subscription)
+    ORDER BY e.id LIMIT $3 FOR UPDATE),
   free AS MATERIALIZED (
     SELECT o.* FROM unnest($2::smallint[]) AS p(partition) CROSS JOIN LATERAL ${
   next("<= (SELECT ms FROM now)")
@@ -148,14 +156,23 @@ const takeNext = `
     SELECT o.* FROM unnest($2::smallint[]) AS p(partition) CROSS JOIN LATERAL ${
   next(`> (SELECT ms FROM now) + ${heldMillisMax}`)
 } o),
+  of_earlier AS MATERIALIZED (
+    SELECT e.id, e.subscription FROM outbox e
+    WHERE e.taker = $5::bigint AND e.round < $6::int AND e.consumer = $1
+      AND e.partition = ANY ($2::smallint[]) AND NOT EXISTS (SELECT FROM again)
+    ORDER BY e.id LIMIT $3 FOR UPDATE SKIP LOCKED),
   first AS MATERIALIZED (
     SELECT u.id, s.id IS NULL AS is_orphan
-    FROM (SELECT * FROM (SELECT * FROM free UNION ALL SELECT * FROM stuck) u ORDER BY id LIMIT $3) u
+    FROM (
+      SELECT * FROM free UNION SELECT * FROM stuck UNION SELECT * FROM of_earlier
+      ORDER BY id LIMIT $3) u
     LEFT JOIN subscription s ON s.id = u.subscription),
   gone AS (DELETE FROM outbox WHERE id = ANY (ARRAY(SELECT id FROM first WHERE is_orphan))),
   handed AS (
-    UPDATE outbox SET held_until = (SELECT ms FROM now) + $4::bigint, hand = hand + 1
-    WHERE id = ANY (ARRAY(SELECT id FROM first WHERE NOT is_orphan)) RETURNING *)
+    UPDATE outbox SET held_until = (SELECT ms FROM now) + $4::bigint, taker = $5::bigint,
+      round = $6::int, hand = CASE WHEN EXISTS (SELECT FROM again) THEN hand ELSE hand + 1 END
+    WHERE id = ANY (ARRAY(
+      SELECT id FROM again UNION ALL SELECT id FROM first WHERE NOT is_orphan)) RETURNING *)
   SELECT h.id::float8 AS id, h.hand, n.name AS namespace, s.name, h.run_id::float8 AS run,
     t.name AS task, h.state, h.fence, h.attempt, h.at::float8 AS at, h.failure
   FROM handed h JOIN subscription s ON s.id = h.subscription

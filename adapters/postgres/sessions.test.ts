@@ -311,11 +311,20 @@ const subscriptionOf = (namespace: Namespace): Outbox.Subscription => ({
   on: finals,
 })
 
+let takers = 0
+
 const takeAll = ({ consumer }: Outbox.Subscription) =>
   Effect.gen(function* () {
     const { outbox } = yield* Storage
     const partitions = Array.from({ length: 16 }, (_, at) => at)
-    const events = yield* outbox.take({ consumer, partitions, limit: 10, forMillis: 60_000 })
+    const events = yield* outbox.take({
+      consumer,
+      partitions,
+      limit: 10,
+      forMillis: 60_000,
+      taker: ++takers,
+      round: 1,
+    })
     yield* outbox.done(events)
     return events
   })

@@ -117,41 +117,72 @@ interface EventRow {
 /** A lease of an event is no longer: one that seems so was given before the clock was set back. */
 const heldMillisMax = 3_600_000
 
-/** The next of each run that nobody holds; of those of subscriptions that are gone too. */
-const next = (held: string) => `
-  SELECT outbox.id, subscription.namespace, subscription.name, outbox.run, kind.task, outbox.state,
-    outbox.fence, outbox.attempt, outbox.at, outbox.hand + 1 AS hand, outbox.failure
+const columns = `
+  outbox.id, subscription.namespace, subscription.name, outbox.run, kind.task, outbox.state,
+  outbox.fence, outbox.attempt, outbox.at, outbox.hand, outbox.failure`
+
+/** The next of each run; of those of subscriptions that are gone too. */
+const next = (which: string) => `
+  SELECT ${columns}
   FROM outbox LEFT JOIN subscription ON subscription.id = outbox.subscription
     JOIN run ON run.id = outbox.run JOIN kind ON kind.id = run.kind
-  WHERE outbox.consumer = ? AND outbox.partition = ? AND outbox.held_until ${held}
+  WHERE outbox.consumer = ? AND outbox.partition = ? AND ${which}
     AND NOT EXISTS (SELECT 1 FROM outbox AS before WHERE before.run = outbox.run
       AND before.subscription = outbox.subscription AND before.id < outbox.id)
   ORDER BY outbox.held_until, outbox.id LIMIT ?`
-const nextFree = next("<= ?")
-const nextStuck = next("> ?")
+const nextFree = next("outbox.held_until <= ?")
+const nextStuck = next("outbox.held_until > ?")
+
+/** What this taker took and still has. */
+const taken = (which: string) => `
+  SELECT ${columns}
+  FROM outbox LEFT JOIN subscription ON subscription.id = outbox.subscription
+    JOIN run ON run.id = outbox.run JOIN kind ON kind.id = run.kind
+  WHERE outbox.taker = ?1 AND outbox.consumer = ?3
+    AND outbox.partition IN (SELECT value FROM json_each(?4)) AND ${which}
+  ORDER BY outbox.id LIMIT ?5`
+const takenInRound = taken("outbox.round = ?2")
+/** What nobody holds any more is among what is free. */
+const takenBefore = taken("outbox.round < ?2 AND outbox.held_until BETWEEN ?6 AND ?7")
 
 const anyEvent = "SELECT 1 FROM outbox WHERE consumer = ? LIMIT 1"
 
-const take = (
-  { db, now }: Transaction,
-  { consumer, forMillis, limit, partitions }: Parameters<OutboxStorage["take"]>[0],
-): ReadonlyArray<OutboxEvent> => {
+type Request = Parameters<OutboxStorage["take"]>[0]
+
+const take = (tx: Transaction, request: Request): ReadonlyArray<OutboxEvent> => {
+  const { db, now } = tx
+  const { consumer, forMillis, limit, partitions, round, taker } = request
   // One look for all partitions, which is all that most ever cost: they are taken from each second.
   if (db.get(anyEvent, consumer) === undefined) return []
-  const found = [...new Set(partitions)].flatMap((partition) => [
-    ...db.all<EventRow>(nextFree, consumer, partition, now, limit),
-    ...db.all<EventRow>(nextStuck, consumer, partition, now + heldMillisMax, limit),
-  ])
-  const first = found.sort((a, b) => a.id - b.id).slice(0, limit)
-  return first.flatMap((row) => {
+  const until = now + Math.min(forMillis, heldMillisMax)
+  const of = [taker, round, consumer, JSON.stringify(partitions), limit] as const
+  const again = db.all<EventRow>(takenInRound, ...of)
+  const rows = again.length > 0 ? again : nextOf(tx, request, of)
+  return rows.flatMap((row) => {
     if (row.namespace === null) {
       db.run("DELETE FROM outbox WHERE id = ?", row.id)
       return []
     }
-    const until = now + Math.min(forMillis, heldMillisMax)
-    db.run("UPDATE outbox SET held_until = ?, hand = ? WHERE id = ?", until, row.hand, row.id)
-    return [eventOf({ ...row, namespace: row.namespace })]
+    const hand = again.length > 0 ? row.hand : row.hand + 1
+    db.run(hold, until, hand, taker, round, row.id)
+    return [eventOf({ ...row, namespace: row.namespace, hand })]
   })
+}
+
+const hold = "UPDATE outbox SET held_until = ?, hand = ?, taker = ?, round = ? WHERE id = ?"
+
+const nextOf = (
+  { db, now }: Transaction,
+  { consumer, limit, partitions }: Request,
+  of: ReadonlyArray<string | number>,
+): ReadonlyArray<EventRow> => {
+  const latest = now + heldMillisMax
+  const found = [...new Set(partitions)].flatMap((partition) => [
+    ...db.all<EventRow>(nextFree, consumer, partition, now, limit),
+    ...db.all<EventRow>(nextStuck, consumer, partition, latest, limit),
+  ])
+  return [...found, ...db.all<EventRow>(takenBefore, ...of, now + 1, latest)]
+    .sort((a, b) => a.id - b.id).slice(0, limit)
 }
 
 const eventOf = (

@@ -62,6 +62,8 @@ const { definitionOf, lane, runsOf, specOfRun, task, waitAsOthers } = firing({
   payload: '{"n":1}',
 })
 
+let takers = 0
+
 /** The events of one namespace; the others' stay with their tests for the blink of an eye. */
 const eventsOf = (
   namespace: Namespace,
@@ -75,6 +77,8 @@ const eventsOf = (
         partitions: [Outbox.partition({ namespace, name })],
         limit: 1000,
         forMillis,
+        taker: ++takers,
+        round: 1,
       })
     ),
     (events) => events.filter((event) => event.namespace === namespace && event.name === name),

@@ -12,11 +12,15 @@
  * | B4  | any number will do                                                     |
  * | B5  | the next of a run comes beside the one before                          |
  * | B6  | of any consumer; of any partition; without a limit                     |
+ * | B7  | a round is not known again, or of any taker; its number rises; it is   |
+ * |     | not held for longer, or what others were handed since is handed again; |
+ * |     | something new beside it; what earlier ones took stays held             |
  * | H6  | not counted; events outlive their run                                  |
  *
  * On PostgreSQL: no trigger on outcomes, children tell in it, or in the claim (B1); the plain text of
  * the claim goes on, the executor's mark is not looked at, or not set for who joins (B2), what is
- * taken is not locked (B3), any number will do (B4), no order (B5); who joins is not waited for (B2,
+ * taken is not locked (B3), any number will do (B4), no order (B5), a round is not known again, and
+ * what earlier ones took stays held (B7), as in SQLite; who joins is not waited for (B2,
  * `sessions.test.ts`).
  */
 import { assert } from "@effect/vitest"
@@ -82,7 +86,9 @@ export const suite = <R, E>(
 const everywhere = times(partitions)
 const minuteMillis = 60_000
 
-/** A subscription, and its taker. */
+let takers = 0
+
+/** A subscription, and its takers. */
 export const listening = Effect.fnUntraced(function* (
   namespace: Namespace,
   differently: Partial<Outbox.Subscription> = {},
@@ -97,8 +103,18 @@ export const listening = Effect.fnUntraced(function* (
     ...differently,
   }
   yield* outbox.subscribe(subscription)
-  const take = (limit = 100, forMillis = minuteMillis) =>
-    outbox.take({ consumer: subscription.consumer, partitions: everywhere, limit, forMillis })
+  /** Somebody who takes, under this round or the next. */
+  const taker = () => {
+    const taker = ++takers
+    let last = 0
+    return (limit = 100, { forMillis = minuteMillis, round = last + 1 } = {}) => {
+      last = round
+      const { consumer } = subscription
+      return outbox.take({ consumer, partitions: everywhere, limit, forMillis, taker, round })
+    }
+  }
+  /** As somebody else each time. */
+  const take = (limit?: number, forMillis?: number) => taker()(limit, { forMillis })
   /** What there is to take, done with. */
   const all = Effect.gen(function* () {
     const events: Array<OutboxEvent> = []
@@ -109,7 +125,7 @@ export const listening = Effect.fnUntraced(function* (
       yield* outbox.done(some)
     }
   })
-  return { all, outbox, subscription, take }
+  return { all, outbox, subscription, take, taker }
 })
 
 const endsOf = (events: ReadonlyArray<OutboxEvent>) =>
@@ -588,7 +604,14 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       yield* submitOne(specOf(namespace))
       yield* hand.settle(succeed(yield* hand.one))
       const of = (wanted: ReadonlyArray<number>, limit = 100) =>
-        outbox.take({ consumer, partitions: wanted, limit, forMillis: minuteMillis })
+        outbox.take({
+          consumer,
+          partitions: wanted,
+          limit,
+          forMillis: minuteMillis,
+          taker: ++takers,
+          round: 1,
+        })
       assert.deepEqual(yield* of([]), [])
       assert.deepEqual(yield* of(everywhere, 0), [])
       const own = Outbox.partition({ namespace, name: "nr-7" })
@@ -600,6 +623,79 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.strictEqual((yield* take(2)).length, 2)
       assert.strictEqual((yield* take()).length, 19 - some.length)
       assert.strictEqual((yield* other.all).length, 1)
+    }))
+
+  /** Events of so many runs, for one subscription. */
+  const told = (count: number) =>
+    Effect.gen(function* () {
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const listener = yield* listening(namespace)
+      yield* submitAll(times(count).map(() => specOf(namespace)))
+      const { grants } = yield* hand.claim(count)
+      yield* hand.settle(...grants.map((grant) => succeed(grant)))
+      return listener
+    })
+  const handsOf = (events: ReadonlyArray<OutboxEvent>) =>
+    events.map(({ event, hand }) => [event, hand])
+
+  it.effect("B7 rounds: under its round the same is handed out again, and nothing new beside it", () =>
+    Effect.gen(function* () {
+      const { outbox, take, taker } = yield* told(6)
+      const [mine, others] = [taker(), taker()]
+      const first = yield* mine(3, { round: 7 })
+      assert.strictEqual(first.length, 3)
+      const again = yield* mine(5, { round: 7 })
+      assert.deepEqual(again, first, "with the same numbers")
+      const elsewhere = yield* others(1, { round: 7 })
+      assert.strictEqual(elsewhere.length, 1)
+      assert.notInclude(first.map(({ event }) => event), elsewhere[0]!.event)
+      yield* outbox.done([first[1]!])
+      assert.deepEqual(yield* mine(5, { round: 7 }), [first[0]!, first[2]!])
+      assert.deepEqual(yield* mine(1, { round: 7 }), [first[0]!], "no more than is asked for")
+      yield* outbox.done(first)
+      const rest = yield* mine(5, { round: 7 })
+      assert.strictEqual(rest.length, 2, "then something new")
+      assert.deepEqual(yield* take(), [])
+      const all = [...first, ...elsewhere, ...rest].map(({ event }) => event)
+      assert.strictEqual(new Set(all).size, 6)
+    }))
+
+  it.effect("B7 rounds: what is handed out again is held for as long from then", () =>
+    Effect.gen(function* () {
+      const { outbox, take, taker } = yield* told(2)
+      const mine = taker()
+      const first = yield* mine(9, { forMillis: 10_000, round: 1 })
+      yield* elapse(Duration.seconds(7))
+      assert.deepEqual(handsOf(yield* mine(9, { forMillis: 10_000, round: 1 })), handsOf(first))
+      yield* elapse(Duration.seconds(7))
+      assert.deepEqual(yield* take(), [])
+      yield* elapse(Duration.seconds(5))
+      const late = yield* mine(9, { forMillis: 10_000, round: 1 })
+      assert.deepEqual(handsOf(late), handsOf(first), "its time was up, and nobody else came")
+      yield* elapse(Duration.seconds(12))
+      const [other] = yield* take(1)
+      assert.strictEqual(other!.hand, 2)
+      const left = first.filter(({ event }) => event !== other!.event)
+      assert.deepEqual(handsOf(yield* mine(9, { round: 1 })), handsOf(left))
+      const done = yield* outbox.done([...first, other!])
+      assert.sameMembers([...done], [...left, other!].map(({ event }) => event))
+    }))
+
+  it.effect("B7 rounds: a later one has what is left of those before it, and others have not", () =>
+    Effect.gen(function* () {
+      const { outbox, take, taker } = yield* told(4)
+      const mine = taker()
+      const first = yield* mine(3)
+      yield* outbox.done([first[0]!])
+      assert.strictEqual((yield* take(1)).length, 1)
+      assert.deepEqual(yield* take(), [])
+      const second = yield* mine(1)
+      assert.deepEqual(handsOf(second), [[first[1]!.event, 2]])
+      assert.deepEqual(yield* outbox.done(first), [first[2]!.event], "the others have passed on")
+      const earlier = yield* mine(9, { round: 1 })
+      assert.deepEqual(earlier, [], "a round that comes late has nothing of a later one")
+      assert.deepEqual(yield* outbox.done(second), [second[0]!.event])
     }))
 
   it.effect("subscriptions: of one namespace, by consumer and name", () =>

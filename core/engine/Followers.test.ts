@@ -19,8 +19,11 @@ import { Triggers } from "./Triggers.ts"
 const Work = Task.make("work")
 const Echo = Task.make("echo")
 
-/** A run has ended that two triggers follow, and then for so long calls of this name fail. */
-const followedIn = (failing: string, forMillis: number) =>
+/**
+ * A run has ended that two triggers follow, and then for so long calls of this name fail; or are carried
+ * out, and their answers lost.
+ */
+const followedIn = (failing: string, forMillis: number, isCarriedOut = false) =>
   Effect.gen(function* () {
     const storage = yield* Storage
     let failures = 0
@@ -32,9 +35,10 @@ const followedIn = (failing: string, forMillis: number) =>
           if (!isFailing || operation !== failing) return call
           failures++
           const cause = new Error("away")
-          return Effect.fail(
+          const lost = Effect.fail(
             new StorageUnavailable({ storage: "memory", operation, cause }) as never,
           )
+          return isCarriedOut ? Effect.andThen(call, lost) : lost
         }),
     )
     const program = Layer.mergeAll(
@@ -80,6 +84,13 @@ describe("events in hand", () => {
         assert.isAtMost(yield* followedIn(call, 2500), 1100)
       }))
   }
+
+  it.effect("come with the next answer when the one that had them was lost", () =>
+    Effect.gen(function* () {
+      assert.isAtMost(yield* followedIn("take", 1500, true), 1100)
+      // Longer than others leave them alone.
+      assert.isAtMost(yield* followedIn("take", 12_000, true), 1100)
+    }))
 
   it.effect("come again when others may have them", () =>
     Effect.gen(function* () {

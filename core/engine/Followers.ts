@@ -3,7 +3,8 @@
  * the outbox, judges each by its trigger, and has it recorded and fired in one step.
  *
  * Nothing here guards anything. Two of one partition share no event while it is held, and should both
- * have one, they meet at its row (T8). An event whose taker dies comes again when its time is up.
+ * have one, they meet at its row (T8). An event whose taker dies comes again when its time is up. A take
+ * whose answer is lost is asked for again under its round, so what it took comes with the next answer (B7).
  *
  * At most `batch` events are in hand at once, and the results of at most `read` runs: that is what
  * bounds its memory, since a result may have a megabyte.
@@ -14,7 +15,7 @@ import * as Outbox from "../domain/Outbox.ts"
 import type { Policy } from "../domain/Policy.ts"
 import { partitions, type TriggerName } from "../domain/Trigger.ts"
 import type { RunView } from "../domain/RunView.ts"
-import type { OutboxEvent } from "../services/OutboxStorage.ts"
+import type { OutboxEvent, OutboxStorage } from "../services/OutboxStorage.ts"
 import { Ownership } from "../services/Ownership.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Follow, TriggerView } from "../services/TriggerStorage.ts"
@@ -113,20 +114,40 @@ export const run = Effect.gen(function* () {
   let taken: ReadonlyArray<ReadonlyArray<OutboxEvent>> = []
   let takenAt = -Infinity
 
+  // Who it is decides nothing, so it takes no draw from those that a simulation repeats.
+  const taker = crypto.getRandomValues(new Uint16Array(3)).reduce(
+    (of, each) => of * 2 ** 16 + each,
+    0,
+  )
+  let round = 0
+  /** What was asked for and not answered: the same is asked for again, whoever holds the partitions by now. */
+  let asked: Parameters<OutboxStorage["take"]>[0] | undefined
+
+  const take = Effect.suspend(() => {
+    if (asked === undefined && held.size === 0) return Effect.succeed([])
+    const askedAt = monotonic()
+    asked ??= {
+      consumer: Outbox.triggers,
+      partitions: [...held],
+      limit: batch,
+      forMillis: holdMillis,
+      taker,
+      round: ++round,
+    }
+    return Effect.tap(outbox.take(asked), () =>
+      Effect.sync(() => {
+        asked = undefined
+        takenAt = askedAt
+      }))
+  })
+
   /** Follows what is there, and what could not be followed before; how much that was. */
   const work = Effect.gen(function* () {
     // Others may have the rest by now.
     const isOurs = () => monotonic() - takenAt <= holdMillis / 2
     if (taken.length === 0 || !isOurs()) {
       taken = []
-      const askedAt = monotonic()
-      const events = held.size === 0 ? [] : yield* outbox.take({
-        consumer: Outbox.triggers,
-        partitions: [...held],
-        limit: batch,
-        forMillis: holdMillis,
-      })
-      takenAt = askedAt
+      const events = yield* take
       taken = [...Map.groupBy(events, ({ name, namespace }) => `${namespace} ${name}`).values()]
     }
     const count = taken.length

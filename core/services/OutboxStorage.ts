@@ -10,7 +10,7 @@
  *   it.
  * - **B2 from then on.** A subscription has the ends that begin after it was acknowledged, and none
  *   before. Of one that was taken back nothing is handed out any more.
- * - **B3 handed to one.** An event that was taken is not handed out again before its time is up; then
+ * - **B3 handed to one.** An event that was taken is not handed out to others before its time is up; then
  *   it is, with a higher number: a taker that dies loses nothing. Each number names one hand.
  * - **B4 done.** `done` with the number handed out last takes the event away for ever; with another
  *   it changes nothing. Doing it twice is doing it once.
@@ -18,6 +18,10 @@
  *   the one before is done.
  * - **B6 own.** A taker gets events of its consumer and of the partitions it asks for, at most so many
  *   as it asks for.
+ * - **B7 rounds.** A take under the round of an earlier one of the same taker hands out again, before
+ *   anything new, what that one took: as far as nobody is done with it and it is in no other hand, with
+ *   the same numbers, for as long from now. Under a later round what the taker has of earlier ones is
+ *   free for it. So an answer that is lost costs no more than it takes to ask again.
  *
  * What nobody takes stays until its run leaves (H6): the outbox is no larger than history.
  *
@@ -81,6 +85,10 @@ export interface OutboxStorage {
     readonly partitions: ReadonlyArray<number>
     readonly limit: number
     readonly forMillis: number
+    /** Who asks: of two that name the same each is handed what is the other's. */
+    readonly taker: number
+    /** Rises with each take of this taker that was answered. */
+    readonly round: number
   }) => Effect.Effect<ReadonlyArray<OutboxEvent>, StorageUnavailable>
 
   /** Those that this took away. */

@@ -51,6 +51,7 @@ import gatesTogether from "./gatesTogether.ts"
 import answers from "./answers.ts"
 import beginners from "./beginners.ts"
 import depth from "./depth.ts"
+import rounds from "./rounds.ts"
 
 export interface Migration {
   readonly name: string
@@ -106,6 +107,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "beginners", statements: beginners },
   { name: "depth", statements: depth },
   { name: "notified", statements: notified },
+  { name: "rounds", statements: rounds },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

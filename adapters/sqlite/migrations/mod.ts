@@ -23,6 +23,7 @@ import { endings } from "./0021_endings.ts"
 import { answers } from "./0022_answers.ts"
 import { beginners } from "./0023_beginners.ts"
 import { notified } from "./0024_notified.ts"
+import { rounds } from "./0025_rounds.ts"
 
 /** The step at index `n` makes version `n + 1`, which is kept as `user_version`. */
 export const steps: ReadonlyArray<string> = [
@@ -50,4 +51,5 @@ export const steps: ReadonlyArray<string> = [
   answers,
   beginners,
   notified,
+  rounds,
 ]

@@ -42,6 +42,8 @@ export const used = <R, R2>({ after, both, from, level, test, to }: Passage<R, R
           partitions: [Outbox.partition({ namespace, name: "follower" })],
           limit: 100,
           forMillis: 0,
+          taker: 1,
+          round: 1,
         })
         assert.deepEqual(
           events.filter((event) => event.namespace === namespace).map((event) => event.run),

@@ -10,8 +10,8 @@
  * - A server that dies is back soon. It looks at all there is when it begins, and executors reach for it.
  * - The runs of an executor that dies are free when its lease has run out and somebody sweeps; their work is
  *   begun again.
- * - An event that was taken from the outbox, by somebody who has died or does not know of it, is left alone
- *   for as long as it is held. So what it makes comes that much later.
+ * - An event that was taken from the outbox by somebody who has died is left alone for as long as it is held.
+ *   So what it makes comes that much later. Who had no answer asks again.
  */
 import { pauseMillisMax as againMillis } from "../../engine/answered.ts"
 import { holdMillis, pollMillis } from "../../engine/Followers.ts"
@@ -68,9 +68,7 @@ const untilRepeated = (operation: string): number =>
   isForExecutor(operation) ? againMillis : pauseMillis
 
 const untilTakenAgain = ({ fault, isTakenAgain, operation }: Hit): number => {
-  // Only for these reasons.
-  const isLeft = fault.startsWith("dies")
-    ? !isOfExecutor(operation)
-    : operation === "outbox.take" && fault === "is done"
+  // Only for this reason.
+  const isLeft = fault.startsWith("dies") && !isOfExecutor(operation)
   return isLeft && isTakenAgain ? holdMillis + pollMillis : 0
 }
