@@ -128,6 +128,28 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     }))
   })
 
+  it("says in which line a file of tasks is no program, and nothing of the inside", async () => {
+    const write = (name: string, text: string) => writeFileSync(join(place.folder, name), text)
+    write("broken.ts", "const a = 1\nconst b: number = ;\n")
+    write("imports.ts", 'import "./broken.ts"\n')
+    write("enums.ts", "enum A { x }\n")
+    write("throws.ts", 'throw new Error("boo")\n')
+    const cases = [
+      ["broken.ts", "✗ broken.ts does not load: broken.ts:2: Expression expected"],
+      ["imports.ts", "✗ imports.ts does not load: broken.ts:2: Expression expected"],
+      ["enums.ts", "✗ enums.ts does not load: enums.ts:1: TypeScript enum is not supported"],
+      ["throws.ts", "✗ throws.ts does not load: Error: boo"],
+    ] as const
+    await Promise.all(cases.map(async ([file, says]) => {
+      const { code, err } = await place.run(["executor", file])
+      assert.strictEqual(code, 1, err)
+      assert.include(err.split("\n")[0], says)
+      assert.notMatch(err, /node:internal|node_modules|cli\//)
+      if (file === "throws.ts") assert.match(err, /throws\.ts:1/)
+      else assert.strictEqual(err.trim().split("\n").length, 1, err)
+    }))
+  })
+
   it("refuses a Redis that is none, cannot be reached or is of no use, and shows no password", async () => {
     const tried = async (...words: ReadonlyArray<string>) => {
       const { code, err } = await place.run(["server", "--token", "x".repeat(20), ...words])

@@ -258,8 +258,28 @@ describe("belfry dev", patient, () => {
       place.run(["breaker", "set", "own"]),
       place.run(["task", "show", "hello/world"]),
     ])
-    for (const { out } of shown) assert.match(out, /^state +\w/)
+    for (const { out } of shown) assert.match(out, /^(state|task) +\w/)
     assert.match((await place.run(["run", "logs", id])).err, /the run has said nothing/)
+  })
+
+  it("shows of a trigger and a task what is known of them, with the policy in words", async () => {
+    const rules = ["--misfire", "all", "--misfire-age", "2h", "--grace", "5m", "--jitter", "30s"]
+    await place.run(["trigger", "set", "told", "0 3 * * *", "--task", "demo/flaky", ...rules])
+    const [trigger, task] = await Promise.all([
+      place.run(["trigger", "show", "told"]),
+      place.run(["task", "show", "demo/flaky"]),
+      place.run(["trigger", "set", "alone", "0 3 * * *", "--task", "unbrought"]),
+    ])
+    for (const { out } of [trigger, task]) {
+      assert.match(out, /^retries +5 attempts, 500 ms apart, 1\.5 times as long each time/m)
+    }
+    assert.match(trigger.out, /^misfire +all: the latest 10 .* not older than 2 h 0 min$/m)
+    assert.match(trigger.out, /^grace +misfired when later than 5 min 0 s$/m)
+    assert.match(trigger.out, /^jitter +due up to 30\.0 s later$/m)
+    assert.match(task.out, /^state +served$/m)
+    const { out } = await place.run(["trigger", "show", "alone"])
+    assert.match(out, /policy of the task: the usual one, as nobody has brought it/)
+    await Promise.all(["told", "alone"].map((name) => place.run(["trigger", "remove", name])))
   })
 
   it("says so when a trigger follows a task that nobody has brought", async () => {

@@ -1,8 +1,8 @@
 /** Programs of users: modules whose default export is a layer of tasks, and who carries them out. */
 import { Cause, Effect, Layer, Option } from "effect"
 import { existsSync } from "node:fs"
-import { resolve } from "node:path"
-import { pathToFileURL } from "node:url"
+import { relative, resolve } from "node:path"
+import { fileURLToPath, pathToFileURL } from "node:url"
 import type { Namespace } from "../core/domain/Namespace.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import { CurrentNamespace } from "../core/engine/CurrentNamespace.ts"
@@ -56,8 +56,22 @@ const loadOne = Effect.fnUntraced(function* (file: string) {
 const stackOf = (cause: unknown) => {
   if (!(cause instanceof Error)) return String(cause)
   const lines = (cause.stack ?? cause.message).split("\n")
-  return lines.filter((line) => !line.includes("node:internal")).slice(0, 6).join("\n")
+  // Node says first where a text is no program, and shows the line.
+  const [, place, line] = /^((?:file:\/\/)?\/.+|[A-Z]:\\.+):(\d+)$/.exec(lines[0] ?? "") ?? []
+  if (cause instanceof SyntaxError && place !== undefined) {
+    const path = place.startsWith("file:") ? fileURLToPath(place) : place
+    return `${relative(".", path)}:${line}: ${cause.message}`
+  }
+  return lines.filter((line) => !isInternal(line)).slice(0, 6).join("\n")
 }
+
+const own = new URL(".", import.meta.url)
+
+const isInternal = (line: string) =>
+  /^\s+at /.test(line) &&
+  ["node:internal", "/node_modules/", own.href, fileURLToPath(own)].some((each) =>
+    line.includes(each)
+  )
 
 /** What is known of an executor from outside of it. */
 export interface Seen {

@@ -141,6 +141,46 @@ export const scheduleWords = (schedule: Schedule): string => {
   return `at ${DateTime.formatIso(schedule.at)}`
 }
 
+const gapWords = { shift: "moved by as much", next: "at the next that there is", skip: "left out" }
+const overlapWords = { first: "at the first", second: "at the second", both: "at both" }
+
+/** What its schedule says besides when it is due. */
+export const ruleFacts = (
+  schedule: Schedule,
+): ReadonlyArray<readonly [name: string, value: string | undefined]> => {
+  const { freeDay, gap, jitterMillis, overlap, start, end } = schedule as {
+    readonly [K in keyof ChangeSchedule]?: Exclude<ChangeSchedule[K], null>
+  }
+  return [
+    ["missing times", gap && gapWords[gap]],
+    ["double times", overlap && overlapWords[overlap]],
+    [
+      "free days",
+      freeDay && (typeof freeDay === "string" ? freeDay : Output.plain(JSON.stringify(freeDay))),
+    ],
+    ["start", start && `no slot before ${DateTime.formatIso(start)}`],
+    ["end", end && `no slot from ${DateTime.formatIso(end)} on`],
+    ["jitter", jitterMillis ? `due up to ${Output.millis(jitterMillis)} later` : undefined],
+  ]
+}
+
+/** What becomes of slots that nobody fired in time. */
+export const misfireWords = (misfire: Trigger["misfire"]): string => {
+  switch (misfire._tag) {
+    case "Skip":
+      return "skip: none that was missed fires"
+    case "Once":
+      return "once: the latest that was missed fires"
+    case "All": {
+      const { max, maxAgeMillis } = misfire
+      const age = maxAgeMillis === undefined
+        ? ""
+        : ` if not older than ${Output.millis(maxAgeMillis)}`
+      return `all: the latest ${max} that were missed fire${age}`
+    }
+  }
+}
+
 /** How far one has come that tails a source, line by line. */
 export const tailFacts = (
   { tail }: Pick<Trigger, "tail">,

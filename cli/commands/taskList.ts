@@ -1,10 +1,10 @@
 /** `belfry task list`: the tasks that executors have brought. */
 import { DateTime, Effect, Option } from "effect"
 import { Command, Flag } from "effect/cli"
-import type { Policy } from "../../core/domain/Task.ts"
 import { list } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
+import { policyInWords } from "../policyWords.ts"
 import { asHere } from "../started.ts"
 
 export const taskList = Command.make("list", {
@@ -69,14 +69,3 @@ export const taskList = Command.make("list", {
       { command: "belfry task list --jsonl > tasks.jsonl", description: "Export them" },
     ]),
   )
-
-export const policyInWords = (
-  { blocking, delivery, group, retry, timeoutMillis }: Policy,
-): string =>
-  [
-    ...(retry.attempts > 1 ? [`${retry.attempts} attempts`] : []),
-    ...(timeoutMillis === undefined ? [] : [`timeout ${Output.millis(timeoutMillis)}`]),
-    ...(blocking === undefined ? [] : [blocking._tag.toLowerCase()]),
-    ...(group === undefined ? [] : [`group ${Output.plain(group.name)}`]),
-    ...(delivery === "at-most-once" ? [delivery] : []),
-  ].join(", ")

@@ -1,14 +1,18 @@
 /** `belfry task show`: one task, and how its payload looks. */
-import { Effect } from "effect"
+import { DateTime, Effect } from "effect"
 import { Argument, Command } from "effect/cli"
 import { client, namespace } from "../flags.ts"
 import { lazily } from "../lazily.ts"
 import * as Output from "../Output.ts"
-import { policyInWords } from "./taskList.ts"
+import { policyFacts } from "../policyWords.ts"
 
 export const taskShow = Command.make(
   "show",
-  { ...client, namespace, name: Argument.String("name") },
+  {
+    ...client,
+    namespace,
+    name: Argument.String("name").pipe(Argument.withDescription("Name of the task")),
+  },
   (given) =>
     lazily(
       () => Promise.all([import("../Connection.ts"), import("../views.ts")]),
@@ -18,14 +22,22 @@ export const taskShow = Command.make(
           api.tasks.get({ params: { name: given.name }, query: inNamespace(given.namespace) })
         )
         if (given.json) return Output.printJson(taskJson(task))
-        const { owner, payloads = [], policy, purpose, revision, state } = task
-        Output.print(Output.table(["", ""], [
-          ["state", state],
-          ["policy", policyInWords(policy)],
+        const { last, owner, payloads = [], policy, purpose, revision, state } = task
+        Output.print(Output.facts([
+          ["task", task.name],
+          ["state", state === "served" ? "served" : "unserved: no live executor carries it out"],
           ["revision", String(revision)],
-          ...(owner === undefined ? [] : [["owner", Output.plain(owner)]]),
-          ...(purpose === undefined ? [] : [["purpose", Output.plain(purpose)]]),
-          ...(payloads.length > 1 ? [["payload", `version ${payloads.length}`]] : []),
+          ["owner", owner && Output.plain(owner)],
+          ["purpose", purpose && Output.plain(purpose)],
+          [
+            "last run",
+            last &&
+            `${Output.state(last.state)} at ${DateTime.formatIso(last.finishedAt)}, took ${
+              Output.millis(last.durationMillis)
+            }`,
+          ],
+          ...policyFacts(policy),
+          ["payload", payloads.length > 1 ? `version ${payloads.length}` : undefined],
         ]))
         const present = payloads.at(-1)
         if (present === undefined || present === null) {
@@ -35,6 +47,8 @@ export const taskShow = Command.make(
       }),
     ),
 ).pipe(
-  Command.withDescription("Show a task, and how its payload looks, as JSON Schema"),
+  Command.withDescription(
+    "Show a task, its policy in words, and how its payload looks, as JSON Schema",
+  ),
   Command.withExamples([{ command: "belfry task show hello/world" }]),
 )
