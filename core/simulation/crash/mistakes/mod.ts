@@ -11,6 +11,7 @@ import { markedBefore } from "./markedBefore.ts"
 import { parentForgotten } from "./parentForgotten.ts"
 import { reportDropped } from "./reportDropped.ts"
 import { resumedInTwo } from "./resumedInTwo.ts"
+import { takenAnew } from "./takenAnew.ts"
 
 export interface Planted {
   readonly plant: Plant
@@ -36,6 +37,7 @@ export const mistakes = planted({
   markedBefore: { plant: markedBefore, path: "fire", calls: /^triggers\.fire$/ },
   markedBeforeAhead: { plant: markedBefore, path: "fire, told ahead", calls: /^triggers\.fire$/ },
   toldInMemory: { plant: { server: toldInMemory }, path: "fire", calls: /^runs\.claim$/ },
+  takenAnew: { plant: { storage: takenAnew }, path: "fire", calls: /^outbox\.take$/ },
   noFenceCheck: { plant: { storage: noFenceCheck }, path: "retry", calls: /^runs\.claim$/ },
   dueInMemory: { plant: { server: dueInMemory }, path: "retry", calls: /^runs\.claim$/ },
   parentForgotten: {
