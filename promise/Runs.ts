@@ -1,13 +1,14 @@
 /** What a program of promises does with runs: submits them, gives them orders, and looks at them. */
-import { DateTime, Effect, Option, Schema } from "effect"
+import { DateTime, Effect, Option, Result, Schema } from "effect"
 import type { Asked } from "../core/domain/Asked.ts"
 import { firstRevision } from "../core/domain/Change.ts"
 import type { Shard } from "../core/domain/FanIn.ts"
 import type { LogLevel } from "../core/domain/LogLine.ts"
 import { Fence } from "../core/domain/Lease.ts"
 import type { Progress } from "../core/domain/Progress.ts"
-import { Refused } from "../core/domain/Refused.ts"
-import type { StateName } from "../core/domain/Run.ts"
+import * as Options from "../core/domain/Options.ts"
+import { refusalOf, Refused } from "../core/domain/Refused.ts"
+import { StateName } from "../core/domain/Run.ts"
 import { RunId } from "../core/domain/RunId.ts"
 import { type Failure, Reason, type RunHappening, type RunView } from "../core/domain/RunView.ts"
 import { TaskName } from "../core/domain/Task.ts"
@@ -242,12 +243,14 @@ export const runsOver = (call: Call): Runs => {
     submit: (task, payload, options = {}) => call(submit(task, payload, options)),
     submitAll: (task: Internal, payloads, options) =>
       call(Effect.gen(function* () {
+        yield* namedOf(options)
         const submissions = yield* Effect.forEach(payloads, (payload) => submission(task, payload))
         const accepted = yield* Scheduler.use(({ submitAll }) => submitAll(submissions, options))
         return accepted.map(({ run }) => run)
       })),
     submitSharded: (task: Internal, payload, sharding, options) =>
       call(Effect.gen(function* () {
+        yield* namedOf(options)
         const whole = yield* submission(task, payload)
         const { run } = yield* Scheduler.use(({ submitSharded }) =>
           submitSharded(whole, sharding, options)
@@ -329,7 +332,11 @@ const submit = (
   { core, keep }: Internal,
   payload: unknown,
   { signal: _, ...options }: Submit & Waiting,
-) => Effect.flatMap(keep(payload), (kept) => core.submit(kept, options))
+) =>
+  Effect.andThen(
+    namedOf(options),
+    Effect.flatMap(keep(payload), (kept) => core.submit(kept, options)),
+  )
 
 const outcome = <S extends StandardSchema, E extends StandardSchema>(
   task: Pick<Internal<S, E>, "outcome">,
@@ -380,7 +387,45 @@ const checkedLimit = (limit: number, pages: string): Effect.Effect<void, Refused
     }),
   )
 
-const list = Effect.fnUntraced(function* ({ before, limit = 50, parent, states, task }: Query) {
+const submitNames: ReadonlyArray<keyof Submit> = [
+  "delay",
+  "level",
+  "deadline",
+  "idempotencyKey",
+  "by",
+  "again",
+  "whenFull",
+]
+/** Refuses what no submit knows. */
+const namedOf = (options: Submit = {}): Effect.Effect<void, Refused> =>
+  Effect.suspend(() => {
+    const flaw = Options.flaw("options", options, submitNames)
+    return flaw === undefined ? Effect.void : Effect.fail(flaw)
+  })
+
+const queryNames: ReadonlyArray<keyof Query> = ["task", "states", "parent", "before", "limit"]
+
+/** What is wrong with a query that types did not look at, if anything is. */
+const flawOf = (query: Query): Refused | undefined => {
+  const stray = Options.flaw("query", query, queryNames)
+  if (stray !== undefined) return stray
+  const { states = [], task } = query
+  const named = task === undefined ? undefined : decodeName(task.name)
+  if (named !== undefined && Result.isFailure(named)) return refusalOf(named.failure, "query.task")
+  const at = states.findIndex((state) => !isState(state))
+  return at < 0 ? undefined : new Refused({
+    field: `query.states.${at}`,
+    reason: `${JSON.stringify(states[at])} is no state`,
+    remedy: `Use ${StateName.literals.join(", ")}`,
+  })
+}
+const decodeName = Schema.decodeUnknownResult(TaskName)
+const isState = Schema.is(StateName)
+
+const list = Effect.fnUntraced(function* (query: Query) {
+  const flaw = flawOf(query)
+  if (flaw !== undefined) return yield* flaw
+  const { before, limit = 50, parent, states, task } = query
   yield* checkedLimit(limit, "each `before` the last run of the one before it")
   const namespace = yield* CurrentNamespace
   const views = yield* Scheduler.use((scheduler) =>

@@ -14,6 +14,7 @@ import {
   Schema,
   type StandardSchema as Standard,
 } from "effect"
+import * as Options from "../core/domain/Options.ts"
 import { Refused } from "../core/domain/Refused.ts"
 import type { Shard } from "../core/domain/FanIn.ts"
 import type { LogLevel } from "../core/domain/LogLine.ts"
@@ -189,6 +190,7 @@ export const task = <
   S extends StandardSchema = NoSuccess,
   E extends StandardSchema = NoError,
 >(name: string, options: TaskOptions<P, S, E> = {}): Task<P, S, E> => {
+  Options.check("task", options, optionNames)
   const { earlier, error, idempotencyKey, payload, policy, success, ...rest } = options
   const core = overJson(name, {
     ...rest,
@@ -345,6 +347,17 @@ export const task = <
   }
 }
 
+const optionNames: ReadonlyArray<keyof TaskOptions<NoPayload, NoSuccess, NoError>> = [
+  "payload",
+  "earlier",
+  "success",
+  "error",
+  "idempotencyKey",
+  "policy",
+  "owner",
+  "purpose",
+]
+
 const json = { payload: Schema.Json, error: Schema.Json }
 
 /** Throws `Refused` when name or policy break the rules. */
@@ -366,6 +379,7 @@ const overJson = (
   try {
     return CoreTask.make(name, { ...options, ...json })
   } catch (cause) {
+    if (cause instanceof Refused) throw cause
     throw new Refused({
       field: "policy",
       reason: `"${name}" cannot have it: ${cause instanceof Error ? cause.message : cause}`,

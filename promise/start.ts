@@ -18,6 +18,7 @@ import type { Wakeups } from "../core/services/Wakeups.ts"
 import { type Belfry, over } from "./Belfry.ts"
 import type { Engine } from "./call.ts"
 import type { Handler } from "./Task.ts"
+import * as startOptions from "./startOptions.ts"
 
 /** Everything in this process, gone at its end; a file; or a database for several machines. */
 export type StorageOption =
@@ -49,6 +50,8 @@ export type StartOptions =
 
 /** Rejects when the options are refused, or what they name cannot be reached. */
 export const start = async (options: StartOptions): Promise<Belfry> => {
+  const flaw = startOptions.flaw(options)
+  if (flaw !== undefined) throw flaw
   const engine: Layer.Layer<Engine | Transport, unknown> = options.server === undefined
     ? embedded(options.storage)
     : remote(options.server)

@@ -25,6 +25,7 @@ import * as PayloadSchemas from "../domain/PayloadSchema.ts"
 import * as PayloadVersion from "../domain/PayloadVersion.ts"
 import * as Policies from "../domain/Policy.ts"
 import { type Policy, usualPolicy } from "../domain/Policy.ts"
+import * as Named from "../domain/Options.ts"
 import { Refused } from "../domain/Refused.ts"
 import type { RunId } from "../domain/RunId.ts"
 import type { Failure, RunView } from "../domain/RunView.ts"
@@ -470,6 +471,13 @@ export const make = <
       const isPassedOn = Schedules.isPassedOn(when)
       const text = isPassedOn ? "null" : yield* encode(value)
       const namespace = yield* CurrentNamespace
+      const { grace } = more
+      const graceMillis = grace === undefined ? undefined : yield* Effect.try({
+        try: () => Named.millis("grace", grace),
+        catch: (cause) => cause as Refused,
+      })
+      const unknown = Named.flaw("options", more, ["misfire", "grace", "whileRunning"])
+      if (unknown !== undefined) return yield* unknown
       yield* triggers.put({
         namespace,
         name: trigger,
@@ -478,9 +486,7 @@ export const make = <
         schedule: when,
         payload: text,
         misfire: more.misfire,
-        graceMillis: more.grace === undefined
-          ? undefined
-          : Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(more.grace))),
+        graceMillis,
         // Only the task's own code could derive it from what is passed on.
         blockingKey: isPassedOn ? undefined : blockingKey?.(value),
         whileRunning: more.whileRunning,
@@ -523,7 +529,7 @@ const policyOf = (options: PolicyOptions<never>): Policy => {
     ...usualPolicy,
     ...rest,
     ...(timeout !== undefined && {
-      timeoutMillis: Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(timeout))),
+      timeoutMillis: Named.millis("policy.timeout", timeout),
     }),
     ...(selector !== undefined && {
       selector: Result.getOrThrow(Selector.check(selector, "policy.selector")),

@@ -18,6 +18,7 @@ import type { CalendarName, FreeDay } from "../domain/Calendar.ts"
 import type { Condition } from "../domain/Condition.ts"
 import type { Gap, Overlap } from "../domain/Cron.ts"
 import * as Ends from "../domain/Ends.ts"
+import * as Options from "../domain/Options.ts"
 import type { Passing } from "../domain/Following.ts"
 import { usual } from "../domain/Permanent.ts"
 import type { Final } from "../domain/Run.ts"
@@ -53,6 +54,7 @@ export interface CronOptions extends Span {
 
 /** Five to seven fields, `L`, `W`, `#` and nicknames. */
 export const cron = (expression: string, options: CronOptions = {}): Schedule => {
+  Options.check("options", options, cronNames)
   const { calendar, freeDay, gap, overlap, zone = "UTC" } = options
   return {
     _tag: "Cron",
@@ -67,18 +69,16 @@ export const cron = (expression: string, options: CronOptions = {}): Schedule =>
 }
 
 /** At this distance, counted from `start`, or from when the trigger was stored. */
-export const every = (interval: Duration.Input, options: Span = {}): Schedule => ({
-  _tag: "Every",
-  millis: millis(interval),
-  ...spanOf(options),
-})
+export const every = (interval: Duration.Input, options: Span = {}): Schedule => {
+  Options.check("options", options, spanNames)
+  return { _tag: "Every", millis: Options.millis("interval", interval), ...spanOf(options) }
+}
 
 /** Once. */
-export const at = (instant: Date, options: Jitter = {}): Schedule => ({
-  _tag: "At",
-  at: instant.getTime(),
-  ...jitterOf(options),
-})
+export const at = (instant: Date, options: Jitter = {}): Schedule => {
+  Options.check("options", options, ["jitter"])
+  return { _tag: "At", at: Options.instant("at", instant), ...jitterOf(options) }
+}
 
 export interface AfterOptions {
   /**
@@ -106,15 +106,18 @@ export const after: {
   (task: string | { readonly name: TaskName }, options?: AfterOptions): After
 } = (
   task: string | { readonly name: TaskName },
-  { on = "success", passing, when }: AfterOptions = {},
-): never =>
-  ({
+  options: AfterOptions = {},
+): never => {
+  Options.check("options", options, ["on", "when", "passing"])
+  const { on = "success", passing, when } = options
+  return {
     _tag: "After",
     task: (typeof task === "string" ? task : task.name) as TaskName,
     on: Ends.resolve(on),
     ...(when !== undefined && { when }),
     ...(passing !== undefined && { passing }),
-  }) satisfies After as never
+  } satisfies After as never
+}
 
 export interface TailOptions {
   /** Where it begins: at the `beginning` unless named. From then on its position counts. */
@@ -181,13 +184,17 @@ export const tailTable = (
   }, options)
 
 /** Always one run is alive, in the whole namespace: as soon as it has ended there is another. */
-export const permanent = (options: PermanentOptions = {}): Schedule => ({
-  ...usual,
-  ...(options.delay !== undefined && { delayMillis: millis(options.delay) }),
-  ...(options.growth !== undefined && { growth: options.growth }),
-  ...(options.delayMax !== undefined && { delayMaxMillis: millis(options.delayMax) }),
-  ...(options.steady !== undefined && { steadyMillis: millis(options.steady) }),
-})
+export const permanent = (options: PermanentOptions = {}): Schedule => {
+  Options.check("options", options, ["delay", "growth", "delayMax", "steady"])
+  return {
+    ...usual,
+    ...(options.delay !== undefined && { delayMillis: Options.millis("delay", options.delay) }),
+    ...(options.growth !== undefined && { growth: options.growth }),
+    ...(options.delayMax !== undefined &&
+      { delayMaxMillis: Options.millis("delayMax", options.delayMax) }),
+    ...(options.steady !== undefined && { steadyMillis: Options.millis("steady", options.steady) }),
+  }
+}
 
 export interface PermanentOptions {
   /** From the end of a run to the next one: a second unless named. */
@@ -200,15 +207,15 @@ export interface PermanentOptions {
   readonly steady?: Duration.Input
 }
 
-const millis = (duration: Duration.Input): number =>
-  Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))
+const spanNames = ["start", "end", "jitter"]
+const cronNames = ["zone", "gap", "overlap", "calendar", "freeDay", ...spanNames]
 
 const jitterOf = ({ jitter }: Jitter) =>
-  jitter === undefined ? {} : { jitterMillis: millis(jitter) }
+  jitter === undefined ? {} : { jitterMillis: Options.millis("jitter", jitter) }
 
 const spanOf = ({ end, start, ...options }: Span) => ({
-  ...(start !== undefined && { start: start.getTime() }),
-  ...(end !== undefined && { end: end.getTime() }),
+  ...(start !== undefined && { start: Options.instant("start", start) }),
+  ...(end !== undefined && { end: Options.instant("end", end) }),
   ...jitterOf(options),
 })
 
@@ -222,5 +229,5 @@ export const once: Misfire = { _tag: "Once" }
 export const all = (max: number, maxAge?: Duration.Input): Misfire => ({
   _tag: "All",
   max,
-  ...(maxAge !== undefined && { maxAgeMillis: millis(maxAge) }),
+  ...(maxAge !== undefined && { maxAgeMillis: Options.millis("maxAge", maxAge) }),
 })

@@ -2,9 +2,20 @@
  * Keeps triggers, with the calendars they name. They are fired by the `Planner`; those that follow a task
  * by `Followers`, those that tail a source by `Tails`; and `SlotAuditor` looks whether all were.
  */
-import { Context, Effect, Equal, Layer, Option, Result, Schema, type Scope } from "effect"
+import {
+  Context,
+  Effect,
+  Equal,
+  Layer,
+  Option,
+  Result,
+  Schema,
+  SchemaIssue,
+  type Scope,
+} from "effect"
 import * as Calendar from "../domain/Calendar.ts"
 import type { Namespace } from "../domain/Namespace.ts"
+import * as Objection from "../domain/Objection.ts"
 import { Refused } from "../domain/Refused.ts"
 import { type TaskDefinition, TaskName } from "../domain/Task.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -398,14 +409,23 @@ export const defined = (input: TriggerInput): Effect.Effect<Trigger.TriggerDefin
     })
   ).pipe(
     Effect.flatMap((made) => decodeDefinition(made)),
-    Effect.mapError((cause) =>
-      new Refused({
-        field: "trigger",
-        reason: cause instanceof Error ? cause.message : String(cause),
-        remedy: "Mend the named field",
-      })
-    ),
+    Effect.mapError(refusalOfDefinition),
   )
+}
+
+/** By its field, as what made it tells. */
+const refusalOfDefinition = (cause: unknown): Refused => {
+  const issue = Schema.isSchemaError(cause)
+    ? cause.issue
+    : cause instanceof Error && SchemaIssue.isIssue(cause.cause)
+    ? cause.cause
+    : undefined
+  if (issue === undefined) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    return new Refused({ field: "trigger", reason, remedy: "Mend it as the reason says" })
+  }
+  const { path, reason, remedy } = Objection.first(issue)
+  return new Refused({ field: Objection.fieldOf(path) || "trigger", reason, remedy })
 }
 
 const circle = new Refused({
