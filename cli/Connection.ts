@@ -45,7 +45,9 @@ export const address = Effect.fnUntraced(function* (given: Given) {
     if (!/^https?:$/.test(URL.parse(each)?.protocol ?? "")) {
       return yield* new Problem({
         kind: "usage",
-        what: `"${each}" is not the address of a server`,
+        what: `${
+          Option.isSome(given.url) ? "--url" : "BELFRY_URL"
+        }: "${each}" is not the address of a server`,
         fix: "write it as in http://127.0.0.1:7070",
       })
     }

@@ -116,6 +116,14 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const cases = [
       [["server"], /--sqlite FILE/],
       [["server", "--sqlite", "x.db"], /token/],
+      [
+        ["server", "--database-url", "mysql://a:secret@b/c"],
+        /--database-url: "mysql:" is no PostgreSQL\n {2}Fix {2}write it as in postgres:/,
+      ],
+      [["migrate", "--database-url", "secret"], /--database-url: it is no URL\n {2}Fix/],
+      [["dev", "--database-url", "secret"], /--database-url: it is no URL\n {2}Fix/],
+      [["cluster", "up", "--database-url", "secret"], /--database-url: it is no URL\n {2}Fix/],
+      [["run", "list", "--url", "ftp://a"], /--url: "ftp:\/\/a" is not the address of a server/],
       [["server", "--sqlite", "x.db", "--token", "short"], /16 characters/],
       [["executor"], /--samples/],
       [["executor", "none.ts"], /there is no file none\.ts/],
@@ -125,6 +133,7 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
       const { code, err } = await place.run(words)
       assert.strictEqual(code, 2, `${words.join(" ")}: ${err}`)
       assert.match(err, says)
+      assert.notInclude(err, "secret")
     }))
   })
 

@@ -34,6 +34,26 @@ export const databaseUrl = (
       ? Redacted.make(process.env["BELFRY_DATABASE_URL"])
       : undefined)
 
+/** As `databaseUrl`, once it is known to be the address of a PostgreSQL. It may hold a password. */
+export const database = (
+  given: Option.Option<Redacted.Redacted<string>>,
+): Effect.Effect<Redacted.Redacted<string> | undefined, Problem> =>
+  Effect.suspend(() => {
+    const url = databaseUrl(given)
+    if (url === undefined) return Effect.undefined
+    const protocol = URL.parse(Redacted.value(url))?.protocol
+    if (protocol !== undefined && /^postgres(ql)?:$/.test(protocol)) return Effect.succeed(url)
+    const name = Option.isSome(given) ? "--database-url" : "BELFRY_DATABASE_URL"
+    const reason = protocol === undefined ? "it is no URL" : `"${protocol}" is no PostgreSQL`
+    return Effect.fail(
+      new Problem({
+        kind: "usage",
+        what: `${name}: ${reason}`,
+        fix: "write it as in postgres://user:password@host/db",
+      }),
+    )
+  })
+
 type Kept = Storage | Wakeups | Lock
 
 /** Loads a layer's module when the layer is built. */

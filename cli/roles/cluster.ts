@@ -9,7 +9,7 @@ import { attached } from "../attached.ts"
 import * as Child from "../Child.ts"
 import * as Connection from "../Connection.ts"
 import * as Ending from "../Ending.ts"
-import { databaseUrl, hostOf } from "../layers.ts"
+import { database, hostOf } from "../layers.ts"
 import { flagOf, joined } from "../joined.ts"
 import { LiveView } from "../LiveView.ts"
 import * as Output from "../Output.ts"
@@ -55,6 +55,7 @@ export const clusterUp = Effect.fnUntraced(function* (given: Given) {
     })
   }
   yield* joined(given.namespace)
+  yield* database(given.databaseUrl)
   const folder = yield* Place.open
   if (yield* attached(folder, given)) return
   yield* Effect.scoped(main(given, folder, new LiveView(given.json)))
@@ -108,7 +109,7 @@ const main = Effect.fnUntraced(function* (given: Given, folder: string, view: Li
 
 /** The database that was named, or one of our own that ends with us. */
 const databaseOf = Effect.fnUntraced(function* (given: Given, folder: string, view: LiveView) {
-  const named = databaseUrl(given.databaseUrl)
+  const named = yield* database(given.databaseUrl)
   if (named !== undefined) return named
   const LocalServer = yield* Effect.promise(() => import("../../adapters/postgres/LocalServer.ts"))
   const server = yield* LocalServer.start({ folder: join(folder, "postgres") }).pipe(

@@ -10,7 +10,7 @@ import { attached } from "../attached.ts"
 import * as Ending from "../Ending.ts"
 import { flagOf, joined } from "../joined.ts"
 import { keys } from "../keys.ts"
-import { type Backing, databaseUrl, serving, words } from "../layers.ts"
+import { type Backing, database, databaseUrl, serving, words } from "../layers.ts"
 import * as Output from "../Output.ts"
 import * as Place from "../Place.ts"
 import { nextFree } from "../ports.ts"
@@ -32,6 +32,7 @@ export interface Given {
 const host = "127.0.0.1"
 
 export const dev = Effect.fnUntraced(function* (given: Given) {
+  yield* database(given.databaseUrl)
   const folder = yield* Place.open
   if (yield* attached(folder, given)) return
 

@@ -1,6 +1,6 @@
 /** Brings a database up to date, and ends. */
 import { Effect, Layer, type Option, type Redacted } from "effect"
-import { databaseUrl, hostOf, migrations } from "../layers.ts"
+import { database, hostOf, migrations } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
 
@@ -10,7 +10,7 @@ export interface Given {
 }
 
 export const migrate = Effect.fnUntraced(function* (given: Given) {
-  const url = databaseUrl(given.databaseUrl)
+  const url = yield* database(given.databaseUrl)
   if (url === undefined) {
     return yield* new Problem({
       kind: "usage",

@@ -4,7 +4,7 @@ import { Server } from "../../cluster/Server.ts"
 import type { Particular } from "../../core/services/Required.ts"
 import * as Child from "../Child.ts"
 import * as Ending from "../Ending.ts"
-import { type Backing, databaseUrl, serving, words } from "../layers.ts"
+import { type Backing, database, serving, words } from "../layers.ts"
 import * as Output from "../Output.ts"
 import { Problem } from "../Problem.ts"
 import * as Tokens from "../tokens.ts"
@@ -33,34 +33,39 @@ export const server = Effect.fnUntraced(function* (given: Given) {
   }).pipe(Effect.provide(serving({ backing, host, hosts, isBehindProxy, port, token, required })))
 })
 
-const backingOf = (given: Given): Effect.Effect<Backing, Problem> => {
+const backingOf = Effect.fnUntraced(function* (given: Given) {
   const wakeups = Option.getOrUndefined(given.wakeups)
   if (Option.isSome(given.sqlite)) {
+    const file = given.sqlite.value
     if (wakeups !== undefined) {
-      return Effect.fail(
-        new Problem({
-          kind: "usage",
-          what: "--wakeups is for servers that share a PostgreSQL",
-          fix: "leave it out: processes that share a SQLite file find each other's work in it",
-        }),
-      )
+      return yield* new Problem({
+        kind: "usage",
+        what: "--wakeups is for servers that share a PostgreSQL",
+        fix: "leave it out: processes that share a SQLite file find each other's work in it",
+      })
     }
-    return Option.isSome(given.databaseUrl)
-      ? Effect.fail(
-        new Problem({ kind: "usage", what: "--sqlite and --database-url exclude each other" }),
-      )
-      : Effect.succeed({ _tag: "Sqlite", file: given.sqlite.value })
+    if (Option.isSome(given.databaseUrl)) {
+      return yield* new Problem({
+        kind: "usage",
+        what: "--sqlite and --database-url exclude each other",
+        fix: "name one of them",
+      })
+    }
+    const backing: Backing = { _tag: "Sqlite", file }
+    return backing
   }
-  const url = databaseUrl(given.databaseUrl)
-  return url !== undefined ? Effect.succeed({ _tag: "Postgres", url, wakeups }) : Effect.fail(
-    new Problem({
+  const url = yield* database(given.databaseUrl)
+  if (url === undefined) {
+    return yield* new Problem({
       kind: "usage",
       what: "a server needs a storage",
       fix: "name one with --sqlite FILE, --database-url URL or BELFRY_DATABASE_URL",
       hint: "belfry server --sqlite belfry.db",
-    }),
-  )
-}
+    })
+  }
+  const backing: Backing = { _tag: "Postgres", url, wakeups }
+  return backing
+})
 
 const tokenOf = Effect.fnUntraced(function* (given: Given) {
   const named = yield* Tokens.named(given)

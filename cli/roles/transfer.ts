@@ -7,7 +7,7 @@ import type { Counts, StateRecord } from "../../core/domain/StateRecord.ts"
 import { counted } from "../../core/domain/Transfer.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import { StorageUnavailable } from "../../core/services/StorageUnavailable.ts"
-import { type Backing, databaseUrl, storage, words } from "../layers.ts"
+import { type Backing, database, storage, words } from "../layers.ts"
 import * as Output from "../Output.ts"
 import * as Place from "../Place.ts"
 import { Problem } from "../Problem.ts"
@@ -114,10 +114,13 @@ const backingOf = (
       )
       : Effect.succeed({ _tag: "Sqlite", file: given.sqlite.value })
   }
-  const url = databaseUrl(given.databaseUrl)
-  return url !== undefined
-    ? Effect.succeed({ _tag: "Postgres", url })
-    : Effect.map(folder, (at) => ({ _tag: "Sqlite", file: join(at, "belfry.db") }))
+  return Effect.flatMap(
+    database(given.databaseUrl),
+    (url): Effect.Effect<Backing, Problem> =>
+      url !== undefined
+        ? Effect.succeed({ _tag: "Postgres", url })
+        : Effect.map(folder, (at) => ({ _tag: "Sqlite", file: join(at, "belfry.db") })),
+  )
 }
 
 /** What goes wrong with the storage is a problem. */
