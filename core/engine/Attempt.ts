@@ -71,6 +71,8 @@ export interface Attempt {
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
   /** The hook that goes on. */
   hook: Fiber.Fiber<unknown, unknown> | undefined
+  /** Whether it was marked that it is handed over, where the pool has done so as its handler goes on. */
+  mark: Effect.Effect<boolean> | undefined
 }
 
 export const of = (grant: Grant, handler: Handler, startedAt: number): Attempt => ({
@@ -92,6 +94,7 @@ export const of = (grant: Grant, handler: Handler, startedAt: number): Attempt =
   telling: undefined,
   outcome: undefined,
   hook: undefined,
+  mark: undefined,
 })
 
 /** What an attempt needs of the pool that it is in. */
@@ -273,11 +276,10 @@ const withHooks = (
       let exit = grant.conclusion === undefined
         ? yield* Effect.exit(restore(handler.opening?.(run, tried) ?? tried))
         : exitOf(grant.conclusion)
-      const isLeft = hooks.rollback ?? hooks.clean ?? hooks.summary
-      if (Stopping.isStoppedBy(attempt.stopping, "HandOver") && isLeft !== undefined) {
+      if (isToBeMarked(attempt)) {
         around.limit(attempt, undefined)
         advance(attempt, { _tag: "Marking" })
-        const isMarked = yield* around.conclude(grant, handedOver)
+        const isMarked = yield* attempt.mark ?? around.conclude(grant, handedOver)
         advance(attempt, { _tag: isMarked ? "Marked" : "Refused" })
         if (isMarked || attempt.stopping._tag === "Left") return yield* exit
       }
@@ -344,6 +346,11 @@ const withHooks = (
       return yield* outcome
     })
   )
+
+/** Whether it is handed over, and hooks are left. */
+export const isToBeMarked = ({ handler: { hooks = {} }, stopping }: Attempt): boolean =>
+  Stopping.isStoppedBy(stopping, "HandOver") &&
+  (hooks.rollback ?? hooks.clean ?? hooks.summary) !== undefined
 
 const endedOf = (
   attempt: Attempt,

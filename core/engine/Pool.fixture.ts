@@ -4,9 +4,9 @@ import { Fence } from "../domain/Lease.ts"
 import * as PoolSizes from "../domain/PoolSizes.ts"
 import { standard } from "../domain/Namespace.ts"
 import { RunId } from "../domain/RunId.ts"
-import { type Policy, TaskName, usualPolicy } from "../domain/Task.ts"
+import { TaskName, usualPolicy } from "../domain/Task.ts"
 import type { Grant } from "../services/RunStorage.ts"
-import type { Handler, Hooks, Unsuccessful } from "./Handler.ts"
+import type { Handler, Unsuccessful } from "./Handler.ts"
 import * as Pool from "./Pool.ts"
 
 export const task = TaskName.make("test/careful")
@@ -40,9 +40,9 @@ export const quiet: Pool.Options = {
 /** A pool that serves one task. */
 export const serving = Effect.fnUntraced(function* (
   carryOut: Handler["carryOut"],
-  options: Partial<Pool.Options> & { readonly policy?: Policy; readonly hooks?: Hooks } = {},
+  options: Partial<Pool.Options> & Partial<Pick<Handler, "policy" | "hooks" | "isForOthers">> = {},
 ) {
-  const { hooks, policy = usualPolicy, ...more } = options
+  const { hooks, isForOthers, policy = usualPolicy, ...more } = options
   const pool = yield* Pool.make({ ...quiet, ...more })
   pool.serve({
     context: Context.pick(Clock.Clock)(yield* Effect.context<never>()),
@@ -52,6 +52,7 @@ export const serving = Effect.fnUntraced(function* (
     purpose: undefined,
     carryOut,
     hooks,
+    ...(isForOthers !== undefined && { isForOthers }),
   })
   pool.keepFresh(Infinity)
   return pool

@@ -64,6 +64,23 @@ describe("a run whose start is marked", () => {
       assert.deepEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Release"])
     }))
 
+  it.effect("is not marked if its payload is for others: nobody has begun it", () =>
+    Effect.gen(function* () {
+      let marks = 0
+      const pool = yield* serving(
+        (payload) => Effect.fail({ ...failed("Newer"), isGivenBack: payload === "new" }),
+        {
+          mark: () => Effect.sync(() => ++marks > 0),
+          isForOthers: (payload) => payload === "new",
+        },
+      )
+      pool.take([grantOf(1, { isCareful: true, payload: "new" })])
+      assert.deepEqual(pool.takeReports(9).map(({ _tag }) => _tag), ["Release"])
+      assert.strictEqual(marks, 0)
+      pool.take([grantOf(2, { isCareful: true })])
+      assert.strictEqual(marks, 1)
+    }))
+
   it.effect("does nothing when somebody else holds it by now", () =>
     Effect.gen(function* () {
       assert.deepEqual(yield* carried(false, 2000), { starts: 0, reports: [], known: 0 })

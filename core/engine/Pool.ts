@@ -24,9 +24,9 @@
  *    that came in one answer in the order in which they were submitted. What comes with a conclusion is
  *    none of them.
  */
-import { Clock, Effect, type Exit, Random, type Scope } from "effect"
+import { Clock, Effect, type Exit, Fiber, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
-import type { Conclusion } from "../domain/Conclusion.ts"
+import { type Conclusion, handedOver } from "../domain/Conclusion.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { Labels } from "../domain/Labels.ts"
 import type { PoolSizes } from "../domain/PoolSizes.ts"
@@ -148,6 +148,8 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     const handlers = new Map<TaskName, Handler>()
     const carried = new Set<Attempt.Attempt>()
     const stuck = new Set<Attempt.Attempt>()
+    /** Of these, such as are handed over, until that is marked: a report before could leave them uncleaned. */
+    const marking = new Set<Attempt.Attempt>()
     let sizes = options.sizes
     let queue: Array<Grant> = []
     /** Of these, such as places were kept for. */
@@ -289,13 +291,27 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       carried.delete(attempt)
       stuck.add(attempt)
       attempt.fiber?.interruptUnsafe()
-      reporting.stuck(attempt)
+      const isToBeMarked = attempt.outcome === undefined && Attempt.isToBeMarked(attempt)
+      if (isToBeMarked) marking.add(attempt)
+      else reporting.stuck(attempt)
       pump()
-      return Effect.logWarning("a handler goes on although it was interrupted: it is stuck", {
-        task,
-        run,
-      })
+      return Effect.andThen(
+        Effect.logWarning("a handler goes on although it was interrupted: it is stuck", {
+          task,
+          run,
+        }),
+        isToBeMarked ? markStuck(attempt) : Effect.void,
+      )
     }
+
+    const markStuck = (attempt: Attempt.Attempt) =>
+      Effect.map(Effect.forkDetach(conclude(attempt.grant, handedOver)), (fiber) => {
+        attempt.mark = Fiber.join(fiber)
+        fiber.addObserver(() => {
+          marking.delete(attempt)
+          reporting.stuck(attempt)
+        })
+      })
 
     const limits = TimeLimits.make({
       carried,
@@ -445,6 +461,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       },
       known: () => [
         ...carried.values().map(({ grant }) => grant),
+        ...marking.values().map(({ grant }) => grant),
         ...queue,
         ...next.values(),
         ...reporting.all(),

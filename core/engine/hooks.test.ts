@@ -324,6 +324,42 @@ describe("the hooks of an attempt", () => {
       assert.deepStrictEqual(steps, ["refused", "clean", "Await"])
     }))
 
+  /** Its handler goes on for 5 seconds after it was to stop; the mark is answered 2 seconds after it was sent. */
+  const stuckAtHandOver = (mark: "marked" | "refused", after: (pool: Pool.Pool) => void) =>
+    Effect.gen(function* () {
+      const steps: Array<string> = []
+      const pool = yield* serving(
+        (_, { handOver }) => Effect.onInterrupt(handOver(), () => Effect.sleep("5 seconds")),
+        {
+          policy: { ...usualPolicy, timeoutMillis: 60_000 },
+          hooks: { clean: () => Effect.sync(() => void steps.push("clean")) },
+          conclude: () =>
+            Effect.delay(Effect.sync(() => steps.push(mark) > 0 && mark === "marked"), "2 seconds"),
+        },
+      )
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("500 millis")
+      after(pool)
+      for (let seconds = 0; seconds < 10; seconds++) {
+        yield* TestClock.adjust("1 second")
+        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
+        assert.isTrue(steps.includes("Await") || pool.known().length === 1, "it is in hand")
+      }
+      return steps
+    })
+
+  it.effect("are marked before the hand-over of a stuck handler is reported", () =>
+    Effect.gen(function* () {
+      const steps = yield* stuckAtHandOver("marked", (pool) => pool.giveBack())
+      assert.deepStrictEqual(steps, ["marked", "Await"])
+    }))
+
+  it.effect("come when the stuck handler has ended, where the mark is not taken", () =>
+    Effect.gen(function* () {
+      const steps = yield* stuckAtHandOver("refused", (pool) => pool.giveBack())
+      assert.deepStrictEqual(steps, ["refused", "Await", "clean"])
+    }))
+
   it.effect("cost a hand-over nothing where none comes after it", () =>
     Effect.gen(function* () {
       const marks: Array<string> = []
