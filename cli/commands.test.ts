@@ -76,6 +76,8 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const cases = [
       [[...submit, "--delay", "-5s"], '--delay: "-5s" is not a duration: write it as 500ms, 90s'],
       [[...submit, "--delay"], "--delay: it has no value; write it as in --delay 90s"],
+      [["run", "list", "--task"], "--task: it has no value; write it after --task"],
+      [["run", "list", "--limit"], "--limit: it has no value; write it "],
       [[...submit, "--delay", "9999d"], '--delay: "9999d" is too long: write 366d or less'],
       [[...submit, "--level", "9"], '--level: "9" is not one of its words; write one of 0, 1, 2'],
       [[...submit, "--shards", "-4"], '--shards: "-4" is out of bounds; write a number from 1 to'],

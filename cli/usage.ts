@@ -35,7 +35,10 @@ export const line = (error: CliError.CliError | Error): string => {
 const invalid = ({ expected: said, kind, option, value }: CliError.InvalidValue): string => {
   const name = kind === "flag" ? `--${option}` : option
   const expected = said.replace(/^Expected:? /, "")
-  if (kind === "flag" && value === "") return `${name}: it has no value; ${give(expected, option)}`
+  // Of a value that is missing the library tells its kind, in a word.
+  if (kind === "flag" && value === "" && (isOfLibrary(expected) || /^[\w-]+$/.test(expected))) {
+    return `${name}: it has no value; ${give(expected, option)}`
+  }
   const given = JSON.stringify(value.length > 100 ? `${value.slice(0, 99)}…` : value)
   // Those of ours say it all.
   if (!isOfLibrary(expected)) {
@@ -68,5 +71,7 @@ const give = (expected: string, option: string, value = ""): string => {
   if (alike !== undefined) return `did you mean ${alike}?`
   if (words.length > 0) return `write one of ${words.join(", ")}`
   const example = things[expected]?.[1]
-  return example === undefined ? "give one" : `write it as in --${option} ${example}`
+  return example === undefined
+    ? `write it after --${option}`
+    : `write it as in --${option} ${example}`
 }
