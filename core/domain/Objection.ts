@@ -1,21 +1,6 @@
 /**
  * What a schema has against a value, in words: where, what is wrong there, and what to give instead.
  *
- * ```ts
- * import assert from "node:assert/strict"
- * import { Result, Schema } from "effect"
- * import * as Objection from "#core/domain/Objection.ts"
- *
- * const Pause = Schema.Struct({ kind: Schema.Literals(["short", "long"]) })
- * const read = Schema.decodeUnknownResult(Pause)({ kind: "brief" }, Objection.strictly)
- * assert(Result.isFailure(read))
- * assert.deepEqual(Objection.first(read.failure.issue), {
- *   path: ["kind"],
- *   reason: '"brief" is not "short" or "long"',
- *   remedy: 'Give "short" or "long"',
- * })
- * ```
- *
  * Of all that is wrong the first is told. Of several shapes that a value may have, it is told what is wrong
  * by the one that it comes nearest to.
  */
