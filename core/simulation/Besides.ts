@@ -12,6 +12,8 @@ import type {
   Fault,
   GroupOrder,
   Lateness,
+  Loan,
+  LoanNotice,
   Order,
   Plan,
   PlannedTrigger,
@@ -38,6 +40,7 @@ export const draw = (plan: Plan): Effect.Effect<Plan> =>
         silences,
         failures,
         drains,
+        loans,
       ]
     ) {
       if (yield* chance(share)) drawn = yield* some(drawn)
@@ -373,16 +376,18 @@ const failures = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan
   }
 })
 
+const drainAt = Effect.fnUntraced(function* (plan: Plan, at: number) {
+  const victim = plan.schedulers + (yield* between(0, plan.executors - 1))
+  const millis = Math.min(yield* between(4000, 8000), backAt - at)
+  const drawn: Fault = { at, kind: "drain", victim, millis }
+  return drawn
+})
+
 /** Executors are closed while runs of theirs are under way, some of which begin at most once, and come back. */
 const drains = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
   const count = yield* between(2, 5)
   const ends = yield* many(count, between(2000, healsAt - 6000))
-  const faults = yield* Effect.forEach(ends, (at) =>
-    Effect.gen(function* () {
-      const victim = plan.schedulers + (yield* between(0, plan.executors - 1))
-      const millis = Math.min(yield* between(4000, 8000), backAt - at)
-      return { at, kind: "drain", victim, millis } satisfies Fault
-    }))
+  const faults = yield* Effect.forEach(ends, (at) => drainAt(plan, at))
   const tasks = plan.tasks.includes("once") ? [] : ["once" as const]
   const submits = yield* Effect.forEach(ends, (end) =>
     many(
@@ -393,4 +398,51 @@ const drains = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> 
       }),
     ))
   return { ...withTasks(plan, tasks, submits.flat()), faults: [...plan.faults, ...faults] }
+})
+
+/**
+ * Runs that borrow something and are handed over: of some somebody says how they went, or several say so,
+ * or nobody; some are cancelled, and executors of theirs are closed.
+ */
+const loans = Effect.fnUntraced(function* (plan: Plan): Effect.fn.Return<Plan> {
+  const notice = Effect.gen(function* () {
+    const drawn: LoanNotice = {
+      afterMillis: yield* between(200, 6000),
+      everyMillis: yield* between(500, 3000),
+      isSuccess: yield* chance(0.6),
+      by: yield* many(yield* between(1, 2), between(0, plan.schedulers - 1)),
+    }
+    return drawn
+  })
+  const loan = Effect.gen(function* () {
+    const drawn: Loan = {
+      notices: yield* many(yield* oneOf([0, 1, 1, 2]), notice),
+      ...((yield* chance(0.25)) && { cancelAfterMillis: yield* between(500, 12_000) }),
+    }
+    return drawn
+  })
+  /** Whoever is cut off before it stops may not know whether it was kept that hooks are left. */
+  const end = Effect.gen(function* () {
+    const drawn = yield* drainAt(plan, yield* between(4000, healsAt - 6000))
+    const kind = yield* oneOf(["drain", "drain", "kill", "pause"] as const)
+    const before = yield* between(200, 2000)
+    const storm: Fault = { ...drawn, at: drawn.at - before, kind: "storm", millis: before + 2000 }
+    return [storm, { ...drawn, kind }]
+  })
+  const faults = (yield* many(yield* between(0, 4), end)).flat()
+  const lent = [
+    ...(yield* submitsOf(plan, "lent", yield* between(3, 6))),
+    ...(yield* Effect.forEach(faults, ({ at }) => submitAt(plan, at - 500, "lent"))),
+  ]
+  const submits = yield* Effect.forEach(lent, (submit) =>
+    Effect.gen(function* () {
+      const drawn: Submit = {
+        ...submit,
+        loan: yield* loan,
+        order: (yield* chance(0.25)) ? yield* oneOf(["suspend", "revive"] as const) : undefined,
+        ...((yield* chance(0.15)) && { deadlineMillis: yield* between(2000, 15_000) }),
+      }
+      return drawn
+    }))
+  return { ...withTasks(plan, ["lent"], submits), faults: [...plan.faults, ...faults] }
 })

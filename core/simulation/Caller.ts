@@ -3,16 +3,20 @@ import { Clock, Context, Effect, Option, Random, Schedule } from "effect"
 import { firstRevision } from "../domain/Change.ts"
 import type { RunId } from "../domain/RunId.ts"
 import { Scheduler } from "../engine/Scheduler.ts"
+import type { Notice } from "../services/RunStorage.ts"
 import { Groups } from "../engine/Groups.ts"
 import { Triggers } from "../engine/Triggers.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Entry, Ledger, Order } from "./Ledger.ts"
-import type { Asking, Change, Submit } from "./Plan.ts"
+import type { Asking, Change, LoanNotice, Submit } from "./Plan.ts"
 import type { Process } from "./Process.ts"
 import { keyOf, payloadOf, tasks } from "./tasks.ts"
 
 /** What a scheduler's process has that others may call. */
 export type Program = Scheduler | Triggers | Groups
+
+/** Whoever says so often how it went has had its last word. */
+const noticesMax = 30
 
 type Told = Omit<Extract<Entry, { readonly kind: "told" }>, "at">
 
@@ -48,7 +52,12 @@ export class Caller {
       if (Option.isNone(accepted)) return
       const { run } = accepted.value
       if (each.isReused) yield* Effect.ignore(this.attempt(each, request, true))
-      const all = [this.orders(each, run), this.changes(each, run), this.undo(each, run)]
+      const all = [
+        this.orders(each, run),
+        this.changes(each, run),
+        this.undo(each, run),
+        this.loan(each, run),
+      ]
       yield* Effect.all(all, { concurrency: "unbounded" })
     })
   }
@@ -198,6 +207,30 @@ export class Caller {
       Effect.forEach(undo.by, ask, { concurrency: "unbounded", discard: true }),
       undo.afterMillis,
     )
+  }
+
+  private loan({ by, loan }: Submit, run: RunId) {
+    if (loan === undefined) return Effect.void
+    const { cancelAfterMillis, notices } = loan
+    const cancel = cancelAfterMillis === undefined ? Effect.void : Effect.delay(
+      this.order("cancel", run, by, (scheduler) => scheduler.cancel(run)),
+      cancelAfterMillis,
+    )
+    const notify = ({ afterMillis, by, everyMillis, isSuccess }: LoanNotice) =>
+      Effect.gen({ self: this }, function* () {
+        const notice: Notice = isSuccess
+          ? { _tag: "Succeeded", result: "{}" }
+          : { _tag: "Failed", failure: { tag: "GoneWrong", message: "it did not work out" } }
+        const say = (by: number) =>
+          this.order("notify", run, by, (scheduler) => scheduler.notify(run, notice))
+        yield* Effect.sleep(afterMillis)
+        for (let left = noticesMax; left > 0; left--) {
+          const answers = yield* Effect.forEach(by, say, { concurrency: "unbounded" })
+          if (answers.some(Option.isSome)) return
+          yield* Effect.sleep(everyMillis)
+        }
+      })
+    return Effect.all([cancel, ...notices.map(notify)], { concurrency: "unbounded", discard: true })
   }
 
   /** Some of them at once. */

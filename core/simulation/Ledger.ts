@@ -6,6 +6,7 @@
  */
 import type { GateKey } from "../domain/Blocking.ts"
 import type { Change } from "../domain/Change.ts"
+import type { Conclusion } from "../domain/Conclusion.ts"
 import type { Fence } from "../domain/Lease.ts"
 import type { StateName } from "../domain/Run.ts"
 import type { RunId } from "../domain/RunId.ts"
@@ -16,6 +17,11 @@ interface Granted {
   readonly run: RunId
   readonly fence: Fence
 }
+
+/** How a run will end, and what is left to do before that. */
+type Concluded = Pick<Conclusion, "state" | "phase">
+
+export type HookName = "prepare" | "rollback" | "clean" | "summary"
 
 export type Order = "cancel" | "suspend" | "resume" | "revive" | "notify" | "rollback"
 
@@ -42,11 +48,12 @@ export type Entry =
     }
     /** `why`: the tag of the error. No answer is none. */
     | { readonly kind: "refused"; readonly request: string; readonly why: string }
-    /** `placedWith`: whom a run of a routed task was placed with. */
+    /** `placedWith`: whom a run of a routed task was placed with; `concluded`: what was, and is left of it. */
     | ({
       readonly kind: "granted"
       readonly incarnation: number
       readonly placedWith?: number
+      readonly concluded?: Concluded
     } & Granted)
     /** A report was carried out. `delayMillis`: of a retry. */
     | ({
@@ -56,6 +63,8 @@ export type Entry =
       readonly delayMillis?: number
       /** How a rollback went that was asked for. */
       readonly rollback?: string
+      /** Of a run that was handed over: what became of it. */
+      readonly state?: StateName
     } & Granted)
     /** An executor has beaten, or joined, for a lease of so long. */
     | {
@@ -65,12 +74,20 @@ export type Entry =
       readonly ttlMillis?: number
     }
     /** A start was marked, or a conclusion kept. */
-    | ({ readonly kind: "marked"; readonly what: "start" | "conclusion" } & Granted)
+    | ({
+      readonly kind: "marked"
+      readonly what: "start" | "conclusion"
+      readonly concluded?: Concluded
+    } & Granted)
     /** How far a run has come was kept, as somebody said who has held it. */
     | ({ readonly kind: "progressed"; readonly incarnation: number } & Granted)
     /** Storage took the grant back from a lost holder, or from one that did not know of it. */
-    /** `isUnknown`: since its holder had said that it did not know of it. */
-    | ({ readonly kind: "freed"; readonly isUnknown?: true } & Granted)
+    /** `isUnknown`: since its holder had said that it did not know of it. `state`: what became of it. */
+    | ({
+      readonly kind: "freed"
+      readonly isUnknown?: true
+      readonly state: StateName | undefined
+    } & Granted)
     /** An executor has left, and holds nothing from then on. */
     | { readonly kind: "left"; readonly incarnation: number }
     /** It was decided about whoever waits at these gates. */
@@ -175,6 +192,30 @@ export type Entry =
       readonly answer: string
       readonly sentAt: number
     }
+    /** Somebody has said how a run ended that was handed over; what became of it. */
+    | {
+      readonly kind: "notified"
+      readonly run: RunId
+      readonly notice: "Succeeded" | "Failed"
+      readonly answer: string
+      readonly state: StateName
+    }
+    /** A run was to be cancelled. `isStopping`: whoever holds it was asked to stop. */
+    | ({
+      readonly kind: "cancelled"
+      readonly answer: string
+      readonly state: StateName
+      readonly isStopping: boolean
+    } & Granted)
+    /** Its time was up. */
+    | { readonly kind: "expired"; readonly run: RunId; readonly state: StateName }
+    /** A hook of a run was called. `ended`: what it was told of how the attempt ended. */
+    | ({
+      readonly kind: "hooked"
+      readonly process: string
+      readonly what: HookName
+      readonly ended?: string
+    } & Granted)
     /** A run that had failed goes on, or its children do, as that was ordered. */
     | { readonly kind: "revived"; readonly run: RunId }
     /** A rollback was asked for of a run in this state, that had failed with this. */

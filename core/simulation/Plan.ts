@@ -137,6 +137,21 @@ export interface Submit {
   readonly changes?: ReadonlyArray<Change>
   /** Its task's rollback is asked for then, once or by two at once. */
   readonly undo?: { readonly afterMillis: number; readonly by: ReadonlyArray<number> }
+  readonly loan?: Loan
+}
+
+/** What becomes of a run that has borrowed something: who says how it went, and whether it is cancelled. */
+export interface Loan {
+  readonly notices: ReadonlyArray<LoanNotice>
+  readonly cancelAfterMillis?: number
+}
+
+/** Said again and again until somebody listens, by one or by two at once. */
+export interface LoanNotice {
+  readonly afterMillis: number
+  readonly everyMillis: number
+  readonly isSuccess: boolean
+  readonly by: ReadonlyArray<number>
 }
 
 /** What somebody wants to have otherwise of a run, so long after it was taken in. */

@@ -13,8 +13,9 @@ import * as Share from "../domain/Share.ts"
 import * as Waiting from "../domain/Waiting.ts"
 import * as Actor from "../engine/Actor.ts"
 import { CurrentRun } from "../engine/CurrentRun.ts"
+import type { Ended } from "../engine/Handler.ts"
 import * as Task from "../engine/Task.ts"
-import type { Ledger } from "./Ledger.ts"
+import type { HookName, Ledger } from "./Ledger.ts"
 import type { Process } from "./Process.ts"
 
 const payload = { key: Schema.String, request: Schema.String }
@@ -37,6 +38,8 @@ export const breakerSettings: Breaker.Settings = {
 
 /** How long something outside has for a run that was handed over to it. */
 const handedMillis = 8000
+/** And for one that has borrowed something. */
+export const lentMillis = 4000
 
 const gang = Group.make("gang", { limit: 2 })
 
@@ -94,6 +97,12 @@ export const tasks = {
   /** Has hooks, and something to go on with when it was put down. */
   tidy: Task.make("tidy", { payload, success, policy: { retry } }),
   handed: Task.make("handed", { payload, success, policy: { retry } }),
+  /** What a run of it borrows is in use until that comes to an end to which it was handed over. */
+  lent: Task.make("lent", {
+    payload,
+    success,
+    policy: { retry, crashesMax: 1, blocking: Blocking.fifo, ...byKey },
+  }),
   /** One of its runs at a time in each executor, and of the next two. */
   solo: Task.make("solo", {
     payload,
@@ -173,6 +182,7 @@ const keyed: ReadonlySet<TaskName> = new Set([
   "guarded",
   "shared",
   "counter",
+  "lent",
 ])
 
 /** The key by which runs of the task block each other. */
@@ -232,6 +242,7 @@ export const atRandom = (isDown: (task: TaskName, key: string) => boolean): Work
       return yield* Effect.die(new Error("bad luck"))
     }
     if (task === "handed") return yield* run.handOver(handedMillis)
+    if (task === "lent") return yield* run.handOver(lentMillis)
   })
 
 /** The runs of these say how far they have come, and something for their log. */
@@ -300,9 +311,38 @@ const undo = (process: Process, ledger: Ledger) =>
     if (!process.isKilled) ledger.write({ kind: "undone", run, fence })
   })
 
+/** A hook of what has borrowed something: it takes up to so long, fails now and then, and is written down. */
+const lending = (process: Process, ledger: Ledger) => {
+  const hook = Effect.fnUntraced(function* (
+    what: HookName,
+    millis: number,
+    ended?: Ended["state"],
+  ) {
+    const { fence, id: run } = yield* CurrentRun
+    ledger.write({
+      kind: "hooked",
+      process: process.name,
+      what,
+      run,
+      fence,
+      ...(ended !== undefined && { ended }),
+    })
+    yield* Effect.sleep((yield* Random.next) ** 2 * millis)
+    // That it has failed stands in the log, where each line names its grant.
+    if ((yield* Random.next) < 0.1) return yield* Effect.die(new Error(String(fence)))
+  })
+  return {
+    prepare: () => hook("prepare", briefMillis),
+    rollback: () => hook("rollback", 600),
+    clean: (_: unknown, { state }: Ended) => hook("clean", 800, state),
+    summary: (_: unknown, { state }: Ended) => hook("summary", briefMillis, state),
+  }
+}
+
 export const handlerOf = (task: TaskName, work: Work, process: Process, ledger: Ledger) => {
   const carryOut = handler(task, work, process, ledger)
   if (task === "booked") return tasks.booked.toLayer(carryOut, { rollback: undo(process, ledger) })
+  if (task === "lent") return tasks.lent.toLayer(carryOut, lending(process, ledger))
   if (task === "counter") {
     return counter.toLayer({
       count: Effect.fnUntraced(function* (state, message) {

@@ -3,13 +3,17 @@
  * storage itself, within the call, so what he writes is as of the step that was just made.
  */
 import { Duration, Effect, Option } from "effect"
+import type { Conclusion } from "../domain/Conclusion.ts"
 import { Fence } from "../domain/Lease.ts"
 import { standard } from "../domain/Namespace.ts"
 import type { Told } from "../services/LogStorage.ts"
 import { Lock } from "../services/Lock.ts"
-import type { Report } from "../services/RunStorage.ts"
+import type { Concluding, Report } from "../services/RunStorage.ts"
 import { Storage } from "../services/Storage.ts"
 import type { Ledger } from "./Ledger.ts"
+
+const concludedOf = (conclusion: Conclusion | undefined) =>
+  conclusion && { concluded: { state: conclusion.state, phase: conclusion.phase } }
 
 export const watched = (
   storage: Storage["Service"],
@@ -20,7 +24,18 @@ export const watched = (
   const progressOf = (told: ReadonlyArray<Told>) =>
     Effect.forEach(told, ({ run }) => logs.progress(run))
 
-  const settled = (reports: ReadonlyArray<Report>, answers: ReadonlyArray<string>) => {
+  /** What has become of runs that were handed over. */
+  const statesOf = (reports: ReadonlyArray<Report>) =>
+    Effect.map(
+      runs.findMany(reports.flatMap(({ _tag, run }) => _tag === "Await" ? [run] : [])),
+      (views) => new Map(views.map(({ id, state }) => [id, state])),
+    )
+
+  const settled = Effect.fnUntraced(function* (
+    reports: ReadonlyArray<Report>,
+    answers: ReadonlyArray<string>,
+  ) {
+    const states = yield* statesOf(reports)
     for (const [at, report] of reports.entries()) {
       const { _tag, fence, run } = report
       ledger.write({
@@ -32,18 +47,20 @@ export const watched = (
         ...(_tag === "Retry" && { delayMillis: report.delayMillis }),
         ...(_tag === "GiveUp" && report.failure.tag.startsWith("Roll") &&
           { rollback: report.failure.tag }),
+        ...(_tag === "Await" && { state: states.get(run)! }),
       })
     }
-  }
+  })
 
   const marked = (
     what: "start" | "conclusion",
-    marks: ReadonlyArray<Pick<Report, "run" | "fence">>,
+    marks: ReadonlyArray<Pick<Report, "run" | "fence"> & Partial<Concluding>>,
     answers: ReadonlyArray<boolean>,
   ) =>
     Effect.sync(() => {
-      for (const [at, { fence, run }] of marks.entries()) {
-        if (answers[at]) ledger.write({ kind: "marked", what, run, fence })
+      for (const [at, { conclusion, fence, run }] of marks.entries()) {
+        if (!answers[at]) continue
+        ledger.write({ kind: "marked", what, run, fence, ...concludedOf(conclusion) })
       }
     })
 
@@ -54,10 +71,10 @@ export const watched = (
       claim: Effect.fnUntraced(function* (request) {
         const claimed = yield* runs.claim(request)
         if (claimed === "Lost") return claimed
-        settled(request.reports, claimed.settled)
+        yield* settled(request.reports, claimed.settled)
         const views = yield* runs.findMany(claimed.grants.map(({ run }) => run))
         const placed = new Map(views.map((view) => [view.id, view.placed?.incarnation]))
-        for (const { fence, run } of claimed.grants) {
+        for (const { conclusion, fence, run } of claimed.grants) {
           const placedWith = placed.get(run)
           ledger.write({
             kind: "granted",
@@ -65,6 +82,7 @@ export const watched = (
             fence,
             incarnation: request.incarnation,
             ...(placedWith !== undefined && { placedWith }),
+            ...concludedOf(conclusion),
           })
         }
         return claimed
@@ -72,7 +90,7 @@ export const watched = (
       settle: (incarnation, reports) =>
         Effect.tap(
           runs.settle(incarnation, reports),
-          (answer) => Effect.sync(() => settled(reports, answer.settled)),
+          (answer) => settled(reports, answer.settled),
         ),
       start: (incarnation, marks) =>
         Effect.tap(
@@ -89,6 +107,31 @@ export const watched = (
           Effect.sync(() => {
             if (Option.isNone(changed)) return
             ledger.write({ kind: "changed", run, answer: changed.value.answer, ...change })
+          })),
+      cancel: Effect.fnUntraced(function* (run, by) {
+        const given = yield* runs.cancel(run, by)
+        const found = yield* runs.find(run)
+        if (Option.isSome(found) && Option.isSome(given)) {
+          const { fence, isCancelling: isStopping = false, state } = found.value
+          const { answer } = given.value
+          ledger.write({ kind: "cancelled", run, fence, answer, state, isStopping })
+        }
+        return given
+      }),
+      notify: Effect.fnUntraced(function* (run, notice, by) {
+        const given = yield* runs.notify(run, notice, by)
+        const found = yield* runs.find(run)
+        if (Option.isSome(found) && Option.isSome(given)) {
+          const { state } = found.value
+          const { answer } = given.value
+          ledger.write({ kind: "notified", run, notice: notice._tag, answer, state })
+        }
+        return given
+      }),
+      expire: (limit) =>
+        Effect.tap(runs.expire(limit), ({ runs }) =>
+          Effect.sync(() => {
+            for (const { run, state } of runs) ledger.write({ kind: "expired", run, state })
           })),
       revive: (run, by) =>
         Effect.tap(runs.revive(run, by), (given) =>
@@ -116,7 +159,7 @@ export const watched = (
       endOverdue: (limit) =>
         Effect.tap(
           runs.endOverdue(limit),
-          ({ reports }) => Effect.sync(() => settled(reports, reports.map(() => "applied"))),
+          ({ reports }) => settled(reports, reports.map(() => "applied")),
         ),
       recover: Effect.fnUntraced(function* (limit) {
         const recovered = yield* runs.recover(limit)
@@ -125,7 +168,7 @@ export const watched = (
         // The fence stays as it is until the next grant, which some may have had since.
         for (const { fence, id, state } of views) {
           const freed = state === "Running" ? Fence.make(fence - 1) : fence
-          ledger.write({ kind: "freed", run: id, fence: freed })
+          ledger.write({ kind: "freed", run: id, fence: freed, state })
         }
         return recovered
       }),
@@ -142,7 +185,8 @@ export const watched = (
         for (const { fence, id } of before) {
           const view = after.get(id)
           const isHeld = view?.state === "Running" && view.fence === fence
-          if (!isHeld) ledger.write({ kind: "freed", isUnknown: true, run: id, fence })
+          if (isHeld) continue
+          ledger.write({ kind: "freed", isUnknown: true, run: id, fence, state: view?.state })
         }
         return answer
       }),

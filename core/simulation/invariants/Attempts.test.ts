@@ -13,15 +13,23 @@ import { I7, I8 } from "./Attempts.ts"
 
 const run = RunId.make(1)
 
-/** What I8 says of a run whose attempts ended so, one after the other. */
-const wrongs = Effect.fnUntraced(function* (
-  reports: ReadonlyArray<{ readonly report: string; readonly delayMillis?: number }>,
-) {
+interface Ended {
+  readonly report: string
+  readonly delayMillis?: number
+  /** It was granted for its hooks. */
+  readonly isLeft?: true
+}
+
+/** What I8 says of a run whose grants ended so, one after the other. */
+const wrongs = Effect.fnUntraced(function* (reports: ReadonlyArray<Ended>) {
   const clock = yield* Clock.Clock
   const ofStorage = new SetClock(clock)
   const ledger = new Ledger(() => clock.currentTimeMillisUnsafe())
-  for (const [nth, report] of reports.entries()) {
-    ledger.write({ kind: "settled", run, fence: Fence.make(nth + 1), answer: "applied", ...report })
+  for (const [nth, { isLeft, ...report }] of reports.entries()) {
+    const fence = Fence.make(nth + 1)
+    const concluded = { state: "Failed", phase: "finishing" } as const
+    ledger.write({ kind: "granted", run, fence, incarnation: 1, ...(isLeft && { concluded }) })
+    ledger.write({ kind: "settled", run, fence, answer: "applied", ...report })
     yield* TestClock.adjust("1 minute")
   }
   const said: Array<string> = []
@@ -41,6 +49,14 @@ it.effect("I8 counts an attempt that was handed over in vain, of a run that was 
     assert.deepStrictEqual(yield* wrongs([handed, { report: "Retry", delayMillis: 650 }]), [])
     assert.strictEqual((yield* wrongs([handed, { report: "Retry", delayMillis: 300 }])).length, 1)
     assert.strictEqual((yield* wrongs([{ report: "Retry", delayMillis: 650 }])).length, 1)
+  }))
+
+it.effect("I8 does not count the hooks of what was handed over besides", () =>
+  Effect.gen(function* () {
+    const [handed, given] = [{ report: "Await" }, { report: "GiveUp" }]
+    const again = { report: "Retry", delayMillis: 650 }
+    assert.deepStrictEqual(yield* wrongs([handed, { ...given, isLeft: true }, again]), [])
+    assert.strictEqual((yield* wrongs([handed, given, again])).length, 1)
   }))
 
 it.effect("I8 does not count what was given back", () =>

@@ -201,7 +201,7 @@ const lostRightly: Checker = (outcome, that) => {
 }
 
 /** An attempt that ended so counts for good; one that was given back, put down or lost does not. */
-const isCounted: ReadonlySet<string> = new Set(["Retry", "GiveUp", "TimeOut", "Await"])
+const isCounted: ReadonlySet<string> = new Set(["Retry", "GiveUp", "TimeOut"])
 
 /** Of so many delays one has more than this share of its jitter. */
 const [spreadOf, spreadShare] = [8, 0.1]
@@ -213,10 +213,23 @@ const [spreadOf, spreadShare] = [8, 0.1]
 export const I8: Checker = (outcome, that) => {
   const { clock, kept: { runs }, ledger } = outcome
   const failures = new Map<RunId, number>()
+  /** What comes after it was handed over is no attempt, and its holder need not have said that it was. */
+  const handedOver = new Set<RunId>()
+  const marked = new Set<RunId>()
+  const fail = (run: RunId) => {
+    const failed = (failures.get(run) ?? 0) + 1
+    failures.set(run, failed)
+    return failed
+  }
+  const handOver = (run: RunId) => {
+    if (!handedOver.has(run)) fail(run)
+    handedOver.add(run)
+  }
   const due = new Map<RunId, { readonly since: number; readonly at: number }>()
   const shares = new Map<Retry, Array<number>>()
   for (const entry of ledger.entries) {
     if (entry.kind === "granted") {
+      if (entry.concluded === undefined) handedOver.delete(entry.run)
       const again = due.get(entry.run)
       if (again === undefined) continue
       due.delete(entry.run)
@@ -226,13 +239,20 @@ export const I8: Checker = (outcome, that) => {
     } else if (entry.kind === "ordered" && entry.order === "resume") {
       // Whoever has it go on has it go on now.
       due.delete(entry.run)
+    } else if (entry.kind === "marked") {
+      if (entry.concluded?.phase === "handedOver") marked.add(entry.run)
+    } else if (entry.kind === "freed") marked.delete(entry.run)
+    else if (entry.kind === "notified") {
+      if (entry.answer === "applied") handOver(entry.run)
+    } else if (entry.kind === "cancelled") {
+      if (marked.delete(entry.run)) handOver(entry.run)
     } else if (entry.kind === "settled" && entry.answer === "applied") {
       const { at, delayMillis = 0, report, run } = entry
       const task = runs.get(run)?.task
-      if (task === undefined || !isCounted.has(report)) continue
+      if (report === "Await") handOver(run)
+      if (task === undefined || !isCounted.has(report) || handedOver.has(run)) continue
       const { retry } = policyOf(task)
-      const failed = (failures.get(run) ?? 0) + 1
-      failures.set(run, failed)
+      const failed = fail(run)
       if (report !== "Retry") continue
       due.set(run, { since: at, at: clock.said(at) + delayMillis })
       const least = Math.min(retry.delayMillis * retry.growth ** (failed - 1), retry.capMillis)

@@ -150,7 +150,9 @@ export const I13: Checker = (outcome, that) => {
   )
   for (const [gate, started] of byGate) {
     const places = placesOf(started[0]!.task)
-    for (const { at, run } of started) {
+    for (const { at, fence, run } of started) {
+      // Its end was told before it began, and whoever had it had not heard of that.
+      if ((ends.get(`${run} ${fence}`) ?? Infinity) < at) continue
       const under = started.filter((other) =>
         other.run !== run && other.at <= at &&
         at < (ends.get(`${other.run} ${other.fence}`) ?? Infinity)

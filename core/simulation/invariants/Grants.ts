@@ -17,8 +17,9 @@ export const I3: Checker = (outcome, that) => {
     }
   }
   for (const { at, fence, run } of outcome.ledger.of("started")) {
+    // Who begins what somebody else has ended meanwhile has not heard of that.
     const isHeld = byRun.get(run)?.some((each) =>
-      each.fence === fence && each.from <= at && at <= each.to
+      each.fence === fence && each.from <= at && (at <= each.to || each.isNotified)
     )
     that(
       isHeld === true,
@@ -79,7 +80,7 @@ export const I5: Checker = (outcome, that) => {
   for (const [run, { lines, progress }] of outcome.kept.words) {
     for (const { fence, text } of [...lines, ...progress === undefined ? [] : [progress]]) {
       that(
-        text === String(fence),
+        text?.split(" ").at(-1) === String(fence),
         () => `what run ${run} has said with fence ${text} is kept with fence ${fence}`,
       )
     }

@@ -38,13 +38,20 @@ const waits = (outcome: Outcome) => {
 /** Whether some executor has had a free place all the time. */
 const roomOf = (outcome: Outcome) => {
   const { kept: { executors }, ledger } = outcome
-  const ends = attemptEnds(outcome)
+  const ends = attemptEnds(outcome, { isInCode: true })
+  const tenures = tenuresOf(outcome)
   const busy = Map.groupBy(
-    [...ledger.of("started"), ...ledger.of("undoing")].map(({ at, fence, process, run }) => ({
-      process: process.split(".")[0]!,
-      from: at,
-      to: ends.get(`${run} ${fence}`) ?? Infinity,
-    })),
+    [...ledger.of("started"), ...ledger.of("undoing"), ...ledger.of("hooked")].map((each) => {
+      const { at, fence, kind, process, run } = each
+      // Hooks go on for as long as the run is held.
+      const held = tenures.get(run)?.find((tenure) => tenure.fence === fence)
+      const end = kind !== "hooked"
+        ? ends.get(`${run} ${fence}`)
+        : held?.isNotified
+        ? undefined
+        : held?.to
+      return { process: process.split(".")[0]!, from: at, to: end ?? Infinity }
+    }),
     ({ process }) => process,
   )
   const places = new Map<string, number>(

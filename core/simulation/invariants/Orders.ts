@@ -5,6 +5,7 @@ import { policyOf } from "../tasks.ts"
 import { ttlMillis } from "../times.ts"
 import type { RunId } from "../../domain/RunId.ts"
 import type { Checker } from "./Invariant.ts"
+import { handedOver } from "./Loans.ts"
 import { firstGrants, tenuresOf } from "./tenures.ts"
 
 /**
@@ -38,7 +39,8 @@ export const I16: Checker = (outcome, that) => {
         .map(({ fence }) => fence),
     )
   const orders = ledger.of("ordered")
-  for (const { answer, at, order, run } of orders) {
+  const isHandedOver = handedOver(outcome)
+  for (const { answer, at, order, run, sentAt } of orders) {
     if (answer === "sent" || (order !== "cancel" && order !== "suspend")) continue
     const undone = order === "cancel" ? "revive" : "resume"
     const until = Math.min(
@@ -51,6 +53,10 @@ export const I16: Checker = (outcome, that) => {
     const before = new Set(
       (granted.get(run) ?? []).filter((each) => each.at <= at).map(({ fence }) => fence),
     )
+    // What was handed over is granted once more for its hooks (R43), whatever was asked of it since.
+    if (isHandedOver(run, sentAt, order === "cancel" ? at : until) && answer === "requested") {
+      continue
+    }
     const after = fences(run, at, until).difference(before)
     that(
       after.size === 0,
@@ -78,10 +84,13 @@ const stopsSoon: Checker = (outcome, that) => {
     )
   const started = new Map(ledger.of("started").map((each) => [`${each.run} ${each.fence}`, each]))
   const tenures = tenuresOf(outcome)
+  const isHandedOver = handedOver(outcome)
   const asked = ledger.of("ordered").filter(({ answer, order }) =>
     answer === "requested" && order === "cancel"
   )
-  for (const { at, run } of asked) {
+  for (const { at, run, sentAt } of asked) {
+    // Its hooks are left, or go on: there is nothing to stop.
+    if (isHandedOver(run, sentAt, at)) continue
     const tenure = tenures.get(run)?.find(({ from, to }) => from <= at && at < to)
     const holder = started.get(`${run} ${tenure?.fence}`)?.process.split(".")[0]
     const by = at + withinMillis

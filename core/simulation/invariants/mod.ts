@@ -19,6 +19,7 @@ import { H1, H2, H4 } from "./History.ts"
 import type { Checker } from "./Invariant.ts"
 import { I1, I2 } from "./Keeping.ts"
 import { L1, L2, L3, L4, L5 } from "./Liveness.ts"
+import { R43 } from "./Loans.ts"
 import { I16 } from "./Orders.ts"
 import { I19 } from "./Outbox.ts"
 import { T14 } from "./Overlaps.ts"
@@ -73,6 +74,7 @@ const checkers = {
   R35,
   R36,
   R37,
+  R43,
   T13,
   T14,
   T15,

@@ -10,6 +10,8 @@ export interface Tenure {
   readonly incarnation: number
   readonly from: number
   readonly to: number
+  /** Somebody else has said how the run ended, and its holder goes on until it hears of that. */
+  readonly isNotified?: true
 }
 
 const known = new WeakMap<Outcome, ReadonlyMap<RunId, ReadonlyArray<Tenure>>>()
@@ -24,16 +26,12 @@ export const tenuresOf = (outcome: Outcome): ReadonlyMap<RunId, ReadonlyArray<Te
 const tenures = (entries: ReadonlyArray<Entry>): ReadonlyArray<Tenure> => {
   const open = new Map<RunId, Tenure>()
   const closed: Array<Tenure> = []
-  const close = (run: RunId, to: number) => {
+  const close = (run: RunId, to: number, how: Pick<Tenure, "isNotified"> = {}) => {
     const tenure = open.get(run)
-    if (tenure !== undefined) closed.push({ ...tenure, to })
+    if (tenure !== undefined) closed.push({ ...tenure, ...how, to })
     open.delete(run)
   }
-  // Storage wakes a claimer before its own caller has written down what it freed. No grant ends in
-  // the instant it is made, so ends go first.
-  const rank = (kind: string) => kind === "granted" ? 1 : 0
-  const inOrder = entries.toSorted((a, b) => a.at - b.at || rank(a.kind) - rank(b.kind))
-  for (const entry of inOrder) {
+  for (const entry of endsFirst(entries)) {
     if (entry.kind === "granted") {
       const { at, fence, incarnation, run } = entry
       // A round that is sent again hands out the same grant.
@@ -43,15 +41,38 @@ const tenures = (entries: ReadonlyArray<Entry>): ReadonlyArray<Tenure> => {
       open.set(run, { run, fence, incarnation, from: at, to: Infinity })
     } else if (entry.kind === "settled" && entry.answer === "applied") close(entry.run, entry.at)
     else if (entry.kind === "freed") close(entry.run, entry.at)
+    else if (entry.kind === "notified" && entry.answer === "applied") {
+      close(entry.run, entry.at, { isNotified: true })
+    } else if (entry.kind === "cancelled") {
+      // What was handed over is nobody's from then on, also before its holder has said so.
+      const { at, fence, run, state } = entry
+      if (state !== "Running" || fence !== open.get(run)?.fence) close(run, at)
+    }
   }
   return [...closed, ...open.values()]
 }
 
-/** When each attempt was over, by run and fence: its code had ended, or its grant had. */
-export const attemptEnds = (outcome: Outcome): ReadonlyMap<string, number> => {
+/**
+ * Storage wakes a claimer before its own caller has written down what it freed. No grant ends in the instant
+ * it is made, so ends go first.
+ */
+export const endsFirst = (entries: ReadonlyArray<Entry>): ReadonlyArray<Entry> => {
+  const rank = (kind: string) => kind === "granted" ? 1 : 0
+  return entries.toSorted((a, b) => a.at - b.at || rank(a.kind) - rank(b.kind))
+}
+
+/**
+ * When each attempt was over, by run and fence: its code had ended, or its grant had. `isInCode`: of one that
+ * goes on after somebody said how its run ended, only its code tells.
+ */
+export const attemptEnds = (
+  outcome: Outcome,
+  { isInCode = false }: { readonly isInCode?: boolean } = {},
+): ReadonlyMap<string, number> => {
   const ends = new Map<string, number>()
   for (const { at, fence, run } of outcome.ledger.of("ended")) ends.set(`${run} ${fence}`, at)
-  for (const { fence, run, to } of [...tenuresOf(outcome).values()].flat()) {
+  for (const { fence, isNotified, run, to } of [...tenuresOf(outcome).values()].flat()) {
+    if (isInCode && isNotified) continue
     const key = `${run} ${fence}`
     ends.set(key, Math.min(ends.get(key) ?? Infinity, to))
   }

@@ -12,6 +12,8 @@ import { begunTooLate } from "./begunTooLate.ts"
 import { breakerIgnored } from "./breakerIgnored.ts"
 import { cancelForgotten } from "./cancelForgotten.ts"
 import { changeForgotten } from "./changeForgotten.ts"
+import { cleanedAgain } from "./cleanedAgain.ts"
+import { cleanedEarly } from "./cleanedEarly.ts"
 import { deadlineForgotten } from "./deadlineForgotten.ts"
 import { decidedUnlocked } from "./decidedUnlocked.ts"
 import { delayForgotten } from "./delayForgotten.ts"
@@ -36,6 +38,7 @@ import { heldBeyond } from "./heldBeyond.ts"
 import { heldForEver } from "./heldForEver.ts"
 import { heldUpIdly } from "./heldUpIdly.ts"
 import { herdTogether } from "./herdTogether.ts"
+import { hooksForgotten } from "./hooksForgotten.ts"
 import { jitterTaken } from "./jitterTaken.ts"
 import { keptForEver } from "./keptForEver.ts"
 import { keyForgotten } from "./keyForgotten.ts"
@@ -170,6 +173,9 @@ export const mistakes = planted({
   levelUntold: [{ storage: levelUntold }, "R28"],
   changeForgotten: [{ storage: changeForgotten }, "R35"],
   revisionIgnored: [{ storage: revisionIgnored }, "R36"],
+  cleanedEarly: [{ executor: cleanedEarly }, "R43"],
+  cleanedAgain: [{ storage: cleanedAgain }, "R43"],
+  hooksForgotten: [{ storage: hooksForgotten }, "R43"],
   askedTwice: [{ storage: askedTwice }, "T13"],
   filledAnyway: [{ storage: filledAnyway }, "T13"],
   overlapIgnored: [{ storage: overlapIgnored }, "T14"],
