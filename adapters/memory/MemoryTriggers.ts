@@ -157,10 +157,15 @@ export const make = (state: MemoryState, now: () => number): TriggerStorage => {
     return entry !== undefined && !Run.isFinal(entry.state._tag)
   }
 
-  /** The latest of its runs that is under way. */
+  /** By which of its runs a slot is held up. */
   const runningOf = ({ asked, followed, records }: KeptTrigger): RunId | undefined =>
-    [records, asked, followed].flatMap((some) => some.slice(-lookedBack))
-      .map(({ run, running }) => running ?? run)
+    latestUnderWay(records) ?? latestUnderWay(asked, followed)
+
+  const latestUnderWay = (
+    ...records: ReadonlyArray<ReadonlyArray<SlotRecord>>
+  ): RunId | undefined =>
+    records.flatMap((some) => some.slice(-lookedBack))
+      .flatMap(({ run, running }) => [run, running])
       .filter((run) => run !== undefined && isUnderWay(run))
       .sort((a, b) => b! - a!)[0]
 

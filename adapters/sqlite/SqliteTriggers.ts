@@ -316,17 +316,21 @@ const isUnderWay = (run: string) =>
   `(EXISTS (SELECT 1 FROM run WHERE id = ${run})
      AND NOT EXISTS (SELECT 1 FROM outcome WHERE outcome.run = ${run}))`
 
+/** A slot that is held up says by which run, so that this one is found by the next, however long it takes. */
 const selectRunning = `
-  SELECT max(run) AS run FROM (
-    SELECT * FROM (SELECT coalesce(running, run) AS run FROM slot
+  WITH latest AS (SELECT run, running FROM slot
+    WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
+  SELECT run FROM (
+    SELECT 0 AS source, run FROM latest UNION SELECT 0, running FROM latest
+    UNION
+    SELECT * FROM (SELECT 1, run FROM asked
       WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
-    UNION ALL
-    SELECT * FROM (SELECT run FROM asked WHERE trigger = ?1 ORDER BY slot DESC LIMIT ${lookedBack})
-    UNION ALL
-    SELECT * FROM (SELECT run FROM followed
+    UNION
+    SELECT * FROM (SELECT 1, run FROM followed
       WHERE trigger = ?1 ORDER BY event DESC LIMIT ${lookedBack})
-  ) AS latest
-  WHERE run IS NOT NULL AND ${isUnderWay("latest.run")}`
+  ) AS candidate
+  WHERE run IS NOT NULL AND ${isUnderWay("candidate.run")}
+  ORDER BY source, run DESC LIMIT 1`
 
 const selectLatestRuns = `
   SELECT slot.slot, ${isUnderWay("slot.run")} AS is_under_way, outcome.finished_at,
@@ -416,7 +420,7 @@ const fire = (
   const { whileRunning = "allow" } = item.fire ?? {}
   const running = whileRunning === "allow"
     ? undefined
-    : db.get<{ readonly run: RunId | null }>(selectRunning, row.id)?.run ?? undefined
+    : db.get<{ readonly run: RunId }>(selectRunning, row.id)?.run
   const isSkipped = running !== undefined && whileRunning === "skip"
   const run = item.fire && !isSkipped
     ? add(tx, item.fire.spec, {

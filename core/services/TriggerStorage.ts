@@ -35,7 +35,8 @@
  *   however often and by however many it is asked for; who comes later is told which. What has fired
  *   is not filled in, nor what the trigger will fire itself.
  * - **T14 while running.** Whether a run of the trigger is under way is decided with the slot, from
- *   rows: then a slot with `skip` is skipped, and one with `fail` makes a run that has failed.
+ *   rows: then a slot with `skip` is skipped, and one with `fail` makes a run that has failed. Its record
+ *   says by which run it was held up; one of a slot comes before one by hand or of an event, of each the latest.
  * - **T15 one alive.** A permanent trigger is told of as `stopped` when none of its runs is under way.
  * - **T16 each entry once.** What a trigger that tails a source has taken and its position change in one
  *   step: each entry makes its run, or is recorded with why not, exactly if the position moves past it.

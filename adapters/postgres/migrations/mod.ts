@@ -52,6 +52,7 @@ import answers from "./answers.ts"
 import beginners from "./beginners.ts"
 import depth from "./depth.ts"
 import rounds from "./rounds.ts"
+import heldUp from "./heldUp.ts"
 
 export interface Migration {
   readonly name: string
@@ -108,6 +109,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "depth", statements: depth },
   { name: "notified", statements: notified },
   { name: "rounds", statements: rounds },
+  { name: "held up", statements: heldUp },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>

@@ -6,7 +6,8 @@
  *
  * | law | mistake                                                                       |
  * | --- | ----------------------------------------------------------------------------- |
- * | T14 | only the latest slot looked at; runs by hand not; a failed run put into its lane |
+ * | T14 | only the latest slot looked at; runs by hand not; a failed run put into its lane; |
+ * |     | the latest of all kept; who was held up itself not looked at                  |
  * | T15 | paused ones told of; those between attempts; listed among the due             |
  * | T20 | what it comes after ignored, or told of again; the limit taken before those that are |
  * |     | alive are left out; the latest first                                          |
@@ -145,6 +146,48 @@ export const whileRunning = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void
       }], false)
       assert.strictEqual(asked!._tag, "Fired")
       assert.deepEqual(yield* fireOne(under(other, 0, "skip")), { _tag: "Recorded" })
+    }))
+
+  it.effect("T14 while running: who holds slots up is known of, also beside one by hand that ends first", () =>
+    Effect.gen(function* () {
+      const { triggers } = yield* Storage
+      const namespace = freshNamespace()
+      const held = 40
+      const view = yield* dueTrigger(namespace, held + 2)
+      const first = yield* fireOne(under(view, 0, "skip"))
+      if (first._tag !== "Fired") return assert.fail(first._tag)
+      const [byHand] = yield* triggers.ask([{
+        trigger: view.id,
+        revision: view.revision,
+        kind: "manual",
+        request: "now",
+        by: undefined,
+        slot: undefined,
+        spec: specOf(namespace),
+      }], false)
+      if (byHand?._tag !== "Fired") return assert.fail(byHand?._tag)
+      for (const nth of times(held)) {
+        assert.deepEqual(yield* fireOne(under(view, 1 + nth, "skip")), { _tag: "Recorded" })
+      }
+      yield* cancelled(byHand.run)
+      assert.deepEqual(yield* fireOne(under(view, 1 + held, "skip")), { _tag: "Recorded" })
+      const last = view.cursor! + (1 + held) * apart
+      const record = (yield* recordsOf(view)).find(({ slot }) => slot === last)
+      assert.strictEqual(record?.running, first.run)
+    }))
+
+  it.effect("T14 while running: what has failed by it holds up the next once it is revived", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const view = yield* dueTrigger(freshNamespace(), 3)
+      const first = yield* fireOne(under(view, 0, "fail"))
+      const failed = yield* fireOne(under(view, 1, "fail"))
+      if (first._tag !== "Fired" || failed._tag !== "Fired") return assert.fail("not fired")
+      yield* cancelled(first.run)
+      yield* elapse(Duration.seconds(1))
+      yield* runs.revive(failed.run)
+      assert.deepEqual(yield* fireOne(under(view, 2, "skip")), { _tag: "Recorded" })
+      assert.strictEqual((yield* recordsOf(view))[0]!.running, failed.run)
     }))
 
   const permanent: Trigger.Schedule = Permanent.usual
