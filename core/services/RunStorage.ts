@@ -41,7 +41,7 @@
  * - **R16 deadline.** A run that was not begun by its deadline is never granted after it, and its start is
  *   refused; it ends as expired: by `expire`, or by the claim that comes across it. One that was begun is
  *   let be, also when it was given back since, by its holder or by `reconcile`, whatever was kept of it. What
- *   tells is the mark of its start.
+ *   tells is the mark of its start. Nor has one a deadline any more that a notice has ended, and that is revived.
  * - **R17 revived.** `revive` gives a run that has failed, timed out or is in quarantine one more
  *   chance, as the same run: attempt and fence go on, crashes are forgotten. It changes no other.
  * - **R18 family.** A parent and its children are kept in one step. The parent ends when the last of

@@ -10,6 +10,7 @@ import {
   cancelled,
   type Elapse,
   expireAll,
+  failure,
   found,
   fresh,
   freshNamespace,
@@ -199,6 +200,23 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
         assert.deepInclude(grant, { attempt: 1, isCareful: true })
         assert.isTrue(yield* hand.start(grant))
       }
+    }))
+
+  it.effect("R16 deadline: what a notice has ended is let be when it is revived", () =>
+    Effect.gen(function* () {
+      const { runs } = yield* Storage
+      const namespace = freshNamespace()
+      const hand = yield* joined(namespace)
+      const run = yield* submitOne(specOf(namespace, { deadlineMillis }))
+      const first = yield* hand.one
+      yield* runs.notify(run, { _tag: "Failed", failure })
+      assert.isFalse(yield* hand.start(first))
+      yield* elapse(Duration.seconds(70))
+      yield* runs.revive(run)
+      yield* expireAll
+      const grant = yield* hand.one
+      assert.strictEqual(grant.run, run)
+      assert.isTrue(yield* hand.start(grant))
     }))
 
   it.effect("R16 deadline: what was not begun keeps it, whoever gives it back", () =>

@@ -21,6 +21,9 @@ export const R16: Checker = (outcome, that) => {
     deadlines.get(run) ?? deadlines.get(runs.get(run)?.shard?.parent as RunId)
   const marked = new Set<RunId>()
   const started = new Set<RunId>()
+  /** By a notice: should they be revived, they are in no hurry any more. */
+  const ended = new Set<RunId>()
+  const isLetBe = (run: RunId) => marked.has(run) || ended.has(run)
   const inTime = (run: RunId, at: number, what: string) => {
     const late = clock.said(at) - (of(run) ?? Infinity)
     that(late <= rounding, () => `run ${run} was ${what} ${late} ms after its deadline`)
@@ -30,12 +33,14 @@ export const R16: Checker = (outcome, that) => {
       const { answer, at, deadlineMillis, run } = entry
       if (answer !== "confirmed" || deadlineMillis === undefined) continue
       deadlines.set(run, deadlineMillis === null ? undefined : clock.said(at) + deadlineMillis)
+    } else if (entry.kind === "notified") {
+      if (entry.answer === "applied") ended.add(entry.run)
     } else if (entry.kind === "granted") {
-      if (!marked.has(entry.run)) inTime(entry.run, entry.at, "granted")
+      if (!isLetBe(entry.run)) inTime(entry.run, entry.at, "granted")
     } else if (entry.kind === "marked") {
-      if (entry.what !== "start" || marked.has(entry.run)) continue
+      if (entry.what !== "start") continue
+      if (!isLetBe(entry.run)) inTime(entry.run, entry.at, "begun")
       marked.add(entry.run)
-      inTime(entry.run, entry.at, "begun")
     } else if (entry.kind === "started") {
       const { run } = entry
       started.add(run)
@@ -55,7 +60,7 @@ export const R16: Checker = (outcome, that) => {
       )
     }
     // Who was begun, or stands for others, is let be.
-    if (deadline === undefined || marked.has(id) || parents.has(id)) continue
+    if (deadline === undefined || isLetBe(id) || parents.has(id)) continue
     const passed = clock.when(deadline) ?? -Infinity
     const late = Math.max(passed, calmFrom) + soonMillis
     that(
