@@ -71,6 +71,8 @@ export interface Attempt {
   outcome: Exit.Exit<string | undefined, Unsuccessful> | undefined
   /** The hook that goes on. */
   hook: Fiber.Fiber<unknown, unknown> | undefined
+  /** The storage is told how it will end, and no code of the user goes on; or it has kept that. */
+  concluding: "asked" | "kept" | undefined
   /** Whether it was marked that it is handed over, where the pool has done so as its handler goes on. */
   mark: Effect.Effect<boolean> | undefined
 }
@@ -94,6 +96,7 @@ export const of = (grant: Grant, handler: Handler, startedAt: number): Attempt =
   telling: undefined,
   outcome: undefined,
   hook: undefined,
+  concluding: undefined,
   mark: undefined,
 })
 
@@ -241,13 +244,15 @@ const withHooks = (
 
       /** In a fiber of its own, as this one may be interrupted already. */
       const after = Effect.fnUntraced(function* <A>(work: Effect.Effect<A, Unsuccessful>) {
+        // It was stopped while it was concluded: who has the run next begins with this hook.
+        if (isLeft(attempt)) return yield* Effect.interrupt
         const timed = Effect.interruptible(inTime(attempt, around, work, hookMillis))
         const hook = yield* Effect.forkDetach(timed)
         attempt.hook = hook
         const exit = yield* Fiber.await(hook)
         attempt.hook = undefined
         around.limit(attempt, undefined)
-        if (attempt.stopping._tag === "Left") return yield* Effect.interrupt
+        if (isLeft(attempt)) return yield* Effect.interrupt
         return exit
       })
 
@@ -259,10 +264,13 @@ const withHooks = (
 
       /** Those that only say how a run has ended, once that is known. */
       const conclude = (conclusion: Conclusion) =>
-        Effect.flatMap(
-          around.conclude(grant, conclusion),
-          (isOurs) => isOurs ? Effect.void : leave(attempt, Stopping.abandon),
-        )
+        Effect.suspend(() => {
+          attempt.concluding = "asked"
+          return Effect.flatMap(around.conclude(grant, conclusion), (isOurs) => {
+            attempt.concluding = isOurs ? "kept" : undefined
+            return isOurs ? Effect.void : leave(attempt, Stopping.abandon)
+          })
+        })
 
       const carried = timed("run", handler.carryOut(grant.payload, run))
       const first = hooks.prepare === undefined ? carried : Effect.andThen(
@@ -281,7 +289,7 @@ const withHooks = (
         advance(attempt, { _tag: "Marking" })
         const isMarked = yield* attempt.mark ?? around.conclude(grant, handedOver)
         advance(attempt, { _tag: isMarked ? "Marked" : "Refused" })
-        if (isMarked || attempt.stopping._tag === "Left") return yield* exit
+        if (isMarked || isLeft(attempt)) return yield* exit
       }
       if (grant.conclusion?.state === "Cancelled") {
         advance(attempt, { _tag: "Leaving", stop: Stopping.cancel })
@@ -347,6 +355,9 @@ const withHooks = (
     })
   )
 
+/** Whether the rest is for somebody else. */
+const isLeft = ({ stopping }: Attempt): boolean => stopping._tag === "Left"
+
 /** Whether it is handed over, and hooks are left. */
 export const isToBeMarked = ({ handler: { hooks = {} }, stopping }: Attempt): boolean =>
   Stopping.isStoppedBy(stopping, "HandOver") &&
@@ -409,11 +420,11 @@ export const begunTooLate = (withinMillis: number): Unsuccessful => ({
 
 /**
  * Whether what was begun here may begin nowhere else: it is not given back, but has failed, as when its
- * executor is lost.
+ * executor is lost. What it was concluded to end as it ends as, wherever that is done.
  */
-export const isSpent = ({ grant, handler, hasBegun, stopping }: Attempt): boolean =>
+export const isSpent = ({ concluding, grant, handler, hasBegun, stopping }: Attempt): boolean =>
   Stopping.isStoppedBy(stopping, "GiveBack") && hasBegun && grant.conclusion === undefined &&
-  handler.policy.delivery === "at-most-once"
+  concluding !== "kept" && handler.policy.delivery === "at-most-once"
 
 export const stoppedHalfway: Unsuccessful = {
   failure: {

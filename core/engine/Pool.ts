@@ -280,7 +280,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       const { stopping } = attempt
       // What becomes of its hooks goes by the answer, and so does its report.
       if (stopping._tag === "Marking" && !stopping.isLost) return
-      if (stopping._tag === "Left") attempt.hook?.interruptUnsafe()
+      if (stopping._tag === "Left") {
+        // Nothing that could get stuck goes on: it is given back once it is known what was kept of its end.
+        if (attempt.concluding === "asked" && order._tag === "GiveBack") return
+        attempt.hook?.interruptUnsafe()
+      }
       limits.stopSoon(attempt)
       if (stopping._tag === "Stopped") attempt.fiber?.interruptUnsafe()
     }

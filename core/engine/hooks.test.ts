@@ -324,6 +324,46 @@ describe("the hooks of an attempt", () => {
       assert.deepStrictEqual(steps, ["refused", "clean", "Await"])
     }))
 
+  /** Its end is kept 5 seconds after it is known, and a second after that it is to stop. */
+  const slowlyConcluded = (
+    after: (pool: Pool.Pool) => void,
+    more: { readonly isKept?: boolean; readonly delivery?: "at-most-once" } = {},
+  ) =>
+    Effect.gen(function* () {
+      const { isKept = true, delivery } = more
+      const steps: Array<string> = []
+      const pool = yield* serving(() => Effect.succeed("null"), {
+        policy: { ...usualPolicy, ...(delivery !== undefined && { delivery }) },
+        hooks: { clean: () => Effect.sync(() => void steps.push("clean")) },
+        conclude: () => Effect.delay(Effect.sync(() => isKept), "5 seconds"),
+      })
+      pool.take([grantOf(1)])
+      yield* TestClock.adjust("1 second")
+      after(pool)
+      for (let seconds = 0; seconds < 10; seconds++) {
+        yield* TestClock.adjust("1 second")
+        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
+      }
+      assert.strictEqual(pool.stuck(), 0)
+      return steps
+    })
+
+  it.effect("are for the next where a shutdown comes while its end is kept, however long that takes", () =>
+    Effect.gen(function* () {
+      const stopped = (pool: Pool.Pool) => pool.giveBack()
+      assert.deepStrictEqual(yield* slowlyConcluded(stopped), ["Release"])
+      const once = { delivery: "at-most-once" } as const
+      assert.deepStrictEqual(yield* slowlyConcluded(stopped, once), ["Release"])
+      // Nobody knows that it had succeeded, and it may not be begun again.
+      const unkept = { ...once, isKept: false }
+      assert.deepStrictEqual(yield* slowlyConcluded(stopped, unkept), ["GiveUp"])
+    }))
+
+  it.effect("are for the next where the run is lost while its end is kept, and nothing is said of it", () =>
+    Effect.gen(function* () {
+      assert.deepStrictEqual(yield* slowlyConcluded((pool) => pool.abandonAll()), [])
+    }))
+
   /** Its handler goes on for 5 seconds after it was to stop; the mark is answered 2 seconds after it was sent. */
   const stuckAtHandOver = (mark: "marked" | "refused", after: (pool: Pool.Pool) => void) =>
     Effect.gen(function* () {

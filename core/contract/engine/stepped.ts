@@ -2,6 +2,7 @@
 import { assert } from "@effect/vitest"
 import { DateTime, Deferred, type Duration, Effect, Exit, Layer, Schema, Scope } from "effect"
 import * as Blocking from "../../domain/Blocking.ts"
+import type { Policy } from "../../domain/Policy.ts"
 import { CurrentNamespace } from "../../engine/CurrentNamespace.ts"
 import { CurrentRun } from "../../engine/CurrentRun.ts"
 import { Scheduler } from "../../engine/Scheduler.ts"
@@ -11,11 +12,11 @@ import { Storage } from "../../services/Storage.ts"
 import { serving, state, type Test, TooSmall, until } from "../program.ts"
 
 export const stepped = (test: Test): void => {
-  test("stores the outcome before it cleans, and cleans elsewhere when it is stopped there", () =>
+  const stoppedInClean = (delivery: Policy["delivery"]) =>
     Effect.gen(function* () {
       const steps: Array<string> = []
       const step = (name: string) => Effect.sync(() => void steps.push(name))
-      const task = Task.make("careful", { success: Schema.String })
+      const task = Task.make("careful", { success: Schema.String, policy: { delivery } })
       const live = (clean: Effect.Effect<void>) =>
         task.toLayer(() => Effect.as(step("run"), "done"), {
           prepare: () => step("prepare"),
@@ -36,7 +37,13 @@ export const stepped = (test: Test): void => {
       assert.deepStrictEqual(steps, ["prepare", "run", "clean Succeeded", "clean Succeeded"])
       const { lines } = yield* Scheduler.use((s) => s.log({ run, limit: 9 }))
       assert.strictEqual(lines.at(-1)?.text, "it went well")
-    }))
+    })
+
+  test("stores the outcome before it cleans, and cleans elsewhere when it is stopped there", () =>
+    stoppedInClean("at-least-once"))
+
+  test("what may begin once alone is cleaned elsewhere, too, and ends as it had", () =>
+    stoppedInClean("at-most-once"))
 
   test("Q37: takes its steps in order: let in, prepared, run, cleaned, ended, and then who waits for that", () =>
     Effect.gen(function* () {
