@@ -277,6 +277,7 @@ describe("belfry dev", patient, () => {
     assert.match(trigger.out, /^grace +misfired when later than 5 min 0 s$/m)
     assert.match(trigger.out, /^jitter +due up to 30\.0 s later$/m)
     assert.match(task.out, /^state +served$/m)
+    assert.match(task.out, /^hooks +none$/m)
     const { out } = await place.run(["trigger", "show", "alone"])
     assert.match(out, /policy of the task: the usual one, as nobody has brought it/)
     await Promise.all(["told", "alone"].map((name) => place.run(["trigger", "remove", name])))

@@ -210,7 +210,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
     { level: 2, blockingKey: "größe 🔔" },
     { idempotencyKey: "order 17", blockingKey: "", delayMillis: 0 },
     { deadlineMillis: 30_000, by: "Ada 🔔 (by hand)", blockingKey: "1" },
-    { deadlineMillis: 30_000, delayMillis: 60_000, by: "Ada", idempotencyKey: "order 18" },
+    { deadlineMillis: 90_000, delayMillis: 60_000, by: "Ada", idempotencyKey: "order 18" },
   ]
 
   for (const [what, policy] of policies) {

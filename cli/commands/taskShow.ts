@@ -22,7 +22,7 @@ export const taskShow = Command.make(
           api.tasks.get({ params: { name: given.name }, query: inNamespace(given.namespace) })
         )
         if (given.json) return Output.printJson(taskJson(task))
-        const { last, owner, payloads = [], policy, purpose, revision, state } = task
+        const { hooks, last, owner, payloads = [], policy, purpose, revision, state } = task
         Output.print(Output.facts([
           ["task", task.name],
           ["state", state === "served" ? "served" : "unserved: no live executor carries it out"],
@@ -37,6 +37,7 @@ export const taskShow = Command.make(
             }`,
           ],
           ...policyFacts(policy),
+          ["hooks", hooks && (hooks.join(", ") || "none")],
           ["payload", payloads.length > 1 ? `version ${payloads.length}` : undefined],
         ]))
         const present = payloads.at(-1)

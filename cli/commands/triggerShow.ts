@@ -60,9 +60,9 @@ export const triggerShow = Command.make(
 )
 
 const whileWords = {
-  allow: "a slot fires all the same",
-  skip: "a slot is skipped",
-  fail: "a slot makes a run that has failed",
+  allow: "allow: a slot fires all the same",
+  skip: "skip: a slot is skipped",
+  fail: "fail: a slot makes a run that has failed",
 }
 
 const graceWords = (millis: number | undefined) =>
