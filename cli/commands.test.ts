@@ -148,10 +148,13 @@ describe("belfry, without a server", { timeout: 120_000 }, () => {
     const cases = [
       ["broken.ts", "✗ broken.ts does not load: broken.ts:2: Expression expected"],
       ["imports.ts", "✗ imports.ts does not load: broken.ts:2: Expression expected"],
-      ["enums.ts", "✗ enums.ts does not load: enums.ts:1: TypeScript enum is not supported"],
+      // Deno compiles those.
+      ...("Deno" in globalThis
+        ? []
+        : [["enums.ts", "✗ enums.ts does not load: enums.ts:1: TypeScript enum is not supported"]]),
       ["throws.ts", "✗ throws.ts does not load: Error: boo"],
-    ] as const
-    await Promise.all(cases.map(async ([file, says]) => {
+    ]
+    await Promise.all(cases.map(async ([file = "", says = ""]) => {
       const { code, err } = await place.run(["executor", file])
       assert.strictEqual(code, 1, err)
       assert.include(err.split("\n")[0], says)

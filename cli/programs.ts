@@ -62,6 +62,10 @@ const stackOf = (cause: unknown) => {
     const path = place.startsWith("file:") ? fileURLToPath(place) : place
     return `${relative(".", path)}:${line}: ${cause.message}`
   }
+  // Deno says all of it in the message.
+  const [, reason, at, row] = /^SyntaxError: (.+)\n[^]*?\bat (file:.+?):(\d+):\d+/
+    .exec(cause.message) ?? []
+  if (at !== undefined) return `${relative(".", fileURLToPath(at))}:${row}: ${reason}`
   return lines.filter((line) => !isInternal(line)).slice(0, 6).join("\n")
 }
 
