@@ -151,8 +151,9 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
     Effect.map(untilAnswered(transport.state(namespace, task, key)), Option.getOrUndefined)
 
   const conclude = ({ fence, run }: Grant, conclusion: Conclusion) =>
-    untilAnswered(
-      Effect.suspend(() => transport.conclude(incarnation!, [{ run, fence, conclusion }])),
+    Effect.suspend(() =>
+      // However late the answer comes, it is about who had the run: not about who this has joined as since.
+      untilAnswered(transport.conclude(incarnation!, [{ run, fence, conclusion }]))
     ).pipe(Effect.map(([isOurs]) => isOurs === true))
 
   const news = Latch.makeUnsafe()

@@ -186,6 +186,49 @@ describe("an executor", () => {
     }).pipe(Effect.scoped, Effect.provide(world)))
 })
 
+const unanswered = Effect.fail(
+  new TransportUnavailable({ operation: "any", cause: new Error("it is lost") }) as never,
+)
+
+describe("an executor that joins anew while the mark of a hand-over is under way", () => {
+  it.live(
+    "leaves to the next what it had marked as who it was before: cleaned once",
+    () =>
+      Effect.gen(function* () {
+        let joins = 0
+        let marks = 0
+        // What it says arrives, and no answer comes back until it has joined anew.
+        const deaf = behind(yield* Transport, (operation, call) =>
+          Effect.suspend(() => {
+            if (operation === "join") joins++
+            if (operation === "conclude") marks++
+            const isLost = operation === "conclude" || operation === "beat"
+            return isLost && marks > 0 && joins < 2 ? Effect.andThen(call, unanswered) : call
+          }))
+        const steps: Array<string> = []
+        const step = (said: string) => Effect.sync(() => void steps.push(said))
+        yield* Layer.build(Layer.provide(
+          Work.toLayer(
+            () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
+            { clean: (_, { state }) => step(`clean ${state}`) },
+          ),
+          Layer.fresh(Executor.layerWith({ ttl: "4 seconds" })),
+        )).pipe(Effect.provideService(Transport, deaf))
+        const run = yield* Work.submit({})
+        yield* until(Effect.sync(() => joins), (count) => count === 2)
+        const lost = marks
+        yield* until(Effect.sync(() => marks), (count) => count > lost)
+        yield* Effect.sleep("100 millis")
+        const { ended, find, notify } = yield* Scheduler
+        assert.strictEqual((yield* find(run)).state, "Running")
+        assert.strictEqual(yield* notify(run, { _tag: "Succeeded" }), "applied")
+        assert.deepInclude(yield* ended(run), { state: "Succeeded", attempt: 1 })
+        assert.deepStrictEqual(steps, ["run", "clean Succeeded"])
+      }).pipe(Effect.scoped, Effect.provide(world)),
+    20_000,
+  )
+})
+
 describe("an executor that is shut down while the mark of a hand-over is under way", () => {
   /** What its hooks did and those of the next, as the marks of the first go through `between`. */
   const handedOverWith = Effect.fnUntraced(function* (
@@ -196,7 +239,8 @@ describe("an executor that is shut down while the mark of a hand-over is under w
     let marks = 0
     const flaky = behind(
       transport,
-      (operation, call) => operation === "conclude" ? between(call, ++marks) : call,
+      (operation, call) =>
+        operation === "conclude" ? Effect.suspend(() => between(call, ++marks)) : call,
     )
     const executor = (name: string) => {
       const step = (said: string) => Effect.sync(() => void steps.push(`${name}: ${said}`))
@@ -228,10 +272,6 @@ describe("an executor that is shut down while the mark of a hand-over is under w
     assert.deepInclude(yield* ended(run), { state: "Succeeded", attempt: 1 })
     return { left, steps }
   })
-
-  const unanswered = Effect.fail(
-    new TransportUnavailable({ operation: "conclude", cause: new Error("it is lost") }) as never,
-  )
 
   it.live("reports when it is marked, also when the first mark was lost: the next one cleans", () =>
     Effect.gen(function* () {
