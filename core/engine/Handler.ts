@@ -90,7 +90,7 @@ type Hook<A extends ReadonlyArray<unknown>, B = void> = (
   ...more: A
 ) => Effect.Effect<B, Unsuccessful>
 
-/** What is done around `carryOut`; `Attempt.ts` says when. */
+/** What is done around `carryOut`; `hooks.ts` says when. */
 export interface Hooks {
   readonly prepare?: Hook<[]>
   readonly rollback?: Hook<[failure: Failure]>

@@ -38,6 +38,7 @@ import type { Ending, Grant, Report } from "../services/RunStorage.ts"
 import { Ages } from "./Ages.ts"
 import * as Attempt from "./Attempt.ts"
 import * as Beginning from "./Beginning.ts"
+import { carryOut } from "./carryOut.ts"
 import type { Handler, Unsuccessful } from "./Handler.ts"
 import { News } from "./News.ts"
 import * as Reporting from "./Reporting.ts"
@@ -253,7 +254,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       carried.add(attempt)
       const work = Effect.suspend(() => {
         attempt.hasBegun = true
-        return Attempt.carryOut(attempt, around)
+        return carryOut(attempt, around)
       })
       attempt.fiber = Effect.runForkWith(handler.context)(begun(attempt, work))
       attempt.fiber.addObserver((exit) => end(attempt, exit))
@@ -276,7 +277,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
 
     const stop = (attempt: Attempt.Attempt, order: Stopping.Stop) => {
       if (!Stopping.hears(attempt.stopping, order)) return
-      attempt.stopping = Stopping.advance(attempt.stopping, { _tag: "Ordered", stop: order })
+      Attempt.advance(attempt, { _tag: "Ordered", stop: order })
       const { stopping } = attempt
       // What becomes of its hooks goes by the answer, and so does its report.
       if (stopping._tag === "Marking" && !stopping.isLost) return

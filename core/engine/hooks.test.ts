@@ -267,6 +267,20 @@ describe("the hooks of an attempt", () => {
       ])
     }))
 
+  /** With what is reported in ten seconds; after each it is looked at. */
+  const reported = Effect.fnUntraced(function* (
+    pool: Pool.Pool,
+    steps: Array<string>,
+    look = () => {},
+  ) {
+    for (let seconds = 0; seconds < 10; seconds++) {
+      yield* TestClock.adjust("1 second")
+      steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
+      look()
+    }
+    return steps
+  })
+
   const slowlyMarked = (
     after: (pool: Pool.Pool) => void,
     answer: "marked" | "refused" = "refused",
@@ -282,11 +296,7 @@ describe("the hooks of an attempt", () => {
       pool.take([grantOf(1)])
       yield* TestClock.adjust("1 second")
       after(pool)
-      for (let seconds = 0; seconds < 10; seconds++) {
-        yield* TestClock.adjust("1 second")
-        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
-      }
-      return steps
+      return yield* reported(pool, steps)
     })
 
   it.effect("are waited for by a shutdown while its hand-over is marked", () =>
@@ -340,10 +350,7 @@ describe("the hooks of an attempt", () => {
       pool.take([grantOf(1)])
       yield* TestClock.adjust("1 second")
       after(pool)
-      for (let seconds = 0; seconds < 10; seconds++) {
-        yield* TestClock.adjust("1 second")
-        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
-      }
+      yield* reported(pool, steps)
       assert.strictEqual(pool.stuck(), 0)
       return steps
     })
@@ -380,12 +387,9 @@ describe("the hooks of an attempt", () => {
       pool.take([grantOf(1)])
       yield* TestClock.adjust("500 millis")
       after(pool)
-      for (let seconds = 0; seconds < 10; seconds++) {
-        yield* TestClock.adjust("1 second")
-        steps.push(...pool.takeReports(9).map(({ _tag }) => _tag))
+      return yield* reported(pool, steps, () => {
         assert.isTrue(steps.includes("Await") || pool.known().length === 1, "it is in hand")
-      }
-      return steps
+      })
     })
 
   it.effect("are marked before the hand-over of a stuck handler is reported", () =>
