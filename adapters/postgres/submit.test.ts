@@ -431,6 +431,7 @@ withLayer(layer, { excludeTestServices: true })("submit by SQL", (it) => {
           ["deadlineMillis", yield* refused({ deadlineMillis: 0 })],
           ["deadlineMillis", yield* refused({ deadlineMillis: 366 * 86_400_000 + 1 })],
           ["deadlineMillis", yield* refused({ deadlineMillis: "soon" })],
+          ["deadlineMillis", yield* refused({ deadlineMillis: 60_000, delayMillis: 60_000 })],
           ["by", yield* refused({ by: "" })],
           ["by", yield* refused({ by: "x".repeat(257) })],
           ["by", yield* refused({ by: 7 })],

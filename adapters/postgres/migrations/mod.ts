@@ -53,6 +53,7 @@ import beginners from "./beginners.ts"
 import depth from "./depth.ts"
 import rounds from "./rounds.ts"
 import heldUp from "./heldUp.ts"
+import inTime from "./inTime.ts"
 
 export interface Migration {
   readonly name: string
@@ -110,6 +111,7 @@ export const migrations: ReadonlyArray<Migration> = [
   { name: "notified", statements: notified },
   { name: "rounds", statements: rounds },
   { name: "held up", statements: heldUp },
+  { name: "in time", statements: inTime },
 ]
 
 export const digestOf = ({ statements }: Migration): string =>
