@@ -1,5 +1,6 @@
 /** What is wrong with the options of `start`, by their path, as a program without types cannot see it. */
 import { Duration, Option } from "effect"
+import { shown } from "../core/domain/given.ts"
 import * as Options from "../core/domain/Options.ts"
 import { Refused } from "../core/domain/Refused.ts"
 
@@ -93,7 +94,7 @@ const flawOfExecutor = (executor: unknown): Refused | undefined => {
   )
   return name === undefined ? undefined : refused(
     `executor.${name}`,
-    `${JSON.stringify(given[name])} is not a duration`,
+    `${shown(given[name])} is not a duration`,
     'Write it as in "30 seconds"',
   )
 }

@@ -1,5 +1,6 @@
 /** How long after now something is to be, as somebody named it. */
 import { Duration, Option } from "effect"
+import { shown } from "./given.ts"
 import { Refused } from "./Refused.ts"
 
 const millisMax = 366 * 86_400_000
@@ -24,8 +25,8 @@ export const flaw = (
 ): Refused | undefined => {
   const given = Duration.fromInput(delay)
   if (Option.isNone(given)) {
-    const reason = `${JSON.stringify(delay) ?? String(delay)} is not a duration`
-    return new Refused({ field, reason: reason.slice(0, 200), remedy: 'Write it as "90 seconds"' })
+    const reason = `${shown(delay)} is not a duration`
+    return new Refused({ field, reason, remedy: 'Write it as "90 seconds"' })
   }
   const millis = Duration.toMillis(given.value)
   return millis >= millisMin && millis <= millisMax

@@ -15,6 +15,7 @@
  */
 import { Schema } from "effect"
 import type { Incarnation } from "./Executor.ts"
+import { shown } from "./given.ts"
 import type { Labels } from "./Labels.ts"
 import type { Namespace } from "./Namespace.ts"
 import { Refused } from "./Refused.ts"
@@ -108,7 +109,7 @@ export const wordOf: Readonly<Record<Level, string>> = {
 export const flaw = (level: unknown): Refused | undefined =>
   levels.some((each) => each === level) ? undefined : new Refused({
     field: "level",
-    reason: `${JSON.stringify(level) ?? String(level)} is no level`.slice(0, 200),
+    reason: `${shown(level)} is no level`,
     remedy: `Use ${levels.map((each) => `${each} (${wordOf[each]})`).join(", ")}`,
   })
 

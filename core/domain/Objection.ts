@@ -5,6 +5,7 @@
  * by the one that it comes nearest to.
  */
 import { SchemaAST, SchemaIssue } from "effect"
+import { cut, shown } from "./given.ts"
 import { suggest } from "./suggestions.ts"
 
 export interface Objection {
@@ -23,10 +24,7 @@ export const strictly = {
 export const missing = "it is missing"
 
 const textMax = 500
-const givenMax = 130
-
-const cut = (text: string, max: number): string =>
-  text.length > max ? `${text.slice(0, max - 1)}…` : text
+const nameMax = 130
 
 export const first = (issue: SchemaIssue.Issue): Objection => {
   const { path, reason, remedy } = objection(issue, [])
@@ -36,7 +34,7 @@ export const first = (issue: SchemaIssue.Issue): Objection => {
 /** As one writes it; a name that nobody would see is quoted. */
 export const fieldOf = (path: ReadonlyArray<string>): string =>
   path.map((key) => /^[^\p{L}\p{N}\p{P}\p{S}]*$/u.test(key) ? JSON.stringify(key) : key)
-    .map((key) => cut(key, givenMax))
+    .map((key) => cut(key, nameMax))
     .join(".")
 
 const keysOf = (path: ReadonlyArray<PropertyKey | { readonly key: PropertyKey }>) =>
@@ -78,17 +76,7 @@ const messageOf = (issue: SchemaIssue.Issue, usual: string): string => {
 const plainly = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const given = (issue: SchemaIssue.Issue): string =>
-  SchemaIssue.hasInput(issue) ? cut(inputOf(issue.input), givenMax) : "it"
-
-const inputOf = (input: unknown): string => {
-  // JSON has no word for some of them.
-  if (typeof input === "number") return String(input)
-  try {
-    return JSON.stringify(input) ?? String(input)
-  } catch {
-    return typeof input
-  }
-}
+  SchemaIssue.hasInput(issue) ? shown(issue.input) : "it"
 
 const mismatch = (
   path: ReadonlyArray<string>,

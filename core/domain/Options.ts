@@ -3,16 +3,9 @@
  * They are refused by the path by which they were written, as a program without types cannot see them.
  */
 import { Duration, Option } from "effect"
+import { shown } from "./given.ts"
 import { Refused } from "./Refused.ts"
 import { suggest } from "./suggestions.ts"
-
-const told = (given: unknown): string => {
-  try {
-    return (JSON.stringify(given) ?? String(given)).slice(0, 100)
-  } catch {
-    return typeof given
-  }
-}
 
 /** In milliseconds. Throws `Refused` when it is no duration, or less than nothing. */
 export const millis = (field: string, given: Duration.Input): number => {
@@ -21,7 +14,7 @@ export const millis = (field: string, given: Duration.Input): number => {
   if (millis !== undefined && millis >= 0) return millis
   const what = millis === undefined ? "not a duration" : "less than nothing"
   const remedy = 'Write it as in "30 seconds"'
-  throw new Refused({ field, reason: `${told(given)} is ${what}`, remedy })
+  throw new Refused({ field, reason: `${shown(given)} is ${what}`, remedy })
 }
 
 /** In milliseconds. Throws `Refused` when it is no date that there is. */
@@ -30,7 +23,7 @@ export const instant = (field: string, given: Date): number => {
   if (Number.isFinite(at)) return at
   throw new Refused({
     field,
-    reason: given instanceof Date ? "it is a date that there is not" : `${told(given)} is no Date`,
+    reason: given instanceof Date ? "it is a date that there is not" : `${shown(given)} is no Date`,
     remedy: 'Give one, as in new Date("2031-01-01T00:00:00Z")',
   })
 }
@@ -44,7 +37,7 @@ export const flaw = (
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     return new Refused({
       field,
-      reason: `${told(given)} is no object`,
+      reason: `${shown(given)} is no object`,
       remedy: `Give one with ${known.join(", ")}`,
     })
   }

@@ -1,12 +1,10 @@
 /** From what went wrong to what is stored of it, cut to bounds. */
 import { Cause } from "effect"
+import { cut } from "../domain/given.ts"
 import type { Failure } from "../domain/RunView.ts"
 
 const messageMax = 4096
 const stackMax = 16_384
-
-const cut = (text: string, max: number): string =>
-  text.length <= max ? text : `${text.slice(0, max - 1)}…`
 
 /** So many causes are told, and all that they say is at most so long. */
 export const causesMax = 8
