@@ -17,10 +17,10 @@
  * somebody else's.
  */
 import { Duration, Effect, Layer } from "effect"
-import { Worker } from "node:worker_threads"
 import { Beats } from "../../core/engine/Beats.ts"
 import type * as beatingChild from "./beatingChild.ts"
 import { Kept } from "./Kept.ts"
+import * as Thread from "./Thread.ts"
 
 export interface BeatsOptions {
   /** A module, as a URL, whose default export is the layer of a transport, or a function to one. */
@@ -50,7 +50,7 @@ export const layerBeats = (
       const context = yield* Effect.context<never>()
       const worker = yield* Effect.acquireRelease(
         Effect.sync(() =>
-          new Worker(new URL(entry), {
+          Thread.make(new URL(entry), {
             workerData: opening,
             // It makes little that is new, and would otherwise keep as much memory as a whole program.
             resourceLimits: { maxYoungGenerationSizeMb: 2 },

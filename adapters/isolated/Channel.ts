@@ -1,9 +1,9 @@
 /** A thread or a process at the other end of a channel, on Node and on Deno. */
 import { type ChildProcess, fork } from "node:child_process"
 import { fileURLToPath } from "node:url"
-import { Worker } from "node:worker_threads"
 import type * as child from "./child.ts"
 import type { Opening, Order, Word } from "./messages.ts"
+import * as Thread from "./Thread.ts"
 
 export interface Channel {
   readonly send: (order: Order) => void
@@ -34,7 +34,7 @@ export const openThread = (
   { memoryMegabytes }: Bounds,
   { onEnd, onWord }: Listener,
 ): Channel => {
-  const worker = new Worker(new URL(entry), {
+  const worker = Thread.make(new URL(entry), {
     workerData: opening,
     ...(memoryMegabytes !== undefined && {
       resourceLimits: { maxOldGenerationSizeMb: memoryMegabytes },

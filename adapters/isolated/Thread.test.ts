@@ -1,0 +1,24 @@
+import { assert, it } from "@effect/vitest"
+import { execFileSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+// Deno takes types away without WebAssembly.
+it.skipIf("Deno" in globalThis)("no thread compiles anew what other threads share", () => {
+  const folder = mkdtempSync(join(tmpdir(), "belfry-thread-"))
+  try {
+    const log = join(folder, "v8.log")
+    const fixture = fileURLToPath(new URL("./thread.fixture.ts", import.meta.url))
+    execFileSync(process.execPath, [
+      ...["--log-code", `--logfile=${log}`, "--no-logfile-per-isolate"],
+      fixture,
+    ])
+    const compiled = readFileSync(log, "utf8").match(/(?<=^code-creation,.*,)[^,]+(?=,0x)/gm) ?? []
+    assert.isAbove(compiled.length, 1000)
+    assert.notInclude(compiled, "wasm-to-js")
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+})
