@@ -228,7 +228,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         const context = yield* Layer.build(another())
         const { executors, runs } = Context.get(context, Storage)
         const namespace = freshNamespace()
-        const hand = yield* joined(namespace, Duration.seconds(2))
+        const hand = yield* joined(namespace, Duration.seconds(5))
         yield* submitAll(Array.from({ length: 200 }, () => specOf(namespace)))
         yield* Effect.provide(hand.claim(1), context)
         const sql = yield* client
@@ -247,7 +247,8 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })(
         })
         yield* Effect.sleep("100 millis")
         const before = yield* connections
-        for (let nth = 0; nth < 10; nth++) {
+        // Longer than the lease holds without a beat.
+        for (let nth = 0; nth < 24; nth++) {
           const { _tag } = yield* executors.beat(hand.incarnation, nothingHeld)
           assert.strictEqual(_tag, "Alive")
           const { grants } = yield* Effect.provide(hand.claim(20), context)

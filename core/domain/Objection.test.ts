@@ -1,12 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Result, Schema } from "effect"
 import * as Objection from "./Objection.ts"
+import { RunIdFromString } from "./RunId.ts"
 
 const Shape = Schema.Union([
   Schema.Struct({ cron: Schema.String, zone: Schema.optionalKey(Schema.String) }),
   Schema.Struct({ at: Schema.String, jitter: Schema.optionalKey(Schema.Finite) }),
 ])
 const Kind = Schema.TaggedUnion({ Skip: {}, All: { max: Schema.Int } })
+const Change = Schema.Struct({
+  max: Schema.optionalKey(Schema.Int),
+  age: Schema.optionalKey(Schema.Int),
+})
 const Words = Schema.Literals([
   "one",
   "two",
@@ -62,6 +67,15 @@ describe("the first objection of a schema", () => {
       "{} is not an object with `cron` or `at`",
       "Give an object with `cron` or `at`",
     ],
+    [
+      Change,
+      "skip",
+      "",
+      '"skip" is not an object of `max` and `age`',
+      "Give an object of `max` and `age`",
+    ],
+    [RunIdFromString, "abc", "", '"abc" is not the id of a run', "Give the id of a run"],
+    [RunIdFromString, "0x10", "", '"0x10" is not the id of a run', "Give the id of a run"],
     [Shape, { cron: "x", at: "y" }, "", "it names both `at` and `cron`", "Name one of them"],
     [
       Shape,

@@ -217,15 +217,23 @@ const objectWords = (objects: ReadonlyArray<SchemaAST.Objects>): string => {
   if (tag !== undefined && tags.length === objects.length) {
     return `an object whose \`${tag.name}\` is ${listed(tags.map(({ word }) => word), "or")}`
   }
+  const [only] = objects
+  if (objects.length === 1 && !hasNeeded(only!)) {
+    const all = namesOf(only!)
+    return all.length === 0 || all.length > wordsMax
+      ? "an object"
+      : `an object of ${listed(all, "and")}`
+  }
   const names = objects.flatMap(({ propertySignatures }) => {
     const needed = propertySignatures.find(({ type }) => !SchemaAST.isOptional(type)) ??
       propertySignatures[0]
     return needed === undefined ? [] : [`\`${String(needed.name)}\``]
   })
-  return names.length === 0 || objects.length === 1 && !hasNeeded(objects[0]!)
-    ? "an object"
-    : `an object with ${listed([...new Set(names)], "or")}`
+  return names.length === 0 ? "an object" : `an object with ${listed([...new Set(names)], "or")}`
 }
+
+const namesOf = ({ propertySignatures }: SchemaAST.Objects): ReadonlyArray<string> =>
+  propertySignatures.map(({ name }) => `\`${String(name)}\``)
 
 const hasNeeded = ({ propertySignatures }: SchemaAST.Objects) =>
   propertySignatures.some(({ type }) => !SchemaAST.isOptional(type))

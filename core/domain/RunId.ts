@@ -8,7 +8,7 @@
  * look-ups and retention, and decides nothing but for how long a run lets others pass at a gate
  * (`Blocking.rank`): that is counted in minutes, and no clock that is set may change who came first.
  */
-import { Schema } from "effect"
+import { Schema, SchemaTransformation } from "effect"
 
 export const RunId = Schema.Int.check(
   Schema.isBetween({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
@@ -16,7 +16,9 @@ export const RunId = Schema.Int.check(
 export type RunId = typeof RunId.Type
 
 /** A run id as interfaces carry it. */
-export const RunIdFromString = Schema.NumberFromString.pipe(Schema.decodeTo(RunId))
+export const RunIdFromString = Schema.String.check(
+  Schema.isPattern(/^[1-9][0-9]{0,15}$/, { expected: "the id of a run" }),
+).pipe(Schema.decodeTo(RunId, SchemaTransformation.numberFromString))
 
 const epochMillis = Date.UTC(2025, 0, 1)
 const counters = 4096
