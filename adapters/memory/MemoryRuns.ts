@@ -73,6 +73,10 @@ const hasHooksLeft = ({ conclusion, state }: Entry): boolean =>
 const concludedOf = ({ conclusion }: Entry): Conclusion | undefined =>
   conclusion === undefined || isMark(conclusion) ? undefined : conclusionOf(conclusion)
 
+/** Whether a mark that was made with that grant has become a conclusion. */
+const areHooksLeft = ({ journal }: Entry, fence: Fence): boolean =>
+  journal.some((event) => event.fence === fence && event.detail === hooksLeft)
+
 /** As it is told once the run goes on. */
 const endOf = ({ failure, finishedAt, state: { _tag } }: Entry): Ended => ({
   at: finishedAt,
@@ -330,6 +334,8 @@ export const make = (
     { conclusion, fence, run }: Concluding,
   ): boolean => {
     const entry = state.runs.get(run)
+    // It comes again, and has become a conclusion meanwhile.
+    if (isMark(conclusion) && entry !== undefined && areHooksLeft(entry, fence)) return true
     if (entry?.state._tag !== "Running" || entry.state.fence !== fence) return false
     if (entry.holder?.incarnation !== incarnation) return false
     // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.

@@ -1,6 +1,6 @@
 /** How runs will end, in PostgreSQL: R22 of `RunStorage`. */
 import { Effect } from "effect"
-import type { Conclusion } from "../../core/domain/Conclusion.ts"
+import { type Conclusion, hooksLeft, isMark } from "../../core/domain/Conclusion.ts"
 import { type Final, finals } from "../../core/domain/Run.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
 import type { Concluding, RunStorage } from "../../core/services/RunStorage.ts"
@@ -46,11 +46,31 @@ export const make = (pg: Pg): Pick<RunStorage, "conclude"> => ({
       const runs = new Set(rows.map(({ run }) => run))
       for (const each of part) if (runs.has(each.run)) kept.add(each)
     }
+    const refused = conclusions.filter((each) => isMark(each.conclusion) && !kept.has(each))
+    if (refused.length > 0) {
+      const rows = yield* pg.query<{ nth: number }>("claims", "hooks left", left, [
+        numbers(refused.map(({ run }) => run)),
+        numbers(refused.map(({ fence }) => fence)),
+        hooksLeft,
+      ])
+      for (const { nth } of rows) kept.add(refused[nth - 1]!)
+    }
     return conclusions.map((each) => kept.has(each))
   }),
 })
 
 const mark = phases.indexOf("handedOver")
+
+/**
+ * Marks that come again, and have become conclusions meanwhile. After `conclude`, and not with it: it
+ * has waited for whoever made one of them.
+ */
+const left = `
+  SELECT u.nth::int AS nth
+  FROM unnest($1::bigint[], $2::int[]) WITH ORDINALITY AS u(run_id, fence, nth)
+    CROSS JOIN LATERAL (
+      SELECT FROM journal j
+      WHERE j.run_id = u.run_id AND j.fence = u.fence AND j.detail = $3 LIMIT 1) j`
 
 /**
  * The lease is locked: whoever frees it sees what was concluded. Late copies change nothing. What

@@ -1,5 +1,5 @@
 /** How runs will end, in SQLite: R22 of `RunStorage`. */
-import { type Conclusion, isMark } from "../../core/domain/Conclusion.ts"
+import { type Conclusion, hooksLeft, isMark } from "../../core/domain/Conclusion.ts"
 import type { Incarnation } from "../../core/domain/Executor.ts"
 import type { Fence } from "../../core/domain/Lease.ts"
 import type { RunId } from "../../core/domain/RunId.ts"
@@ -48,6 +48,15 @@ export const isMarked = (
       fence,
     ) !== undefined
 
+/** Whether a mark that was made with that grant has become a conclusion. */
+const areHooksLeft = ({ db }: Transaction, run: RunId, fence: Fence): boolean =>
+  db.get(
+    "SELECT 1 FROM journal WHERE run = ? AND fence = ? AND detail = ? LIMIT 1",
+    run,
+    fence,
+    hooksLeft,
+  ) !== undefined
+
 /** Its holder was lost: nobody knows whether it was handed over. */
 export const forgetMark = ({ db }: Transaction, run: RunId): void =>
   void db.run("DELETE FROM conclusion WHERE run = ? AND phase = 'handedOver'", run)
@@ -62,6 +71,8 @@ export const keep = (
   concluding: Concluding,
 ): boolean => {
   const { conclusion, fence, run } = concluding
+  // It comes again, and has become a conclusion meanwhile.
+  if (isMark(conclusion) && areHooksLeft(tx, run, fence)) return true
   // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.
   const held = tx.db.get(
     `SELECT 1 FROM lease

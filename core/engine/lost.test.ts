@@ -229,6 +229,39 @@ describe("an executor that joins anew while the mark of a hand-over is under way
   )
 })
 
+describe("an executor that hears of its mark of a hand-over after a notice", () => {
+  it.live("leaves what is left to the grant after: cleaned once", () =>
+    Effect.gen(function* () {
+      let marks = 0
+      let isMute = true
+      // What it says arrives, and for a time no answer comes back.
+      const mute = behind(yield* Transport, (operation, call) =>
+        Effect.suspend(() => {
+          if (operation !== "conclude") return call
+          marks++
+          return isMute ? Effect.andThen(call, unanswered) : call
+        }))
+      const steps: Array<string> = []
+      const step = (said: string) => Effect.sync(() => void steps.push(said))
+      yield* Layer.build(Layer.provide(
+        Work.toLayer(
+          () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
+          { clean: (_, { state }) => step(`clean ${state}`) },
+        ),
+        Layer.fresh(Executor.layerWith({ ttl: "10 seconds" })),
+      )).pipe(Effect.provideService(Transport, mute))
+      const run = yield* Work.submit({})
+      yield* until(Effect.sync(() => marks), (count) => count > 0)
+      const { ended, events, notify } = yield* Scheduler
+      assert.strictEqual(yield* notify(run, { _tag: "Succeeded" }), "applied")
+      yield* until(events(run), (all) => all.filter(({ kind }) => kind === "Claimed").length === 2)
+      isMute = false
+      assert.deepInclude(yield* ended(run), { state: "Succeeded", attempt: 1 })
+      yield* Effect.sleep("500 millis")
+      assert.deepStrictEqual(steps, ["run", "clean Succeeded"])
+    }).pipe(Effect.scoped, Effect.provide(world)))
+})
+
 describe("an executor that is shut down while the mark of a hand-over is under way", () => {
   /** What its hooks did and those of the next, as the marks of the first go through `between`. */
   const handedOverWith = Effect.fnUntraced(function* (

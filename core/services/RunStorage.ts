@@ -122,7 +122,8 @@
  *   of that (`finishing`). Until that grant has ended, the run has not, for anybody: it keeps its place, and
  *   is told of once. Once it is known how it ends, no notice counts, nor a deadline. The mark counts for the
  *   grant with which it was made, before its report and after it; it is no conclusion, and not made of what
- *   is to stop or has one.
+ *   is to stop or has one. Asked for again, as its answer was lost, it holds also when hooks were left by it
+ *   since: whoever was granted the run next has them, or had.
  * - **R44 given back.** Why its holder has given a run back is told with its events, in the words of
  *   `GivenBack`, if the holder said it. A report that comes again is known by that as well (R5).
  *
@@ -436,7 +437,10 @@ export interface RunStorage {
     marks: ReadonlyArray<Mark>,
   ) => Effect.Effect<ReadonlyArray<boolean>, StorageUnavailable>
 
-  /** Keeps how runs will end; one answer per run: whether it is still held. The last one counts. */
+  /**
+   * Keeps how runs will end; one answer per run: whether it is still held, or, of a mark, hooks were left
+   * by it. The last one counts.
+   */
   readonly conclude: (
     incarnation: Incarnation,
     conclusions: ReadonlyArray<Concluding>,

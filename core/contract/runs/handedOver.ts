@@ -253,6 +253,7 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepEqual(yield* mark(first.hand, first.grant), [false])
       yield* first.hand.settle(handOver(first.grant))
       yield* assertState(first.run, "Cancelled")
+      assert.deepEqual(yield* mark(first.hand, first.grant), [false])
       const other = yield* held()
       const cleaning = { ...ofGood, phase: "cleaning" } as const
       yield* conclude(other.hand, other.grant, cleaning)
@@ -260,6 +261,48 @@ export const laws = <R>(it: Tests<Storage | R>, elapse: Elapse<R>): void => {
       assert.deepInclude(yield* found(other.run), { phase: "cleaning" })
       assert.strictEqual((yield* notified(other.run, bad)).answer, "ended")
       yield* assertState(other.run, "Running")
+    }))
+
+  it.effect("R43 hooks left: a mark whose answer was lost holds, also when hooks were left since", () =>
+    Effect.gen(function* () {
+      for (const order of ["notify", "cancel", "expire"] as const) {
+        const { grant, hand, namespace, run, spec } = yield* order === "expire"
+          ? parted({}, 60_000)
+          : held()
+        if (order === "expire") {
+          yield* elapse(Duration.seconds(70))
+          yield* expireAll
+        } else {
+          assert.deepEqual(yield* mark(hand, grant), [true])
+          yield* order === "notify" ? notified(run, good) : cancelled(run)
+        }
+        const other = yield* submitOne(specOf(namespace))
+        assert.deepEqual(yield* mark(hand, grant), [true])
+        yield* assertState(run, "Ready")
+        const { grants } = yield* hand.claim(2)
+        const again = grants.find((each) => each.run === run)!
+        assert.strictEqual(again.conclusion?.phase, "finishing")
+        assert.deepEqual(yield* mark(hand, grant), [true])
+        assert.deepEqual(yield* mark(hand, again), [false])
+        yield* hand.settle(order === "notify" ? succeed(again) : abort(again))
+        assert.deepEqual(yield* mark(hand, grant), [true])
+        assert.deepEqual(yield* mark(hand, again), [false])
+        yield* assertReplayed(run, spec)
+        const unmarked = grants.find((each) => each.run === other)!
+        assert.deepEqual(
+          yield* Storage.use(({ runs }) =>
+            runs.conclude(
+              hand.incarnation,
+              [grant, unmarked, again].map(({ fence, run }) => ({
+                run,
+                fence,
+                conclusion: handedOver,
+              })),
+            )
+          ),
+          [true, true, false],
+        )
+      }
     }))
 
   it.effect("R43 hooks left: a mark is no conclusion, and counts for its grant alone", () =>

@@ -62,7 +62,13 @@ export const I5: Checker = (outcome, that) => {
       () => `${report} of run ${run} was accepted with fence ${fence}, not its own`,
     )
   }
-  for (const { at, fence, run, what } of outcome.ledger.of("marked")) {
+  const handedOver = new Set<string>()
+  for (const { at, concluded, fence, run, what } of outcome.ledger.of("marked")) {
+    if (concluded?.phase === "handedOver") {
+      // Where it comes again nothing is kept by it.
+      if (handedOver.has(`${run} ${fence}`)) continue
+      handedOver.add(`${run} ${fence}`)
+    }
     that(
       byRun.get(run)?.some((each) => each.fence === fence && each.from <= at && at <= each.to) ===
         true,

@@ -36,6 +36,8 @@ interface Grant {
   readonly incarnation: number
   readonly concluded: Concluded | undefined
   readonly hooks: Array<HookName>
+  /** It hands over: what is left is for a later grant. */
+  isMarked: boolean
   /** Somebody has said how the run ended, before its holder had said that it hands it over. */
   isToldEarly: boolean
 }
@@ -92,7 +94,7 @@ export const R43: Checker = (outcome, that) => {
       if (loan.grant?.fence === fence && loan.grant.incarnation === incarnation) continue
       passedGate(outcome, loans, entry, that)
       isGranted(loan, entry, that)
-      loan.grant = { fence, incarnation, concluded, hooks: [], isToldEarly: false }
+      loan.grant = { fence, incarnation, concluded, hooks: [], isMarked: false, isToldEarly: false }
       grants.set(`${run} ${fence}`, loan.grant)
     } else if (entry.kind === "marked") isMarked(loan, entry, that)
     else if (entry.kind === "settled") {
@@ -108,7 +110,7 @@ export const R43: Checker = (outcome, that) => {
     } else if (entry.kind === "hooked" || entry.kind === "started") {
       const grant = grants.get(`${run} ${entry.fence}`)
       if (grant === undefined) continue
-      if (entry.kind === "hooked") isHooked(outcome, loan, grant, entry, that)
+      if (entry.kind === "hooked") isHooked(outcome, grant, entry, that)
       else {
         that(
           grant.concluded === undefined,
@@ -169,7 +171,7 @@ const isMarked = (loan: Loan, { concluded, fence, run }: Of<"marked">, that: Tha
       () => `run ${run} was to end as ${known}, and was concluded to end as ${concluded.state}`,
     )
   } else if (grant?.fence === fence) {
-    loan.isMarked = true
+    loan.isMarked = grant.isMarked = true
     const early = grant.hooks.find((what) => what !== "prepare")
     that(early === undefined, () => `run ${run} was handed over after its ${early}`)
   }
@@ -298,7 +300,6 @@ const isFreed = (loan: Loan, { fence, run, state = "Ready" }: Of<"freed">, that:
 
 const isHooked = (
   outcome: Outcome,
-  loan: Loan,
   grant: Grant,
   { at, ended, fence, run, what }: Of<"hooked">,
   that: That,
@@ -328,10 +329,10 @@ const isHooked = (
       what === "prepare" || what === "clean",
       () => `the ${what} of run ${run} was called after somebody had said how it ended`,
     )
-  } else if (what !== "prepare" && loan.grant === grant && loan.isMarked) {
+  } else if (what !== "prepare" && grant.isMarked) {
     that(
-      loan.known !== undefined || isGone(outcome, incarnation, at),
-      () => `the ${what} of run ${run} was called while it was handed over`,
+      isGone(outcome, incarnation, at),
+      () => `the ${what} of run ${run} was called by fence ${fence}, which had handed it over`,
     )
   }
 }
