@@ -52,13 +52,21 @@ export const introduced = (test: Test): void => {
         DateTime.toEpochMillis(waiting.deadlineAt!) - DateTime.toEpochMillis(waiting.dueAt),
         3_600_000,
       )
-      for (const { run } of others) assert.strictEqual((yield* state(run)).state, "Discarded")
+      // The last is there before it is decided about.
+      for (const { run } of others) {
+        yield* until(state(run), ({ state }) => state === "Discarded")
+      }
       const brought = yield* defined(only)
       let begun = 0
       yield* serving(only.toLayer(() => Effect.sync(() => begun++)))
       yield* Scheduler.use(({ ended }) => ended(first!.run))
       assert.strictEqual(begun, 1)
-      const { hooks, ...served } = (yield* defined(only)).definition
+      // Claims do not wait for what it brings.
+      const { definition } = yield* until(
+        defined(only),
+        ({ definition: { hooks } }) => hooks !== undefined,
+      )
+      const { hooks, ...served } = definition
       assert.deepEqual(served, { ...brought.definition }, "an executor brings the same")
       assert.deepEqual(hooks, [], "and what only it knows")
     }))
