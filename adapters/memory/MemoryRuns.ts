@@ -73,8 +73,8 @@ const hasHooksLeft = ({ conclusion, state }: Entry): boolean =>
 const concludedOf = ({ conclusion }: Entry): Conclusion | undefined =>
   conclusion === undefined || isMark(conclusion) ? undefined : conclusionOf(conclusion)
 
-/** Whether a mark that was made with that grant has become a conclusion. */
-const areHooksLeft = ({ journal }: Entry, fence: Fence): boolean =>
+/** Whether that grant has left its hooks to a later one: its mark has become a conclusion. */
+const hasLeftHooks = ({ journal }: Entry, fence: Fence): boolean =>
   journal.some((event) => event.fence === fence && event.detail === hooksLeft)
 
 /** As it is told once the run goes on. */
@@ -335,7 +335,7 @@ export const make = (
   ): boolean => {
     const entry = state.runs.get(run)
     // It comes again, and has become a conclusion meanwhile.
-    if (isMark(conclusion) && entry !== undefined && areHooksLeft(entry, fence)) return true
+    if (isMark(conclusion) && entry !== undefined && hasLeftHooks(entry, fence)) return true
     if (entry?.state._tag !== "Running" || entry.state.fence !== fence) return false
     if (entry.holder?.incarnation !== incarnation) return false
     // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.

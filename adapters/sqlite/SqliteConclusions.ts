@@ -48,8 +48,8 @@ export const isMarked = (
       fence,
     ) !== undefined
 
-/** Whether a mark that was made with that grant has become a conclusion. */
-const areHooksLeft = ({ db }: Transaction, run: RunId, fence: Fence): boolean =>
+/** Whether that grant has left its hooks to a later one: its mark has become a conclusion. */
+const hasLeftHooks = ({ db }: Transaction, run: RunId, fence: Fence): boolean =>
   db.get(
     "SELECT 1 FROM journal WHERE run = ? AND fence = ? AND detail = ? LIMIT 1",
     run,
@@ -72,7 +72,7 @@ export const keep = (
 ): boolean => {
   const { conclusion, fence, run } = concluding
   // It comes again, and has become a conclusion meanwhile.
-  if (isMark(conclusion) && areHooksLeft(tx, run, fence)) return true
+  if (isMark(conclusion) && hasLeftHooks(tx, run, fence)) return true
   // What is to stop ends once it is handed over, so nothing would be left to whoever comes next.
   const held = tx.db.get(
     `SELECT 1 FROM lease

@@ -190,6 +190,23 @@ const unanswered = Effect.fail(
   new TransportUnavailable({ operation: "any", cause: new Error("it is lost") }) as never,
 )
 
+/** What hands over, and cleans, and the steps that an executor has taken of that. */
+const parting = (steps: Array<string>, who = "") => {
+  const step = (said: string) => Effect.sync(() => void steps.push(`${who}${said}`))
+  return Work.toLayer(
+    () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
+    { clean: (_, { state }) => step(`clean ${state}`) },
+  )
+}
+
+const handingOver = Effect.fnUntraced(function* (ttl: Duration.Input) {
+  const steps: Array<string> = []
+  yield* Layer.build(
+    Layer.provide(parting(steps), Layer.fresh(Executor.layerWith({ ttl }))),
+  )
+  return steps
+})
+
 describe("an executor that joins anew while the mark of a hand-over is under way", () => {
   it.live(
     "leaves to the next what it had marked as who it was before: cleaned once",
@@ -205,15 +222,7 @@ describe("an executor that joins anew while the mark of a hand-over is under way
             const isLost = operation === "conclude" || operation === "beat"
             return isLost && marks > 0 && joins < 2 ? Effect.andThen(call, unanswered) : call
           }))
-        const steps: Array<string> = []
-        const step = (said: string) => Effect.sync(() => void steps.push(said))
-        yield* Layer.build(Layer.provide(
-          Work.toLayer(
-            () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
-            { clean: (_, { state }) => step(`clean ${state}`) },
-          ),
-          Layer.fresh(Executor.layerWith({ ttl: "4 seconds" })),
-        )).pipe(Effect.provideService(Transport, deaf))
+        const steps = yield* Effect.provideService(handingOver("4 seconds"), Transport, deaf)
         const run = yield* Work.submit({})
         yield* until(Effect.sync(() => joins), (count) => count === 2)
         const lost = marks
@@ -241,15 +250,7 @@ describe("an executor that hears of its mark of a hand-over after a notice", () 
           marks++
           return isMute ? Effect.andThen(call, unanswered) : call
         }))
-      const steps: Array<string> = []
-      const step = (said: string) => Effect.sync(() => void steps.push(said))
-      yield* Layer.build(Layer.provide(
-        Work.toLayer(
-          () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
-          { clean: (_, { state }) => step(`clean ${state}`) },
-        ),
-        Layer.fresh(Executor.layerWith({ ttl: "10 seconds" })),
-      )).pipe(Effect.provideService(Transport, mute))
+      const steps = yield* Effect.provideService(handingOver("10 seconds"), Transport, mute)
       const run = yield* Work.submit({})
       yield* until(Effect.sync(() => marks), (count) => count > 0)
       const { ended, events, notify } = yield* Scheduler
@@ -275,20 +276,15 @@ describe("an executor that is shut down while the mark of a hand-over is under w
       (operation, call) =>
         operation === "conclude" ? Effect.suspend(() => between(call, ++marks)) : call,
     )
-    const executor = (name: string) => {
-      const step = (said: string) => Effect.sync(() => void steps.push(`${name}: ${said}`))
-      return Layer.build(
+    const executor = (name: string) =>
+      Layer.build(
         Layer.provide(
-          Work.toLayer(
-            () => Effect.andThen(step("run"), CurrentRun.use(({ handOver }) => handOver())),
-            { clean: (_, { state }) => step(`clean ${state}`) },
-          ),
+          parting(steps, `${name}: `),
           Layer.fresh(
             Executor.layerWith({ drainTimeout: "50 millis", stopTimeout: "50 millis" }),
           ),
         ),
       )
-    }
     const first = yield* Scope.make()
     yield* executor("first").pipe(
       Effect.provideService(Transport, flaky),
