@@ -74,8 +74,8 @@ describe("the first objection of a schema", () => {
       '"skip" is not an object of `max` and `age`',
       "Give an object of `max` and `age`",
     ],
-    [RunIdFromString, "abc", "", '"abc" is not the id of a run', "Give the id of a run"],
-    [RunIdFromString, "0x10", "", '"0x10" is not the id of a run', "Give the id of a run"],
+    [RunIdFromString, "abc", "", '"abc" is not the number of a run', "Give the number of a run"],
+    [RunIdFromString, "0x10", "", '"0x10" is not the number of a run', "Give the number of a run"],
     [Shape, { cron: "x", at: "y" }, "", "it names both `at` and `cron`", "Name one of them"],
     [
       Shape,

@@ -17,7 +17,7 @@ export type RunId = typeof RunId.Type
 
 /** A run id as interfaces carry it. */
 export const RunIdFromString = Schema.String.check(
-  Schema.isPattern(/^[1-9][0-9]{0,15}$/, { expected: "the id of a run" }),
+  Schema.isPattern(/^[1-9][0-9]{0,15}$/, { expected: "the number of a run" }),
 ).pipe(Schema.decodeTo(RunId, SchemaTransformation.numberFromString))
 
 const epochMillis = Date.UTC(2025, 0, 1)
