@@ -1,6 +1,7 @@
 /**
- * Triggers in the order of their numbers, each with the age of the class of its records: a page at a time,
- * since mostly they have none that could leave, and one statement for each would cost more than it finds.
+ * Triggers that have records, in the order of their numbers, each with the age of the class of these: a page
+ * at a time, since mostly none could leave, and one statement for each would cost more than it finds. Those
+ * that never fired, as most that are asleep, are stepped over: a look at each of 100,000 took 0.2 s.
  */
 import * as Retention from "../../core/domain/Retention.ts"
 import type { Connection } from "./Connection.ts"
@@ -10,7 +11,7 @@ export interface Holder {
   readonly id: number
   /** What was written up to here may leave. */
   readonly over: number
-  /** Or sooner than it may; `Infinity` if there is no record. */
+  /** Or sooner than it may; `Infinity` if there is none but what stands for such as have left. */
   readonly leavesAt: number
 }
 
@@ -26,10 +27,15 @@ const retentionOfTrigger = `
     AND task.name = json_extract(trigger.definition, '$.task')
   WHERE trigger.id = ?`
 
-/** `earliest` tells when the earliest of the records of `trigger` was written. */
-export const of = (earliest: string) => {
+/** `earliest` tells when the earliest record, in `table`, of the trigger `holder.id` was written. */
+export const of = (table: "slot" | "followed", earliest: string) => {
   const page = `
-    SELECT id, (${earliest}) AS earliest FROM trigger WHERE id >= ? ORDER BY id LIMIT ${window}`
+    WITH RECURSIVE holder (id) AS (
+      SELECT min(trigger) FROM ${table} WHERE trigger >= ?
+      UNION ALL
+      SELECT (SELECT min(trigger) FROM ${table} WHERE trigger > holder.id)
+      FROM holder WHERE holder.id IS NOT NULL LIMIT ${window})
+    SELECT id, (${earliest}) AS earliest FROM holder WHERE id IS NOT NULL`
   return (at: Connection, now: number): NextHolder => {
     let read: ReadonlyArray<{ readonly id: number; readonly earliest: number | null }> = []
     let next = 0

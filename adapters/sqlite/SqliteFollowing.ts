@@ -174,7 +174,8 @@ export interface Stretch {
 }
 
 const holdersOfRecords = Holders.of(
-  "SELECT recorded_at FROM followed WHERE followed.trigger = trigger.id ORDER BY event LIMIT 1",
+  "followed",
+  "SELECT recorded_at FROM followed WHERE followed.trigger = holder.id ORDER BY event LIMIT 1",
 )
 
 /** One call looks at so many triggers. */

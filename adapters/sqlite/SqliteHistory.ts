@@ -276,9 +276,12 @@ interface Stretch {
  */
 export const used = "used"
 
-const holdersOfSlots = Holders.of(`
+const holdersOfSlots = Holders.of(
+  "slot",
+  `
   SELECT through + lateness_millis FROM slot
-  WHERE slot.trigger = trigger.id AND reason IS NOT '${used}' ORDER BY slot LIMIT 1`)
+  WHERE slot.trigger = holder.id AND reason IS NOT '${used}' ORDER BY slot LIMIT 1`,
+)
 
 const recordsOfTrigger = `
   SELECT slot, through, through + lateness_millis AS recorded_at, reason
