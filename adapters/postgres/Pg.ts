@@ -47,6 +47,14 @@ export interface Pg {
     params?: ReadonlyArray<unknown>,
     isRepeatable?: boolean,
   ) => Effect.Effect<ReadonlyArray<R>, StorageUnavailable>
+  /** Carries out one statement on so many connections at once. */
+  readonly queryOnEach: (
+    pool: Pool,
+    operation: string,
+    connections: number,
+    text: string,
+    params: ReadonlyArray<unknown>,
+  ) => Effect.Effect<void, StorageUnavailable>
   /** A transaction that `begin` begins. It is rolled back with the scope, unless it was committed. */
   readonly transaction: (
     pool: Pool,
@@ -149,6 +157,19 @@ export const make = Effect.fn("Pg.make")(
           onSuccess: ({ rows }) => rows as ReadonlyArray<R>,
         }),
       )
+    const queryOnEach: Pg["queryOnEach"] = (pool, operation, connections, text, params) =>
+      // Those that are taken first are held, or they would be back when the next one is asked for.
+      Effect.forEach(Array.from({ length: connections }), () => pools[pool].reserve).pipe(
+        Effect.flatMap((taken) =>
+          Effect.forEach(taken, (connection) => connection.query(text, params), {
+            concurrency: connections,
+            discard: true,
+          })
+        ),
+        Effect.scoped,
+        Effect.timeoutOrElse(slow),
+        Effect.mapError(unavailable(operation)),
+      )
     const transaction: Pg["transaction"] = Effect.fnUntraced(function* (pool, operation, begin) {
       const connection = yield* Effect.mapError(pools[pool].reserve, unavailable(operation))
       const ask: Ask = <R extends Row>(text: string, params?: ReadonlyArray<unknown>) =>
@@ -165,7 +186,7 @@ export const make = Effect.fn("Pg.make")(
       yield* ask(begin)
       return ask
     })
-    return { config, schema, query, transaction }
+    return { config, schema, query, queryOnEach, transaction }
   },
 )
 

@@ -45,6 +45,7 @@ import type { PgFloors } from "./PgFloors.ts"
 import type { PgHints } from "./PgHints.ts"
 import { lanesMax as idleLanesMax, type PgIdle } from "./PgIdle.ts"
 import type { PgNames } from "./PgNames.ts"
+import type { PgWarm } from "./PgWarm.ts"
 import { encodeFailure, ownLane, patience, rankOf } from "./rows.ts"
 
 type Settlement = Omit<Claimed, "grants">
@@ -120,6 +121,7 @@ export const make = (
   hints: PgHints,
   floors: PgFloors,
   isIdle: PgIdle,
+  warm: PgWarm,
   onClaimed: () => void,
 ): Pick<RunStorage, "claim" | "settle"> => {
   /** Settles, then says of reports that changed nothing what became of them. */
@@ -273,10 +275,15 @@ export const make = (
     const isDeep = performance.now() < deepUntil
     const sorted = reports.toSorted((a, b) => a.run - b.run)
     const from = floors.of(lanes)
+    const text = claimStatement(lanes.length, from !== undefined, isWatched, isDeep)
+    const where = [
+      ...(lanes.length > mergedMax ? [numbers(lanes)] : padded(lanes)),
+      ...(from === undefined ? [] : [numbers(from)]),
+    ]
     const rows = yield* pg.query<GrantRow>(
       "claims",
       "claim",
-      claimStatement(lanes.length, from !== undefined, isWatched, isDeep),
+      text,
       [
         incarnation,
         loop,
@@ -285,8 +292,7 @@ export const make = (
         numbers(sorted.map(({ run }) => run)),
         numbers(sorted.map(({ fence }) => fence)),
         results(sorted),
-        ...(lanes.length > mergedMax ? [numbers(lanes)] : padded(lanes)),
-        ...(from === undefined ? [] : [numbers(from)]),
+        ...where,
       ],
       // Carried out twice it would claim twice; who asked repeats it as `isAgain`.
       false,
@@ -309,6 +315,7 @@ export const make = (
       watched.delete(incarnation)
       return "Lost"
     }
+    warm.claimed(text, () => [nobody, 0, 0, 0, "{}", "{}", texts([]), ...where])
     if (header.told > 0) hints.give(["o"])
     if (from !== undefined && rows.length <= limit) floors.doubt()
     if (rows.length > 1 || reports.length > 0) onClaimed()
@@ -394,6 +401,9 @@ const aged = (
 
 const needsMore = (report: Report): boolean =>
   report._tag === "Yield" || report._tag === "Postpone" || report._tag === "Release"
+
+/** No incarnation has this number. */
+const nobody = 0
 
 /** The one statement has no place for states. */
 const isPlainSuccess = (report: Report): boolean =>

@@ -26,6 +26,7 @@ import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgRunViews from "./PgRunViews.ts"
 import * as PgSubmit from "./PgSubmit.ts"
+import * as PgWarm from "./PgWarm.ts"
 import {
   encodeFailure,
   ownLane,
@@ -362,6 +363,7 @@ export const make = Effect.fnUntraced(function* (
     hints,
     floors,
     PgIdle.make(looks),
+    yield* PgWarm.make(pg),
     onClaimed,
   )
   const { conclude } = PgConclusions.make(pg)

@@ -61,6 +61,11 @@ const counted = Effect.gen(function* () {
         Effect.sync(() => void statements.push({ operation })),
         open.query<R>(pool, operation, text, params, isRepeatable),
       ),
+    queryOnEach: (pool, operation, connections, text, params) =>
+      Effect.andThen(
+        Effect.sync(() => void statements.push(...times(connections).map(() => ({ operation })))),
+        open.queryOnEach(pool, operation, connections, text, params),
+      ),
   }
   const names = new PgNames(pg)
   const looks = yield* PgLooks.make(pg)
@@ -160,6 +165,7 @@ withLayer(layer, { excludeTestServices: true, timeout: Duration.minutes(1) })("i
       const told = JSON.stringify(statements.map(({ operation }) => operation))
       assert.isAtLeast(looked, 6, told)
       assert.isAtMost(of("claim"), 2, told)
+      assert.isAtLeast(of("warm"), 2, told)
       const names = statements.map(({ operation }) => operation.split(", "))
       for (const patient of ["clock", "beat of listener"]) {
         assert.isTrue(names.some((of) => of.includes(patient)), told)
