@@ -77,6 +77,19 @@ withLayer(layer, { excludeTestServices: true })("connections that claim", (it) =
       assert.strictEqual((yield* asked).times, last)
     }).pipe(Effect.scoped))
 
+  it.effect("are warm again after their sessions were ended", () =>
+    Effect.gen(function* () {
+      const { asked, claimed, later } = yield* warming("warmed_anew", {})
+      const sql = yield* client
+      yield* claimed
+      assert.deepStrictEqual(yield* asked, { times: 2, sessions: 2 })
+      yield* sql`SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT pid FROM warmed_anew) AS warm`
+      yield* later(24)
+      const { sessions, times } = yield* asked
+      assert.isAbove(times, 2)
+      assert.strictEqual(sessions, 4)
+    }).pipe(Effect.scoped))
+
   it.effect("are no more than there may be", () =>
     Effect.gen(function* () {
       const { asked, claimed } = yield* warming("warmed_alone", { claimConnections: 1 })
