@@ -1,10 +1,12 @@
 /**
  * Tried, and caught: one connection asked twice; a text that waits for its turn; one that is asked but
- * once, or for ever; a claim for whoever claimed last instead of for nobody.
+ * once, or for ever; a claim for whoever claimed last instead of for nobody; one
+ * that fails is the last.
  */
 import { assert, layer as withLayer } from "@effect/vitest"
 import { Effect, Layer } from "effect"
 import { TestClock } from "effect/testing"
+import { until } from "../../core/contract/program.ts"
 import { freshNamespace, greet, joined, specOf, submitOne } from "../../core/contract/world.ts"
 import * as Lane from "../../core/domain/Lane.ts"
 import { Storage } from "../../core/services/Storage.ts"
@@ -27,29 +29,35 @@ const warming = Effect.fnUntraced(function* (
     sql.unsafe<{ pid: number }>(`SELECT pid FROM ${table}`),
     (rows) => rows.map(({ pid }) => pid),
   )
+  let underWay = 0
+  const watched: typeof pg = {
+    ...pg,
+    queryOnEach: (...asked) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => underWay++),
+        () => pg.queryOnEach(...asked),
+        () => Effect.sync(() => underWay--),
+      ),
+  }
   // Time is let go by for this alone: connections have their own.
   const time = yield* Layer.build(TestClock.layer())
-  const warm = yield* Effect.provide(PgWarm.make(pg), time)
+  const warm = yield* Effect.provide(PgWarm.make(watched), time)
+  /** Whatever was to be asked was, and is answered, however long that takes. */
+  const answered = Effect.andThen(
+    Effect.sleep("5 millis"),
+    until(Effect.sync(() => underWay), (count) => count === 0),
+  )
   return {
     claimed: Effect.sync(() => warm.claimed(telling(table), () => [])),
-    /** Second by second, so that whatever is asked meanwhile is answered before it is asked again. */
     later: (seconds: number) =>
       Effect.repeat(
-        Effect.andThen(
-          Effect.provide(TestClock.adjust("1 second"), time),
-          Effect.sleep("15 millis"),
-        ),
+        Effect.andThen(Effect.provide(TestClock.adjust("1 second"), time), answered),
         { times: seconds - 1 },
       ),
-    /** Once no more answers come. */
-    asked: Effect.gen(function* () {
-      for (let before = -1;;) {
-        const now = yield* pids
-        if (now.length === before) return { times: before, sessions: new Set(now).size }
-        before = now.length
-        yield* Effect.sleep("300 millis")
-      }
-    }),
+    asked: Effect.map(
+      Effect.andThen(answered, pids),
+      (all) => ({ times: all.length, sessions: new Set(all).size }),
+    ),
   }
 })
 
@@ -77,16 +85,21 @@ withLayer(layer, { excludeTestServices: true })("connections that claim", (it) =
       assert.strictEqual((yield* asked).times, last)
     }).pipe(Effect.scoped))
 
-  it.effect("are warm again after their sessions were ended", () =>
+  it.effect("are warm again after the storage has refused, and after their sessions were ended", () =>
     Effect.gen(function* () {
       const { asked, claimed, later } = yield* warming("warmed_anew", {})
       const sql = yield* client
       yield* claimed
       assert.deepStrictEqual(yield* asked, { times: 2, sessions: 2 })
+      yield* sql`ALTER TABLE warmed_anew RENAME TO away`
+      yield* later(12)
+      yield* sql`ALTER TABLE away RENAME TO warmed_anew`
+      yield* later(12)
+      assert.isAbove((yield* asked).times, 2)
       yield* sql`SELECT pg_terminate_backend(pid) FROM (SELECT DISTINCT pid FROM warmed_anew) AS warm`
       yield* later(24)
       const { sessions, times } = yield* asked
-      assert.isAbove(times, 2)
+      assert.isAbove(times, 4)
       assert.strictEqual(sessions, 4)
     }).pipe(Effect.scoped))
 
@@ -117,11 +130,12 @@ withLayer(layer, { excludeTestServices: true })("connections that claim", (it) =
           (claimed) => claimed === "Lost" ? claimed : claimed.grants.length,
         )
       assert.strictEqual(yield* claim(1, 1), 1)
-      yield* Effect.sleep("300 millis")
-      const sessions = yield* sql<{ count: number }>`SELECT count(*)::int AS count
-        FROM pg_stat_activity WHERE datname = current_database()
-          AND application_name = 'belfry claims' AND query LIKE '%WITH guard AS%'`
-      assert.deepStrictEqual(sessions, [{ count: 2 }])
+      yield* until(
+        sql<{ pid: number }>`SELECT pid FROM pg_stat_activity WHERE datname = current_database()
+          AND application_name = 'belfry claims' AND query LIKE '%WITH guard AS%'
+          AND state = 'idle'`,
+        (sessions) => sessions.length === 2,
+      )
       const leases = yield* sql<{ count: number }>`SELECT count(*)::int AS count FROM lease`
       assert.deepStrictEqual(leases, [{ count: 1 }])
       assert.strictEqual(yield* claim(2, 10), 2)

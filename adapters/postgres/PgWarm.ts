@@ -2,9 +2,9 @@
  * Keeps warm the connections that claim, while somebody claims here.
  *
  * What is due together comes after a silence, and an executor then claims on two connections at once. One that
- * is opened only then takes 15 to 20 ms until it has the statement and its plan; and each vacuum and each
- * look at statistics, which come about once a minute, makes it plan anew, for 3 ms. So both are asked now
- * and then to claim nothing for nobody, which is all of the statement but its rows.
+ * is opened only then takes 15 to 20 ms until it has the statement and its plan; and each VACUUM and ANALYZE,
+ * which come about once a minute, makes it plan anew, for 3 ms. So both are asked now and then to claim
+ * nothing for nobody, which is all of the statement but its rows.
  */
 import { Clock, type Duration, Effect, Latch, type Scope } from "effect"
 import type { Pg } from "./Pg.ts"
