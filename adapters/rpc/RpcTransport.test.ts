@@ -402,7 +402,7 @@ describe("a connection that breaks", () => {
       const [silent] = yield* Effect.timed(
         transport.beat(incarnation, nothingHeld).pipe(Effect.eventually),
       )
-      assert.isBelow(Duration.toMillis(silent), 9000)
+      assert.isBelow(Duration.toMillis(silent), 5500)
     })))
 
   it.live("calls made before there is a server wait for it", () =>

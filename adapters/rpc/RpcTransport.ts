@@ -51,10 +51,11 @@ const protocol = (options: Options, door: Door.Door) =>
   RpcClient.layerProtocolSocket({
     retryTransientErrors: true,
     retryPolicy: reconnects(door),
-    // A connection that is silent is given up within 8 seconds, so that the executor is back on
-    // another before its lease (10 seconds, if not told otherwise) has run out.
-    pingInterval: "2 seconds",
-    pingTimeout: "4 seconds",
+    // A connection that is silent is given up after 3 to 4.5 seconds, so that the executor beats on
+    // another before its lease (10 seconds, if not told otherwise) has run out: the last beat that
+    // was answered is up to 2.5 seconds older, and a server that answers is still to be found.
+    pingInterval: "1500 millis",
+    pingTimeout: "3 seconds",
   }).pipe(Layer.provide(NodeSocket.layerWebSocket(options.url, {
     openTimeout: "5 seconds",
     // The server asks before it opens the connection, and again with every call.

@@ -1,6 +1,6 @@
 /** A program that has several servers over one storage, some of which do not answer. */
 import { assert, layer } from "@effect/vitest"
-import { Context, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
+import { Context, Duration, Effect, Exit, Fiber, Layer, Schema, Scope } from "effect"
 import { createServer, request, type ServerResponse } from "node:http"
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net"
 import { standard } from "../../core/domain/Namespace.ts"
@@ -16,6 +16,7 @@ import { Storage } from "../../core/services/Storage.ts"
 import * as ApiClient from "../api/ApiClient.ts"
 import { Platform, token } from "../Server.fixture.ts"
 import { Server } from "../Server.ts"
+import { firstUp } from "./firstUp.ts"
 import * as Remote from "./mod.ts"
 
 const Step = Task.make("step", { payload: { nth: Schema.Int }, success: Schema.Int })
@@ -168,6 +169,19 @@ layer(Platform, { excludeTestServices: true })("a program with several servers",
         Effect.timeout("5 seconds"),
       )
       assert.strictEqual(failed._tag, "StorageUnavailable")
+    }))
+
+  it.effect("goes to the first that answers, and waits for none that says nothing", () =>
+    Effect.gen(function* () {
+      const [one, two] = [yield* opened, yield* opened]
+      const mute = yield* silent
+      assert.strictEqual(yield* firstUp([one.url, two.url]), one.url)
+      const [took, url] = yield* Effect.timed(firstUp([mute.url, "http://127.0.0.1:9", two.url]))
+      assert.strictEqual(url, two.url)
+      // It is asked for two seconds.
+      assert.isBelow(Duration.toMillis(took), 1500)
+      mute.end()
+      assert.strictEqual(yield* firstUp([mute.url, "http://127.0.0.1:9"]), mute.url)
     }))
 
   it.effect("leaves one that says nothing, and does not come back to it with each call", () =>
