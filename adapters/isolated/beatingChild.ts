@@ -73,13 +73,15 @@ const beating = Effect.gen(function* () {
     if (last !== heard || stalledMillis < ttlMillis * 0.4) continue
     yield* endOverdue(transport, heard)
     if (performance.now() < beatsAt || stalledMillis > atMostMillis) continue
-    beatsAt = performance.now() + ttlMillis / 4
     const sentAt = lease.now()
     const answer = yield* transport.beat(incarnation, held, { ...vitals, stalledMillis }).pipe(
       Effect.timeout(ttlMillis / 4),
       Effect.option,
     )
-    if (Option.isSome(answer) && answer.value._tag !== "Lost") lease.keep(incarnation, sentAt)
+    // Without an answer it is made again at the next look.
+    if (Option.isNone(answer)) continue
+    beatsAt = performance.now() + ttlMillis / 4
+    if (answer.value._tag !== "Lost") lease.keep(incarnation, sentAt)
   }
 })
 

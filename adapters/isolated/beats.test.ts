@@ -1,7 +1,7 @@
 /** B6: a handler that blocks its thread for longer than the lease loses nothing by it. */
 import { assert, it } from "@effect/vitest"
 import { DateTime, Effect, Layer, Option, Schema, type Scope } from "effect"
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { DatabaseSync } from "node:sqlite"
 import { join } from "node:path"
@@ -15,6 +15,7 @@ import * as Task from "../../core/engine/Task.ts"
 import { Storage } from "../../core/services/Storage.ts"
 import * as Direct from "../direct/mod.ts"
 import * as Sqlite from "../sqlite/mod.ts"
+import type * as failingTransport from "./failingTransport.fixture.ts"
 import * as Isolated from "./mod.ts"
 import rpcTransport from "./rpcTransport.fixture.ts"
 
@@ -39,10 +40,11 @@ const overFile = (
   file: string,
   handlers: Layer.Layer<never, never, Executor>,
   options: ExecutorOptions = {},
+  beats: Isolated.BeatsOptions = { transport },
 ) =>
   handlers.pipe(
     Layer.provide(Executor.layerWith({ ttl: "4 seconds", ...options })),
-    Layer.provide(Isolated.layerBeats({ transport })),
+    Layer.provide(Isolated.layerBeats(beats)),
     Layer.provideMerge(
       Layer.mergeAll(Scheduler.layerWith({ sweepInterval: "100 millis" }), Direct.layer).pipe(
         Layer.provide(LocalOwnership.layer),
@@ -86,6 +88,30 @@ it.live(
         assert.isAbove(JSON.parse(seen).stalledMillis, 1000)
         assert.notInclude(events.map(({ kind }) => kind), "Lost")
       }).pipe(Effect.provide(overFile(file, live)))
+    }).pipe(Effect.scoped),
+  60_000,
+)
+
+it.live(
+  "B6: a beat that got no answer is made again soon, also while the handler spins",
+  () =>
+    Effect.gen(function* () {
+      const file = yield* freshFile
+      const spins = Task.make("spins")
+      const live = spins.toLayer(() => Effect.sync(() => spin(9000)))
+      const given: failingTransport.Given = { file: `${file}.beats`, failMillis: 2200 }
+      const beats = {
+        transport: new URL("./failingTransport.fixture.ts", import.meta.url),
+        given,
+      }
+      yield* Effect.flatMap(spins.submit({}), spins.result).pipe(
+        Effect.provide(overFile(file, live, { ttl: "8 seconds" }, beats)),
+      )
+      const times = readFileSync(given.file, "utf8").trim().split("\n").map(Number)
+      const kept = times.findIndex((at) => at >= given.failMillis)
+      // In turn they are two seconds apart, and the third would be the first that is kept.
+      assert.isBelow(times[kept]!, 3500)
+      assert.isAtLeast(times[kept + 1]! - times[kept]!, 1900)
     }).pipe(Effect.scoped),
   60_000,
 )

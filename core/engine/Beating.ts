@@ -5,6 +5,9 @@
  * A beat leaves what is to be said of runs with a time-out if this process falls silent; where that would
  * be too late with the next one, it beats sooner.
  *
+ * A beat that got no answer is made again soon: the way may be open by then, and until one is answered
+ * nothing begins here.
+ *
  * 1. User code starts only while the lease is younger than two thirds of its ttl, counted from before the
  *    beat was sent; when it may have run out all that runs is stopped, whatever is being waited for.
  */
@@ -17,6 +20,7 @@ import type { RunId } from "../domain/RunId.ts"
 import { held } from "../services/ExecutorStorage.ts"
 import { endingsMax } from "../services/RunStorage.ts"
 import { SessionLost, type Transport } from "../services/Transport.ts"
+import { pause } from "./answered.ts"
 import type { Beats } from "./Beats.ts"
 import type { Pool } from "./Pool.ts"
 import { tellMillis } from "./Telling.ts"
@@ -65,6 +69,7 @@ export const make = (
 
   const loop = (self: Incarnation, joinedAt: number) => {
     let confirmedAt = joinedAt
+    let isAnswered = true
     const leaseEndsAt = () => {
       // Somebody else may have kept the lease while this thread was held up.
       confirmedAt = Math.max(confirmedAt, monotonic() - (beats?.keptMillisAgo(self) ?? Infinity))
@@ -93,12 +98,16 @@ export const make = (
       isToBeat.closeUnsafe()
       const sentAt = monotonic()
       const now = { held: held(trips.known()), vitals: vitals() }
-      beats?.heard({ incarnation: self, ttlMillis, ...now, endings: pool.endings() })
+      // Who has another way may keep the lease by that, once nothing has been heard for a while.
+      if (isAnswered) {
+        beats?.heard({ incarnation: self, ttlMillis, ...now, endings: pool.endings() })
+      }
       const leaving = endingsToLeave()
       const answer = yield* transport.beat(self, now.held, now.vitals, leaving.said).pipe(
         Effect.timeout(ttlMillis / 4),
         Effect.option,
       )
+      isAnswered = Option.isSome(answer)
       left = Option.isSome(answer) ? leaving.until : new Map([...left, ...leaving.until])
       if (Option.isNone(answer)) {
         if (leaving.said !== undefined) hasEndings.openUnsafe()
@@ -123,7 +132,9 @@ export const make = (
         endings: [],
       })
       pool.keepFresh(joinedAt + ttlMillis * 2 / 3)
-      const beating = Effect.raceFirst(Effect.sleep(ttlMillis / 4), isToBeat.await).pipe(
+      const inTurn = Effect.sleep(ttlMillis / 4)
+      const rest = Effect.suspend(() => isAnswered ? inTurn : Effect.raceFirst(inTurn, pause))
+      const beating = Effect.raceFirst(rest, isToBeat.await).pipe(
         Effect.andThen(beat),
         Effect.forever,
       )

@@ -1,10 +1,10 @@
 /**
  * Beats for an executor while its own thread is held up, by a handler that keeps the processor.
  *
- * It is told of each beat that the executor makes itself. When none has come for longer than it should,
- * it beats in its stead, and says for how long nothing else was heard: who beats and does nothing is
- * alive and stuck, which is not the same as dead. It lives in the process of its executor and ends with
- * it.
+ * It is told of each beat that the executor makes itself, but for those that repeat one without an answer.
+ * When none has come for longer than it should, it beats in its stead, and says for how long nothing else
+ * was heard: who beats and does nothing is alive and stuck, which is not the same as dead. It lives in the
+ * process of its executor and ends with it.
  *
  * A run that has a time-out is ended by it as well, when its executor does not get to that: as a handler
  * that ignores its interruption is, it is fenced off, and where it was last is stuck.

@@ -269,7 +269,11 @@ const make = Effect.fnUntraced(function* (options: ExecutorOptions) {
   // The first join is waited for, so that a refusal is the layer's own error.
   const first = yield* join
   const lives = yield* Effect.gen(function* () {
-    for (let next = first;; next = yield* join) yield* live(next.self, next.sentAt)
+    for (let next = first;; next = yield* join) {
+      yield* live(next.self, next.sentAt)
+      // A beat whose answer was lost may have been kept: what this had would wait until that lease ends.
+      yield* Effect.forkScoped(untilAnswered(transport.leave(next.self)))
+    }
   }).pipe(
     Effect.tapError((refused) => Deferred.fail(stopped, refused)),
     Effect.tapCause((cause) =>

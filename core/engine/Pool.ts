@@ -24,7 +24,7 @@
  *    that came in one answer in the order in which they were submitted. What comes with a conclusion is
  *    none of them.
  */
-import { Clock, Effect, type Exit, Fiber, Random, type Scope } from "effect"
+import { Clock, Effect, type Exit, Fiber, Latch, Random, type Scope } from "effect"
 import * as Blocking from "../domain/Blocking.ts"
 import { type Conclusion, handedOver } from "../domain/Conclusion.ts"
 import type { Fence } from "../domain/Lease.ts"
@@ -53,6 +53,9 @@ export interface Pool {
   readonly forsake: (task: TaskName) => void
   /** No user code starts after this instant of the monotonic clock, in milliseconds. */
   readonly keepFresh: (until: number) => void
+  readonly isFresh: () => boolean
+  /** Until user code may start. */
+  readonly untilFresh: Effect.Effect<void>
   /** For so many, the first of them, places were kept. */
   readonly take: (grants: ReadonlyArray<Grant>, places?: number) => void
   /** Starts what may, as places are kept for others no longer. */
@@ -158,12 +161,18 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
     /** Of tasks whose runs meet here: the one that goes when the one before it has ended. */
     const next = new Map<TaskName, Grant>()
     let freshUntil = 0
+    const isFreshAgain = Latch.makeUnsafe()
     /** How long a run takes on average. As long as that is not known, nothing is prefetched. */
     let averageMillis = 100
 
     const monotonic = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
 
     const isFresh = () => monotonic() < freshUntil
+    const untilFresh: Effect.Effect<void> = Effect.suspend(() => {
+      if (isFresh()) return Effect.void
+      isFreshAgain.closeUnsafe()
+      return Effect.andThen(isFreshAgain.await, untilFresh)
+    })
 
     const ages = new Ages(monotonic)
     const news = new News(onNews)
@@ -389,8 +398,11 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
       },
       keepFresh: (until) => {
         freshUntil = until
+        isFreshAgain.openUnsafe()
         pump()
       },
+      isFresh,
+      untilFresh,
       take: (grants, places = 0) => {
         for (const grant of grants) ages.note(grant)
         const first = places === 0 ? [] : grants.slice(0, places)

@@ -5,6 +5,8 @@
  * 1. Reports are sent until an answer comes; sent twice they count once (R5).
  * 2. A claim is repeated under its round until an answer comes; it grants the same again (R7).
  *    What is granted past that, to a late or doubled call, is given back by `reconcile` (R13).
+ * 3. Nothing is claimed while nothing may begin here, since others may be able to: a trip without reports
+ *    waits for that, and one with reports brings nothing back.
  */
 import { Effect, Exit, Latch, Option } from "effect"
 import type { Incarnation } from "../domain/Executor.ts"
@@ -115,16 +117,17 @@ export const make = (
     const answer = yield* Effect.acquireUseRelease(
       set,
       ({ isIdle, places, reports }) => {
-        const call = (isAgain: boolean) =>
+        const asked = (isAgain: boolean) =>
           Effect.suspend(() => {
             const served = handlers()
+            const isClaiming = served.length > 0 && pool.isFresh()
             return transport.round({
               incarnation: self,
               loop,
               round,
               isAgain,
               lanes: served.flatMap(lanesOf(self)),
-              limit: served.length === 0 ? 0 : limit,
+              limit: isClaiming ? limit : 0,
               reports,
               waitMillis: isIdle ? trip.waitMillis : 0,
               ...(regulation !== undefined && { regulation }),
@@ -132,6 +135,9 @@ export const make = (
               ...(served.some(isBoundByAge) && { tellsAge: true as const }),
             })
           })
+        const call: typeof asked = reports.length > 0
+          ? asked
+          : (isAgain) => Effect.andThen(pool.untilFresh, asked(isAgain))
         const ask = hasOthers !== undefined && isIdle ? upToDate(hasOthers, call) : call
         return ask(false).pipe(
           Effect.catchTag(

@@ -3,15 +3,17 @@
  * lease, counted from when the last beat that was answered was sent, it has stopped what runs.
  *
  * Tried, and caught: the end looked at only after a beat that failed; a lease that counts from the answer; a
- * reconcile that is waited for; a thread that keeps the lease not asked.
+ * reconcile that is waited for; a thread that keeps the lease not asked; what is lost not left; a beat
+ * without an answer made again only in its turn; claims, and those made again, while nothing may begin.
  */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, Exit, Layer, Scope } from "effect"
+import { Clock, Effect, Exit, Latch, Layer, Scope } from "effect"
 import { TestClock } from "effect/testing"
 import * as Direct from "../../adapters/direct/mod.ts"
 import * as Memory from "../../adapters/memory/mod.ts"
 import { behind } from "../contract/behind.ts"
-import { Transport } from "../services/Transport.ts"
+import { Transport, TransportUnavailable } from "../services/Transport.ts"
+import { pauseMillisMax } from "./answered.ts"
 import { type Beat, Beats } from "./Beats.ts"
 import { CurrentRun } from "./CurrentRun.ts"
 import { Executor, type ExecutorOptions } from "./Executor.ts"
@@ -23,6 +25,8 @@ const ttlMillis = 10_000
 /** So long it takes until a beat is answered. */
 const answerMillis = 200
 const Plain = Task.make("plain")
+/** It ends by itself once nothing may begin any more, but for an answered beat, and before the lease does. */
+const Ending = Task.make("ending")
 const Timed = Task.make("timed", { policy: { timeout: "3 seconds" } })
 
 const world = Layer.provideMerge(
@@ -37,13 +41,17 @@ const world = Layer.provideMerge(
 const pair = Effect.fnUntraced(function* (options: ExecutorOptions = {}) {
   let isCut = false
   let isAnswered = (_: string) => true
+  let isClosed = (_: string) => false
+  const isClosing = Latch.makeUnsafe()
   /** When beats that were answered had been sent. */
   const beats: Array<number> = []
   const transport = behind(yield* Transport, (name, call) =>
     Effect.gen(function* () {
       if (isCut) return yield* Effect.never
+      const closed = Effect.fail(new TransportUnavailable({ operation: name, cause: "closed" }))
+      if (isClosed(name)) return yield* closed
       const sentAt = yield* Clock.currentTimeMillis
-      const answer = yield* call
+      const answer = yield* Effect.raceFirst(call, Effect.andThen(isClosing.await, closed))
       // What counts is when it was sent.
       if (name === "beat") yield* Effect.sleep(answerMillis)
       if (isCut || !isAnswered(name)) return yield* Effect.never
@@ -66,9 +74,10 @@ const pair = Effect.fnUntraced(function* (options: ExecutorOptions = {}) {
       ),
     )
   const serving = (name: string, options: ExecutorOptions) => {
-    const handlers = Layer.merge(
+    const handlers = Layer.mergeAll(
       Plain.toLayer(() => working(name)),
       Timed.toLayer(() => working(name)),
+      Ending.toLayer(() => Effect.sleep(ttlMillis * 0.97)),
     )
     return Layer.provide(handlers, Layer.fresh(Executor.layerWith({ name, ...options })))
   }
@@ -86,6 +95,11 @@ const pair = Effect.fnUntraced(function* (options: ExecutorOptions = {}) {
     }),
     only: (isSo: (name: string) => boolean) => {
       isAnswered = isSo
+    },
+    /** Such calls fail at once, as does what is under way. */
+    close: (isSo: (name: string) => boolean) => {
+      isClosed = isSo
+      return isClosing.release
     },
     // Never closed: it would wait for runs to end, in a time that does not go by any more.
     another: Effect.flatMap(
@@ -206,5 +220,55 @@ describe("B3: an executor that is cut off", () => {
       yield* both.another
       yield* pass(2 * ttlMillis)
       assertStoppedInTime(both, 1)
+    }))
+})
+
+describe("an executor whose way was closed", () => {
+  test("leaves what it has lost, also while storage takes it for alive", () =>
+    Effect.gen(function* () {
+      const both = yield* pair()
+      yield* Plain.submit({})
+      while (both.beats.length === 0) yield* pass(50)
+      // Each beat is kept from here on, and none is answered.
+      both.only((name) => name !== "beat")
+      yield* both.another
+      yield* pass(ttlMillis + 500)
+      const [stopped] = both.stopped
+      assert.isAtMost(stopped! - both.beats.at(-1)!, ttlMillis)
+      const again = [...both.begun.get("first")!.slice(1), ...both.begun.get("other") ?? []]
+      assert.strictEqual(again.length, 1)
+      assert.isAtLeast(again[0]!, stopped!)
+      assert.isAtMost(again[0]! - stopped!, 200)
+    }))
+
+  test("beats as soon as it is open again, and claims nothing before that", () =>
+    Effect.gen(function* () {
+      const heard: Array<number> = []
+      const clock = yield* Clock.Clock
+      const beats = Beats.of({
+        heard: () => heard.push(clock.currentTimeMillisUnsafe()),
+        begins: () => {},
+        keptMillisAgo: () => undefined,
+      })
+      // So it asks for more with what it reports.
+      const both = yield* Effect.provideService(pair({ concurrency: 1 }), Beats, beats)
+      const ending = yield* Ending.submit({})
+      while (both.beats.length === 0) yield* pass(50)
+      const closedAt = yield* Clock.currentTimeMillis
+      yield* both.close(() => true)
+      // Nothing may begin any more, and its lease goes on.
+      yield* pass(ttlMillis * 0.7)
+      const waiting = yield* Plain.submit({})
+      yield* both.close((name) => name === "beat")
+      yield* pass(500)
+      const { find } = yield* Scheduler
+      assert.strictEqual((yield* find(ending)).state, "Succeeded")
+      assert.strictEqual((yield* find(waiting)).state, "Ready")
+      // Whoever else keeps its lease is not told of each: it would wait for ever.
+      assert.lengthOf(heard.filter((at) => at > closedAt), 1)
+      yield* both.close(() => false)
+      yield* pass(pauseMillisMax + answerMillis + 50)
+      assert.strictEqual(both.begun.get("first")?.length, 1)
+      assert.isBelow(both.beats[1]! - both.beats[0]!, ttlMillis)
     }))
 })

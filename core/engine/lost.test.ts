@@ -221,6 +221,8 @@ describe("an executor that joins anew while the mark of a hand-over is under way
             if (operation === "join") joins++
             if (operation === "conclude") marks++
             if (operation === "conclude" && joins === 2) marksSince++
+            // Storage takes it for alive for as long as its lease goes on.
+            if (operation === "leave") return unanswered
             const isLost = operation === "conclude" || operation === "beat"
             return isLost && marks > 0 && joins < 2 ? Effect.andThen(call, unanswered) : call
           }))
