@@ -152,13 +152,16 @@ export const stoppedHalfway: Unsuccessful = {
   isAnswer: true,
 }
 
+/** How the failure is tagged of what took too long. */
+export const timedOut = "TimedOut"
+
 /** `stuck`: its handler goes on; `silent`: nobody knows, since its executor does not say. */
 export const tookTooLong = (
   timeoutMillis: number,
   how: "interrupted" | "stuck" | "silent" = "interrupted",
 ): Unsuccessful => ({
   failure: {
-    tag: "TimedOut",
+    tag: timedOut,
     message: `the attempt took longer than its ${timeoutMillis} ms${became[how]}`,
   },
   isAnswer: false,

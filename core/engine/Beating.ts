@@ -144,7 +144,7 @@ export const make = (
 
   /** What the lease ends before is not left: it is then lost. */
   const endingsToLeave = () => {
-    const all = pool.endingsLeft().filter(({ inMillis }) => inMillis < ttlMillis)
+    const all = trips.endingsLeft().filter(({ inMillis }) => inMillis < ttlMillis)
       .toSorted((one, other) => one.inMillis - other.inMillis).slice(0, endingsMax)
     const now = monotonic()
     const until = new Map(
@@ -163,7 +163,7 @@ export const make = (
       const isOther = Math.abs(at - (left.get(Places.nameOf(report)) ?? Infinity)) > tellMillis
       if (at < leaseEndsAt && isOther) return true
     }
-    const wanted = new Set(pool.endingsLeft().map(({ report }) => Places.nameOf(report)))
+    const wanted = new Set(trips.endingsLeft().map(({ report }) => Places.nameOf(report)))
     const mine = new Set(trips.known().map(Places.nameOf))
     const soon = now + ttlMillis / 2
     return left.entries().some(([name, at]) => at < soon && !wanted.has(name) && mine.has(name))

@@ -90,6 +90,8 @@ export interface Pool {
   readonly giveBack: (task?: TaskName) => void
   /** Every grant taken in whose report was not taken out. */
   readonly known: () => ReadonlyArray<{ readonly run: RunId; readonly fence: Fence }>
+  /** Those that were not taken out. */
+  readonly reports: () => ReadonlyArray<Report>
   readonly running: (task?: TaskName) => number
   readonly queued: () => number
   /** Handlers that go on although they were interrupted. */
@@ -483,6 +485,7 @@ export const make: (options: Options) => Effect.Effect<Pool, never, Scope.Scope>
         ...next.values(),
         ...reporting.all(),
       ],
+      reports: reporting.all,
       running: (task) =>
         task === undefined
           ? carried.size

@@ -13,7 +13,14 @@ import type { Failure } from "../domain/RunView.ts"
 import type { TaskName } from "../domain/Task.ts"
 import type { Grant, Report } from "../services/RunStorage.ts"
 import type { Ages } from "./Ages.ts"
-import { type Attempt, isSpent, stoppedHalfway, tookTooLong, unsuccessfulOf } from "./Attempt.ts"
+import {
+  type Attempt,
+  isSpent,
+  stoppedHalfway,
+  timedOut,
+  tookTooLong,
+  unsuccessfulOf,
+} from "./Attempt.ts"
 import type { Unsuccessful } from "./Handler.ts"
 import type { News } from "./News.ts"
 import { type Stop, stopOf } from "./Stopping.ts"
@@ -236,6 +243,10 @@ const handedOver = ({ awaitsMillis, grant: { fence, run } }: Attempt): Report =>
   fence,
   ...(awaitsMillis !== undefined && { timeoutMillis: Math.ceil(awaitsMillis) }),
 })
+
+/** Whether it says of its run that it took too long. */
+export const isOfTimeOut = (report: Report): boolean =>
+  "failure" in report && report.failure?.tag === timedOut
 
 /** How many of these reports tell a breaker of a call. */
 export const callsIn = (reports: Iterable<Report>): number => {

@@ -16,13 +16,13 @@ import type { Labels } from "../domain/Labels.ts"
 import type { Regulation } from "../domain/Permit.ts"
 import type { Held } from "../domain/Places.ts"
 import { isRouted } from "../domain/Waiting.ts"
-import type { Grant, Report } from "../services/RunStorage.ts"
+import type { Ending, Grant, Report } from "../services/RunStorage.ts"
 import type { SessionLost, Transport } from "../services/Transport.ts"
 import { pause, untilAnswered } from "./answered.ts"
 import type { Claimant, Claimants } from "./Claimants.ts"
 import type { Handler } from "./Handler.ts"
 import type { Pool } from "./Pool.ts"
-import { callsIn } from "./Reporting.ts"
+import { callsIn, isOfTimeOut } from "./Reporting.ts"
 
 /** Of whom, and of whose tasks, runs are wanted. */
 export interface Destination {
@@ -71,6 +71,8 @@ export interface Trips {
   readonly rounds: () => ReadonlyArray<{ readonly loop: number; readonly round: number }>
   /** All that the executor has in hand: until its report was answered, a run is. */
   readonly known: () => ReadonlyArray<Held>
+  /** How each that has a time-out is ended if nothing is heard from here: what has ended so, by its report. */
+  readonly endingsLeft: () => ReadonlyArray<Ending>
   /** How many reports are on their way, */
   readonly unanswered: () => number
   /** and how many of these, or of those to come, tell a breaker of a call. */
@@ -206,6 +208,11 @@ export const make = (
     },
     rounds: () => [...answered].map(([loop, round]) => ({ loop, round })),
     known: () => [...pool.known(), ...[...sending].flat()],
+    endingsLeft: () => [
+      ...pool.endingsLeft(),
+      ...[...pool.reports(), ...[...sending].flat()].filter(isOfTimeOut)
+        .map((report) => ({ inMillis: 0, report })),
+    ],
     unanswered,
     calls: () => pool.calls() + [...sending].reduce((sum, each) => sum + callsIn(each), 0),
   }

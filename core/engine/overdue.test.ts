@@ -4,7 +4,8 @@
  *
  * Tried, and caught: told with the next usual beat only; told of every run at once; what was left not
  * taken back for a summary, soon or at all, or for what is put down; nothing left with the mark of a
- * start; swept only every second; breakers not told.
+ * start; swept only every second; breakers not told; taken back, or left, what has ended before its
+ * report was answered.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { DateTime, Duration, Effect, Layer, Scope } from "effect"
@@ -38,10 +39,11 @@ const served = Effect.fnUntraced(function* <R>(
   options: ExecutorOptions = {},
 ) {
   let isCut = false
+  let unheard: string | undefined
   const beats: Array<number> = []
   const transport = behind(yield* Transport, (name, call) =>
     Effect.gen(function* () {
-      if (isCut) return yield* Effect.never
+      if (isCut || name === unheard) return yield* Effect.never
       if (name === "beat") {
         beats.push(yield* Effect.map(DateTime.now, DateTime.toEpochMillis))
       }
@@ -58,6 +60,11 @@ const served = Effect.fnUntraced(function* <R>(
     cut: Effect.sync(() => {
       isCut = true
     }),
+    /** No such call gets through, and all others do. */
+    loses: (name: "round" | "tell") =>
+      Effect.sync(() => {
+        unheard = name
+      }),
     mend: Effect.sync(() => {
       isCut = false
     }),
@@ -159,6 +166,49 @@ describe("of an executor that is cut off", () => {
       yield* pass("5010 millis")
       assert.deepInclude(yield* found(run), { state: "TimedOut", attempt: 1 })
       assert.isAtMost(yield* tookMillis(run), 5000)
+    }))
+
+  const unreported = [["round", false], ["round", true], ["tell", false]] as const
+  for (const [name, isRetried] of unreported) {
+    const then = isRetried ? "is tried again" : "has timed out"
+    test(`I17: one that was over its time and was not reported ${then}, as each ${name} was lost`, () =>
+      Effect.gen(function* () {
+        const retry = Retry.exponential({ attempts: 2, delayMillis: 60_000, jitter: 0 })
+        const Hangs = Task.make("hangs", { policy: { timeout, ...(isRetried && { retry }) } })
+        const { beats, cut, loses } = yield* served(
+          Hangs.toLayer(() => Effect.onInterrupt(Effect.never, () => Effect.log("too late"))),
+        )
+        yield* pass("1370 millis")
+        const begunAt = DateTime.toEpochMillis(yield* DateTime.now)
+        const run = yield* Hangs.submit({})
+        yield* pass("1 second")
+        // Of this one it tells with a beat of its own, so that the next one comes when the first has ended.
+        yield* Hangs.submit({})
+        yield* pass("200 millis")
+        yield* loses(name)
+        yield* pass("2530 millis")
+        assert.isAbove(beats.at(-1)! - begunAt, 3000)
+        yield* cut
+        yield* pass("1270 millis")
+        const { attempt, failure, state } = yield* found(run)
+        assert.deepStrictEqual([state, attempt], [isRetried ? "Scheduled" : "TimedOut", 1])
+        assert.include(failure?.message, "and was interrupted")
+      }))
+  }
+
+  test("I17: what has ended in time and could not be reported passes on with the lease", () =>
+    Effect.gen(function* () {
+      const Ends = Task.make("ends", { policy: { timeout } })
+      const { cut, loses } = yield* served(Ends.toLayer(() => Effect.sleep("2 seconds")))
+      const run = yield* Ends.submit({})
+      yield* pass("1 second")
+      yield* loses("round")
+      yield* pass("4 seconds")
+      yield* cut
+      yield* pass("7 seconds")
+      assert.strictEqual((yield* found(run)).state, "Running")
+      yield* pass("5 seconds")
+      assert.deepInclude(yield* found(run), { state: "Ready", attempt: 0, crashes: 0 })
     }))
 
   test("I17: one that storage has not heard of passes on with the lease, as one never begun", () =>

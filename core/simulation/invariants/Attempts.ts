@@ -315,16 +315,26 @@ const revokedInTime: Checker = (outcome, that) => {
   const putDown = new Set(
     ledger.of("ordered").filter(({ order }) => order === "suspend").map(({ run }) => run),
   )
+  const ended = new Map(ledger.of("ended").map((each) => [`${each.run} ${each.fence}`, each]))
+  const beats = Map.groupBy(ledger.of("beat"), ({ incarnation }) => incarnation)
   const tenures = tenuresOf(outcome)
   for (const { at, fence, process, run, task } of ledger.of("started")) {
     const { timeoutMillis } = policyOf(task)
     if (timeoutMillis === undefined || putDown.has(run)) continue
+    const tenure = tenures.get(run)?.find((each) => each.fence === fence)
+    // What has ended in time passes on with its lease as well, if a beat has said so and no report.
+    const end = ended.get(`${run} ${fence}`)
+    const isInTime = end !== undefined && end.how !== "interrupted" &&
+      end.at <= at + timeoutMillis * 1.03
+    const isSaid = isInTime && tenure !== undefined &&
+      beats.get(tenure.incarnation)?.some((beat) => beat.at >= end.at && beat.at <= tenure.to)
+    if (isSaid === true) continue
     // Whoever sweeps may yield in each of its ten calls, and has just begun when it is time.
     const by = at + (timeoutMillis + 2000) * 1.03 + 50 + 10 * longestMillis
     if (by > endedAt || !clock.isSteady(at - takenOverMillis, by)) continue
     if (!isWell(process.split(".")[0]!, at, at + toldMillis)) continue
     if (!schedulers.every((each) => isWell(each, at - takenOverMillis, by))) continue
-    const to = tenures.get(run)?.find((tenure) => tenure.fence === fence)?.to ?? at
+    const to = tenure?.to ?? at
     that(
       to <= by,
       () => `run ${run} was held for ${to - at} ms, and had ${timeoutMillis}`,
