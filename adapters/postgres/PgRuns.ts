@@ -1,4 +1,4 @@
-/** Runs in PostgreSQL: see `RunStorage` for the laws, `PgSubmit` and `PgClaim` for the hot path. */
+/** Runs in PostgreSQL: see `RunStorage` for the laws, `PgSubmit`, `PgClaim` and `PgSettle` for the hot path. */
 import { Effect, Option, type Scope } from "effect"
 import * as Asked from "../../core/domain/Asked.ts"
 import type { GateKey } from "../../core/domain/Blocking.ts"
@@ -20,11 +20,13 @@ import * as PgConclusions from "./PgConclusions.ts"
 import type { PgClock } from "./PgClock.ts"
 import * as PgEndings from "./PgEndings.ts"
 import type { PgFloors } from "./PgFloors.ts"
+import * as PgGrants from "./PgGrants.ts"
 import type { PgHints, Topic } from "./PgHints.ts"
 import * as PgIdle from "./PgIdle.ts"
 import type { Look, PgLooks } from "./PgLooks.ts"
 import type { PgNames } from "./PgNames.ts"
 import * as PgRunViews from "./PgRunViews.ts"
+import * as PgSettle from "./PgSettle.ts"
 import * as PgSubmit from "./PgSubmit.ts"
 import * as PgWarm from "./PgWarm.ts"
 import {
@@ -357,13 +359,17 @@ export const make = Effect.fnUntraced(function* (
     }
   })
 
-  const { claim: claimNext, settle } = PgClaim.make(
+  const settling = PgSettle.make(pg, hints)
+  const { settle } = settling
+  const claimNext = PgClaim.make(
     pg,
     names,
     hints,
     floors,
     PgIdle.make(looks),
     yield* PgWarm.make(pg),
+    settling,
+    PgGrants.make(pg, names),
     onClaimed,
   )
   const { conclude } = PgConclusions.make(pg)

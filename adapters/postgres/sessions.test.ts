@@ -24,7 +24,7 @@ import type { Namespace } from "../../core/domain/Namespace.ts"
 import * as Outbox from "../../core/domain/Outbox.ts"
 import { finals } from "../../core/domain/Run.ts"
 import { Storage } from "../../core/services/Storage.ts"
-import { claimStatement } from "./PgClaim.ts"
+import { claimStatement } from "./claimStatement.ts"
 import { patience } from "./rows.ts"
 import { client, elapse, layer, type TestStorage } from "./TestStorage.ts"
 

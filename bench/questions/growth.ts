@@ -8,7 +8,7 @@
 import { PgConnection } from "@effect/sql-pg"
 import { Effect, Redacted } from "effect"
 import { pinned } from "../../adapters/postgres/Pg.ts"
-import { claimStatement } from "../../adapters/postgres/PgClaim.ts"
+import { claimStatement } from "../../adapters/postgres/claimStatement.ts"
 import * as Progress from "../Progress.ts"
 import { Server } from "../Server.ts"
 import type { Beside, Load, Place, Prepared, System } from "../System.ts"

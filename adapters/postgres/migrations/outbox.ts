@@ -5,7 +5,7 @@
  * namespaces in which anybody is subscribed to anything, and the other for all others, who pay
  * nothing. Which it is says the row of the executor, that the statement reads anyway; so whoever
  * subscribes first in a namespace marks its executors, and holds off those that are about to join.
- * The other texts of `PgClaim` ask the same mark. Whatever else ends a run is rare, and a trigger
+ * The texts of `PgSettle` ask the same mark. Whatever else ends a run is rare, and a trigger
  * tells of it, so that no way to end one can be forgotten.
  */
 const pinned = "SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off"

@@ -8,7 +8,7 @@ import { Duration, Effect } from "effect"
 import { Reactivity } from "effect/reactivity"
 import * as Lane from "../../core/domain/Lane.ts"
 import { pinned } from "./Pg.ts"
-import { claimStatement } from "./PgClaim.ts"
+import { claimStatement } from "./claimStatement.ts"
 import { client, layer, TestStorage } from "./TestStorage.ts"
 
 interface Node {
