@@ -19,6 +19,8 @@ describe("what a program names and nobody knows", () => {
     ["task.polcy", "no such option", () => task("a", odd({ polcy: {} }))],
     ["name", '"a b" names no task', () => task("a b")],
     ["interval", '"often" is not a duration', () => Trigger.every(odd("often"))],
+    ["interval", '{"minute":5} is not', () => Trigger.every(odd({ minute: 5 }))],
+    ["jitter", "{} is not", () => Trigger.cron("@daily", { jitter: {} })],
     ["options.zoen", "no such option", () => Trigger.cron("@daily", odd({ zoen: "UTC" }))],
     ["jitter", '"x" is not a duration', () => Trigger.cron("@daily", { jitter: odd("x") })],
     ["at", '"soon" is no Date', () => Trigger.at(odd("soon"))],
@@ -54,6 +56,7 @@ describe("what a program names and nobody knows", () => {
     ["namespace", "a namespace has", { storage: "memory", namespace: "Ä" }],
     ["executor.concurency", "no such", { storage: "memory", executor: { concurency: 3 } }],
     ["executor.ttl", '"x" is not', { storage: "memory", executor: { ttl: "x" } }],
+    ["executor.ttl", "is not", { storage: "memory", executor: { ttl: { minute: 1, hours: 1 } } }],
     ["handlers", "no list", { storage: "memory", handlers: "a" }],
     ["handlers.0", "no handler", { storage: "memory", handlers: [task("a")] }],
   ]

@@ -1,5 +1,5 @@
 /** What is wrong with the options of `start`, by their path, as a program without types cannot see it. */
-import { Duration, Option } from "effect"
+import { type Duration, Option } from "effect"
 import { shown } from "../core/domain/given.ts"
 import * as Options from "../core/domain/Options.ts"
 import { Refused } from "../core/domain/Refused.ts"
@@ -90,7 +90,7 @@ const flawOfExecutor = (executor: unknown): Refused | undefined => {
   if (stray !== undefined) return stray
   const given = executor as Readonly<Record<string, Duration.Input | undefined>>
   const name = executorTimes.find((each) =>
-    given[each] !== undefined && Option.isNone(Duration.fromInput(given[each]))
+    given[each] !== undefined && Option.isNone(Options.duration(given[each]))
   )
   return name === undefined ? undefined : refused(
     `executor.${name}`,

@@ -1,14 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
-import type { Duration } from "effect"
+import { Duration } from "effect"
 import * as Deadline from "./Deadline.ts"
 import * as Delay from "./Delay.ts"
 
 describe("a delay", () => {
   it("is nothing up to 366 days, and any way of writing it", () => {
-    for (const delay of [0, "5 seconds", "366 days"] as const) {
+    const taken = [0, 5n, "5 seconds", "366 days", [1, 5], { hours: 1, minutes: 5 }, {
+      days: 0,
+    }] as const
+    for (const delay of [...taken, Duration.hours(1)]) {
       assert.isUndefined(Delay.flaw(delay))
     }
-    for (const delay of [-1, "-5 seconds", "367 days", Infinity, "soon", null]) {
+    const spellsNone = [{}, { minute: 5 }, { hours: 1, minute: 5 }, new Date()]
+    for (const delay of [-1, "-5 seconds", "367 days", Infinity, "soon", null, ...spellsNone]) {
       const flaw = Delay.flaw(delay as Duration.Input)
       assert.strictEqual(flaw?.field, "delay", String(delay))
       assert.isAbove(flaw?.remedy.length ?? 0, 10)

@@ -1,6 +1,7 @@
 /** How long after now something is to be, as somebody named it. */
 import { Duration, Option } from "effect"
 import { shown } from "./given.ts"
+import * as Options from "./Options.ts"
 import { Refused } from "./Refused.ts"
 
 const millisMax = 366 * 86_400_000
@@ -23,7 +24,7 @@ export const flaw = (
   delay: Duration.Input,
   { field, millisMin, words }: Wanted = ofRun,
 ): Refused | undefined => {
-  const given = Duration.fromInput(delay)
+  const given = Options.duration(delay)
   if (Option.isNone(given)) {
     const reason = `${shown(delay)} is not a duration`
     return new Refused({ field, reason, remedy: 'Write it as "90 seconds"' })

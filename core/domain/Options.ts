@@ -7,10 +7,27 @@ import { shown } from "./given.ts"
 import { Refused } from "./Refused.ts"
 import { suggest } from "./suggestions.ts"
 
+const parts: ReadonlyArray<string> = [
+  ...["weeks", "days", "hours", "minutes", "seconds"],
+  ...["milliseconds", "microseconds", "nanoseconds"],
+]
+
+/** Of an object without any of these `Duration.fromInput` makes none at all, and passes over what it does not know. */
+const isOfParts = (given: object): boolean =>
+  parts.some((part) => part in given) && Object.keys(given).every((name) => parts.includes(name))
+
+/** As `Duration.fromInput`, but for objects that spell none. */
+export const duration = (given: Duration.Input): Option.Option<Duration.Duration> =>
+  typeof given !== "object" || given === null || Array.isArray(given) ||
+    Duration.isDuration(given) ||
+    isOfParts(given)
+    ? Duration.fromInput(given)
+    : Option.none()
+
 /** In milliseconds. Throws `Refused` when it is no duration, or less than nothing. */
 export const millis = (field: string, given: Duration.Input): number => {
-  const duration = Option.getOrUndefined(Duration.fromInput(given))
-  const millis = duration && Math.ceil(Duration.toMillis(duration))
+  const spelled = Option.getOrUndefined(duration(given))
+  const millis = spelled && Math.ceil(Duration.toMillis(spelled))
   if (millis !== undefined && millis >= 0) return millis
   const what = millis === undefined ? "not a duration" : "less than nothing"
   const remedy = 'Write it as in "30 seconds"'
